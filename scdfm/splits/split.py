@@ -1,0 +1,113 @@
+"""A split that was made: which condition of which context belongs to which part."""
+
+import math
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from scdfm.conditions import CONTROL
+from scdfm.splits.config import Kind
+
+Part = Literal["train", "validation", "test"]
+
+
+class Split(BaseModel, frozen=True, extra="forbid"):
+    """Conditions by canonical name, in name order; control is in no part.
+
+    A unit is a condition in a context. Where a whole context is held out, a condition may be in
+    test (there) and in train (elsewhere); in every other kind the parts share no name.
+    """
+
+    kind: Kind
+    seed: int
+    fold: int
+    train: tuple[str, ...]
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...]
+    tags: dict[str, str] = {}  # of test conditions: single, double_1_unseen, seen, ...
+    validation_kind: Literal["conditions", "cells"] = "conditions"
+    validation_fraction: float = Field(
+        default=0.1, gt=0, lt=1
+    )  # of the cells, where cells validate
+    context: str | None = None  # the context held out, of kind context only
+
+    @model_validator(mode="after")
+    def _no_part_is_empty(self) -> Self:
+        for part in ("train", "test"):
+            if not getattr(self, part):
+                raise ValueError(f"a split needs conditions to {part}, got none")
+        if bool(self.validation) != (self.validation_kind == "conditions"):
+            raise ValueError(
+                "validation must list conditions when validation_kind is 'conditions' and none "
+                f"when it is 'cells', got {len(self.validation)} of kind {self.validation_kind!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_condition_is_in_two_parts(self) -> Self:
+        parts = [self.train, self.validation]
+        parts += [self.test] if self.context is None else []
+        names = [name for part in parts for name in part]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"parts of a split must not share conditions, got {twice[0]!r} twice "
+                f"({len(twice)} such); keep it in one part"
+            )
+        if CONTROL in {*names, *self.test}:
+            raise ValueError(f"{CONTROL!r} belongs to no part of a split; remove it")
+        return self
+
+    def part(self, condition: str, *, context: str) -> Part | None:
+        """Say where a unit belongs; None when it is left out."""
+        if self.context is not None and context == self.context:
+            return "test" if condition in self.test else None
+        if condition in self.train:
+            return "train"
+        if condition in self.validation:
+            return "validation"
+        return "test" if self.context is None and condition in self.test else None
+
+    def knows_controls(self, context: str) -> bool:
+        """Whether training may see the controls of this context."""
+        return context != self.context
+
+    def validation_cells(self, cells: int) -> int:
+        """How many of a training unit's cells validate: the LAST rows of the unit.
+
+        Rows are in random order inside a unit, so the last ones are a fair sample. One cell at
+        least stays in training.
+        """
+        if self.validation_kind == "conditions":
+            return 0
+        # Rounded first: 0.1 * 70 is a little above 7 in binary.
+        return max(0, min(math.ceil(round(self.validation_fraction * cells, 9)), cells - 1))
+
+    def save(self, path: Path) -> None:
+        """Write the split as JSON; a reader sees all of it or the file that was there before."""
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_text(self.model_dump_json(indent=2) + "\n")
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a split that `save` wrote.
+
+        Raises:
+            ValueError: Not a split, or a split with a fault.
+        """
+        try:
+            return cls.model_validate_json(path.read_text())
+        except ValidationError as cause:
+            raise ValueError(
+                f"{path} must hold a split as `scdfm split` writes it, got: {first_fault(cause)}"
+            ) from cause
+
+
+def first_fault(cause: ValidationError) -> str:
+    """Say on one line what pydantic found first."""
+    fault = cause.errors()[0]
+    where = ".".join(map(str, fault["loc"]))
+    return f"{where + ': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,145 @@
+"""The files of a store, written in row order: cells.zarr, conditions.parquet, moments.zarr."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse as sp
+import zarr
+from numpy.typing import NDArray
+
+from data_store.arrays import Appender, create, shard_length
+from data_store.columns import Block, Column, FrameWriter, write_element
+from data_store.labels import canonical
+from data_store.layout import Layout
+from data_store.moments import MomentsWriter
+from data_store.schema import CELLS, CONDITIONS, LIBRARY_SIZE, MOMENTS
+
+_CHUNK_ROWS = 64  # mean rows in a chunk: what a small unit reads in vain is less
+_SHARD_CHUNKS = 128  # 8,192 mean rows in a file
+_POINTER_CHUNK = 16_384  # rows
+
+
+class Writer:
+    """Takes the cells of a store in order, unit after unit."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        columns: Sequence[Column],
+        var: pd.DataFrame,
+        layout: Layout,
+        nonzero: int,
+        largest: float,
+        normalised: bool,
+    ) -> None:
+        self.layout, self.normalised = layout, normalised
+        self.cells, self.genes, self.nonzero = int(layout.cells.sum()), len(var), nonzero
+        self._folder = folder
+        root = _anndata_group(folder / CELLS, var=var)
+        self._matrix = _MatrixWriter(
+            root,
+            shape=(self.cells, self.genes),
+            nonzero=nonzero,
+            dtype=np.float32 if normalised else np.uint16 if largest < 65_536 else np.uint32,
+        )
+        self._obs = FrameWriter(root, "obs", columns=columns, rows=self.cells)
+        self._moments = MomentsWriter(
+            folder / MOMENTS, units=len(layout.units), genes=self.genes, normalised=normalised
+        )
+        self._unit_nonzero = np.zeros(len(layout.units), dtype=np.int64)
+
+    def append(self, unit: NDArray[np.int32], matrix: sp.csr_matrix, obs: Block) -> None:
+        """Add cells: their units (rising), values and obs."""
+        bounds = np.flatnonzero(np.diff(unit, prepend=-1, append=-1))
+        library = obs[LIBRARY_SIZE]
+        for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            self._moments.add(int(unit[low]), matrix[low:high], library=library[low:high])
+            self._unit_nonzero[unit[low]] += matrix.indptr[high] - matrix.indptr[low]
+        self._matrix.append(matrix)
+        self._obs.append(obs)
+
+    def close(self) -> None:
+        """Write what is left, and the index."""
+        self._matrix.close()
+        self._obs.close()
+        self._moments.close()
+        _write_conditions(self._folder / CONDITIONS, self.layout, nonzero=self._unit_nonzero)
+
+
+class _MatrixWriter:
+    """Writes CSR in row order."""
+
+    def __init__(
+        self, root: zarr.Group, *, shape: tuple[int, int], nonzero: int, dtype: Any
+    ) -> None:
+        group = root.create_group("X")
+        group.attrs.update(
+            {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": list(shape)}
+        )
+        cells = max(1, shape[0])
+        # One chunk for a tiny store; whole kilobytes, so that shards of all sizes are aligned.
+        chunk = 1024 * -(-_CHUNK_ROWS * max(1, nonzero) // (cells * 1024))
+        shard = shard_length(nonzero, chunk=chunk, chunks=_SHARD_CHUNKS)
+        self._data, self._indices = (
+            Appender(create(group, name, shape=(nonzero,), dtype=kind, chunks=(chunk,), shards=(shard,)))
+            for name, kind in (("data", dtype), ("indices", np.int32))
+        )  # fmt: skip
+        rows = min(_POINTER_CHUNK, shape[0] + 1)
+        self._indptr = Appender(
+            create(
+                group,
+                "indptr",
+                shape=(shape[0] + 1,),
+                # The same as indices where it can be: scipy is slow when they differ.
+                dtype=np.int32 if nonzero < 2**31 else np.int64,
+                chunks=(rows,),
+                shards=(shard_length(shape[0] + 1, chunk=rows, chunks=64),),
+            )
+        )
+        self._dtype = dtype
+        self._indptr.append(np.zeros(1, dtype=np.int64))
+        self._written = 0
+
+    def append(self, matrix: sp.csr_matrix) -> None:
+        self._data.append(matrix.data.astype(self._dtype, copy=False))
+        self._indices.append(matrix.indices)
+        self._indptr.append(matrix.indptr[1:].astype(np.int64) + self._written)
+        self._written += matrix.nnz
+
+    def close(self) -> None:
+        for part in (self._data, self._indices, self._indptr):
+            part.close()
+
+
+def _anndata_group(path: Path, *, var: pd.DataFrame) -> zarr.Group:
+    """An AnnData without X and obs."""
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+    for name in ("layers", "obsm", "obsp", "varm", "varp", "uns"):
+        root.create_group(name).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+    write_element(root, "var", var)
+    return root
+
+
+def _write_conditions(path: Path, layout: Layout, *, nonzero: NDArray[np.int64]) -> None:
+    stops, values = np.cumsum(layout.cells), np.cumsum(nonzero)
+    table = pa.table(
+        {
+            "condition": [canonical(tokens) for _, tokens in layout.units],
+            "label": [layout.labels[tokens] for _, tokens in layout.units],
+            "tokens": pa.array([list(t) for _, t in layout.units], type=pa.list_(pa.string())),
+            "context": [context for context, _ in layout.units],
+            "row_start": stops - layout.cells,
+            "row_stop": stops,
+            "nonzero_start": values - nonzero,
+            "nonzero_stop": values,
+            "is_control": [not tokens for _, tokens in layout.units],
+        }
+    )
+    pq.write_table(table, path)

@@ -1,0 +1,257 @@
+"""Cells in files -> a store, in memory that does not grow with the number of cells.
+
+Two passes. The first reads blocks of rows, checks them and routes each row by (context,
+condition) into a bucket; the second sorts one bucket after the other by a random key and writes
+whole shards, with the sums of each unit on the way. Only a few bytes per cell stay in memory.
+"""
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_store import detect
+from data_store.assemble import Writer
+from data_store.columns import Column, named
+from data_store.detect import Say
+from data_store.integrity import committed, hash_files, write_durably
+from data_store.joining import Joined, join
+from data_store.layout import Layout, read_layout
+from data_store.options import IngestOptions
+from data_store.route import ROW_SUM, Routed, route, select_genes
+from data_store.schema import (
+    LIBRARY_SIZE,
+    MANIFEST,
+    Manifest,
+    Perturbation,
+    Recipe,
+    SourceRecord,
+    fingerprint,
+    read_manifest,
+)
+from data_store.sources import Source, open_source
+from data_store.sources import fingerprint as source_fingerprint
+
+__all__ = ["IngestOptions", "ingest"]
+
+
+def ingest(
+    sources: Path | Sequence[Path],
+    store: Path,
+    *,
+    options: IngestOptions | None = None,
+    say: Say = lambda line: None,
+) -> Manifest:
+    """Write a store from one or more files of cells.
+
+    Args:
+        sources: .h5ad files or anndata .zarr directories.
+        store: The new directory.
+        options: What must not be detected.
+        say: Receives one line for every detection.
+
+    Raises:
+        FileNotFoundError, FileExistsError, ValueError: Bad input, in one line; nothing is left.
+    """
+    options = options or IngestOptions()
+    paths = [sources] if isinstance(sources, Path) else list(sources)
+    if not paths:
+        raise ValueError("expected at least one source of cells, got none; name an .h5ad file")
+    said: list[str] = []
+
+    def tell(line: str) -> None:
+        said.append(line)
+        say(line)
+
+    opened: list[Source] = []
+    try:
+        for path in paths:
+            opened.append(open_source(path))
+        records = tuple(
+            SourceRecord(
+                name=s.name,
+                cells=s.cells,
+                genes=len(s.genes),
+                fingerprint=source_fingerprint(s.path),
+            )
+            for s in opened
+        )
+        if (done := _finished(store, records, options=options)) is not None:
+            say(f"{store} already holds these cells")
+            return done
+        with committed(store, overwrite=options.overwrite) as folder:
+            return _write(opened, folder, records=records, options=options, say=tell, said=said)
+    finally:
+        for source in opened:
+            source.close()
+
+
+def _finished(
+    store: Path, records: tuple[SourceRecord, ...], *, options: IngestOptions
+) -> Manifest | None:
+    """The manifest at this path if it comes from the same files and options."""
+    if options.overwrite or not (store / MANIFEST).is_file():
+        return None
+    manifest = read_manifest(store)
+    same = manifest.sources == records and manifest.recipe.options == options.fingerprint()
+    return manifest if same else None
+
+
+def _write(
+    sources: list[Source],
+    folder: Path,
+    *,
+    records: tuple[SourceRecord, ...],
+    options: IngestOptions,
+    say: Say,
+    said: list[str],
+) -> Manifest:
+    joined = join(sources, how=options.join, say=say)
+    column = detect.condition_column(sources, options=options, say=say)
+    layout = read_layout(sources, column=column, options=options, say=say)
+    tokens = [tokens for _, tokens in layout.units]
+    kind = detect.perturbation(tokens, genes=joined.genes, options=options, say=say)
+    layers, normalised = _layers(sources, options=options, say=say)
+    routed = route(
+        sources,
+        layers=layers,
+        joined=joined,
+        layout=layout,
+        normalised=normalised,
+        folder=folder,
+        options=options,
+    )
+    library = None if normalised else routed.library.choose(genes=len(joined.genes), say=say)
+    kept = _kept_genes(routed, joined, layout=layout, options=options, say=say)
+    columns, renamed = _stored_columns(joined.columns)
+    writer = Writer(
+        folder,
+        columns=columns,
+        var=joined.var.iloc[kept],
+        layout=layout,
+        nonzero=int(routed.seen[kept].sum()),
+        largest=routed.largest,
+        normalised=normalised,
+    )
+    _fill(writer, routed, kept=kept, renamed=renamed, library=library)
+    recipe = Recipe(
+        condition_column=column,
+        controls=layout.controls,
+        separator=options.separator,
+        context_column=options.context_column,
+        layer=layers[0],
+        library_size_column=library,
+        renamed=renamed,
+        min_cells=options.min_cells,
+        genes=options.genes,
+        seed=options.seed,
+        options=options.fingerprint(),
+    )
+    return _seal(folder, writer=writer, recipe=recipe, records=records, kind=kind, said=said)
+
+
+def _layers(
+    sources: Sequence[Source], *, options: IngestOptions, say: Say
+) -> tuple[list[str], bool]:
+    """The layer of each source, and whether they hold log values."""
+    found = [detect.layer(source, options=options, say=say) for source in sources]
+    if len({normalised for _, normalised in found}) > 1:
+        raise ValueError(
+            "expected counts in all sources or log values in all, got both; name a --layer that "
+            "holds the same in all"
+        )
+    return [name for name, _ in found], found[0][1]
+
+
+def _kept_genes(
+    routed: Routed, joined: Joined, *, layout: Layout, options: IngestOptions, say: Say
+) -> NDArray[np.int64]:
+    """Positions of the genes that the store keeps: seen often enough, or perturbed."""
+    perturbed = {token for _, tokens in layout.units for token in tokens}
+    wanted = np.array([gene in perturbed for gene in joined.genes])
+    kept = (routed.seen >= options.min_cells) | wanted
+    if not kept.all():
+        say(
+            f"genes: {int(kept.sum())} of {len(kept)} are seen in {options.min_cells} cells or perturbed"
+        )
+    if not kept.any():
+        raise ValueError(
+            f"expected genes seen in {options.min_cells} cells, found none; lower --min-cells"
+        )
+    return np.flatnonzero(kept)
+
+
+def _stored_columns(columns: Sequence[Column]) -> tuple[tuple[Column, ...], dict[str, str]]:
+    """The obs columns of the store, ours last; a column that has our name gets another."""
+    taken = {column.name for column in columns}
+    other = f"{LIBRARY_SIZE}_of_source"
+    assert not taken >= {LIBRARY_SIZE, other}, taken
+    renamed = {other: LIBRARY_SIZE} if LIBRARY_SIZE in taken else {}
+    stored = [named(c, other) if c.name == LIBRARY_SIZE else c for c in columns]
+    ours = Column(LIBRARY_SIZE, "array", "0.2.0", {"": np.dtype(np.float64)})
+    return (*stored, ours), renamed
+
+
+def _fill(
+    writer: Writer,
+    routed: Routed,
+    *,
+    kept: NDArray[np.int64],
+    renamed: dict[str, str],
+    library: str | None,
+) -> None:
+    """The second pass: bucket after bucket into the store."""
+    position: NDArray[np.int32] | None = None
+    if len(kept) < len(routed.seen):
+        position = np.full(len(routed.seen), -1, dtype=np.int32)
+        position[kept] = np.arange(len(kept), dtype=np.int32)
+    for bucket in range(routed.spill.buckets):
+        rows = routed.spill.read(bucket)
+        matrix = select_genes(rows.matrix, position, genes=len(kept))
+        obs = dict(rows.obs)
+        sizes = obs.pop(ROW_SUM) if library is None else obs[library].astype(np.float64)
+        for ours, theirs in renamed.items():
+            obs = {(ours + key[len(theirs):] if key.split("/")[0] == theirs else key): part
+                   for key, part in obs.items()}  # fmt: skip
+        obs[LIBRARY_SIZE] = np.full(len(sizes), np.nan) if writer.normalised else sizes
+        writer.append(rows.unit, matrix, obs)
+    writer.close()
+    routed.spill.remove()
+
+
+def _seal(
+    folder: Path,
+    *,
+    writer: Writer,
+    recipe: Recipe,
+    records: tuple[SourceRecord, ...],
+    kind: Perturbation,
+    said: list[str],
+) -> Manifest:
+    shards = hash_files(folder)
+    manifest = Manifest(
+        package=_package_version(),
+        cells=writer.cells,
+        genes=writer.genes,
+        nonzero=writer.nonzero,
+        units=len(writer.layout.units),
+        contexts=tuple(dict.fromkeys(context for context, _ in writer.layout.units)),
+        perturbation=kind,
+        normalised=writer.normalised,
+        recipe=recipe,
+        sources=records,
+        detections=tuple(said),
+        shards=shards,
+        fingerprint=fingerprint(shards, perturbation=kind),
+    )
+    write_durably(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    return manifest
+
+
+def _package_version() -> str:
+    try:
+        return version("scdfm")
+    except PackageNotFoundError:  # run from a checkout
+        return "not installed"

@@ -1,0 +1,179 @@
+"""Several sources as one: common genes, common obs columns."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data_store.columns import INDEX, Block, Column
+from data_store.detect import Say, listed
+from data_store.sources import Source
+
+_ROWS = 262_144
+
+
+class Joined(NamedTuple):
+    """What the sources have in common."""
+
+    genes: tuple[str, ...]
+    var: pd.DataFrame  # of these genes
+    positions: tuple[
+        NDArray[np.int32] | None, ...
+    ]  # per source: its gene -> ours, -1 dropped; None: same
+    columns: tuple[Column, ...]
+    codes: tuple[dict[str, NDArray[np.int64]], ...]  # per source: its category code -> ours
+
+
+def join(
+    sources: Sequence[Source], *, how: Literal["same", "intersect", "union"], say: Say
+) -> Joined:
+    """Agree on genes and obs columns.
+
+    Raises:
+        ValueError: Genes differ and `how` is "same"; no gene is common; cell names are not unique.
+    """
+    genes = _genes(sources, how=how, say=say)
+    place = {gene: k for k, gene in enumerate(genes)}
+    positions = tuple(
+        None if source.genes == genes
+        else np.array([place.get(gene, -1) for gene in source.genes], dtype=np.int32)
+        for source in sources
+    )  # fmt: skip
+    columns = _columns(sources, say=say)
+    _refuse_duplicate_cells(sources)
+    return Joined(
+        genes=genes,
+        var=_var(sources, genes=genes),
+        positions=positions,
+        columns=columns,
+        codes=tuple(_codes(source, columns) for source in sources),
+    )
+
+
+def recoded(
+    block: Block, codes: dict[str, NDArray[np.int64]], *, columns: Sequence[Column]
+) -> Block:
+    """A source's block with common category codes and number types."""
+    result = dict(block)
+    for column in columns:
+        for part, dtype in column.dtypes.items():
+            key = column.key(part)
+            values = block[key]
+            if column.name in codes:
+                values = codes[column.name][values]
+            result[key] = values if dtype.kind == "O" else values.astype(dtype, copy=False)
+    return result
+
+
+def _genes(sources: Sequence[Source], *, how: str, say: Say) -> tuple[str, ...]:
+    first = sources[0].genes
+    if all(source.genes == first for source in sources):
+        return first
+    sets = [dict.fromkeys(source.genes) for source in sources]
+    every = dict.fromkeys(gene for genes in sets for gene in genes)
+    common = [gene for gene in first if all(gene in genes for genes in sets)]
+    if how == "same" and len(common) < len(every):
+        raise ValueError(
+            f"expected the same genes in all sources, {len(common)} of {len(every)} are in all; "
+            "pass --join intersect or --join union"
+        )
+    chosen = list(every) if how == "union" else common
+    if not chosen:
+        raise ValueError("expected genes that all sources measure, found none; check their names")
+    say(f"genes: {how} of {len(sources)} sources, {len(chosen)} of {len(every)}")
+    return tuple(chosen)
+
+
+def _var(sources: Sequence[Source], *, genes: tuple[str, ...]) -> pd.DataFrame:
+    if len(sources) == 1:
+        return sources[0].var
+    columns = reduce(lambda a, b: a.intersection(b, sort=False), (s.var.columns for s in sources))
+    tables = pd.concat([source.var[columns] for source in sources])
+    tables.index = tables.index.astype(str)
+    return tables[~tables.index.duplicated()].loc[list(genes)]
+
+
+def _columns(sources: Sequence[Source], *, say: Say) -> tuple[Column, ...]:
+    if len(sources) == 1:
+        return tuple(sources[0].columns.values())
+    kept = []
+    for name in sources[0].columns:
+        same = [source.columns[name] for source in sources if name in source.columns]
+        if len(same) == len(sources) and len({column.encoding for column in same}) == 1:
+            kept.append(_merged(same))
+    every = {name for source in sources for name in source.columns}
+    if lost := sorted(every - {column.name for column in kept}):
+        say(f"obs: left out columns that not all sources have in the same form: {listed(lost)}")
+    return tuple(kept)
+
+
+def _merged(columns: Sequence[Column]) -> Column:
+    first = columns[0]
+    dtypes = {
+        part: reduce(_wider, (column.dtypes[part] for column in columns)) for part in first.dtypes
+    }
+    if first.categories is None:
+        return replace(first, dtypes=dtypes)
+    # Every column is a categorical here: encodings are equal.
+    union = dict.fromkeys(
+        value
+        for column in columns
+        if column.categories is not None
+        for value in column.categories.tolist()
+    )
+    categories = np.array(
+        list(union), dtype=object if first.categories.dtype.kind in "OT" else None
+    )
+    return replace(first, categories=categories, dtypes={"codes": np.dtype(np.int32)})
+
+
+def _wider(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(object) if object in (a, b) else np.promote_types(a, b)
+
+
+def _codes(source: Source, columns: Sequence[Column]) -> dict[str, NDArray[np.int64]]:
+    """Translations of category codes where they differ; the last entry is for code -1."""
+    tables = {}
+    for column in columns:
+        own = source.columns[column.name].categories
+        if column.categories is None or own is None or own is column.categories:
+            continue
+        place = {value: k for k, value in enumerate(column.categories.tolist())}
+        tables[column.name] = np.array([*(place[v] for v in own.tolist()), -1], dtype=np.int64)
+    return tables
+
+
+def _refuse_duplicate_cells(sources: Sequence[Source]) -> None:
+    """Compare 64-bit hashes: eight bytes per cell."""
+    hashes = np.concatenate([h for source in sources for h in _name_hashes(source)])
+    order = np.argsort(hashes, kind="stable")
+    twice = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
+    for place in twice.tolist():
+        name, other = (_name_of(sources, int(order[k])) for k in (place, place + 1))
+        if name == other:
+            where = " and ".join(dict.fromkeys(source.name for source in sources))
+            raise ValueError(
+                f"expected unique cell names in {where}, {len(twice)} occur more than once, first "
+                f"{name!r}; call obs_names_make_unique(), or prefix the names of each source"
+            )
+
+
+def _name_hashes(source: Source) -> list[NDArray[np.uint64]]:
+    out = [np.empty(0, dtype=np.uint64)]
+    for start in range(0, source.cells, _ROWS):
+        names = source.obs_block([], start=start, stop=min(start + _ROWS, source.cells))[INDEX]
+        out.append(pd.util.hash_array(names.astype(object), categorize=False))
+    return out
+
+
+def _name_of(sources: Sequence[Source], cell: int) -> str:
+    for source in sources:
+        if cell < source.cells:
+            name: bytes = source.obs_block([], start=cell, stop=cell + 1)[INDEX][0]
+            return name.decode()
+        cell -= source.cells
+    raise AssertionError("a cell of no source")

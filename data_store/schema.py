@@ -1,0 +1,117 @@
+"""What a store says about itself: `manifest.json`, written last.
+
+A store is a directory with `cells.zarr` (AnnData), `conditions.parquet` (one row per unit),
+`moments.zarr` (sums per unit and gene) and the manifest. A unit is (context, condition).
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, NonNegativeInt, ValidationError
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+CELLS = "cells.zarr"
+CONDITIONS = "conditions.parquet"
+MOMENTS = "moments.zarr"
+LIBRARY_SIZE = "library_size"  # our column in obs
+TARGET_SUM = 10_000.0  # expression is log1p(counts / library size * TARGET_SUM)
+
+Perturbation = Literal["gene", "drug"]
+
+
+class SourceRecord(BaseModel, frozen=True, extra="forbid"):
+    """One ingested file. Its fingerprint samples the bytes; it holds no path and no date."""
+
+    name: str
+    cells: NonNegativeInt
+    genes: NonNegativeInt
+    fingerprint: str
+
+
+class ShardRecord(BaseModel, frozen=True, extra="forbid"):
+    """One file of the store, relative to the store."""
+
+    path: str
+    bytes: NonNegativeInt
+    sha256: str
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid"):
+    """How the source was read: what was chosen or detected."""
+
+    condition_column: str
+    controls: tuple[str, ...]
+    separator: str
+    context_column: str | None
+    layer: str
+    library_size_column: str | None  # None: row sums
+    renamed: dict[str, str]  # obs columns stored under another name: ours -> theirs
+    min_cells: NonNegativeInt
+    genes: NonNegativeInt | None
+    seed: int
+    options: str  # fingerprint of the options asked for
+
+
+class Manifest(BaseModel, frozen=True, extra="forbid"):
+    """What a store holds, and the hash of every file in it."""
+
+    schema_version: int = SCHEMA_VERSION
+    package: str  # version that wrote it
+    cells: NonNegativeInt
+    genes: NonNegativeInt
+    nonzero: NonNegativeInt
+    units: NonNegativeInt
+    contexts: tuple[str, ...]
+    perturbation: Perturbation
+    normalised: bool  # values are log1p per 10k already, not counts
+    recipe: Recipe
+    sources: tuple[SourceRecord, ...]
+    detections: tuple[str, ...]
+    shards: tuple[ShardRecord, ...]
+    fingerprint: str
+
+
+def fingerprint(shards: tuple[ShardRecord, ...], *, perturbation: str) -> str:
+    """The identity of a store's content: its files and what its tokens are."""
+    digest = hashlib.sha256(f"{SCHEMA_VERSION} {perturbation}\n".encode())
+    for shard in sorted(shards, key=lambda shard: shard.path):
+        digest.update(f"{shard.path} {shard.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def read_manifest(store: Path) -> Manifest:
+    """The manifest of a store.
+
+    Raises:
+        FileNotFoundError: There is nothing at this path.
+        ValueError: It is no store, was left unfinished, or has another schema; names the file.
+    """
+    path = store / MANIFEST
+    if not store.exists():
+        raise FileNotFoundError(f"expected a store at {store}, found nothing there; ingest first")
+    if not path.is_file():
+        raise ValueError(
+            f"expected a store with {MANIFEST}, got {store} without one; "
+            "it is no store or its ingest never finished: ingest again"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["schema_version"]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"expected JSON of a store in {path}, could not read it: {error}"
+        ) from None
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"expected schema version {SCHEMA_VERSION} in {path}, got {version}; "
+            f"{'upgrade scdfm' if version > SCHEMA_VERSION else 'ingest again'}"
+        )
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ValueError(f"expected a manifest in {path}, {field}: {first['msg']}") from None

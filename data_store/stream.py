@@ -1,0 +1,213 @@
+"""Batches for training: cells of K units, as many controls of the same contexts, some genes.
+
+Batch i is a pure function of (seed, i): it depends on no other batch, on no cache and on no number
+of workers. Worker `rank` of `world` takes every world-th batch, so resuming needs only the index
+of the next one.
+"""
+
+import queue
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, PositiveInt
+
+from data_store.reader import Store
+
+_BATCH = 2  # purpose of the draw
+_WHOLE = 1_024  # cells: a unit up to this is drawn from as a whole
+_WINDOW = 256  # cells: of a larger one a random window, at least this wide
+_AHEAD = 4  # batches
+
+
+class BatchConfig(BaseModel, frozen=True, extra="forbid"):
+    """What one training step sees."""
+
+    conditions: PositiveInt = 1  # K, units of a batch
+    cells: PositiveInt = 96  # B, cells of each
+    genes: PositiveInt = 1000  # s
+    sampling: Literal["uniform", "size"] = "uniform"  # units alike, or by their number of cells
+
+
+class Cells(NamedTuple):
+    """The cells of a unit that a run may use."""
+
+    unit: int  # position in store.units
+    start: int  # row of the store
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One training step."""
+
+    index: int
+    units: tuple[int, ...]  # (K,), positions in store.units
+    offsets: NDArray[np.int64]  # (K + 1,): rows offsets[j]:offsets[j + 1] are unit j
+    target: NDArray[np.float32]  # (cells, genes), perturbed
+    control: NDArray[np.float32]  # (cells, genes), row by row of the same context as target
+    genes: NDArray[np.int64]  # (genes,), positions in the run's gene list, rising
+
+
+class Stream:
+    """Draws batches from a store."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        targets: Sequence[Cells],
+        genes: NDArray[np.int64],
+        config: BatchConfig,
+        seed: int,
+        controls: Sequence[Cells] | None = None,
+    ) -> None:
+        """Prepare to draw.
+
+        Args:
+            store: Where the cells are.
+            targets: The cells to train on, one entry per unit.
+            genes: Columns of the store that the run uses.
+            config: Sizes of a batch.
+            seed: Of all draws.
+            controls: Control cells per context; None for all of the store's.
+
+        Raises:
+            ValueError: No targets or genes, rows outside their unit, or a context without controls.
+        """
+        if not targets or not len(genes):
+            raise ValueError(
+                f"expected units and genes to train on, got {len(targets)} units and "
+                f"{len(genes)} genes; choose another split or more genes"
+            )
+        if controls is None:
+            places = {unit: k for k, unit in enumerate(store.units)}
+            controls = [Cells(places[u], u.start, u.stop) for u in store.controls.values()]
+        for cells in (*targets, *controls):
+            _check(store, cells)
+        self._store = store
+        self._targets = tuple(targets)
+        self._genes = np.asarray(genes, dtype=np.int64)
+        self._config = config
+        self._seed = seed
+        self._controls = {store.units[cells.unit].context: cells for cells in controls}
+        for cells in targets:
+            context = store.units[cells.unit].context
+            if context not in self._controls:
+                raise ValueError(
+                    f"expected control cells in the context {context!r}, got none; "
+                    "choose other training units"
+                )
+        sizes = np.array([cells.stop - cells.start for cells in targets], dtype=np.float64)
+        self._shares = sizes / sizes.sum() if config.sampling == "size" else None
+
+    def batch(self, index: int) -> Batch:
+        """Batch `index`, the same whenever and wherever it is drawn."""
+        draw = np.random.default_rng((self._seed, _BATCH, index))
+        count = min(self._config.conditions, len(self._targets))
+        chosen = draw.choice(len(self._targets), size=count, replace=False, p=self._shares)
+        width = min(self._config.genes, len(self._genes))
+        genes = np.sort(draw.choice(len(self._genes), size=width, replace=False))
+        columns = self._genes[genes]
+        targets, controls = [], []
+        for place in chosen.tolist():
+            cells = self._targets[place]
+            size = min(self._config.cells, cells.stop - cells.start)
+            control = self._controls[self._store.units[cells.unit].context]
+            targets.append(self._read(cells, columns, draw=draw, size=size))
+            controls.append(self._read(control, columns, draw=draw, size=size))
+        sizes = [len(part) for part in targets]
+        return Batch(
+            index=index,
+            units=tuple(self._targets[place].unit for place in chosen.tolist()),
+            offsets=np.cumsum([0, *sizes], dtype=np.int64),
+            target=np.concatenate(targets),
+            control=np.concatenate(controls),
+            genes=genes,
+        )
+
+    def batches(
+        self, *, start: int = 0, stop: int | None = None, rank: int = 0, world: int = 1
+    ) -> Generator[Batch, None, None]:
+        """Batches start + rank, start + rank + world, ... below stop, read ahead in a thread.
+
+        Closing the generator ends the thread.
+        """
+        if not 0 <= rank < world:
+            raise ValueError(f"expected a rank from 0 below world {world}, got {rank}")
+        ahead = _Ahead(self, start=start + rank, stop=stop, step=world)
+        try:
+            yield from ahead
+        finally:
+            ahead.close()
+
+    def _read(
+        self, cells: Cells, columns: NDArray[np.int64], *, draw: np.random.Generator, size: int
+    ) -> NDArray[np.float32]:
+        """`size` random cells in random order, (size, genes)."""
+        available = cells.stop - cells.start
+        low, high = cells.start, cells.stop
+        if available > max(_WHOLE, 4 * size):
+            # Cells stand in random order within a unit, so a window is a fair sample.
+            width = max(_WINDOW, 2 * size)
+            low += int(draw.integers(available - width + 1))
+            high = low + width
+        rows = low + draw.choice(high - low, size=min(size, high - low), replace=False)
+        order = np.argsort(rows)
+        dense = self._store.expression_of(rows[order], genes=columns)
+        # Wraps around only where a context has fewer controls than a unit has cells.
+        place = np.empty(len(rows), dtype=np.int64)
+        place[order] = np.arange(len(rows))
+        result: NDArray[np.float32] = dense[np.resize(place, size)]
+        return result
+
+
+class _Ahead:
+    """Draws batches in one thread while the last one is used."""
+
+    def __init__(self, stream: Stream, *, start: int, stop: int | None, step: int) -> None:
+        self._ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=_AHEAD)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(
+            target=self._draw, args=(stream, start, stop, step), name="batches", daemon=True
+        )
+        self._thread.start()
+
+    def __iter__(self) -> Generator[Batch, None, None]:
+        while (item := self._ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def close(self) -> None:
+        """Stop drawing and wait for the thread."""
+        self._closing.set()
+        while self._thread.is_alive():
+            # The thread may wait for room.
+            try:
+                self._ready.get(timeout=0.01)
+            except queue.Empty:
+                continue
+        self._thread.join()
+
+    def _draw(self, stream: Stream, start: int, stop: int | None, step: int) -> None:
+        index = start
+        try:
+            while not self._closing.is_set() and (stop is None or index < stop):
+                self._ready.put(stream.batch(index))
+                index += step
+            self._ready.put(None)
+        except BaseException as error:  # noqa: BLE001  # handed to the thread that waits for it
+            self._ready.put(error)
+
+
+def _check(store: Store, cells: Cells) -> None:
+    unit = store.units[cells.unit]
+    if not unit.start <= cells.start < cells.stop <= unit.stop:
+        raise ValueError(
+            f"expected rows within {unit.start}:{unit.stop} of {unit.condition!r} in "
+            f"{unit.context!r}, got {cells.start}:{cells.stop}"
+        )

@@ -1,0 +1,1 @@
+"""Where model and data meet, on one machine or many."""

@@ -1,0 +1,67 @@
+"""One writer for each run: a lock on the driver's machine, a token for workers anywhere.
+
+The lock dies with its process, also by kill -9. Workers can outlive their driver by seconds; before
+they write they look whether the run still has the token that they were started with.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FILE = "lease"
+
+
+class LeaseLostError(RuntimeError):
+    """Another process has taken the run over; this one must stop writing."""
+
+
+@contextmanager
+def lease(directory: Path) -> Iterator[str]:
+    """Hold a directory's lease for the time of the block; gives the token.
+
+    Raises:
+        ValueError: Another process holds it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / FILE).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"{directory} is being written by {_holder(directory)}; "
+                "wait for it to end or use another name"
+            ) from error
+        token = uuid.uuid4().hex
+        holder = {"token": token, "host": socket.gethostname(), "process": os.getpid()}
+        file.truncate(0)
+        file.write(json.dumps(holder))
+        file.flush()
+        yield token
+
+
+def check(directory: Path, token: str) -> None:
+    """Make sure that the token still holds the directory.
+
+    Raises:
+        LeaseLostError: It does not.
+    """
+    if _read(directory).get("token") != token:
+        raise LeaseLostError(f"{directory} was taken over by {_holder(directory)}")
+
+
+def _holder(directory: Path) -> str:
+    holder = _read(directory)
+    return f"process {holder.get('process', '?')} on {holder.get('host', '?')}"
+
+
+def _read(directory: Path) -> dict[str, str]:
+    try:
+        content = json.loads((directory / FILE).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}

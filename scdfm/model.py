@@ -1,0 +1,228 @@
+"""The velocity field: a Perturbation-Aware Differential Transformer over the genes of a cell.
+
+Axes: cells (of a step), genes (of a step), units (distinct conditions of a step), width.
+"""
+
+from typing import Literal, NamedTuple, Self, cast
+
+import torch
+from pydantic import BaseModel, Field, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from scdfm.attention import Attention, DifferentialAttention, Memory, StandardAttention
+from scdfm.gene_encoder import GeneEncoder
+from scdfm.gene_graph import GeneGraph
+from scdfm.layers import (
+    FeedForward,
+    Injection,
+    Modulation,
+    TimeEmbedder,
+    ValueEmbedder,
+    layer_norm,
+)
+from scdfm.vocabulary import Vocabulary
+
+HEAD_WIDTH = 64  # features per head when heads are not given
+
+
+class ModelConfig(BaseModel, frozen=True, extra="forbid"):
+    """Size and form of the velocity field."""
+
+    width: PositiveInt = 512  # features per gene token
+    layers: PositiveInt = 4
+    heads: PositiveInt | None = None  # divides width; none: about one for every 64 features
+    dropout: float = Field(0.1, ge=0, lt=1)
+    attention: Literal["differential", "standard"] = "differential"
+    mlp: bool = True  # an MLP after each attention; False gives eqs. 11-12 bare
+
+    @property
+    def head_count(self) -> int:
+        """Heads in use."""
+        return self.heads or max(1, self.width // HEAD_WIDTH)
+
+    @model_validator(mode="after")
+    def heads_divide_width(self) -> Self:
+        if self.width % self.head_count:
+            raise ValueError(
+                f"heads must divide width, got width={self.width}, heads={self.head_count}"
+            )
+        return self
+
+
+class Surroundings(NamedTuple):
+    """All that a velocity needs and that does not depend on x_t: once per step or rollout.
+
+    Attributes:
+        genes: Z, the encoded genes, (genes, width).
+        perturbation: e_p of each cell, (cells, 1, width).
+        control: Keys and values of the control cells in each block.
+    """
+
+    genes: Tensor
+    perturbation: Tensor
+    control: tuple[Memory, ...]
+
+
+class SubLayer(nn.Module):
+    """Attention with its gate, and the MLP that may follow. Source: scDFM, eqs. 11-12."""
+
+    def __init__(self, config: ModelConfig, *, depth: int) -> None:
+        super().__init__()
+        width, heads = config.width, config.head_count
+        self.attention = (
+            DifferentialAttention(width, heads=heads, depth=depth)
+            if config.attention == "differential"
+            else StandardAttention(width, heads=heads)
+        )
+        self.modulation = Modulation(width)
+        self.mlp = FeedForward(width, dropout=config.dropout) if config.mlp else None
+        self.mlp_modulation = Modulation(width) if config.mlp else None
+
+    def forward(self, h: Tensor, time: Tensor, memory: Memory | None = None) -> Tensor:
+        """Attend to the memory, or to the cell itself without one."""
+        attention = cast(Attention, self.attention)
+        shift = self.modulation(time)
+        x = shift.apply(layer_norm(h))
+        y = attention(x, attention.remember(x) if memory is None else memory)
+        h = torch.addcmul(h, shift.gate, y)
+        if self.mlp is None or self.mlp_modulation is None:
+            return h
+        shift = self.mlp_modulation(time)
+        return torch.addcmul(h, shift.gate, self.mlp(shift.apply(layer_norm(h))))
+
+
+class Block(nn.Module):
+    """Perturbation injection, self-attention, attention to the control cell."""
+
+    def __init__(self, config: ModelConfig, *, depth: int) -> None:
+        super().__init__()
+        self.injection = Injection(config.width, dropout=config.dropout)
+        self.own = SubLayer(config, depth=depth)
+        self.cross = SubLayer(config, depth=depth)
+
+    def forward(self, h: Tensor, *, time: Tensor, perturbation: Tensor, control: Memory) -> Tensor:
+        """Transform h (cells, genes, width)."""
+        h = self.injection(h, perturbation)
+        return cast(Tensor, self.cross(self.own(h, time), time, control))
+
+
+class VelocityField(nn.Module):
+    """How fast each gene of each cell should change at time t, given control and condition.
+
+    Source: scDFM, sections 3.3-3.4 and A.3.
+    """
+
+    def __init__(self, config: ModelConfig, *, vocabulary: Vocabulary, graph: GeneGraph) -> None:
+        """Build the field with weights drawn from torch's global generator.
+
+        Raises:
+            ValueError: The graph is not about the vocabulary's genes.
+        """
+        if graph.tokens != len(vocabulary.genes):
+            raise ValueError(
+                f"the graph must have one row for each of the model's {len(vocabulary.genes)} "
+                f"genes, got {graph.tokens}; build it from the same genes"
+            )
+        super().__init__()
+        width = config.width
+        self.config, self.vocabulary = config, vocabulary
+        self.values = ValueEmbedder(width, dropout=config.dropout)
+        self.gene_encoder = GeneEncoder(
+            vocabulary.gene_tokens,
+            width,
+            heads=config.head_count,
+            dropout=config.dropout,
+            graph=graph,
+        )
+        self.drugs = (
+            nn.Embedding(1 + len(vocabulary.perturbations), width)
+            if vocabulary.kind == "drug"
+            else None
+        )
+        self.drug_norm = nn.LayerNorm(width) if vocabulary.kind == "drug" else None
+        self.time = TimeEmbedder(width)
+        self.blocks = nn.ModuleList(Block(config, depth=depth) for depth in range(config.layers))
+        self.head = Injection(width, dropout=0.0)
+        self.velocity_out = nn.Linear(width, 1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, Modulation):
+                module.zero()
+
+    def start_at_rest(self) -> None:
+        """Make the untrained field zero everywhere: from the control source, "no change"."""
+        nn.init.zeros_(self.velocity_out.weight)
+        nn.init.zeros_(self.velocity_out.bias)
+
+    def encode(self, genes: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode the step's genes and conditions.
+
+        Args:
+            genes: Gene ids, (genes,).
+            conditions: Token ids, (units, slots); -1 fills a slot that does not count.
+
+        Returns:
+            Z, (genes, width), and e_p, (units, width): the mean over a condition's tokens.
+        """
+        counts = conditions >= 0
+        asked = conditions.clamp_min(0).flatten()
+        if self.drugs is None or self.drug_norm is None:
+            z, tokens = self.gene_encoder(torch.cat([genes, asked])).split([len(genes), len(asked)])
+        else:
+            z, tokens = self.gene_encoder(genes), self.drug_norm(self.drugs(asked))
+        tokens = tokens.unflatten(0, conditions.shape) * counts.unsqueeze(-1)
+        return z, tokens.sum(dim=1) / counts.sum(dim=1, keepdim=True)
+
+    def surroundings(
+        self, *, control: Tensor, genes: Tensor, conditions: Tensor, unit_of_cell: Tensor
+    ) -> Surroundings:
+        """Compute once what no x_t and no time changes.
+
+        Args:
+            control: Control cells, (cells, genes).
+            genes: Gene ids, (genes,).
+            conditions: Token ids of the distinct conditions, (units, slots).
+            unit_of_cell: Which condition each cell gets, (cells,).
+        """
+        z, perturbations = self.encode(genes, conditions)
+        h_control = layer_norm(self.values(control) + z)
+        memories = tuple(
+            cast(Attention, cast(Block, block).cross.attention).remember(h_control)
+            for block in self.blocks
+        )
+        return Surroundings(
+            genes=z, perturbation=perturbations[unit_of_cell].unsqueeze(1), control=memories
+        )
+
+    def velocity(self, x_t: Tensor, t: Tensor, surroundings: Surroundings) -> Tensor:
+        """Velocity at x_t (cells, genes) and t (cells,), shape (cells, genes)."""
+        h = self.values(x_t) + surroundings.genes
+        time = self.time(t)
+        for block, memory in zip(self.blocks, surroundings.control, strict=True):
+            h = block(h, time=time, perturbation=surroundings.perturbation, control=memory)
+        h = nn.functional.leaky_relu(self.head(h, surroundings.perturbation))
+        velocity: Tensor = self.velocity_out(h).squeeze(-1)
+        return velocity
+
+    def forward(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        *,
+        control: Tensor,
+        genes: Tensor,
+        conditions: Tensor,
+        unit_of_cell: Tensor,
+    ) -> Tensor:
+        """Velocity of each gene of each cell, (cells, genes), per unit time."""
+        around = self.surroundings(
+            control=control, genes=genes, conditions=conditions, unit_of_cell=unit_of_cell
+        )
+        return self.velocity(x_t, t, around)

@@ -1,0 +1,70 @@
+"""Fixed-step solvers for dx/dt = v(x, t), as Butcher tableaus.
+
+Each entry: the nodes c, the rows of a, the weights b (Hairer, Norsett, Wanner 1993, section II.1).
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Solver = Literal["euler", "midpoint", "heun", "rk4"]
+
+
+class Tableau(NamedTuple):
+    """An explicit Runge-Kutta method."""
+
+    nodes: tuple[float, ...]
+    stages: tuple[tuple[float, ...], ...]
+    weights: tuple[float, ...]
+
+
+TABLEAUS: dict[Solver, Tableau] = {
+    "euler": Tableau((0.0,), ((),), (1.0,)),
+    "midpoint": Tableau((0.0, 0.5), ((), (0.5,)), (0.0, 1.0)),
+    "heun": Tableau((0.0, 1.0), ((), (1.0,)), (0.5, 0.5)),
+    "rk4": Tableau(  # the 3/8 rule, which the release's sampler uses
+        (0.0, 1 / 3, 2 / 3, 1.0),
+        ((), (1 / 3,), (-1 / 3, 1.0), (1.0, -1.0, 1.0)),
+        (1 / 8, 3 / 8, 3 / 8, 1 / 8),
+    ),
+}
+
+
+def solve(
+    velocity: Callable[[Tensor, float], Tensor], start: Tensor, *, solver: Solver, steps: int
+) -> Tensor:
+    """Integrate from t = 0 to t = 1 in equal steps and return the end point.
+
+    Args:
+        velocity: Maps (x, t) to dx/dt, of x's shape.
+        start: x at t = 0.
+        solver: Which method.
+        steps: Number of steps, at least 1.
+    """
+    x = start
+    for step in range(steps):
+        x = _advance(velocity, x, t=step / steps, dt=1 / steps, tableau=TABLEAUS[solver])
+    return x
+
+
+def _advance(
+    velocity: Callable[[Tensor, float], Tensor],
+    x: Tensor,
+    *,
+    t: float,
+    dt: float,
+    tableau: Tableau,
+) -> Tensor:
+    slopes: list[Tensor] = []
+    for node, row in zip(tableau.nodes, tableau.stages, strict=True):
+        slopes.append(velocity(_along(x, slopes, row, dt=dt), t + node * dt))
+    return _along(x, slopes, tableau.weights, dt=dt)
+
+
+def _along(x: Tensor, slopes: list[Tensor], weights: tuple[float, ...], *, dt: float) -> Tensor:
+    for slope, weight in zip(slopes, weights, strict=True):
+        if weight:
+            x = torch.add(x, slope, alpha=weight * dt)
+    return x

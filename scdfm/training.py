@@ -1,0 +1,274 @@
+"""The training loop: any iterable of cells in, rounds of validation out. Knows no cluster.
+
+A step is a function of (weights, optimiser state, batch): times, noise and dropout are drawn from
+the run's seed and the batch's index, so a run that was stopped goes on as if it had not been.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, Self
+
+import torch
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from scdfm.flow import Source
+from scdfm.model import VelocityField
+from scdfm.objective import LossConfig, Losses, StepCells, step_losses
+from scdfm.randomness import seed_torch, torch_generator
+
+
+class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
+    """How long and how fast to learn, and when to stop."""
+
+    steps: PositiveInt = 100_000
+    learning_rate: PositiveFloat = 5e-5
+    final_learning_rate: float = Field(1e-6, ge=0)
+    warmup: NonNegativeInt = 0  # steps over which the rate rises from zero
+    weight_decay: float = Field(0.0, ge=0)  # decoupled from the gradient (AdamW)
+    clip_norm: PositiveFloat | None = None  # largest 2-norm of all gradients together
+    ema: float | None = Field(None, gt=0, lt=1)  # decay of averaged weights, used for sampling
+    validate_every: PositiveInt = 2_000  # steps between validation rounds
+    patience: PositiveInt | None = None  # rounds without a better score before stopping
+    log_every: PositiveInt = 50  # steps between log lines
+
+    @model_validator(mode="after")
+    def warmup_is_shorter_than_training(self) -> Self:
+        if self.warmup >= self.steps:
+            raise ValueError(
+                f"warmup must be shorter than training, got warmup={self.warmup}, "
+                f"steps={self.steps}"
+            )
+        return self
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step: linear warm-up, then a cosine to the final rate."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        swing = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return self.final_learning_rate + swing * (self.learning_rate - self.final_learning_rate)
+
+
+class StepLog(NamedTuple):
+    """What happened in a step, or on average since the last log line."""
+
+    step: int
+    loss: float
+    cfm: float
+    mmd: float
+    learning_rate: float
+    steps_per_second: float
+
+
+class Round(NamedTuple):
+    """A validation round.
+
+    Attributes:
+        step: Steps done.
+        metrics: Validation metrics by name.
+        improved: The watched metric is the best so far.
+        last: Training ends here.
+    """
+
+    step: int
+    metrics: dict[str, float]
+    improved: bool
+    last: bool
+
+
+@dataclass
+class Progress:
+    """Where training stands; part of a checkpoint."""
+
+    step: int = 0
+    next_batch: int = 0  # first batch nobody has trained on
+    best: float | None = None
+    best_step: int = 0
+    rounds_without_gain: int = 0
+
+
+@dataclass
+class Trainer:
+    """A model with all that a training step changes."""
+
+    model: VelocityField
+    training: TrainingConfig
+    loss: LossConfig
+    source: Source
+    seed: int
+    world: int = 1  # data-parallel workers; a step uses this many batches
+    wrapped: nn.Module | None = None  # the model inside its data-parallel wrapper
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        on_gpu = next(self.model.parameters()).is_cuda
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=self.training.learning_rate,
+            weight_decay=self.training.weight_decay,
+            fused=True if on_gpu else None,
+        )
+        self.averaged = copy.deepcopy(self.model) if self.training.ema else None
+
+    @property
+    def sampler(self) -> VelocityField:
+        """The model to sample from: averaged weights where there are any."""
+        return self.averaged or self.model
+
+    def step(self, cells: StepCells) -> Losses:
+        """Take one optimiser step.
+
+        Raises:
+            FloatingPointError: The loss is not finite; names step, part and conditions.
+        """
+        self.model.train()
+        seed_torch(self.seed, "dropout", cells.index)
+        losses = step_losses(
+            self.wrapped or self.model,
+            cells,
+            source=self.source,
+            config=self.loss,
+            generator=torch_generator(self.seed, "flow", cells.index),
+        )
+        self._refuse_non_finite(losses, cells)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.training.rate(self.progress.step)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        if self.training.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
+        self.optimiser.step()
+        self._average()
+        self.progress.step += 1
+        self.progress.next_batch += self.world
+        return losses
+
+    def _average(self) -> None:
+        if self.averaged is None or self.training.ema is None:
+            return
+        # Early on the average follows closely, or it would remember the random start.
+        step = self.progress.step
+        decay = min(self.training.ema, (1 + step) / (10 + step))
+        with torch.no_grad():
+            averaged, current = list(self.averaged.parameters()), list(self.model.parameters())
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+
+    def _refuse_non_finite(self, losses: Losses, cells: StepCells) -> None:
+        for part in ("cfm", "mmd"):
+            value: Tensor = getattr(losses, part)
+            if not torch.isfinite(value):
+                raise FloatingPointError(
+                    f"step {self.progress.step}: the {part} loss is {value.item()} on "
+                    f"{', '.join(cells.names)}; lower training.learning_rate or set "
+                    "training.clip_norm"
+                )
+
+    def judge(self, metrics: dict[str, float], *, watch: str, mode: str) -> Round:
+        """Record a validation round and decide whether to go on.
+
+        Args:
+            metrics: Validation metrics by name.
+            watch: Which of them decides.
+            mode: "min" or "max".
+        """
+        score = metrics[watch] if mode == "min" else -metrics[watch]
+        progress = self.progress
+        improved = math.isfinite(score) and (progress.best is None or score < progress.best)
+        if improved:
+            progress.best, progress.best_step = score, progress.step
+        progress.rounds_without_gain = 0 if improved else progress.rounds_without_gain + 1
+        tired = (
+            self.training.patience is not None
+            and progress.rounds_without_gain >= self.training.patience
+        )
+        last = tired or progress.step >= self.training.steps
+        return Round(step=progress.step, metrics=metrics, improved=improved, last=last)
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed run needs, as tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict() if self.averaged else None,
+            "optimiser": self.optimiser.state_dict(),
+            "progress": asdict(self.progress),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state()`."""
+        self.model.load_state_dict(state["model"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.progress = Progress(**state["progress"])
+
+
+def fit(
+    trainer: Trainer,
+    batches: Iterable[StepCells],
+    *,
+    validate: Callable[[VelocityField], dict[str, float]],
+    watch: str,
+    mode: str,
+    log: Callable[[StepLog], None],
+) -> Iterator[Round]:
+    """Train until the steps are done or validation no longer improves.
+
+    Args:
+        trainer: The model and its state; changed in place.
+        batches: Cells of each step, from `trainer.progress.next_batch` on.
+        validate: Scores a model on the validation part.
+        watch: The metric that decides which checkpoint is best.
+        mode: "min" or "max".
+        log: Called with the mean of every `log_every` steps.
+
+    Yields:
+        Every validation round; the first before any step, so that the untrained model has a row.
+    """
+    if trainer.progress.step == 0:
+        yield trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
+    meter = _Meter(trainer)
+    for cells in batches:
+        meter.add(trainer.step(cells))
+        step = trainer.progress.step
+        due = step % trainer.training.validate_every == 0 or step >= trainer.training.steps
+        if step % trainer.training.log_every == 0 or due:
+            log(meter.read())
+        if due:
+            outcome = trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
+            yield outcome
+            meter = _Meter(trainer)
+            if outcome.last:
+                return
+
+
+class _Meter:
+    """Mean losses and rate since the last reading."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self._reset()
+
+    def _reset(self) -> None:
+        self.losses: list[Tensor] = []
+        self.began = time.perf_counter()
+
+    def add(self, losses: Losses) -> None:
+        self.losses.append(torch.stack(losses).detach())
+
+    def read(self) -> StepLog:
+        total, cfm, mmd = torch.stack(self.losses).mean(dim=0).tolist()
+        rate = len(self.losses) / (time.perf_counter() - self.began)
+        step = self.trainer.progress.step
+        self._reset()
+        return StepLog(
+            step=step,
+            loss=total,
+            cfm=cfm,
+            mmd=mmd,
+            learning_rate=self.trainer.training.rate(step - 1),
+            steps_per_second=rate,
+        )

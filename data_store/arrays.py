@@ -22,6 +22,15 @@ def fast_codecs() -> Any:
     return zarr.config.set(_FAST)
 
 
+def repeatable_codecs() -> Any:
+    """A context in which arrays are opened for writing.
+
+    One thread, or the chunks of a shard stand in the order in which threads finish, and the same
+    cells do not give the same bytes.
+    """
+    return zarr.config.set({**_FAST, "threading.max_workers": 1})
+
+
 def codec_pipeline(array: "zarr.Array[Any]") -> str:
     """The name of the class that encodes and decodes this array's chunks."""
     return type(array._async_array.codec_pipeline).__name__
@@ -40,7 +49,7 @@ def create(
 
     `encoding-type` marks it as AnnData's array.
     """
-    with fast_codecs():
+    with repeatable_codecs():
         array = group.create_array(
             name,
             shape=shape,

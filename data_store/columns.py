@@ -17,7 +17,7 @@ from anndata.io import read_elem, write_elem
 from numpy.dtypes import StringDType
 from numpy.typing import NDArray
 
-from data_store.arrays import Appender, fast_codecs, shard_length
+from data_store.arrays import Appender, repeatable_codecs, shard_length
 
 Block = dict[str, NDArray[Any]]
 """Rows of obs: an array per part, keyed by "column" or "column/part"."""
@@ -225,7 +225,7 @@ def _array(
 ) -> "zarr.Array[Any]":
     chunk = max(1, min(_CHUNK, rows))
     text = isinstance(dtype, StringDType)
-    with fast_codecs():
+    with repeatable_codecs():
         return group.create_array(
             name,
             shape=(rows,),

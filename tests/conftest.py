@@ -1,0 +1,41 @@
+"""Cells that tests share: real ones where SCDFM_DATA says, a tiny screen, a tiny store."""
+
+import os
+from pathlib import Path
+
+import anndata
+import pytest
+
+from data_store.ingest import IngestOptions, ingest
+from data_store.simulate import SimulateOptions, simulate
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real cells; tests that need it skip without it."""
+    folder = os.environ.get("SCDFM_DATA", "")
+    if not folder or not (Path(folder) / "norman_subset.h5ad").is_file():
+        pytest.skip(f"needs real cells: SCDFM_DATA={folder!r} holds no norman_subset.h5ad")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def tiny_adata() -> anndata.AnnData:
+    """600 cells x 60 genes, 6 singles, 5 doubles, 2 contexts; do not change it."""
+    return simulate(SimulateOptions(cells=600, genes=60, singles=6, doubles=5, contexts=2, seed=5))
+
+
+@pytest.fixture(scope="session")
+def tiny_h5ad(tiny_adata: anndata.AnnData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny screen as a file."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.h5ad"
+    tiny_adata.write_h5ad(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_store_path(tiny_h5ad: Path) -> Path:
+    """The tiny screen as a store; do not change it."""
+    path = tiny_h5ad.with_name("tiny.zarr")
+    ingest(tiny_h5ad, path, options=IngestOptions(context_column="context"))
+    return path

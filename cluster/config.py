@@ -35,7 +35,7 @@ def forgiving_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}; expected a YAML file")
     try:
-        values = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        values = yaml.load(path.read_text(), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -47,9 +47,11 @@ def forgiving_yaml(path: Path) -> dict[str, Any]:
 def scalar(text: str) -> Any:
     """Read one value as a YAML file would."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise ValueError(f"cannot read the value {text!r}: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"cannot read the value {text!r}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def set_dotted(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:

@@ -38,19 +38,16 @@ def session(address: str | None = None, *, cpus: int | None = None) -> Iterator[
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        if address:
-            ray.init(address=address, **quiet)
-        else:
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE,
-                **quiet,
-            )
+        ray.init(
+            address=address or "local",
+            num_cpus=None if address else cpus,
+            object_store_memory=None if address else OBJECT_STORE,
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     for name in ("ray.train", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
@@ -65,7 +62,7 @@ def require(*, cpus: float, gpus: float = 0) -> None:
     Raises:
         ValueError: More is asked than the whole cluster has.
     """
-    have = ray.cluster_resources()
+    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     for name, wanted in (("CPU", cpus), ("GPU", gpus)):
         if wanted > have.get(name, 0):
             raise ValueError(

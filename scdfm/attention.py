@@ -60,7 +60,8 @@ class DifferentialAttention(nn.Module):
     def lam(self) -> Tensor:
         """Weight of the second map, a scalar."""
         query1, key1, query2, key2 = self.lam_factors
-        return (query1 @ key1).exp() - (query2 @ key2).exp() + self.lam_start
+        lam: Tensor = (query1 @ key1).exp() - (query2 @ key2).exp() + self.lam_start
+        return lam
 
     def remember(self, y: Tensor) -> Memory:
         """Keys and values of y, (cells, genes, width)."""
@@ -116,7 +117,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Turn (cells, genes, width) into (cells, heads, genes, features)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def join_heads(x: Tensor) -> Tensor:

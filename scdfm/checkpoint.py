@@ -1,7 +1,7 @@
-"""Models and training states on disk. No pickle: safetensors, JSON, npz, and torch tensors loaded
-with `weights_only=True`.
+"""Models and training states on disk, without pickle.
 
-A directory is written beside its place and renamed, so that what exists is whole.
+Weights are safetensors, facts are JSON, the graph is npz, and the optimiser's state is loaded with
+`weights_only=True`. A directory is written beside its place and renamed, so that what exists is whole.
 """
 
 import json
@@ -27,14 +27,13 @@ from scdfm.sampling import SamplingConfig, canonical_blocks
 from scdfm.splits import Split
 from scdfm.vocabulary import Vocabulary
 
-SCHEMA = 1
 CARD, WEIGHTS, GRAPH, SPLIT = "model.json", "model.safetensors", "graph.npz", "split.json"
 
 
 class ModelCard(BaseModel, frozen=True, extra="forbid"):
     """What a model is, besides its weights and its graph."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     model: ModelConfig
     source: Source
     sampling: SamplingConfig
@@ -105,7 +104,9 @@ def load_model(path: Path) -> Model:
         field.load_state_dict(load_file(path / WEIGHTS))
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{path / WEIGHTS} does not hold this model's weights: {reason}") from error
+        raise ValueError(
+            f"{path / WEIGHTS} does not hold this model's weights: {reason}"
+        ) from error
     field.eval()
     return Model(field=field, card=card, graph=graph, split=split)
 
@@ -127,8 +128,9 @@ def read_card(path: Path) -> ModelCard:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{file} is not a model card of this version: {where}: {first['msg']}") \
-            from error
+        raise ValueError(
+            f"{file} is not a model card of this version: {where}: {first['msg']}"
+        ) from error
 
 
 def save_state(state: dict[str, Any], path: Path) -> None:

@@ -3,6 +3,7 @@
 The result depends on no cell, so it is computed once for a training step and once for a rollout.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -48,7 +49,10 @@ class GeneEncoder(nn.Module):
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp = FeedForward(width, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
-        alone = torch.arange(graph.tokens, tokens)
+        self.everyone = graph.complete  # every token sees every token: no mask, no list
+        alone = torch.arange(0 if self.everyone else graph.tokens, tokens)
+        if self.everyone:
+            graph = GeneGraph(indptr=np.zeros(1, np.int64), indices=np.zeros(0, np.int64))
         indptr, indices = torch.from_numpy(graph.indptr), torch.from_numpy(graph.indices)
         ends = indptr[-1] + 1 + torch.arange(len(alone))
         self.register_buffer("indptr", torch.cat([indptr, ends]), persistent=False)
@@ -76,8 +80,9 @@ class GeneEncoder(nn.Module):
             split_heads(self.query(asked).unsqueeze(0), self.heads),
             split_heads(keys, self.heads),
             split_heads(values, self.heads),
-            attn_mask=self.neighbours(tokens)[None, None],
+            attn_mask=None if self.everyone else self.neighbours(tokens)[None, None],
             dropout_p=self.rate if self.training else 0.0,
         )
         z: Tensor = asked + self.out(join_heads(heads)[0])
-        return z + self.mlp(self.mlp_norm(z))
+        out: Tensor = z + self.mlp(self.mlp_norm(z))
+        return out

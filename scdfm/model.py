@@ -31,7 +31,7 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
     width: PositiveInt = 512  # features per gene token
     layers: PositiveInt = 4
     heads: PositiveInt | None = None  # divides width; none: about one for every 64 features
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     attention: Literal["differential", "standard"] = "differential"
     mlp: bool = True  # an MLP after each attention; False gives eqs. 11-12 bare
 

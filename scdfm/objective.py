@@ -17,7 +17,7 @@ from scdfm.mmd import mmd2
 class LossConfig(BaseModel, frozen=True, extra="forbid"):
     """Weights of the loss parts."""
 
-    mmd_weight: float = Field(0.5, ge=0)  # lambda; 0 leaves the MMD out
+    mmd_weight: float = Field(default=0.5, ge=0)  # lambda; 0 leaves the MMD out
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,6 @@ def unit_mmd(generated: Tensor, real: Tensor, *, sizes: tuple[int, ...]) -> Tens
     if len(set(sizes)) == 1 and sizes[0] > 1:
         shape = (len(sizes), sizes[0], real.shape[1])
         return mmd2(generated.view(shape), real.view(shape)).mean()
-    pairs = zip(generated.split(sizes), real.split(sizes), strict=True)
+    pairs = zip(torch.split(generated, list(sizes)), torch.split(real, list(sizes)), strict=True)
     values = [mmd2(ours, theirs) for ours, theirs in pairs if len(ours) > 1]
     return torch.stack(values).mean() if values else generated.new_zeros(())

@@ -5,6 +5,7 @@ Source: scDFM, section A.3 and Algorithm 3.
 
 import zlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -66,13 +67,25 @@ def rollout(
     return end.clamp_min(0) if config.clamp else end
 
 
+class Cells(NamedTuple):
+    """Control cells to start from.
+
+    Attributes:
+        control: Expression over all the model's genes, (cells, model genes).
+        identity: A number for each cell that no other cell has.
+        replicate: How often this control cell was used before.
+    """
+
+    control: NDArray[np.float32]
+    identity: Sequence[int]
+    replicate: Sequence[int]
+
+
 def generate(
     field: VelocityField,
+    cells: Cells,
     *,
-    control: NDArray[np.float32],
     condition: Condition,
-    cells: Sequence[int],
-    replicates: Sequence[int],
     blocks: Sequence[NDArray[np.int64]],
     source: Source,
     config: SamplingConfig,
@@ -82,65 +95,56 @@ def generate(
 
     Args:
         field: The velocity field.
-        control: Control cells over all the model's genes, (cells, model genes).
+        cells: Where to start, at most a batch.
         condition: What is done to them.
-        cells: An identity for each control cell; with the replicate it fixes the cell's noise.
-        replicates: How often this control cell was used before, (cells,).
         blocks: Gene ids that are integrated together. Attention mixes the genes of a block, so
             blocks belong to the model and not to the caller's wishes.
         source: Where paths start.
-        config: Solver, steps, clamp, batch.
+        config: Solver, steps and clamp.
         seed: Of the prediction.
 
     Returns:
         Expression, (cells, genes of all blocks in their order).
     """
     device = next(field.parameters()).device
-    ids = torch.tensor([field.vocabulary.ids(condition)], device=device)
-    # With one gene list and one condition the order of rows is the callers': batches are cut
-    # in row order, and a cell's result does not depend on its neighbours in the batch.
-    parts = []
-    for rows in np.array_split(np.arange(len(cells)), -(-len(cells) // config.batch)):
-        x = torch.from_numpy(np.ascontiguousarray(control[rows])).to(device)
-        start = x
-        if source == "noise":
-            noise = [
-                cell_noise(
-                    seed,
-                    condition=condition,
-                    cell=cells[row],
-                    replicate=replicates[row],
-                    genes=len(field.vocabulary.genes),
-                )
-                for row in rows
-            ]
-            start = torch.from_numpy(np.stack(noise)).to(device)
-        unit_of_cell = torch.zeros(len(rows), dtype=torch.long, device=device)
-        ends = []
-        for block in blocks:
-            genes = torch.from_numpy(block).to(device)
-            ends.append(
-                rollout(
-                    field,
-                    start=start[:, genes],
-                    control=x[:, genes],
-                    genes=genes,
-                    conditions=ids,
-                    unit_of_cell=unit_of_cell,
-                    config=config,
-                )
-            )
-        parts.append(torch.cat(ends, dim=1).cpu().numpy())
-    return np.concatenate(parts)
+    control = torch.from_numpy(np.ascontiguousarray(cells.control)).to(device)
+    start = control
+    if source == "noise":
+        noise = _noise(cells, condition=condition, seed=seed, genes=control.shape[1])
+        start = torch.from_numpy(noise).to(device)
+    conditions = torch.tensor([field.vocabulary.ids(condition)], device=device)
+    unit_of_cell = torch.zeros(len(control), dtype=torch.long, device=device)
+    ends = []
+    for block in blocks:
+        genes = torch.from_numpy(block).to(device)
+        end = rollout(
+            field,
+            start=start[:, genes],
+            control=control[:, genes],
+            genes=genes,
+            conditions=conditions,
+            unit_of_cell=unit_of_cell,
+            config=config,
+        )
+        ends.append(end)
+    generated: NDArray[np.float32] = torch.cat(ends, dim=1).cpu().numpy()
+    return generated
 
 
-def cell_noise(
-    seed: int, *, condition: Condition, cell: int, replicate: int, genes: int
-) -> NDArray[np.float32]:
-    """Standard normal noise of one cell, (genes,), whatever batch or actor the cell is in."""
+def _noise(cells: Cells, *, condition: Condition, seed: int, genes: int) -> NDArray[np.float32]:
+    """Noise of each cell over all the model's genes, (cells, genes).
+
+    A gene's noise depends on (seed, condition, cell, replicate, gene) and on nothing else: not on
+    the batch, the actor, or the genes that were asked for.
+    """
     spoken = zlib.crc32(name(condition).encode())
-    generator = numpy_generator(seed, "sampling noise", spoken, cell, replicate)
-    return generator.standard_normal(genes, dtype=np.float32)
+    rows = [
+        numpy_generator(seed, "sampling noise", spoken, cell, replicate).standard_normal(
+            genes, dtype=np.float32
+        )
+        for cell, replicate in zip(cells.identity, cells.replicate, strict=True)
+    ]
+    return np.stack(rows)
 
 
 def canonical_blocks(genes: int, *, size: int, seed: int) -> list[NDArray[np.int64]]:

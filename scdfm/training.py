@@ -26,11 +26,13 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
 
     steps: PositiveInt = 100_000
     learning_rate: PositiveFloat = 5e-5
-    final_learning_rate: float = Field(1e-6, ge=0)
+    final_learning_rate: float = Field(default=1e-6, ge=0)
     warmup: NonNegativeInt = 0  # steps over which the rate rises from zero
-    weight_decay: float = Field(0.0, ge=0)  # decoupled from the gradient (AdamW)
+    weight_decay: float = Field(default=0.0, ge=0)  # decoupled from the gradient (AdamW)
     clip_norm: PositiveFloat | None = None  # largest 2-norm of all gradients together
-    ema: float | None = Field(None, gt=0, lt=1)  # decay of averaged weights, used for sampling
+    ema: float | None = Field(
+        default=None, gt=0, lt=1
+    )  # decay of averaged weights, used for sampling
     validate_every: PositiveInt = 2_000  # steps between validation rounds
     patience: PositiveInt | None = None  # rounds without a better score before stopping
     log_every: PositiveInt = 50  # steps between log lines
@@ -154,7 +156,8 @@ class Trainer:
         step = self.progress.step
         decay = min(self.training.ema, (1 + step) / (10 + step))
         with torch.no_grad():
-            averaged, current = list(self.averaged.parameters()), list(self.model.parameters())
+            averaged: list[Tensor] = list(self.averaged.parameters())
+            current: list[Tensor] = list(self.model.parameters())
             torch._foreach_lerp_(averaged, current, 1 - decay)
 
     def _refuse_non_finite(self, losses: Losses, cells: StepCells) -> None:

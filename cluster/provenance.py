@@ -1,0 +1,52 @@
+"""Where a result comes from: cells, code, versions, machine."""
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cluster.run import RunConfig
+from cluster.session import cores
+from data_store.reader import Store
+
+PACKAGES = ("scdfm", "torch", "ray", "zarr", "anndata", "numpy", "scipy", "optuna")
+
+
+def provenance(run: RunConfig, store: Store) -> dict[str, Any]:
+    """Facts to keep with a run and with its models, ready for JSON."""
+    return {
+        "run": run.name,
+        "store": run.store,
+        "fingerprint": store.fingerprint,
+        "contexts": list(store.contexts),
+        "versions": {package: version(package) for package in PACKAGES},
+        "commit": commit(),
+        "hardware": {
+            "machine": platform.machine(),
+            "cores": cores(),
+            "gpus": [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())],
+        },
+        "date": datetime.now(tz=UTC).date().isoformat(),
+    }
+
+
+def commit() -> str | None:
+    """Commit of the source tree this code runs from; none for an installed wheel."""
+    here = Path(__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

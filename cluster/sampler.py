@@ -1,0 +1,201 @@
+"""A velocity field at work on a store's controls: cells of a condition, or only their mean.
+
+Work is cut into batches of a fixed number of cells, so that a prediction has the same bytes
+however many actors share it.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_store.reader import Store
+from data_store.stream import Cells as StoreCells
+from scdfm.checkpoint import ModelCard
+from scdfm.conditions import Condition, name, nearest
+from scdfm.flow import Source
+from scdfm.metrics import Pseudobulks
+from scdfm.model import VelocityField
+from scdfm.randomness import numpy_generator
+from scdfm.sampling import Cells, SamplingConfig, generate
+
+
+class Start(NamedTuple):
+    """Which control cells a prediction starts from."""
+
+    rows: NDArray[np.int64]  # of the store, (cells,)
+    replicates: NDArray[np.int64]  # how often the row was used before, (cells,)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A field, the genes it is asked for, and how it is integrated.
+
+    Attributes:
+        field: The velocity field.
+        columns: Where the store keeps the model's genes, (model genes,).
+        blocks: Gene ids that are integrated together.
+        source: Where paths start.
+        config: Solver and batch.
+        seed: Of the prediction.
+    """
+
+    field: VelocityField
+    columns: NDArray[np.int64]
+    blocks: Sequence[NDArray[np.int64]]
+    source: Source
+    config: SamplingConfig
+    seed: int
+
+    @property
+    def genes(self) -> NDArray[np.int64]:
+        """Gene ids of the output, rising."""
+        return np.sort(np.concatenate(self.blocks))
+
+    def over(self, blocks: Sequence[NDArray[np.int64]]) -> Self:
+        """The same sampler for other genes."""
+        return replace(self, blocks=blocks)
+
+    def cells(self, store: Store, start: Start, *, condition: Condition) -> NDArray[np.float32]:
+        """Generate one cell from each control row, (cells, genes); at most a batch."""
+        rows, inverse = np.unique(start.rows, return_inverse=True)
+        control = store.expression_of(rows, genes=self.columns)[inverse]
+        generated = generate(
+            self.field,
+            Cells(
+                control=control,
+                identity=start.rows.tolist(),
+                replicate=start.replicates.tolist(),
+            ),
+            condition=condition,
+            blocks=self.blocks,
+            source=self.source,
+            config=self.config,
+            seed=self.seed,
+        )
+        return generated[:, np.argsort(np.concatenate(self.blocks))]
+
+    def batches(
+        self, store: Store, *, context: str, condition: Condition, cells: int
+    ) -> Iterator[NDArray[np.float32]]:
+        """Generate `cells` cells of a unit, a batch at a time, each (batch, genes)."""
+        start = starting_cells(
+            store, context=context, condition=condition, cells=cells, seed=self.seed
+        )
+        for first in range(0, cells, self.config.batch):
+            part = slice(first, first + self.config.batch)
+            rows = Start(start.rows[part], start.replicates[part])
+            yield self.cells(store, rows, condition=condition)
+
+    def mean(
+        self, store: Store, *, context: str, condition: Condition, cells: int
+    ) -> NDArray[np.float64]:
+        """Mean over generated cells of a unit, (genes,)."""
+        total = np.zeros(len(self.genes))
+        for batch in self.batches(store, context=context, condition=condition, cells=cells):
+            total += batch.sum(axis=0, dtype=np.float64)
+        return total / cells
+
+
+def starting_cells(
+    store: Store, *, context: str, condition: Condition, cells: int, seed: int
+) -> Start:
+    """Choose control cells of a context: without repeats while there are enough.
+
+    The choice depends on (seed, condition) and is a prefix of the choice of more cells.
+    """
+    control = store.controls[context]
+    spoken = zlib.crc32(name(condition).encode())
+    order = numpy_generator(seed, "control cells", spoken).permutation(len(control))
+    place = np.arange(cells)
+    return Start(
+        rows=control.start + order[place % len(control)],
+        replicates=place // len(control),
+    )
+
+
+def columns_in(store: Store, card: ModelCard) -> NDArray[np.int64]:
+    """Where a store keeps the genes of a model, (model genes,).
+
+    Raises:
+        ValueError: Genes of the model are not in the store; or its perturbations are of another
+            kind.
+    """
+    if store.perturbation != card.perturbation:
+        raise ValueError(
+            f"the model was trained on {card.perturbation} perturbations and {store.path} holds "
+            f"{store.perturbation} perturbations; use a store of the model's kind"
+        )
+    column = {gene: position for position, gene in enumerate(store.genes)}
+    missing = [gene for gene in card.genes if gene not in column]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of the model's {len(card.genes)} genes are not in {store.path}, "
+            f"first {missing[0]!r} ({nearest(missing[0], store.genes)}); ingest a file that "
+            "measures them"
+        )
+    return np.array([column[gene] for gene in card.genes], dtype=np.int64)
+
+
+def unit_means(
+    store: Store, cells: Sequence[StoreCells], *, columns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Mean expression of some units' cells, (units, genes)."""
+    return np.stack([_mean(store, part, columns=columns) for part in cells])
+
+
+def control_means(
+    store: Store, contexts: Sequence[str], *, columns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Mean expression of the controls of each context, (contexts, genes)."""
+    place = {unit: position for position, unit in enumerate(store.units)}
+    controls = [store.controls[context] for context in contexts]
+    return unit_means(
+        store, [StoreCells(place[u], u.start, u.stop) for u in controls], columns=columns
+    )
+
+
+def _mean(store: Store, cells: StoreCells, *, columns: NDArray[np.int64]) -> NDArray[np.float64]:
+    unit = store.units[cells.unit]
+    if (cells.start, cells.stop) == (unit.start, unit.stop):
+        whole: NDArray[np.float64] = store.moments.total[cells.unit, columns] / len(unit)
+        return whole
+    part = store.expression(cells.start, cells.stop, genes=columns)
+    mean: NDArray[np.float64] = part.mean(axis=0, dtype=np.float64)
+    return mean
+
+
+def pseudobulks(
+    sampler: Sampler, store: Store, cells: Sequence[StoreCells], *, limit: int | None
+) -> Pseudobulks:
+    """Predict units and set them beside the real ones and their controls.
+
+    Args:
+        sampler: What predicts.
+        store: Where controls and real cells are.
+        cells: The real cells of each unit.
+        limit: Cells to generate for a unit, at most; as many as are real without a limit.
+    """
+    units = [store.units[part.unit] for part in cells]
+    columns = sampler.columns[sampler.genes]
+    predicted = [
+        sampler.mean(
+            store,
+            context=unit.context,
+            condition=unit.tokens,
+            cells=min(part.stop - part.start, limit or part.stop - part.start),
+        )
+        for unit, part in zip(units, cells, strict=True)
+    ]
+    contexts = tuple(unit.context for unit in units)
+    return Pseudobulks(
+        contexts=contexts,
+        conditions=tuple(unit.condition for unit in units),
+        genes=tuple(store.genes[column] for column in columns),
+        predicted=np.stack(predicted),
+        real=unit_means(store, cells, columns=columns),
+        control=control_means(store, contexts, columns=columns),
+    )

@@ -1,0 +1,152 @@
+"""Train one run: through Ray Train on any number of workers, or in this process.
+
+A Ray worker wires and reports; what it learns is `cluster.learn`. Checkpoints are files in the
+run's directory and not Ray's, so that a run continues whoever started it.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+from ray.train import FailureConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from cluster import journal
+from cluster.learn import RESULT, Place, Report, TrainResult, learn, prepare, result
+from cluster.lease import lease
+from cluster.run import RunConfig
+from cluster.session import cores, require, session
+from scdfm.training import Round
+
+RESTARTS = 3  # of the worker group, after a worker or its node died
+
+
+def train(
+    run: RunConfig,
+    *,
+    workers: int = 1,
+    cpus_per_worker: int | None = None,
+    gpu: bool = False,
+    address: str | None = None,
+    report: Report = lambda line: None,
+) -> TrainResult:
+    """Train a run through Ray Train; continue it when it was begun, return when it is done.
+
+    Args:
+        run: What to train.
+        workers: Data-parallel workers; a step uses one batch of each.
+        cpus_per_worker: Cores of a worker; default an equal share of this machine.
+        gpu: One GPU for each worker.
+        address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
+        report: Receives every line of metrics.jsonl.
+
+    Raises:
+        ValueError: The run contradicts its directory, or the cluster is too small.
+        RuntimeError: Training failed, also after restarts.
+    """
+    if (run.directory / RESULT).is_file():
+        prepare(run)
+        return result(run)
+    with lease(run.directory) as token, session(address):
+        cpus = cpus_per_worker or max(1, cores() // workers)
+        require(cpus=workers * cpus, gpus=workers if gpu else 0)
+        prepare(run)
+        trainer = TorchTrainer(
+            partial(_worker, run, token=token, gpu=gpu),
+            scaling_config=ScalingConfig(
+                num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(cpus, gpu=gpu)
+            ),
+            run_config=ray.train.RunConfig(
+                name=run.name,
+                storage_path=str((run.directory / "ray").resolve()),
+                failure_config=FailureConfig(max_failures=RESTARTS),
+            ),
+        )
+        with _Follow(run, report=report):
+            trainer.fit()
+    return result(run)
+
+
+def train_here(
+    run: RunConfig,
+    *,
+    on_round: Callable[[Round], bool] = lambda outcome: True,
+    report: Report = lambda line: None,
+) -> TrainResult:
+    """Train a run in this process, without Ray.
+
+    Args:
+        run: What to train.
+        on_round: Called after every validation round; False stops early, and the result says
+            that it is not finished.
+        report: Receives every line of metrics.jsonl.
+    """
+    with lease(run.directory) as token:
+        prepare(run)
+        if not (run.directory / RESULT).is_file():
+            torch.set_num_threads(run.threads or torch.get_num_threads())
+            learn(run, place=Place(), token=token, on_round=on_round, report=report)
+    return result(run)
+
+
+def _worker(run: RunConfig, *, token: str, gpu: bool) -> None:
+    """Train on this worker's share of the batches, reporting every validation round."""
+    me = ray.train.get_context()
+    mine = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
+    torch.set_num_threads(run.threads or max(1, int(mine.get("CPU", 1))))
+
+    def on_round(outcome: Round) -> bool:
+        ray.train.report({"step": outcome.step, **outcome.metrics})
+        return True
+
+    learn(
+        run,
+        place=Place(
+            rank=me.get_world_rank(),
+            world=me.get_world_size(),
+            device=ray.train.torch.get_device(),
+        ),
+        token=token,
+        on_round=on_round,
+        report=lambda line: None,
+        wrap=ray.train.torch.prepare_model if me.get_world_size() > 1 else None,
+    )
+
+
+def _resources(cpus: int, *, gpu: bool) -> dict[str, float]:
+    return {"CPU": cpus, "GPU": 1} if gpu else {"CPU": cpus}
+
+
+class _Follow:
+    """Reads a run's metrics.jsonl while workers write it, and passes new lines on."""
+
+    def __init__(self, run: RunConfig, *, report: Report) -> None:
+        self.path = run.directory / journal.FILE
+        self.report = report
+        self.seen = len(list(journal.read_lines(self.path)))
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch, name="follow", daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: Any) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def _watch(self) -> None:
+        while not self.over.wait(0.5):
+            self._pass_on()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        lines = list(journal.read_lines(self.path))
+        for line in lines[self.seen :]:
+            self.report(line)
+        # A resumed run first drops lines that it will write again.
+        self.seen = len(lines)

@@ -1,0 +1,280 @@
+"""Commands about cells: simulate, ingest, verify, inspect, export, split."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli.errors import FaultsError
+from cli.names import from_text_or_file, listed
+from cli.terminal import require_folder, say, show, show_json
+from cli.usage import example
+
+if TYPE_CHECKING:
+    from scdfm.splits import Split
+
+app = typer.Typer()
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+@app.command(epilog=example("scdfm simulate screen.h5ad --cells 5000 --genes 1000 --seed 7"))
+def simulate(
+    out: Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="The file to write.")],
+    cells: Annotated[int, typer.Option(min=1, help="Cells, controls included.")] = 5_000,
+    genes: Annotated[int, typer.Option(min=10, help="Measured genes.")] = 1_000,
+    singles: Annotated[
+        int | None, typer.Option(min=1, help="Perturbed genes.", show_default="as cells allow")
+    ] = None,
+    doubles: Annotated[
+        int | None, typer.Option(min=0, help="Pairs of them.", show_default="as cells allow")
+    ] = None,
+    contexts: Annotated[int, typer.Option(min=1, help="Cell lines.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Decides every draw.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a simulated screen with known truth."""
+    if out.suffix != ".h5ad":
+        raise ValueError(f"expected a file name that ends in .h5ad, got {out}")
+    from data_store import simulate as screens
+    from data_store.commit import committed_file
+
+    options = screens.SimulateOptions(
+        cells=cells, genes=genes, singles=singles, doubles=doubles, contexts=contexts, seed=seed
+    )
+    with committed_file(out, overwrite=overwrite) as partial:
+        screens.simulate(options).write_h5ad(partial)
+    single, double = options.design
+    show(f"{out}: {cells} cells x {genes} genes, {single} singles, {double} doubles")
+
+
+@app.command(
+    epilog=example(
+        "scdfm ingest norman.h5ad stores/norman.zarr --layer counts --library-size ncounts",
+        "scdfm ingest papalexi.h5ad stores/papalexi.zarr --condition perturbation --context bio_rep",
+    )
+)
+def ingest(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE...", help=".h5ad files or anndata .zarr.")
+    ],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The directory to write.")],
+    condition: Annotated[
+        str | None,
+        typer.Option("--condition", "--condition-column", help="obs column of the perturbation."),
+    ] = None,
+    control: Annotated[
+        list[str] | None, typer.Option(help="Label of the control; may be repeated.")
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option("--context", "--context-column", help="obs column of cell line or patient."),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="X, or the layer with the counts.")] = None,
+    library_size: Annotated[
+        str | None,
+        typer.Option("--library-size", "--library-size-column", help="obs column of all UMIs."),
+    ] = None,
+    perturbation: Annotated[
+        Literal["gene", "drug"] | None, typer.Option(help="What the labels name.")
+    ] = None,
+    separator: Annotated[str, typer.Option(help="Between the tokens of a label.")] = "+",
+    normalised: Annotated[
+        bool, typer.Option("--normalised", help="Values are log1p per 10k, not counts.")
+    ] = False,
+    min_cells: Annotated[
+        int, typer.Option(min=0, help="Drop genes seen in fewer cells, unless perturbed.")
+    ] = 0,
+    min_condition_cells: Annotated[
+        int, typer.Option(min=1, help="Drop conditions with fewer cells in a context.")
+    ] = 1,
+    genes: Annotated[
+        int | None, typer.Option(min=1, help="Keep the most variable, and the perturbed.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Condition to leave out; commas or repeated.")
+    ] = None,
+    drop_unlabelled: Annotated[
+        bool, typer.Option("--drop-unlabelled", help="Leave out cells without a label.")
+    ] = False,
+    join: Annotated[
+        Literal["same", "intersect", "union"], typer.Option(help="Genes of several sources.")
+    ] = "same",
+    seed: Annotated[int, typer.Option(min=0, help="Order of cells within a condition.")] = 0,
+    memory: Annotated[str, typer.Option(help="To use at most, such as 2GB.")] = "2GB",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write cells into a sharded store.
+
+    What is not told is detected and said.
+    """
+    from data_store import ingest as ingestion
+
+    options = ingestion.IngestOptions.model_validate(
+        {
+            "condition_column": condition,
+            "control": tuple(control or ()),
+            "separator": separator,
+            "context_column": context,
+            "layer": layer,
+            "normalised": normalised,
+            "library_size_column": library_size,
+            "perturbation": perturbation,
+            "min_cells": min_cells,
+            "min_condition_cells": min_condition_cells,
+            "genes": genes,
+            "exclude": listed(exclude or ()),
+            "drop_unlabelled": drop_unlabelled,
+            "join": join,
+            "seed": seed,
+            "memory": memory,
+            "overwrite": overwrite,
+        }
+    )
+    manifest = ingestion.ingest(sources, store, options=options, say=say)
+    show(
+        f"{store}: {manifest.cells} cells x {manifest.genes} genes, {manifest.units} units in "
+        f"{len(manifest.contexts)} contexts, fingerprint {manifest.fingerprint[:12]}"
+    )
+
+
+@app.command(epilog=example("scdfm verify stores/norman.zarr"))
+def verify(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store, or a prediction.")],
+    json: Json = False,
+) -> None:
+    """Read everything again and name what has changed.
+
+    The exit status is 1 when anything has.
+    """
+    from data_store import integrity
+
+    faults = integrity.verify(store, say=say)
+    if json:
+        show_json({"path": str(store), "faults": [fault._asdict() for fault in faults]})
+    elif not faults:
+        show(f"{store}: all is as it was written")
+    for fault in faults:
+        say(f"scdfm: {store}: {fault.path}: {fault.problem}")
+    if faults:
+        raise FaultsError
+
+
+@app.command(epilog=example("scdfm inspect stores/norman.zarr", "scdfm inspect runs/norman --json"))
+def inspect(
+    path: Annotated[
+        Path, typer.Argument(metavar="STORE|RUN|MODEL|PREDICTION", help="What to look at.")
+    ],
+    json: Json = False,
+) -> None:
+    """Show what is in a store, run, model or prediction."""
+    from cli.describe import describe, pages
+
+    facts = describe(path)
+    if json:
+        show_json(facts)
+    else:
+        show(*pages(facts))
+
+
+@app.command(epilog=example("scdfm export stores/norman.zarr cells.h5ad --conditions control,KLF1"))
+def export(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="The file to write.")],
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option(help="A,B,control, or a file of them.", show_default="all"),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write cells of a store to an .h5ad file.
+
+    Values, obs and var are those of the source.
+    """
+    from data_store import export as exporting
+
+    wanted = None
+    if conditions:
+        wanted = from_text_or_file(conditions, column="condition", option="--conditions")
+    exporting.export(store, out, conditions=wanted, overwrite=overwrite)
+    show(f"{out}")
+
+
+@app.command(
+    epilog=example(
+        "scdfm split stores/norman.zarr --kind additive --fold 1 --out fold1.json",
+        "scdfm split stores/norman.zarr --kind list --test KLF1+MAP2K6,KLF1+TGFBR2",
+    )
+)
+def split(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store.")],
+    kind: Annotated[
+        Literal["additive", "holdout", "combosciplex", "context", "file", "list"],
+        typer.Option(help="How to part the conditions."),
+    ] = "additive",
+    fold: Annotated[int, typer.Option(min=0, help="Which of the shuffles.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of fold 0.")] = 42,
+    fraction: Annotated[
+        float | None, typer.Option(help="Of doubles (additive) or genes (holdout) to test.")
+    ] = None,
+    genes: Annotated[int | None, typer.Option(min=1, help="Genes to hold out (holdout).")] = None,
+    context: Annotated[str | None, typer.Option(help="Context to leave out (context).")] = None,
+    test: Annotated[
+        list[str] | None, typer.Option(help="Test conditions (list); commas or repeated.")
+    ] = None,
+    validation: Annotated[
+        list[str] | None, typer.Option(help="Validation conditions (list); commas or repeated.")
+    ] = None,
+    path: Annotated[Path | None, typer.Option(help="A saved split, or lists (file).")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    json: Json = False,
+) -> None:
+    """Part conditions into train, validation and test."""
+    require_folder(out)
+    from cluster.plan import contexts_of_conditions
+    from data_store.reader import Store
+    from scdfm.splits import SplitConfig, make_split
+
+    config = SplitConfig(
+        kind=kind,
+        fold=fold,
+        seed=seed,
+        fraction=fraction,
+        genes=genes,
+        context=context,
+        path=path,
+        test=listed(test) if test else None,
+        validation=listed(validation) if validation else None,
+    )
+    with Store.open(store) as cells:
+        made = make_split(
+            config,
+            conditions=cells.conditions,
+            labels=cells.labels,
+            contexts=contexts_of_conditions(cells),
+        )
+    if out is not None:
+        made.save(out)
+        say(f"written: {out}")
+    if json:
+        show_json(made)
+    else:
+        _show_split(made)
+
+
+def _show_split(split: "Split") -> None:
+    from collections import Counter
+
+    validation = f"{len(split.validation)} conditions"
+    if split.validation_kind == "cells":
+        validation = f"{split.validation_fraction:.0%} of the cells of each training condition"
+    tags = ", ".join(
+        f"{count} {tag}" for tag, count in sorted(Counter(split.tags.values()).items())
+    )
+    where = f" in context {split.context}" if split.context is not None else ""
+    show(
+        f"train       {len(split.train)} conditions",
+        f"validation  {validation}",
+        f"test        {len(split.test)} conditions{where} ({tags})",
+    )

@@ -1,0 +1,123 @@
+"""What `scdfm inspect` finds at a path, and how it shows it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Facts about a store, run, model or prediction; which one is told by its files.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        ValueError: It is none of them, or a damaged one.
+    """
+    if not path.exists():
+        raise FileNotFoundError(
+            f"expected a store, run, model or prediction at {path}, found nothing there"
+        )
+    if (path / "model.json").is_file():
+        from cluster.inspect_run import describe_model
+
+        return describe_model(path)
+    if (path / "run.yaml").is_file():
+        from cluster.inspect_run import describe_run
+
+        return describe_run(path)
+    if (path / "cells.zarr").is_dir() or (path / "conditions.parquet").is_file():
+        from data_store.reader import Store
+        from data_store.summary import summarise
+
+        with Store.open(path) as store:
+            return summarise(store)
+    raise ValueError(
+        f"expected a store, run, model or prediction, got {path} with none of cells.zarr, "
+        "run.yaml, model.json; name a directory that scdfm has written"
+    )
+
+
+def pages(facts: Mapping[str, Any]) -> list["RenderableType"]:
+    """Tables of what `describe` found."""
+    return _store(facts) if facts.get("kind") == "store" else [_pairs(_flat(facts))]
+
+
+def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
+    shape = {
+        "store": facts["path"],
+        "fingerprint": facts["fingerprint"],
+        "size": f"{facts['bytes'] / 1e6:,.1f} MB in {facts['files']} files",
+        "cells": f"{facts['cells']:,}",
+        "genes": f"{facts['genes']:,}",
+        "non-zero": f"{1 - facts['zeros']:.1%}",
+        "values": "log1p per 10k, as given" if facts["normalised"] else "counts",
+        "library size": _spread(facts["library_size"]),
+        "perturbation": f"{facts['perturbation']}, {facts['perturbed_measured']} of "
+        f"{facts['perturbed']} measured",
+        "conditions": f"{facts['conditions']:,} ({facts['singles']} singles, "
+        f"{facts['doubles']} doubles)",
+        "cells of one": _spread(facts["cells_per_condition"]),
+        "control words": ", ".join(facts["recipe"]["controls"]),
+        "sources": ", ".join(source["name"] for source in facts["sources"]),
+    }
+    detected = [f"  {line}" for line in facts["detections"]]
+    return [_pairs(shape), _contexts(facts["contexts"]), "  detected at ingest", *detected]
+
+
+def _contexts(contexts: Mapping[str, Mapping[str, int]]) -> "RenderableType":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("context")
+    for name in ("cells", "controls", "conditions"):
+        table.add_column(name, justify="right")
+    for context, counts in contexts.items():
+        table.add_row(
+            context, *(f"{counts[name]:,}" for name in ("cells", "controls", "conditions"))
+        )
+    return table
+
+
+def _pairs(facts: Mapping[str, Any]) -> "RenderableType":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(Text(name, style="dim"), Text(str(value)))
+    return table
+
+
+def _spread(numbers: Mapping[str, float] | None) -> str:
+    if numbers is None:
+        return "unknown"
+    least, most = numbers["least"], numbers["most"]
+    return f"median {numbers['median']:,.0f}, {least:,.0f} to {most:,.0f}"
+
+
+_LISTED = 6  # items of a list that are shown
+
+
+def _flat(facts: Mapping[str, Any], *, prefix: str = "") -> dict[str, str]:
+    """One line for each fact, named as `--set` names settings."""
+    lines: dict[str, str] = {}
+    for name, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            lines |= _flat(value, prefix=f"{prefix}{name}.")
+        else:
+            lines[f"{prefix}{name}"] = _brief(value)
+    return lines
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        rest = len(value) - _LISTED
+        return ", ".join(map(str, value[:_LISTED])) + (f" and {rest} more" if rest > 0 else "")
+    return "-" if value is None else str(value)

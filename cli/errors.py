@@ -1,0 +1,97 @@
+"""The one place that turns an exception into a line on standard error and an exit status.
+
+0 done, 1 failed work, 2 bad input, 130 stopped by Ctrl-C.
+"""
+
+from typing import NamedTuple
+
+import typer
+
+FAILED = 1
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+_WRONG_PATH = (
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+_LONGEST = 1_000  # characters; some libraries put a whole log into a message
+
+
+class Failure(NamedTuple):
+    """What to say about an exception, and the exit status it means."""
+
+    line: str
+    status: int
+
+
+class FaultsError(RuntimeError):
+    """The command worked and what it looked at is damaged; the faults are printed already."""
+
+
+def explain(error: BaseException) -> Failure:
+    """Say an exception in one line.
+
+    An exception that nobody foresaw is named as such, so that it gets reported.
+    """
+    error = _origin(error)
+    if isinstance(error, typer.TyperException):
+        return Failure(_line(_usage(error)), BAD_INPUT)
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return Failure("interrupted; run the command again to go on", INTERRUPTED)
+    message = _line(_message(error))
+    if isinstance(error, (ValueError, *_WRONG_PATH)):
+        return Failure(message, BAD_INPUT)
+    if isinstance(error, MemoryError):
+        return Failure(f"out of memory; ask for less at once ({message})", FAILED)
+    if isinstance(error, RuntimeError | OSError | ArithmeticError):
+        return Failure(message, FAILED)
+    name = type(error).__name__
+    return Failure(
+        f"unexpected {name}: {message}; please report it with the output of scdfm --debug", FAILED
+    )
+
+
+def _origin(error: BaseException) -> BaseException:
+    """The exception inside those that Ray wraps around what a worker raised."""
+    cause = getattr(error, "cause", None)  # ray.exceptions.RayTaskError
+    failures = getattr(error, "worker_failures", None)  # ray.train's WorkerGroupError
+    if isinstance(failures, dict) and failures:
+        cause = next(iter(failures.values()))
+    return _origin(cause) if isinstance(cause, BaseException) else error
+
+
+def _usage(error: typer.TyperException) -> str:
+    """What the parser says, and where the options are listed."""
+    context = getattr(error, "ctx", None)
+    where = f"; see {context.command_path} --help" if context is not None else ""
+    message = error.format_message().rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}{where}"
+
+
+def _message(error: BaseException) -> str:
+    faults = getattr(error, "errors", None)
+    if isinstance(error, ValueError) and callable(faults):
+        return _fault_of_option(faults()[0])
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+def _fault_of_option(fault: dict[str, object]) -> str:
+    """What pydantic found wrong with a value that came from the command line."""
+    location = fault["loc"]
+    assert isinstance(location, tuple)
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if not location:
+        return message
+    option = str(location[0]).replace("_", "-")
+    return f"--{option}: {message}, got {fault['input']!r}"
+
+
+def _line(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... (scdfm --debug shows all)"

@@ -1,0 +1,47 @@
+"""The command that judges a model on conditions it has not seen."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import report
+from cli.terminal import as_json, require_folder, save, say, show, show_json
+from cli.usage import example
+
+app = typer.Typer()
+
+
+@app.command(epilog=example("scdfm evaluate runs/norman --untrained --out evaluation.csv"))
+def evaluate(
+    target: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="What to judge.")],
+    store: Annotated[
+        str | None, typer.Option(help="Cells to judge it on.", show_default="its own")
+    ] = None,
+    cells: Annotated[
+        int | None,
+        typer.Option(min=1, help="Generated for each condition.", show_default="as many as real"),
+    ] = None,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="Judge the model before training, too.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="File to write, .json or .csv.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Compare predictions with real cells, beside baselines.
+
+    The conditions are those of the test part of the model's split.
+    """
+    require_folder(out)
+    if out is not None and out.suffix not in (".json", ".csv"):
+        raise ValueError(f"expected --out to end in .json or .csv, got {out}")
+    from cluster.evaluate import evaluate as evaluate_target
+
+    result = evaluate_target(target, store=store, cells=cells, untrained=untrained, report=say)
+    if out is not None:
+        save(as_json(result) if out.suffix == ".json" else report.as_csv(result.tables), out)
+        say(f"written: {out}")
+    if json:
+        show_json(result)
+    else:
+        show(*report.pages(result.tables))

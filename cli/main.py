@@ -1,0 +1,109 @@
+"""The console script `scdfm`: its commands, and what happens when one fails.
+
+Command modules import our packages and heavy libraries inside their functions: `scdfm --help` and
+a mistyped option must answer at once, and torch, Ray and scanpy take seconds to load.
+"""
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from cli import data, evaluate, predict, train, tune
+from cli.errors import FaultsError, explain
+from cli.terminal import say
+from cli.usage import example
+
+app = typer.Typer(
+    name="scdfm",
+    epilog=example(
+        "scdfm ingest norman.h5ad stores/norman.zarr",
+        "scdfm tune norman",
+        "scdfm evaluate runs/norman/best",
+        "scdfm predict runs/norman/best --store stores/norman.zarr --conditions A+B --out AB.h5ad",
+    ),
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # panels cut long option names off
+)
+for commands in (data, train, tune, evaluate, predict):
+    app.add_typer(commands.app)
+
+
+@dataclass
+class Invocation:
+    """What holds for every command."""
+
+    debug: bool = False
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"scdfm {version('scdfm')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def scdfm(
+    context: typer.Context,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="SCDFM_DEBUG", help="Show where an error comes from.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Predict how single cells respond to gene and drug perturbations."""
+    context.obj.debug = debug
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command and give its exit status; what goes wrong is said in one line."""
+    invocation = Invocation()
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(
+            list(arguments), prog_name="scdfm", standalone_mode=False, obj=invocation
+        )
+    except FaultsError:
+        return 1
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of every error
+        return _failed(error, debug=invocation.debug)
+    # Typer gives Ctrl-C back as an exit status.
+    if result == 130:
+        return _failed(KeyboardInterrupt(), debug=False)
+    return result if isinstance(result, int) else 0
+
+
+def _failed(error: BaseException, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    failure = explain(error)
+    say(f"scdfm: {failure.line}")
+    return failure.status
+
+
+def main() -> None:
+    """The console entry."""
+    if not sys.warnoptions:
+        # Warnings are for the developers of our libraries; ours would be errors of their own.
+        # Ray's workers read the variable.
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is no reason to fail.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The command that predicts cells of conditions nobody has measured."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.names import from_text_or_file, listed
+from cli.progress import PredictionBar
+from cli.terminal import require_folder, show
+from cli.train import Address
+from cli.usage import example
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=example(
+        "scdfm predict runs/norman/model --store stores/norman.zarr \\",
+        "  --conditions KLF1,KLF1+MAP2K6 --out predicted.h5ad --actors 2",
+    )
+)
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model's directory.")],
+    store: Annotated[str, typer.Option(help="The store whose controls are perturbed.")],
+    conditions: Annotated[
+        list[str],
+        typer.Option(help="A,B,A+B, or a file: one per line, or CSV with a column `condition`."),
+    ],
+    out: Annotated[Path, typer.Option(help="Cells to write, .h5ad or .zarr.")],
+    contexts: Annotated[
+        list[str] | None, typer.Option(help="Of the controls; commas.", show_default="all")
+    ] = None,
+    cells: Annotated[int, typer.Option(min=1, help="For each condition and context.")] = 256,
+    genes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A,B or a file: one per line, or CSV with a column `gene`.",
+            show_default="all of the model",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides every draw.")] = 0,
+    actors: Annotated[int, typer.Option(min=1, help="Ray actors that share the work.")] = 1,
+    address: Address = None,
+) -> None:
+    """Predict the cells of new conditions, as AnnData.
+
+    Run the command again to resume a prediction that was stopped.
+    """
+    wanted = from_text_or_file(conditions, column="condition", option="--conditions")
+    only = from_text_or_file(genes, column="gene", option="--genes") if genes else None
+    require_folder(out)
+    from cluster.predict import PredictionRequest
+    from cluster.predict import predict as predict_on_cluster
+
+    request = PredictionRequest(
+        model=model,
+        store=store,
+        conditions=wanted,
+        contexts=listed(contexts) if contexts else None,
+        cells=cells,
+        genes=only,
+        seed=seed,
+        out=out,
+    )
+    with PredictionBar() as bar:
+        written = predict_on_cluster(request, actors=actors, address=address, report=bar.report)
+    show(f"predictions {written}")

@@ -1,0 +1,24 @@
+"""Settings given as `--set name=value`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def overrides(changes: Sequence[str] | None) -> dict[str, Any]:
+    """Values by dotted name; a value is read as YAML reads it.
+
+    Raises:
+        ValueError: Something is not name=value.
+    """
+    if not changes:
+        return {}
+    from cluster.config import scalar
+
+    values: dict[str, Any] = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        name = name.strip()
+        if not equals or not all(name.split(".")):
+            raise ValueError(f"expected --set NAME=VALUE such as model.width=256, got {change!r}")
+        values[name] = scalar(value)
+    return values

@@ -1,0 +1,72 @@
+"""Where words go: results to standard output, everything said on the way to standard error.
+
+On a terminal tables are fitted to its width; in a pipe nothing is cut, coloured or redrawn.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+_PIPE_WIDTH = 10_000  # characters; a line in a pipe must not be folded
+
+
+def console(stream: IO[str]) -> "Console":
+    """A console that cuts nothing when the stream is a pipe."""
+    from rich.console import Console
+
+    wide = None if stream.isatty() else _PIPE_WIDTH
+    return Console(file=stream, width=wide, highlight=False, soft_wrap=wide is not None)
+
+
+def say(line: str) -> None:
+    """Tell a person something on the way."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def show(*parts: "RenderableType") -> None:
+    """Print a result."""
+    out = console(sys.stdout)
+    for part in parts:
+        out.print(part, markup=False)
+
+
+def show_json(value: Any) -> None:
+    """Print a result as one JSON document."""
+    sys.stdout.write(as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """JSON of anything pydantic knows; NaN, which JSON has not, becomes null."""
+    from pydantic_core import to_json
+
+    return to_json(value, indent=2, inf_nan_mode="null").decode() + "\n"
+
+
+def save(text: str, path: Path) -> None:
+    """Write a small result; a reader sees all of it or what was there before."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def require_folder(path: Path | None) -> None:
+    """Refuse a result file that could not be written, before the work for it is done.
+
+    Raises:
+        FileNotFoundError: Its directory does not exist.
+        IsADirectoryError: It is a directory.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise IsADirectoryError(f"expected a file name for --out, got the directory {path}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"expected a directory {path.parent} for {path.name}; create it")

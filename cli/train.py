@@ -1,0 +1,62 @@
+"""The command that trains one model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.progress import TrainingBar, numbers
+from cli.settings import overrides
+from cli.terminal import show, show_json
+from cli.usage import example
+
+app = typer.Typer()
+
+Address = Annotated[
+    str | None,
+    typer.Option(envvar="RAY_ADDRESS", help="Of a Ray cluster.", show_default="start Ray here"),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; may be repeated."),
+]
+
+
+@app.command(epilog=example("scdfm train run.yaml --set model.width=256 --workers 2"))
+def train(
+    run: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="What to train, on what.")],
+    changes: Set = None,
+    workers: Annotated[int, typer.Option(min=1, help="Ray workers.")] = 1,
+    cpus_per_worker: Annotated[
+        int | None, typer.Option(min=1, help="Cores of each.", show_default="their share")
+    ] = None,
+    gpu: Annotated[bool, typer.Option("--gpu/--no-gpu", help="A GPU for each worker.")] = False,
+    address: Address = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Train a model.
+
+    Run the command again to resume a run that was stopped.
+    """
+    from cluster.run import read_run
+    from cluster.train import train as train_on_cluster
+
+    config = read_run(run, overrides=overrides(changes))
+    with TrainingBar() as bar:
+        result = train_on_cluster(
+            config,
+            workers=workers,
+            cpus_per_worker=cpus_per_worker,
+            gpu=gpu,
+            address=address,
+            report=bar.report,
+        )
+    if json:
+        show_json(result._asdict())
+        return
+    show(
+        f"run         {result.directory}",
+        f"best step   {result.best_step}",
+        f"validation  {numbers(result.metrics)}",
+        f"model       {result.model}",
+    )

@@ -1,0 +1,5 @@
+"""The command that searches settings."""
+
+import typer
+
+app = typer.Typer()

@@ -1,10 +1,12 @@
 """Arrays on disk: zarr v3, sharded, compressed, every chunk with a checksum.
 
-zarrs decodes several times faster than zarr's own pipeline, and falls back to it in silence for
-some stores, so `codec_pipeline` tells which one an array has.
+Written by zarrs, which is several times faster than zarr's own pipeline but falls back to it in
+silence for some stores: `codec_pipeline` tells which one an array has. What training reads all the
+time is read by `data_store.chunks`.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 logger = logging.getLogger(__name__)
 
-_FAST = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}
-
-
-def fast_codecs() -> Any:
-    """A context in which arrays are opened with the zarrs codec pipeline."""
-    return zarr.config.set(_FAST)
+ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}
 
 
 def repeatable_codecs() -> Any:
@@ -28,7 +25,9 @@ def repeatable_codecs() -> Any:
     One thread, or the chunks of a shard stand in the order in which threads finish, and the same
     cells do not give the same bytes.
     """
-    return zarr.config.set({**_FAST, "threading.max_workers": 1})
+    return zarr.config.set(
+        {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": 1}
+    )
 
 
 def codec_pipeline(array: "zarr.Array[Any]") -> str:
@@ -44,10 +43,11 @@ def create(
     dtype: DTypeLike,
     chunks: tuple[int, ...],
     shards: tuple[int, ...] | None,
+    attributes: Mapping[str, Any] | None = None,
 ) -> "zarr.Array[Any]":
     """A new array with blosc-zstd and CRC-32C; chunks of zeros are written like any other.
 
-    `encoding-type` marks it as AnnData's array.
+    `attributes` say what it is to AnnData: an array, unless told otherwise.
     """
     with repeatable_codecs():
         array = group.create_array(
@@ -58,7 +58,7 @@ def create(
             shards=shards,
             # Without the checksum a flipped bit may decode to other numbers in silence.
             compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()],
-            attributes={"encoding-type": "array", "encoding-version": "0.2.0"},
+            attributes=dict(attributes or ARRAY),
             config={"write_empty_chunks": True},
         )
     logger.debug("%s is encoded by %s", name, codec_pipeline(array))

@@ -17,7 +17,7 @@ from anndata.io import read_elem, write_elem
 from numpy.dtypes import StringDType
 from numpy.typing import NDArray
 
-from data_store.arrays import Appender, repeatable_codecs, shard_length
+from data_store.arrays import ARRAY, Appender, create, shard_length
 
 Block = dict[str, NDArray[Any]]
 """Rows of obs: an array per part, keyed by "column" or "column/part"."""
@@ -31,7 +31,7 @@ _PARTS = {
     "nullable-boolean": ("values", "mask"),
     "nullable-string-array": ("values", "mask"),
 }
-_CHUNK = 65_536  # cells
+_CHUNK = 8_192  # cells
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class FrameWriter:
         if set(column.dtypes) != {""}:
             parent = self._frame.create_group(column.name)
             parent.attrs.update(marks)
-            marks = {"encoding-type": "array", "encoding-version": "0.2.0"}
+            marks = dict(ARRAY)
         if column.categories is not None:
             write_element(parent, "categories", column.categories)
         for part, dtype in column.dtypes.items():
@@ -224,15 +224,23 @@ def _array(
     group: zarr.Group, name: str, *, rows: int, dtype: Any, attributes: dict[str, Any]
 ) -> "zarr.Array[Any]":
     chunk = max(1, min(_CHUNK, rows))
-    text = isinstance(dtype, StringDType)
-    with repeatable_codecs():
-        return group.create_array(
+    if not isinstance(dtype, StringDType):
+        shard = shard_length(rows, chunk=chunk, chunks=16)
+        return create(
+            group,
             name,
             shape=(rows,),
             dtype=dtype,
             chunks=(chunk,),
-            shards=None if text else (shard_length(rows, chunk=chunk, chunks=16),),
-            compressors=[zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec()],
+            shards=(shard,),
             attributes=attributes,
-            config={"write_empty_chunks": True},
         )
+    return group.create_array(
+        name,
+        shape=(rows,),
+        dtype=dtype,
+        chunks=(chunk,),
+        compressors=[zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec()],
+        attributes=attributes,
+        config={"write_empty_chunks": True},
+    )

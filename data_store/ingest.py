@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from data_store import detect
 from data_store.assemble import Writer
 from data_store.columns import Column, named
+from data_store.commit import committed, hash_files, write_durably
 from data_store.detect import Say
-from data_store.integrity import committed, hash_files, write_durably
 from data_store.joining import Joined, join
+from data_store.labels import CONTROL_LABELS
 from data_store.layout import Layout, read_layout
 from data_store.options import IngestOptions
 from data_store.route import ROW_SUM, Routed, route, select_genes
@@ -30,6 +31,7 @@ from data_store.schema import (
     SourceRecord,
     fingerprint,
     read_manifest,
+    sealed,
 )
 from data_store.sources import Source, open_source
 from data_store.sources import fingerprint as source_fingerprint
@@ -138,7 +140,7 @@ def _write(
     _fill(writer, routed, kept=kept, renamed=renamed, library=library)
     recipe = Recipe(
         condition_column=column,
-        controls=layout.controls,
+        controls=options.control or CONTROL_LABELS,
         separator=options.separator,
         context_column=options.context_column,
         layer=layers[0],
@@ -231,20 +233,22 @@ def _seal(
     said: list[str],
 ) -> Manifest:
     shards = hash_files(folder)
-    manifest = Manifest(
-        package=_package_version(),
-        cells=writer.cells,
-        genes=writer.genes,
-        nonzero=writer.nonzero,
-        units=len(writer.layout.units),
-        contexts=tuple(dict.fromkeys(context for context, _ in writer.layout.units)),
-        perturbation=kind,
-        normalised=writer.normalised,
-        recipe=recipe,
-        sources=records,
-        detections=tuple(said),
-        shards=shards,
-        fingerprint=fingerprint(shards, perturbation=kind),
+    manifest = sealed(
+        Manifest(
+            package=_package_version(),
+            cells=writer.cells,
+            genes=writer.genes,
+            nonzero=writer.nonzero,
+            units=len(writer.layout.units),
+            contexts=tuple(dict.fromkeys(context for context, _ in writer.layout.units)),
+            perturbation=kind,
+            normalised=writer.normalised,
+            recipe=recipe,
+            sources=records,
+            detections=tuple(said),
+            shards=shards,
+            fingerprint=fingerprint(shards, perturbation=kind),
+        )
     )
     write_durably(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
     return manifest

@@ -1,102 +1,135 @@
-"""Nothing half-written is trusted: stores appear whole or not at all, and every file has a hash."""
+"""Whether a store still holds what ingest wrote: every file, the index, the sums."""
 
-import fcntl
-import hashlib
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from data_store.schema import MANIFEST, ShardRecord
+import numpy as np
 
-_READ = 1 << 22
+from data_store.commit import sha256
+from data_store.labels import canonical, parse
+from data_store.moments import UnitSums
+from data_store.reader import Store, Unit
+from data_store.schema import (
+    LIBRARY_SIZE,
+    MANIFEST,
+    Manifest,
+    ShardRecord,
+    fingerprint,
+    read_manifest,
+)
+
+_ROWS = 4_096
+_TOLERANCE = 1e-9  # relative; sums may be taken in another order
 
 
-@contextmanager
-def committed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A new directory beside `path` that takes its place when the block ends without an error.
+class Fault(NamedTuple):
+    """One thing that is wrong with a store."""
 
-    On an error, and on Ctrl-C, it is removed. What a killed process left is removed by the next.
+    path: str  # of the file, relative to the store
+    problem: str
+
+
+def verify(path: Path, *, say: Callable[[str], None] = lambda line: None) -> list[Fault]:
+    """Read a whole store and list what is wrong; nothing when all is well.
 
     Raises:
-        FileExistsError: There is something at `path` already, or another process writes it.
-        FileNotFoundError: The parent directory does not exist.
+        FileNotFoundError, ValueError: There is no store that could be checked.
     """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"expected a directory {path.parent} for {path.name}; create it")
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"expected no {path} yet, it exists; name another or pass --overwrite"
-        )
-    partial = path.with_name(f".{path.name}.partial")
-    with _locked(partial):
-        for leftover in partial.iterdir():
-            _remove(leftover)
-        try:
-            yield partial
-            _replace(partial, path)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+    manifest = read_manifest(path)
+    faults = [fault for shard in manifest.shards if (fault := _damage(path, shard))]
+    faults += _strangers(path, manifest)
+    if manifest.fingerprint != fingerprint(manifest.shards, perturbation=manifest.perturbation):
+        faults.append(Fault(MANIFEST, "the fingerprint does not follow from the files' hashes"))
+    say(f"{len(manifest.shards)} files hashed, {len(faults)} faults")
+    if faults:
+        return faults
+    with Store.open(path) as store:
+        faults = _index_faults(store)
+        for position, unit in enumerate(store.units):
+            faults += _unit_faults(store, unit, position=position)
+    say(f"{len(store.units)} units compared with index and moments, {len(faults)} faults")
+    return faults
 
 
-def hash_files(folder: Path) -> tuple[ShardRecord, ...]:
-    """Size and sha256 of every file below a folder but the manifest, by path."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
-    return tuple(
-        ShardRecord(
-            path=file.relative_to(folder).as_posix(), bytes=file.stat().st_size, sha256=sha256(file)
-        )
-        for file in files
+def _damage(path: Path, shard: ShardRecord) -> Fault | None:
+    file = path / shard.path
+    if not file.is_file():
+        return Fault(shard.path, "missing")
+    size = file.stat().st_size
+    if size != shard.bytes:
+        return Fault(shard.path, f"{size} bytes, expected {shard.bytes}")
+    if sha256(file) != shard.sha256:
+        return Fault(shard.path, "its bytes have changed since ingest")
+    return None
+
+
+def _strangers(path: Path, manifest: Manifest) -> list[Fault]:
+    known = {MANIFEST, *(shard.path for shard in manifest.shards)}
+    found = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    return [Fault(name, "not written by ingest") for name in sorted(set(found) - known)]
+
+
+def _index_faults(store: Store) -> list[Fault]:
+    expected = 0
+    for unit in store.units:
+        if unit.start != expected or unit.stop <= unit.start:
+            return [Fault("conditions.parquet", f"{_name(unit)} does not follow the unit before")]
+        expected = unit.stop
+    if expected != store.manifest.cells:
+        return [
+            Fault("conditions.parquet", f"ends at {expected}, not {store.manifest.cells} cells")
+        ]
+    return []
+
+
+def _unit_faults(store: Store, unit: Unit, *, position: int) -> list[Fault]:
+    """Compare a unit's cells with the index and the moments, a few thousand cells at a time."""
+    sums, nonzero, faults = UnitSums(store.manifest.genes), 0, []
+    for start in range(unit.start, unit.stop, _ROWS):
+        stop = min(start + _ROWS, unit.stop)
+        rows, obs = store.counts(start, stop), store.obs(start, stop)
+        if not rows.has_canonical_format or not rows.data.all():
+            faults.append(Fault("cells.zarr/X", f"{_name(unit)}: unsorted genes or stored zeros"))
+        library = obs[LIBRARY_SIZE].to_numpy(dtype=np.float64)
+        sums.add(rows, library=library, normalised=store.manifest.normalised)
+        nonzero += rows.nnz
+        labels = obs[store.manifest.recipe.condition_column].astype(str).unique().tolist()
+        if {_canonical(store, label) for label in labels} != {unit.condition}:
+            faults.append(
+                Fault("conditions.parquet", f"{_name(unit)} holds cells of {labels[0]!r}")
+            )
+        column = store.manifest.recipe.context_column
+        if column is not None and set(obs[column].astype(str)) != {unit.context}:
+            faults.append(Fault("conditions.parquet", f"{_name(unit)} holds other contexts"))
+    if nonzero != unit.nonzero:
+        faults.append(Fault("conditions.parquet", f"{_name(unit)}: {nonzero} values in X"))
+    if not _agree(store, sums, position=position):
+        faults.append(Fault("moments.zarr", f"{_name(unit)}: sums differ from the cells'"))
+    return faults
+
+
+def _agree(store: Store, sums: UnitSums, *, position: int) -> bool:
+    stored = store.moments
+    kept = np.stack(
+        [
+            stored.total[position],
+            stored.squares[position],
+            stored.linear_total[position],
+            stored.linear_squares[position],
+        ]
+    )
+    return bool(
+        np.allclose(kept, sums.sums, rtol=_TOLERANCE, atol=0)
+        and np.array_equal(stored.nonzero[position], sums.nonzero)
+        and stored.cells[position] == sums.cells
     )
 
 
-def sha256(file: Path) -> str:
-    """The hash of a file's bytes."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(_READ):
-            digest.update(block)
-    return digest.hexdigest()
+def _canonical(store: Store, label: str) -> str:
+    recipe = store.manifest.recipe
+    return canonical(parse(label, controls=recipe.controls, separator=recipe.separator))
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Write a small file and wait until the disk has it."""
-    with path.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-@contextmanager
-def _locked(partial: Path) -> Iterator[None]:
-    """Hold the directory; the lock goes with the process, however it ends."""
-    partial.mkdir(exist_ok=True)
-    handle = os.open(partial, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FileExistsError(
-                f"expected to be alone, another process writes {partial}; wait for it or stop it"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
-
-
-def _replace(partial: Path, path: Path) -> None:
-    old = path.with_name(f".{path.name}.old")
-    if path.exists():
-        _remove(old)
-        path.rename(old)
-    partial.rename(path)
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    elif path.exists() or path.is_symlink():
-        path.unlink()
+def _name(unit: Unit) -> str:
+    return f"{unit.condition!r} in {unit.context!r}"

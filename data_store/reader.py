@@ -6,6 +6,7 @@ log1p(counts / library size * 10,000), float32.
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from data_store import columns as cols
 from data_store import moments, normalise
-from data_store.arrays import codec_pipeline, fast_codecs, logger
+from data_store.chunks import ChunkReader
 from data_store.labels import Tokens
 from data_store.moments import Moments
 from data_store.schema import (
@@ -220,16 +221,20 @@ class Store:
             block = cols.read_block(group, [*columns, index], start=start, stop=stop)
         return cols.frame(columns, block, index=block[cols.INDEX])
 
+    def library_sizes(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Library sizes of rows start to stop, (cells,)."""
+        start, stop = self._range(start, stop)
+        return self._library[start:stop]
+
     def _open_arrays(self) -> None:
-        with fast_codecs():
-            self._root: Any = zarr.open_group(self.path / CELLS, mode="r")
-            matrix: Any = self._root["X"]
-            self._data: Any = matrix["data"]
-            self._indices: Any = matrix["indices"]
-            self._indptr: Any = matrix["indptr"]
-            obs: Any = self._root["obs"]
-            self._library: Any = obs[LIBRARY_SIZE]
-        logger.info("%s is decoded by %s", self.path, codec_pipeline(self._data))
+        self._root: Any = zarr.open_group(self.path / CELLS, mode="r")
+        self._data = self._chunks("X/data")
+        self._indices = self._chunks("X/indices")
+        self._indptr = self._chunks("X/indptr")
+        self._library = self._chunks(f"obs/{LIBRARY_SIZE}")
+
+    def _chunks(self, part: str) -> ChunkReader:
+        return ChunkReader(self.path, f"{CELLS}/{part}", array=self._root[part])
 
     def _range(self, start: int, stop: int) -> tuple[int, int]:
         if not 0 <= start <= stop <= self.manifest.cells:
@@ -272,21 +277,14 @@ class Store:
         return block
 
     def _decode(self, start: int, stop: int) -> Block:
-        with self._readable(f"{CELLS}/X/indptr", array=self._indptr, span=(start, stop + 1)):
-            pointers = np.asarray(self._indptr[start : stop + 1]).astype(np.int64)
-        span = (int(pointers[0]), int(pointers[-1]))
-        with self._readable(f"{CELLS}/X/data", array=self._data, span=span):
-            data = np.asarray(self._data[slice(*span)])
-        with self._readable(f"{CELLS}/X/indices", array=self._indices, span=span):
-            indices = np.asarray(self._indices[slice(*span)])
-        with self._readable(f"{CELLS}/obs/{LIBRARY_SIZE}", array=self._library, span=(start, stop)):
-            library = np.asarray(self._library[start:stop])
+        pointers = self._indptr[start : stop + 1].astype(np.int64)
+        span = slice(int(pointers[0]), int(pointers[-1]))
         return Block(
             start=start,
-            indptr=pointers - span[0],
-            indices=indices,
-            data=data,
-            scale=normalise.scale(library).astype(np.float32),
+            indptr=pointers - span.start,
+            indices=self._indices[span],
+            data=self._data[span],
+            scale=normalise.scale(self.library_sizes(start, stop)).astype(np.float32),
         )
 
     def _densify(
@@ -316,48 +314,17 @@ class Store:
         row = np.repeat(np.arange(len(rows)) * out.shape[1], lengths)
         out.reshape(-1)[row + columns] = values
 
-    def _readable(
-        self, part: str, *, array: Any = None, span: tuple[int, int] = (0, 0)
-    ) -> "_Guard":
-        return _Guard(self.path, part, array=array, span=span)
-
-
-class _Guard:
-    """Turns what a codec says about damaged bytes into an error that names store and shard."""
-
-    def __init__(self, store: Path, part: str, *, array: Any, span: tuple[int, int]) -> None:
-        self._store, self._part, self._array, self._span = store, part, array, span
-
-    def __enter__(self) -> None:
-        # A missing shard would be read as zeros.
-        for shard in self._shards():
-            if not (self._store / shard).is_file():
-                raise ValueError(
-                    f"expected the shard {shard} in the store {self._store}, it is gone; "
-                    "ingest again or restore the file"
-                )
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if isinstance(error, (OSError, RuntimeError, KeyError)) or (
-            isinstance(error, ValueError) and not str(error).startswith("expected")
-        ):
-            where = " or ".join(self._shards()) or self._part
+    @contextmanager
+    def _readable(self, part: str) -> Iterator[None]:
+        """Turn what a library says about damaged bytes into an error that names the store."""
+        try:
+            yield
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            what = " ".join(str(error).split())[:120]
             raise ValueError(
-                f"expected intact bytes in {where} of the store {self._store}, they are damaged "
-                f"({' '.join(str(error).split())[:120]}); run scdfm verify, then ingest again"
+                f"expected intact files in {part} of the store {self.path}, they are damaged or "
+                f"missing ({what}); run scdfm verify, then ingest again"
             ) from None
-
-    def _shards(self) -> list[str]:
-        if self._array is None or self._span[0] >= self._span[1]:
-            return []
-        length = (self._array.shards or self._array.chunks)[0]
-        first, last = self._span[0] // length, (self._span[1] - 1) // length
-        return [f"{self._part}/c/{k}" for k in range(first, last + 1)]
 
 
 class _Cache:

@@ -19,6 +19,7 @@ from data_store.spill import Rows, Spill
 ROW_SUM = "_row_sum"  # travels with obs
 _LARGEST_BLOCK = 4_000_000  # values read at once
 _ROW_BYTES = 100  # of a cell beside its values, about
+_SHARE_HELD = 0.25  # of the memory: rows that wait to be spilled
 
 
 class Routed(NamedTuple):
@@ -101,5 +102,5 @@ def select_genes(
 def _sink(rows: Rows, *, layout: Layout, folder: Path, options: IngestOptions) -> Spill:
     """Buckets for all cells, judged by the size of the first block's."""
     row_bytes = 6 * rows.matrix.nnz / max(1, rows.matrix.shape[0]) + _ROW_BYTES
-    buckets = spill.plan(layout.cells, row_bytes=row_bytes)
-    return Spill(folder / "spill", buckets=buckets, memory=options.memory // 4)
+    buckets = spill.plan(layout.cells, row_bytes=row_bytes, bucket_bytes=spill.BUCKET_BYTES)
+    return Spill(folder / "spill", buckets=buckets, memory=int(options.memory * _SHARE_HELD))

@@ -72,6 +72,16 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     detections: tuple[str, ...]
     shards: tuple[ShardRecord, ...]
     fingerprint: str
+    checksum: str = ""  # of all of the above
+
+
+def sealed(manifest: Manifest) -> Manifest:
+    """The manifest with its checksum."""
+    return manifest.model_copy(update={"checksum": _checksum(manifest)})
+
+
+def _checksum(manifest: Manifest) -> str:
+    return hashlib.sha256(manifest.model_dump_json(exclude={"checksum"}).encode()).hexdigest()
 
 
 def fingerprint(shards: tuple[ShardRecord, ...], *, perturbation: str) -> str:
@@ -110,8 +120,14 @@ def read_manifest(store: Path) -> Manifest:
             f"{'upgrade scdfm' if version > SCHEMA_VERSION else 'ingest again'}"
         )
     try:
-        return Manifest.model_validate(content)
+        manifest = Manifest.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise ValueError(f"expected a manifest in {path}, {field}: {first['msg']}") from None
+    if manifest.checksum != _checksum(manifest):
+        raise ValueError(
+            f"expected the manifest that ingest wrote in {path}, it was changed or damaged; "
+            "ingest again or restore the file"
+        )
+    return manifest

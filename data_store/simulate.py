@@ -266,7 +266,8 @@ def _sizes(cells: int, conditions: int, *, draw: np.random.Generator) -> NDArray
     low, high = min(_FEWEST, 0.5 * mean), max(_MOST, 2 * mean)
     wanted = np.clip(weights / weights.mean() * mean, low, high)
     ends = np.round(np.cumsum(wanted) * cells / wanted.sum()).astype(np.int64)
-    return np.diff(ends, prepend=0)
+    sizes: NDArray[np.int64] = np.diff(ends, prepend=0)
+    return sizes
 
 
 def _counts(

@@ -66,9 +66,7 @@ class Buckets(NamedTuple):
         return self.first[unit] + ((share * self.parts[unit]) >> 24)
 
 
-def plan(
-    cells: NDArray[np.int64], *, row_bytes: float, bucket_bytes: int = BUCKET_BYTES
-) -> Buckets:
+def plan(cells: NDArray[np.int64], *, row_bytes: float, bucket_bytes: int) -> Buckets:
     """Cut units of these sizes into buckets of at most about `bucket_bytes`."""
     first, parts = np.zeros(len(cells), dtype=np.int64), np.ones(len(cells), dtype=np.int64)
     bucket, room = -1, 0.0

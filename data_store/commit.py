@@ -1,0 +1,122 @@
+"""Stores appear whole or not at all, and every file in them has a hash."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from data_store.schema import MANIFEST, ShardRecord
+
+_READ = 1 << 22
+
+
+@contextmanager
+def committed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A new directory beside `path` that takes its place when the block ends without an error.
+
+    On an error, and on Ctrl-C, it is removed. What a killed process left is removed by the next.
+
+    Raises:
+        FileExistsError: There is something at `path` already, or another process writes it.
+        FileNotFoundError: The parent directory does not exist.
+    """
+    _check_place(path, overwrite=overwrite)
+    partial = path.with_name(f".{path.name}.partial")
+    with _locked(partial):
+        for leftover in partial.iterdir():
+            _remove(leftover)
+        try:
+            yield partial
+            _replace(partial, path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def committed_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A new file beside `path` that takes its place when the block ends without an error.
+
+    Raises:
+        FileExistsError, FileNotFoundError: As for `committed`.
+    """
+    _check_place(path, overwrite=overwrite)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def hash_files(folder: Path) -> tuple[ShardRecord, ...]:
+    """Size and sha256 of every file below a folder but the manifest, by path."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
+    return tuple(
+        ShardRecord(
+            path=file.relative_to(folder).as_posix(), bytes=file.stat().st_size, sha256=sha256(file)
+        )
+        for file in files
+    )
+
+
+def sha256(file: Path) -> str:
+    """The hash of a file's bytes."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(_READ):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a small file and wait until the disk has it."""
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[None]:
+    """Hold the directory; the lock goes with the process, however it ends."""
+    partial.mkdir(exist_ok=True)
+    handle = os.open(partial, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FileExistsError(
+                f"expected to be alone, another process writes {partial}; wait for it or stop it"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _check_place(path: Path, *, overwrite: bool) -> None:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"expected a directory {path.parent} for {path.name}; create it")
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"expected no {path} yet, it exists; name another or pass --overwrite"
+        )
+
+
+def _replace(partial: Path, path: Path) -> None:
+    old = path.with_name(f".{path.name}.old")
+    if path.exists():
+        _remove(old)
+        path.rename(old)
+    partial.rename(path)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif path.exists() or path.is_symlink():
+        path.unlink()

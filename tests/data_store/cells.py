@@ -1,0 +1,36 @@
+"""Small AnnData made by hand, for tests that must know every value."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+
+def adata(
+    labels: Sequence[Any] = ("ctrl", "ctrl", "A", "A", "A+B", "B"),
+    *,
+    genes: Sequence[str] = ("A", "B", "C"),
+    counts: Any = None,
+    column: str = "condition",
+    **obs: Any,
+) -> anndata.AnnData:
+    """Cells with these labels; counts 1, 2, 3, ... with some zeros unless given."""
+    if counts is None:
+        counts = np.arange(len(labels) * len(genes)).reshape(len(labels), len(genes)) % 7
+    table = pd.DataFrame({column: list(labels), **obs}, index=[f"c{k}" for k in range(len(labels))])
+    matrix = counts if sp.issparse(counts) else sp.csr_matrix(np.asarray(counts, dtype=np.float32))
+    return anndata.AnnData(matrix, obs=table, var=pd.DataFrame(index=list(genes)))
+
+
+def written(cells: anndata.AnnData, folder: Path, name: str = "cells.h5ad") -> Path:
+    """The file."""
+    path = folder / name
+    if path.suffix == ".zarr":
+        cells.write_zarr(path)
+    else:
+        cells.write_h5ad(path)
+    return path

@@ -1,0 +1,177 @@
+"""What cannot be a store is refused in one line, and nothing is left behind."""
+
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+
+from data_store.ingest import IngestOptions, ingest
+from data_store.reader import Store
+from tests.data_store.cells import adata, written
+
+
+def refused(path: Path, match: str, **options: object) -> None:
+    store = path.parent / "store"
+    before = sorted(path.parent.iterdir())
+    with pytest.raises((ValueError, FileNotFoundError), match=match) as caught:
+        ingest(path, store, options=IngestOptions.model_validate(options))
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("expected")
+    assert sorted(path.parent.iterdir()) == before
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    refused(tmp_path / "absent.h5ad", "no such file")
+
+
+def test_not_an_h5ad(tmp_path: Path) -> None:
+    path = tmp_path / "text.h5ad"
+    path.write_text("not cells")
+    refused(path, "not an HDF5 file")
+
+
+def test_an_hdf5_without_cells(tmp_path: Path) -> None:
+    path = tmp_path / "empty.h5ad"
+    h5py.File(path, "w").close()
+    refused(path, "found no 'obs'")
+
+
+def test_a_directory_that_is_no_zarr(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    refused(tmp_path / "folder", "without a zarr group")
+
+
+def test_a_truncated_h5ad(tiny_h5ad: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.h5ad"
+    path.write_bytes(tiny_h5ad.read_bytes()[: tiny_h5ad.stat().st_size // 2])
+    refused(path, "truncated")
+
+
+def test_a_missing_column_names_those_there_are(tmp_path: Path) -> None:
+    path = written(adata(batch=list("abcdef")), tmp_path)
+    refused(path, "'gone'.*condition, batch.*--condition-column", condition_column="gone")
+    refused(path, "'gone'.*--context-column", context_column="gone")
+    refused(path, "'gone'.*--library-size-column", library_size_column="gone")
+    refused(path, "'gone'.*it has X.*--layer", layer="gone")
+
+
+def test_no_column_that_may_hold_conditions(tmp_path: Path) -> None:
+    path = written(adata(column="what", batch=list("abcdef")), tmp_path)
+    refused(path, "what, batch; choose with --condition-column")
+
+
+def test_columns_that_contradict_each_other(tmp_path: Path) -> None:
+    path = written(adata(perturbation=["ctrl", "A", "A", "B", "B", "B"]), tmp_path)
+    refused(path, "several that may be it")
+
+
+def test_no_control_cells(tmp_path: Path) -> None:
+    refused(written(adata(["mock", "A", "B"]), tmp_path), "found the labels A, B, mock.*--control")
+    ingest(tmp_path / "cells.h5ad", tmp_path / "store", options=IngestOptions(control=("mock",)))
+
+
+def test_only_control_cells(tmp_path: Path) -> None:
+    refused(written(adata(["ctrl", "ctrl"]), tmp_path), "found only control", perturbation="gene")
+
+
+def test_contexts_without_controls_are_named(tmp_path: Path) -> None:
+    path = written(adata(line=["x", "x", "x", "y", "z", "x"]), tmp_path)
+    refused(path, "y, z have none", context_column="line")
+
+
+@pytest.mark.parametrize(
+    ("value", "match"),
+    [
+        (-1.0, "got -1"),
+        (np.nan, "got NaN"),
+        (np.inf, "inf"),
+        (20.5, "fractions such as 20.5"),
+        (5e9, "below 2"),
+    ],
+)
+def test_values_that_are_no_counts(tmp_path: Path, value: float, match: str) -> None:
+    cells = adata()
+    cells.X[2, 1] = value
+    refused(written(cells, tmp_path), match)
+
+
+def test_log_values_where_counts_are_asked(tmp_path: Path) -> None:
+    cells = adata()
+    cells.layers["other"] = cells.X.log1p()
+    refused(written(cells, tmp_path), "got log values.*--normalised", layer="other")
+
+
+def test_values_too_large_for_logs(tmp_path: Path) -> None:
+    cells = adata()
+    cells.layers["logcounts"] = cells.X * 3.7
+    path = written(cells, tmp_path)
+    refused(path, "at most 9.21", layer="logcounts", normalised=True)
+
+
+def test_gene_names_that_repeat(tmp_path: Path) -> None:
+    refused(written(adata(genes=["A", "B", "A"]), tmp_path), "unique gene names.*'A'")
+
+
+def test_cell_names_that_repeat(tmp_path: Path) -> None:
+    cells = adata()
+    cells.obs_names = ["c0", "c1", "c2", "c0", "c4", "c5"]
+    refused(written(cells, tmp_path), "unique cell names.*'c0'")
+
+
+def test_gene_or_drug_that_cannot_be_told(tmp_path: Path) -> None:
+    refused(
+        written(adata(genes=["X", "Y", "Z"]), tmp_path), "--perturbation gene or --perturbation"
+    )
+
+
+def test_library_sizes_that_are_not_positive(tmp_path: Path) -> None:
+    path = written(adata(size=[1.0, 2, 3, 4, 5, np.nan]), tmp_path)
+    refused(path, "library sizes above 0.*'size'", library_size_column="size")
+
+
+def test_an_unknown_excluded_condition(tmp_path: Path) -> None:
+    refused(written(adata(), tmp_path), "Q are not among them", exclude=("Q",))
+
+
+def test_a_place_that_is_taken(tmp_path: Path) -> None:
+    path = written(adata(), tmp_path)
+    (tmp_path / "store").mkdir()
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        ingest(path, tmp_path / "store")
+    ingest(path, tmp_path / "store", options=IngestOptions(overwrite=True))
+    assert Store.open(tmp_path / "store").manifest.cells == 6
+
+
+def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
+    path = written(adata(), tmp_path)
+
+    def interrupt(line: str) -> None:
+        if line.startswith("library"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest(path, tmp_path / "store", say=interrupt)
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_ingest_left_is_cleared_away(tmp_path: Path) -> None:
+    path = written(adata(), tmp_path)
+    left = tmp_path / ".store.partial" / "cells.zarr"
+    left.mkdir(parents=True)
+    (left / "zarr.json").write_text("half")
+    ingest(path, tmp_path / "store")
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "store"]
+
+
+def test_a_damaged_block_inside_the_file_is_named(tmp_path: Path) -> None:
+    cells = anndata.concat([adata()] * 50, index_unique="-")
+    path = tmp_path / "cells.h5ad"
+    cells.write_h5ad(path, compression="gzip")
+    with h5py.File(path, "r") as file:
+        place = file["X/data"].id.get_chunk_info(0)
+    raw = bytearray(path.read_bytes())
+    raw[place.byte_offset + 5 : place.byte_offset + 40] = b"\0" * 35
+    path.write_bytes(raw)
+    refused(path, f"{path}, it is truncated or damaged")

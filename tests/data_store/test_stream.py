@@ -1,0 +1,154 @@
+"""Batches are a pure function of (seed, i) and hold what the config says."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_store import stream
+from data_store.reader import Store
+from data_store.stream import Batch, BatchConfig, Cells, Stream
+
+CONFIG = BatchConfig(conditions=3, cells=8, genes=20)
+
+
+@pytest.fixture
+def store(tiny_store_path: Path) -> Store:
+    return Store.open(tiny_store_path)
+
+
+def targets(store: Store) -> list[Cells]:
+    return [Cells(k, u.start, u.stop) for k, u in enumerate(store.units) if not u.is_control]
+
+
+def make(store: Store, *, config: BatchConfig = CONFIG, seed: int = 1) -> Stream:
+    genes = np.arange(0, 60, 2)
+    return Stream(store, targets=targets(store), genes=genes, config=config, seed=seed)
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return (a.index, a.units) == (b.index, b.units) and all(
+        np.array_equal(getattr(a, name), getattr(b, name))
+        for name in ("offsets", "target", "control", "genes")
+    )
+
+
+def test_a_batch_depends_on_nothing_but_seed_and_index(tiny_store_path: Path, store: Store) -> None:
+    forward = [make(store).batch(i) for i in range(12)]
+    with Store.open(tiny_store_path, cache_bytes=0) as cold:
+        again = make(cold)
+        assert all(same(again.batch(i), forward[i]) for i in reversed(range(12)))
+    assert not same(make(store, seed=2).batch(0), forward[0])
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
+def test_workers_share_the_same_batches(store: Store, world: int) -> None:
+    alone = [make(store).batch(i) for i in range(4, 14)]
+    shared = [
+        batch
+        for rank in range(world)
+        for batch in make(store).batches(start=4, stop=14, rank=rank, world=world)
+    ]
+    shared.sort(key=lambda batch: batch.index)
+    assert all(same(a, b) for a, b in zip(alone, shared, strict=True))
+
+
+def test_a_batch_holds_cells_of_its_units_and_controls_of_their_contexts(store: Store) -> None:
+    whole = store.expression(0, 600)
+    for i in range(20):
+        batch = make(store).batch(i)
+        columns = np.arange(0, 60, 2)[batch.genes]
+        assert len(set(batch.units)) == 3
+        for j, place in enumerate(batch.units):
+            unit = store.units[place]
+            control = store.controls[unit.context]
+            rows = slice(batch.offsets[j], batch.offsets[j + 1])
+            for part, cells in ((batch.target, unit), (batch.control, control)):
+                known = {row.tobytes() for row in whole[cells.start : cells.stop, columns]}
+                assert {row.tobytes() for row in part[rows]} <= known
+
+
+def test_shapes_are_those_of_the_config(store: Store) -> None:
+    batch = make(store).batch(0)
+    assert batch.target.shape == batch.control.shape == (24, 20)
+    assert batch.offsets.tolist() == [0, 8, 16, 24]
+    assert (np.diff(batch.genes) > 0).all()
+
+
+def test_a_small_unit_gives_each_cell_once(store: Store) -> None:
+    config = BatchConfig(conditions=1, cells=10_000, genes=60)
+    batch = make(store, config=config).batch(3)
+    unit = store.units[batch.units[0]]
+    assert len(batch.target) == len(batch.control) == len(unit)
+    order = np.lexsort(batch.target.T)
+    whole = store.expression(unit.start, unit.stop)[:, ::2]
+    np.testing.assert_array_equal(batch.target[order], whole[np.lexsort(whole.T)])
+
+
+def test_every_cell_is_reached(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_WHOLE", 4)
+    monkeypatch.setattr(stream, "_WINDOW", 6)
+    config = BatchConfig(conditions=1, cells=3, genes=60)
+    unit = store.units[1]
+    cells = Cells(1, unit.start, unit.stop)
+    everything = Stream(store, targets=[cells], genes=np.arange(60), config=config, seed=0)
+    seen = {row.tobytes() for i in range(400) for row in everything.batch(i).target}
+    assert seen == {row.tobytes() for row in store.expression(unit.start, unit.stop)}
+
+
+def test_more_conditions_than_units_means_all_units(store: Store) -> None:
+    config = BatchConfig(conditions=1_000, cells=2, genes=5)
+    assert sorted(make(store, config=config).batch(0).units) == [c.unit for c in targets(store)]
+
+
+def test_sampling_by_size_prefers_large_units(store: Store) -> None:
+    config = BatchConfig(conditions=1, cells=1, genes=1, sampling="size")
+    large, small = Cells(1, store.units[1].start, store.units[1].stop), targets(store)[3]
+    pair = [large, small._replace(stop=small.start + 1)]
+    one = Stream(store, targets=pair, genes=np.arange(5), config=config, seed=0)
+    drawn = [one.batch(i).units[0] for i in range(200)]
+    assert drawn.count(1) > 180
+
+
+def test_controls_can_be_confined(store: Store) -> None:
+    places = [k for k, unit in enumerate(store.units) if unit.is_control]
+    first = [Cells(k, store.units[k].start, store.units[k].start + 1) for k in places]
+    confined = Stream(
+        store, targets=targets(store), genes=np.arange(60), config=CONFIG, seed=0, controls=first
+    )
+    rows = {store.expression(c.start, c.stop)[0].tobytes() for c in first}
+    batch = Stream.batch(confined, 0)
+    full = BatchConfig(conditions=3, cells=8, genes=60)
+    confined = Stream(
+        store, targets=targets(store), genes=np.arange(60), config=full, seed=0, controls=first
+    )
+    assert len(batch.control) == len(batch.target)
+    assert {row.tobytes() for row in confined.batch(0).control} <= rows
+
+
+def test_closing_joins_the_thread(store: Store) -> None:
+    batches = make(store).batches()
+    next(batches)
+    batches.close()
+    assert not any(thread.name == "batches" for thread in threading.enumerate())
+
+
+def test_an_error_while_reading_ahead_reaches_the_reader(store: Store) -> None:
+    broken = make(store)
+    broken._genes = np.array([10_000] * 30)
+    with pytest.raises(ValueError, match="gene columns"):
+        next(broken.batches())
+
+
+def test_what_cannot_be_drawn_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="0 units and 5 genes"):
+        Stream(store, targets=[], genes=np.arange(5), config=CONFIG, seed=0)
+    with pytest.raises(ValueError, match="expected rows within"):
+        Stream(store, targets=[Cells(1, 0, 600)], genes=np.arange(5), config=CONFIG, seed=0)
+    with pytest.raises(ValueError, match="control cells in the context 'line1'"):
+        Stream(
+            store, targets=targets(store), genes=np.arange(5), config=CONFIG, seed=0, controls=[]
+        )
+    with pytest.raises(ValueError, match="rank"):
+        next(make(store).batches(rank=2, world=2))

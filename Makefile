@@ -15,8 +15,8 @@ setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	@# Older pips know no --group.
-	$(PIP) install -q --upgrade $(call pinned,pip)
-	$(PIP) install -q -c constraints.txt -e . --group dev
+	$(PIP) install -qq --upgrade $(call pinned,pip)
+	$(PIP) install -qq -c constraints.txt -e . --group dev
 	@touch $@
 
 check: setup
@@ -37,8 +37,8 @@ clean:
 constraints:
 	rm -rf build/newest
 	$(PYTHON) -m venv build/newest
-	build/newest/bin/python -m pip install -q --upgrade pip
-	build/newest/bin/python -m pip install -q $(call pinned,torch) -e . --group dev
+	build/newest/bin/python -m pip install -qq --upgrade pip
+	build/newest/bin/python -m pip install -qq $(call pinned,torch) -e . --group dev
 	@echo "# Every version that make installs, tried together. Refresh: make constraints" > build/constraints.txt
 	build/newest/bin/python -m pip freeze --all --exclude-editable --exclude setuptools \
 	  | sed 's/+cpu$$//' >> build/constraints.txt

@@ -1,0 +1,63 @@
+"""Progress in a pipe is plain lines on standard error."""
+
+import pytest
+
+from cli.progress import Bar, PredictionBar, TrainingBar, duration, numbers
+
+
+def test_a_training_run_says_step_losses_rate_and_time_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with TrainingBar() as bar:
+        bar.report(
+            {
+                "step": 50, "steps": 200, "loss": 0.5, "cfm": 0.4, "mmd": 0.2,
+                "learning_rate": 1e-3, "steps_per_second": 10.0,
+            }
+        )  # fmt: skip
+        bar.report({"step": 50, "steps": 200, "validation": {"mse": 0.01}, "best": True})
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "train 50/200 steps  10 steps/s  15 s left  loss 0.5  cfm 0.4  mmd 0.2",
+        "validation at step 50: mse 0.01  best so far",
+    ]
+
+
+def test_a_pipe_is_not_flooded(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bar("work", unit="steps") as bar:
+        for done in range(1, 1_001):
+            bar.update(done, 1_000)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[-1].startswith("work 1000/1000 steps")
+
+
+def test_work_done_earlier_does_not_count_as_speed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 10.0])
+    monkeypatch.setattr("cli.progress.time.monotonic", lambda: next(clock))
+    with Bar("work", unit="steps") as bar:
+        bar.update(500, 1_000)
+        bar.update(510, 1_000)
+    assert "1 steps/s  8 min 10 s left" in capsys.readouterr().err
+
+
+def test_a_prediction_says_shards_and_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    with PredictionBar() as bar:
+        bar.report({"done": 2, "total": 2, "cells": 512})
+    assert capsys.readouterr().err == "predict 2/2 shards  512 cells\n"
+
+
+def test_an_undefined_metric_is_said() -> None:
+    assert numbers({"mse": 0.123456, "pearson_delta": None}) == (
+        "mse 0.1235  pearson_delta undefined"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (7_500, "2 h 5 min")]
+)
+def test_a_duration_reads_as_people_say_it(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

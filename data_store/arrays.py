@@ -56,8 +56,9 @@ def create(
             dtype=np.dtype(dtype),
             chunks=chunks,
             shards=shards,
+            # Level 2: on counts, level 3 takes twice the time for 2 % less.
             # Without the checksum a flipped bit may decode to other numbers in silence.
-            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()],
+            compressors=[BloscCodec(cname="zstd", clevel=2, shuffle="shuffle"), Crc32cCodec()],
             attributes=dict(attributes or ARRAY),
             config={"write_empty_chunks": True},
         )

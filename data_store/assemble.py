@@ -21,7 +21,7 @@ from data_store.schema import CELLS, CONDITIONS, LIBRARY_SIZE, MOMENTS
 
 _CHUNK_ROWS = 64  # mean rows in a chunk: what a small unit reads in vain is less
 _SHARD_CHUNKS = 128  # 8,192 mean rows in a file
-_POINTER_CHUNK = 16_384  # rows
+_POINTER_CHUNK = 2_048  # rows
 
 
 class Writer:
@@ -99,7 +99,7 @@ class _MatrixWriter:
                 # The same as indices where it can be: scipy is slow when they differ.
                 dtype=np.int32 if nonzero < 2**31 else np.int64,
                 chunks=(rows,),
-                shards=(shard_length(shape[0] + 1, chunk=rows, chunks=64),),
+                shards=(shard_length(shape[0] + 1, chunk=rows, chunks=_SHARD_CHUNKS),),
             )
         )
         self._dtype = dtype

@@ -36,6 +36,7 @@ class ChunkReader:
         """
         self._store, self._part = store, part
         self.length: int = array.shape[0]
+        self._folder = f"{store}/{part}/c/"
         self._dtype = array.dtype
         self._chunk: int = array.chunks[0]
         self._per_shard = _chunks_per_shard(array, where=f"{store}/{part}")
@@ -61,8 +62,7 @@ class ChunkReader:
 
     def _read(self, shard: int, low: int, *, into: NDArray[Any]) -> None:
         """Decode chunks of a shard, from its chunk `low` on, until `into` is full."""
-        path = self._path(shard)
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(f"{self._folder}{shard}", os.O_RDONLY)
         try:
             index = self._index(shard, handle)[low : low + len(into) // self._chunk]
             # Chunks that follow each other in the array do so in the file: one read.
@@ -91,9 +91,6 @@ class ChunkReader:
             while len(self._indices) > _SHARDS_KEPT:
                 self._indices.popitem(last=False)
         return index
-
-    def _path(self, shard: int) -> Path:
-        return self._store / self._part / "c" / str(shard)
 
     @contextmanager
     def _named(self, shard: int) -> Iterator[None]:

@@ -31,7 +31,9 @@ _PARTS = {
     "nullable-boolean": ("values", "mask"),
     "nullable-string-array": ("values", "mask"),
 }
-_CHUNK = 8_192  # cells
+_CHUNK = 2_048  # cells: little is read in vain with a small unit
+_SHARD_CHUNKS = 128
+_TEXT_CHUNK = 65_536  # cells
 
 
 @dataclass(frozen=True)
@@ -223,9 +225,9 @@ _INDEX_COLUMN = Column(INDEX, "string-array", "0.2.0", {"": np.dtype(object)})
 def _array(
     group: zarr.Group, name: str, *, rows: int, dtype: Any, attributes: dict[str, Any]
 ) -> "zarr.Array[Any]":
-    chunk = max(1, min(_CHUNK, rows))
     if not isinstance(dtype, StringDType):
-        shard = shard_length(rows, chunk=chunk, chunks=16)
+        chunk = max(1, min(_CHUNK, rows))
+        shard = shard_length(rows, chunk=chunk, chunks=_SHARD_CHUNKS)
         return create(
             group,
             name,
@@ -239,7 +241,7 @@ def _array(
         name,
         shape=(rows,),
         dtype=dtype,
-        chunks=(chunk,),
+        chunks=(max(1, min(_TEXT_CHUNK, rows)),),
         compressors=[zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec()],
         attributes=attributes,
         config={"write_empty_chunks": True},

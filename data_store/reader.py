@@ -37,8 +37,10 @@ from data_store.schema import (
     read_manifest,
 )
 
-_BLOCK_ROWS = 512  # rows decoded together, at most; a smaller unit is decoded whole
-_CACHE_BYTES = 256 * 1024**2
+_WHOLE_ROWS = 512  # a unit up to this is decoded as a whole,
+_BLOCK_ROWS = 128  # of a larger one so many rows at a time
+_PASSING_ROWS = 4_096  # longer runs are read once, past the cache, so many rows at a time
+_CACHE_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,16 @@ class Store:
         Raises:
             ValueError: Rows or columns outside the store; a damaged shard, which it names.
         """
-        rows = np.arange(*self._range(start, stop))
-        return self.expression_of(rows, genes=genes)
+        start, stop = self._range(start, stop)
+        if stop - start <= _WHOLE_ROWS:
+            return self.expression_of(np.arange(start, stop), genes=genes)
+        place, width = self._places(genes)
+        result = np.zeros((stop - start, width), dtype=np.float32)
+        for low in range(start, stop, _PASSING_ROWS):
+            block = self._decode(low, min(low + _PASSING_ROWS, stop))
+            rows = np.arange(len(block.scale))
+            self._densify(block, rows, place, out=result[low - start : low - start + len(rows)])
+        return result
 
     def expression_of(
         self, rows: NDArray[np.int64], *, genes: NDArray[np.int64] | None = None
@@ -269,10 +279,11 @@ class Store:
     def _block(self, row: int) -> Block:
         """The block around a row: its unit, or the part of a large unit on a fixed grid."""
         unit = self.units[int(np.searchsorted(self._starts, row, side="right")) - 1]
-        start = unit.start + (row - unit.start) // _BLOCK_ROWS * _BLOCK_ROWS
+        rows = len(unit) if len(unit) <= _WHOLE_ROWS else _BLOCK_ROWS
+        start = unit.start + (row - unit.start) // rows * rows
         block = self._cache.get(start)
         if block is None:
-            block = self._decode(start, min(start + _BLOCK_ROWS, unit.stop))
+            block = self._decode(start, min(start + rows, unit.stop))
             self._cache.put(start, block)
         return block
 

@@ -41,7 +41,7 @@ class Rows(NamedTuple):
             + sum(part.nbytes for part in self.obs.values())
         )
 
-    def take(self, order: NDArray[np.integer[Any]] | slice) -> "Rows":
+    def take(self, order: NDArray[np.integer[Any]]) -> "Rows":
         return Rows(
             unit=self.unit[order],
             key=self.key[order],
@@ -103,7 +103,8 @@ class Spill:
         self._folder = folder
         self._buckets = buckets
         self._memory = memory
-        self._held: list[tuple[NDArray[np.int64], Rows]] = []  # (bounds of each bucket, rows)
+        # Rows as they came, their order by bucket, and where each bucket begins in that order.
+        self._held: list[tuple[Rows, NDArray[np.int64], NDArray[np.int64]]] = []
         self._bytes = 0
 
     def add(self, rows: Rows) -> None:
@@ -111,7 +112,7 @@ class Spill:
         bucket = self._buckets.of(rows.unit, rows.key)
         order = np.argsort(bucket, kind="stable")
         bounds = np.searchsorted(bucket[order], np.arange(self._buckets.total + 1))
-        self._held.append((bounds, rows.take(order)))
+        self._held.append((rows, order, bounds))
         self._bytes += rows.bytes
         if self._bytes > self._memory:
             self._flush()
@@ -141,8 +142,8 @@ class Spill:
 
     def _parts(self, bucket: int) -> list[Rows]:
         return [
-            rows.take(slice(bounds[bucket], bounds[bucket + 1]))
-            for bounds, rows in self._held
+            rows.take(order[bounds[bucket] : bounds[bucket + 1]])
+            for rows, order, bounds in self._held
             if bounds[bucket] < bounds[bucket + 1]
         ]
 

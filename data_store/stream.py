@@ -18,8 +18,8 @@ from pydantic import BaseModel, PositiveInt
 from data_store.reader import Store
 
 _BATCH = 2  # purpose of the draw
-_WHOLE = 1_024  # cells: a unit up to this is drawn from as a whole
-_WINDOW = 256  # cells: of a larger one a random window, at least this wide
+_WHOLE = 512  # cells: a unit up to this is drawn from as a whole
+_WINDOW = 128  # cells: of a larger one a random window, at least this wide
 _AHEAD = 4  # batches
 
 

@@ -1,0 +1,53 @@
+"""Finding and reading sweep files, those that ship with the package among them."""
+
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cluster.config import forgiving_yaml, one_line, set_dotted
+from scdfm.conditions import nearest
+from sweeps.schema import SweepConfig
+
+
+def shipped_sweeps() -> list[str]:
+    """Names of the sweeps that ship with the package."""
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in files("sweeps").iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def read_sweep(path_or_name: str | Path, *, overrides: dict[str, Any] | None = None) -> SweepConfig:
+    """Read a sweep file, or one that ships with the package by its bare name.
+
+    Args:
+        path_or_name: A YAML file, or a name such as "norman".
+        overrides: Values by dotted name, such as {"budget.trials": 4}.
+
+    Raises:
+        FileNotFoundError: No such file and no such name (names the nearest).
+        ValueError: A sweep that could not run, in one line.
+    """
+    values = _read(path_or_name)
+    for name, value in (overrides or {}).items():
+        values = set_dotted(values, name, value)
+    try:
+        return SweepConfig.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"{path_or_name}: {one_line(error, SweepConfig)}") from error
+
+
+def _read(path_or_name: str | Path) -> dict[str, Any]:
+    path, name = Path(path_or_name), str(path_or_name)
+    if path.is_file() or path.suffix or len(path.parts) > 1:
+        return forgiving_yaml(path)
+    if name not in shipped_sweeps():
+        raise FileNotFoundError(
+            f"no sweep file {name!r} here and none of that name in the package; "
+            f"{nearest(name, shipped_sweeps())}"
+        )
+    with as_file(files("sweeps") / f"{name}.yaml") as shipped:
+        return forgiving_yaml(shipped)

@@ -1,0 +1,146 @@
+"""ledger.jsonl: what happened to every trial, in lines that are only ever added.
+
+Ray Tune records a pruned trial as complete, so the leaderboard is computed from here. The driver
+is the only writer. A line torn by a crash is the last one; it is dropped.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sweeps.schema import Configuration
+
+FILE = "ledger.jsonl"
+
+State = Literal["running", "complete", "pruned", "failed"]
+
+
+@dataclass
+class Trial:
+    """What the ledger knows about one configuration.
+
+    Attributes:
+        key: Content hash of the configuration.
+        number: From 1, in the order in which trials began.
+        configuration: Its values by dotted name.
+        baseline: It is the base itself.
+        state: "running" also when the sweep was stopped in the middle of it.
+        values: The objective of each finished split, by the split's position.
+        rounds: Mean so far by rung, the count of validation rounds over all splits.
+        seconds: Time spent in the sessions that it ended in.
+        error: Why it failed.
+    """
+
+    key: str
+    number: int
+    configuration: Configuration
+    baseline: bool
+    state: State = "running"
+    values: dict[int, float] = field(default_factory=dict)
+    rounds: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def mean(self) -> float:
+        """The objective over the splits that are finished; NaN when none is."""
+        return sum(self.values.values()) / len(self.values) if self.values else math.nan
+
+    @property
+    def over(self) -> bool:
+        """Nothing is left to do."""
+        return self.state != "running"
+
+
+class Ledger:
+    """The ledger of one sweep. Hold the sweep's lease while writing."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / FILE
+
+    def mend(self) -> None:
+        """Cut off a line that a crash left unfinished, so that the next one stands alone."""
+        if not self.path.is_file():
+            return
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(self.path, whole)
+
+    def write(self, event: dict[str, Any]) -> None:
+        """Add an event; it is on disk when this returns."""
+        with self.path.open("a") as file:
+            file.write(json.dumps({"time": round(time.time(), 3), **event}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """All whole events, oldest first.
+
+        Raises:
+            ValueError: A line other than the last is damaged.
+        """
+        if not self.path.is_file():
+            return
+        *lines, _torn = self.path.read_text().split("\n")
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"{self.path} line {number} is damaged; restore it or delete the line"
+                ) from error
+
+    def trials(self) -> list[Trial]:
+        """What is known of every trial, in the order in which they began."""
+        return fold(list(self.events()))
+
+    def hours(self) -> float:
+        """Time the sweep has taken, all sessions together; pauses between them do not count."""
+        total, began, last = 0.0, None, 0.0
+        for event in self.events():
+            if event["event"] == "session" or began is None:
+                total += last - began if began is not None else 0.0
+                began = event["time"]
+            last = event["time"]
+        return (total + (last - began if began is not None else 0.0)) / 3600
+
+
+def fold(events: Sequence[dict[str, Any]]) -> list[Trial]:
+    """Add up events to trials."""
+    trials: dict[str, Trial] = {}
+    for event in events:
+        if event["event"] == "abort":
+            # The user is asked to mend the cause, so what failed gets another chance.
+            for trial in trials.values():
+                trial.state = "running" if trial.state == "failed" else trial.state
+        elif event["event"] == "start":
+            trials.setdefault(
+                event["trial"],
+                Trial(
+                    key=event["trial"],
+                    number=len(trials) + 1,
+                    configuration=event["configuration"],
+                    baseline=event["baseline"],
+                ),
+            )
+        elif "trial" in event:
+            _add(trials[event["trial"]], event)
+    return list(trials.values())
+
+
+def _add(trial: Trial, event: dict[str, Any]) -> None:
+    match event["event"]:
+        case "round":
+            trial.rounds.setdefault(event["rung"], event["value"])
+        case "split":
+            trial.values[event["split"]] = event["value"]
+        case "complete" | "pruned" | "failed":
+            trial.state = event["event"]
+            trial.seconds += event["seconds"]
+            trial.error = event.get("error")

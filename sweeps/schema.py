@@ -1,0 +1,260 @@
+"""A sweep file: which runs to try, how to compare them, and what it may cost."""
+
+import math
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from cluster.config import forgiving_yaml
+from cluster.run import HIGHER_IS_BETTER, Metric, RunConfig, make_run
+from scdfm.conditions import nearest
+from scdfm.splits import SplitConfig
+from sweeps.dimension import Dimension, Value
+from sweeps.settings import require_setting
+
+Configuration = dict[str, Value]  # values by dotted name, one for each dimension of the space
+
+
+class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
+    """What a trial is judged by: a validation metric, averaged over the splits."""
+
+    metric: str = "mse"
+    mode: Literal["min", "max"] | None = None  # follows from the metric
+    aggregate: Literal["mean"] = "mean"
+
+    @property
+    def direction(self) -> Literal["min", "max"]:
+        """Which way the metric is better."""
+        return "max" if self.metric in HIGHER_IS_BETTER else "min"
+
+    @model_validator(mode="after")
+    def _metric_exists(self) -> Self:
+        known = get_args(Metric)
+        if self.metric not in known:
+            raise ValueError(
+                f"metric {self.metric!r} does not exist; {nearest(self.metric, known)}"
+            )
+        if self.mode not in (None, self.direction):
+            raise ValueError(
+                f"{self.metric} is better when {'higher' if self.direction == 'max' else 'lower'}, "
+                f"got mode {self.mode!r}; use {self.direction!r} or leave it out"
+            )
+        return self
+
+
+class SearchConfig(BaseModel, frozen=True, extra="forbid"):
+    """How configurations are proposed."""
+
+    sampler: Literal["tpe", "random"] = "tpe"
+    seed: NonNegativeInt = 0
+    startup: NonNegativeInt = 10  # random trials before TPE takes over
+    baseline_first: bool = True  # the base itself is the first trial
+
+
+class PruneConfig(BaseModel, frozen=True, extra="forbid"):
+    """When a trial is given up. A round is a validation round; rounds count over all splits."""
+
+    scheduler: Literal["asha", "none"] = "asha"
+    grace: PositiveInt = 1  # rounds every trial gets
+    factor: float = Field(default=2, gt=1)  # one in so many goes on at each rung
+
+
+class BudgetConfig(BaseModel, frozen=True, extra="forbid"):
+    """What the sweep may cost, all its restarts together."""
+
+    trials: PositiveInt = 20
+    hours: PositiveFloat | None = None
+    concurrent: PositiveInt | Literal["auto"] = "auto"  # trials at once; auto: all that fit
+
+    @field_validator("concurrent", mode="before")
+    @classmethod
+    def _number_or_auto(cls, given: Any) -> Any:
+        if given != "auto" and not (type(given) is int and given > 0):
+            raise ValueError("concurrent must be auto or a whole number above 0")
+        return given
+
+
+class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
+    """What one trial gets."""
+
+    cpu: PositiveInt = 1
+    gpu: NonNegativeFloat = 0  # a fraction shares a GPU between trials
+    workers: NonNegativeInt = 0  # data-parallel workers inside a trial; 0 and 1 mean none
+
+    @model_validator(mode="after")
+    def _trains_in_process(self) -> Self:
+        # Ray Train inside Ray Tune leaks placement groups when a trial is pruned, then hangs.
+        if self.workers > 1:
+            raise ValueError(
+                f"a trial trains in one process, got workers={self.workers}; set workers to 0 and "
+                "raise budget.concurrent, then train the best with `scdfm train --workers`"
+            )
+        if self.gpu > 1 and not self.gpu.is_integer():
+            raise ValueError(f"gpu must be a fraction or a whole number, got {self.gpu:g}")
+        return self
+
+
+class FailureConfig(BaseModel, frozen=True, extra="forbid"):
+    """What failed trials mean."""
+
+    retries: NonNegativeInt = 1  # of a trial, continuing where it was
+    max_failed_fraction: float = Field(
+        default=0.25, ge=0, le=1
+    )  # of budget.trials; more stop the sweep
+
+
+class SweepConfig(BaseModel, frozen=True, extra="forbid"):
+    """A sweep. One that exists can run: every choice of its space gives a valid run."""
+
+    version: Literal[1] = 1
+    name: str = Field(pattern=r"^[\w.-]+$")
+    output: Path = Path("runs")  # the sweep's directory is output/name
+    base: dict[str, Any]  # settings of a run, or a path to a run file
+    splits: tuple[SplitConfig, ...] = ()  # default: the base's own
+    objective: ObjectiveConfig = ObjectiveConfig()
+    space: dict[str, Dimension] = Field(min_length=1)
+    search: SearchConfig = SearchConfig()
+    prune: PruneConfig = PruneConfig()
+    budget: BudgetConfig = BudgetConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    failure: FailureConfig = FailureConfig()
+
+    @property
+    def directory(self) -> Path:
+        """Where the sweep lives."""
+        return self.output / self.name
+
+    @property
+    def rounds(self) -> int:
+        """Validation rounds of one split, the untrained model's not counted."""
+        training = self.run({}, split=0).training
+        return math.ceil(training.steps / training.validate_every)
+
+    @property
+    def baseline(self) -> Configuration:
+        """The base's own values of the searched settings."""
+        run = self.run({}, split=0).model_dump(mode="json")
+        return {name: self._own_value(run, name) for name in self.space}
+
+    def _own_value(self, run: dict[str, Any], name: str) -> Value:
+        value: Any = run
+        for part in name.split("."):
+            value = value[part]
+        whole = isinstance(value, int | float) and not isinstance(value, bool)
+        ranged = self.space[name].type != "choice"
+        # 10 and 10.0 are one value of a float range, and must be one configuration.
+        return float(value) if ranged and whole and self.space[name].type == "float" else value
+
+    def run(
+        self, configuration: Configuration, *, split: int, output: Path | None = None
+    ) -> RunConfig:
+        """The run of a configuration on one of the splits.
+
+        Raises:
+            ValueError: The configuration is no valid run.
+        """
+        values = {
+            **self.base,
+            "name": f"split-{split}",
+            "split": self.splits[split].model_dump(exclude_unset=True),
+            "output": str(output or self.directory),
+            "validation": {**self.base.get("validation", {}), "metric": self.objective.metric},
+        }
+        return make_run(values, where="base", overrides=dict(configuration))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _splits_of_the_base(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not isinstance(given.get("base"), str | Path | dict):
+            return given
+        base, from_file = given["base"], not isinstance(given["base"], dict)
+        base = dict(forgiving_yaml(Path(base)) if from_file else base)
+        own_split = base.pop("split", None)
+        if not from_file and own_split is not None and given.get("splits"):
+            raise ValueError("base.split and splits exclude each other, got both; remove one")
+        given = {**given, "base": base}
+        if not given.get("splits") and own_split is not None:
+            given["splits"] = [own_split]
+        for name in ("name", "output"):
+            if base.pop(name, None) is not None and not from_file:
+                raise ValueError(f"base.{name} has no effect; set {name} beside base")
+        return given
+
+    @model_validator(mode="after")
+    def _some_splits(self) -> Self:
+        if not self.splits:
+            raise ValueError("splits is missing; list at least one, such as {kind: additive}")
+        for one, other in combinations(range(len(self.splits)), 2):
+            if self.splits[one] == self.splits[other]:
+                raise ValueError(f"splits must differ, got number {one + 1} and {other + 1} alike")
+        return self
+
+    @model_validator(mode="after")
+    def _every_choice_can_run(self) -> Self:
+        for name in self.space:
+            require_setting(name)
+        judged_by = (self.base.get("validation") or {}).get("metric", self.objective.metric)
+        if judged_by != self.objective.metric:
+            raise ValueError(
+                f"base.validation.metric is {judged_by!r} and objective.metric "
+                f"{self.objective.metric!r}; a trial keeps the model that it is judged by: "
+                "make them equal or leave the first out"
+            )
+        self.run({}, split=0)
+        usual = self._usual()
+        for corner in self._corners():
+            try:
+                self.run(usual | corner, split=0)
+            except ValueError as error:
+                tried = ", ".join(f"{name}={value!r}" for name, value in corner.items())
+                fault = str(error).removeprefix("base: ")
+                raise ValueError(f"space allows {tried}, which cannot run: {fault}") from error
+        return self
+
+    def _usual(self) -> Configuration:
+        """The base where it lies in the space, else some value that does."""
+        own = self.baseline
+        return {
+            name: own[name] if dimension.holds(own[name]) else dimension.samples()[0]
+            for name, dimension in self.space.items()
+        }
+
+    def _corners(self) -> list[Configuration]:
+        """Each value alone, then each pair: settings contradict each other two at a time."""
+        tried = {name: dimension.samples() for name, dimension in self.space.items()}
+        alone: list[Configuration] = [{name: v} for name, values in tried.items() for v in values]
+        pairs: list[Configuration] = [
+            {one: a, other: b}
+            for one, other in combinations(tried, 2)
+            for a, b in product(tried[one], tried[other])
+        ]
+        return alone + pairs
+
+    @model_validator(mode="after")
+    def _rounds_compare(self) -> Self:
+        if self.prune.scheduler == "none":
+            return self
+        for name in ("training.steps", "training.validate_every"):
+            if name in self.space:
+                raise ValueError(
+                    f"asha compares trials round by round, and {name} in the space changes what a "
+                    "round is; set prune.scheduler to none or take it out"
+                )
+        rounds = self.rounds * len(self.splits)
+        if self.prune.grace > rounds:
+            raise ValueError(
+                f"prune.grace must be at most the {rounds} validation rounds of a trial, got "
+                f"{self.prune.grace}; lower it, validate more often, or set prune.scheduler to none"
+            )
+        return self

@@ -1,0 +1,47 @@
+"""Which settings of a run a sweep may search over, by dotted name."""
+
+from cluster.config import fields_at
+from cluster.run import RunConfig
+from scdfm.conditions import nearest
+
+# The sweep sets these itself, or values of the metric would not be comparable between trials.
+RESERVED = {
+    "store": "a sweep compares runs on one store",
+    "name": "the sweep names its runs",
+    "output": "the sweep places its runs; use output beside base",
+    "split": "all trials see the same splits; use splits beside base",
+    "validation": "all trials must be judged alike",
+    "genes.evaluation": "all trials must be judged on the same genes",
+    "genes.choice": "all trials must be judged on the same genes",
+    "threads": "a trial uses the cores of resources.cpu",
+}
+
+
+def settings(within: tuple[str, ...] = ()) -> list[str]:
+    """Dotted names of all settings a sweep may search over."""
+    names = []
+    for field in fields_at(RunConfig, within):
+        path = (*within, field)
+        if _reserved(".".join(path)) is None:
+            names += settings(path) if fields_at(RunConfig, path) else [".".join(path)]
+    return names
+
+
+def require_setting(name: str) -> None:
+    """Refuse what is no setting, or none to search over.
+
+    Raises:
+        ValueError: Says why, or names the nearest setting.
+    """
+    reason = _reserved(name)
+    if reason:
+        raise ValueError(f"space must not hold {name!r}: {reason}; remove it")
+    known = settings()
+    if name not in known:
+        raise ValueError(f"space: {name!r} is no setting of a run; {nearest(name, known)}")
+
+
+def _reserved(name: str) -> str | None:
+    return next(
+        (why for one, why in RESERVED.items() if name == one or name.startswith(f"{one}.")), None
+    )

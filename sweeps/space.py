@@ -1,0 +1,105 @@
+"""From a search space to proposals, and from a proposal to runs and the place they live."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+
+from cluster.run import RunConfig
+from scdfm.randomness import numpy_generator
+from sweeps.dimension import Dimension
+from sweeps.schema import Configuration, SearchConfig, SweepConfig
+
+_PLACE = {"name", "output", "split", "threads"}  # change neither a configuration nor its values
+_TRIES = 1000
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """A dimension as Optuna knows it."""
+    if dimension.values is not None:
+        return CategoricalDistribution(dimension.values)
+    assert dimension.low is not None
+    low, high, step = dimension.low, dimension.last, dimension.step
+    if dimension.type == "int":
+        return IntDistribution(round(low), round(high), log=dimension.log, step=round(step or 1))
+    return FloatDistribution(low, high, log=dimension.log, step=step)
+
+
+def distributions(space: Mapping[str, Dimension]) -> dict[str, BaseDistribution]:
+    """A space as Optuna knows it."""
+    return {name: distribution(dimension) for name, dimension in space.items()}
+
+
+def sampler(search: SearchConfig, *, number: int) -> BaseSampler:
+    """The sampler that proposes configuration `number`.
+
+    A fresh one for each: its draws must not depend on restarts.
+    """
+    seed = int(numpy_generator(search.seed, "search", number).integers(2**31))
+    if search.sampler == "random":
+        return RandomSampler(seed=seed)
+    # Said aloud, because their defaults differ between versions of Optuna.
+    return TPESampler(
+        n_startup_trials=search.startup, multivariate=True, constant_liar=True, seed=seed
+    )
+
+
+def untried(
+    space: Mapping[str, Dimension], *, tried: Collection[str], seed: int, number: int
+) -> Configuration | None:
+    """A random configuration that was not tried yet; none where the space seems used up.
+
+    Args:
+        space: The search space.
+        tried: Identities of the configurations that were.
+        seed: Of the search.
+        number: Of the proposal.
+    """
+    draw = int(numpy_generator(seed, "untried", number).integers(2**31))
+    study = optuna.create_study(sampler=RandomSampler(seed=draw))
+    known = distributions(space)
+    for _ in range(_TRIES):
+        configuration: Configuration = study.ask(known).params
+        if identity(configuration) not in tried:
+            return configuration
+    return None
+
+
+def identity(configuration: Configuration) -> str:
+    """A configuration as text; equal for equal ones."""
+    return json.dumps(configuration, sort_keys=True)
+
+
+def content_hash(run: RunConfig) -> str:
+    """Hash of all that decides a configuration's values: not its name, place or split."""
+    content = run.model_dump(mode="json", exclude=_PLACE)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def trial_key(sweep: SweepConfig, configuration: Configuration) -> str:
+    """The content hash that names a configuration's trial.
+
+    Raises:
+        ValueError: The configuration is no valid run.
+    """
+    return content_hash(sweep.run(configuration, split=0))
+
+
+def trial_directory(sweep: SweepConfig, key: str) -> Path:
+    """Where a configuration's runs live, one folder for each split."""
+    return sweep.directory / "trials" / key
+
+
+def split_run(sweep: SweepConfig, configuration: Configuration, *, split: int) -> RunConfig:
+    """The run of one (configuration, split) pair, in its place."""
+    key = trial_key(sweep, configuration)
+    return sweep.run(configuration, split=split, output=trial_directory(sweep, key))

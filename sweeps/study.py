@@ -1,0 +1,238 @@
+"""A whole sweep: Ray Tune runs the trials; what happened is in our own files.
+
+Restarting needs nothing of Tune's: the ledger knows which trials are over, runs continue from
+their own checkpoints, and Optuna's study remembers every proposal.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.tune
+
+from cluster.learn import forget
+from cluster.lease import lease
+from cluster.plan import contexts_of_conditions
+from cluster.session import require, session
+from data_store.reader import Store
+from scdfm.splits import make_split
+from sweeps.ledger import Ledger, Trial
+from sweeps.lock import lock
+from sweeps.objective import tune_trial
+from sweeps.prune import scheduler
+from sweeps.results import (
+    LEADERBOARD,
+    Row,
+    SweepResult,
+    export_best,
+    leaderboard,
+    write_leaderboard,
+)
+from sweeps.schema import Configuration, SweepConfig
+from sweeps.search import StudySearch, open_storage
+from sweeps.space import identity, trial_directory
+from sweeps.watch import TooManyFailures, Watch
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class SweepFailedError(RuntimeError):
+    """The sweep ended without a best model."""
+
+
+def tune(
+    sweep: SweepConfig,
+    *,
+    address: str | None = None,
+    report: Report = lambda line: None,
+) -> SweepResult:
+    """Run a sweep, or continue it; one that is done only returns what it found.
+
+    Args:
+        sweep: What to search.
+        address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
+        report: Receives a line for each `event`: "start", "round", "split", "complete", "pruned",
+            "failed" or "retry" of a trial. All hold `trial` (its number), `trials` (budget),
+            `over` (trials that ended), `splits`, `metric` and `best` (so far, or none).
+
+    Raises:
+        ValueError: The directory holds another sweep, a split is empty on this store, the store
+            or the cluster does not fit, or another process runs the sweep.
+        SweepFailedError: Too many trials failed, or none finished all splits.
+    """
+    fingerprint = _check_data(sweep)
+    with lease(sweep.directory):
+        lock(sweep, fingerprint=fingerprint)
+        ledger = Ledger(sweep.directory)
+        ledger.mend()
+        if _left(sweep, ledger) > 0 and _seconds_left(sweep, ledger) != 0:
+            with session(address):
+                _run_trials(sweep, ledger=ledger, report=report)
+        return _conclude(sweep, ledger)
+
+
+def _check_data(sweep: SweepConfig) -> str:
+    """Find bad input before any trial starts; gives the store's fingerprint."""
+    with Store.open(sweep.run({}, split=0).store) as store:
+        for config in sweep.splits:
+            make_split(
+                config,
+                conditions=store.conditions,
+                labels=store.labels,
+                contexts=contexts_of_conditions(store),
+            )
+        return store.fingerprint
+
+
+def _left(sweep: SweepConfig, ledger: Ledger) -> int:
+    """Trials that the budget still allows; one that was interrupted is to be continued."""
+    return sweep.budget.trials - sum(trial.over for trial in ledger.trials())
+
+
+def _seconds_left(sweep: SweepConfig, ledger: Ledger) -> float | None:
+    """Time that the budget still allows; none without a limit."""
+    if sweep.budget.hours is None:
+        return None
+    return max(0.0, (sweep.budget.hours - ledger.hours()) * 3600)
+
+
+def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: Report) -> None:
+    """Spend what is left of the budget.
+
+    Raises:
+        SweepFailedError: Too many trials failed.
+    """
+    at_once = _concurrent(sweep)
+    earlier = ledger.trials()
+    left, seconds = _left(sweep, ledger), _seconds_left(sweep, ledger)
+    ledger.write({"event": "session", "trials": sweep.budget.trials, "concurrent": at_once})
+    watch = Watch(sweep, ledger=ledger, report=report)
+    failures = TooManyFailures(
+        watch, allowed=sweep.failure.max_failed_fraction * sweep.budget.trials
+    )
+    resources = {"cpu": sweep.resources.cpu, "gpu": sweep.resources.gpu}
+    trainable = ray.tune.with_parameters(tune_trial, sweep=sweep, home=Path.cwd())
+    with _tunes_own_files(sweep) as files, _quiet():
+        ray.tune.Tuner(
+            ray.tune.with_resources(trainable, resources),
+            tune_config=ray.tune.TuneConfig(
+                search_alg=StudySearch(
+                    sweep, storage=open_storage(sweep.directory), first=_first(sweep, earlier)
+                ),
+                scheduler=scheduler(sweep, earlier=earlier),
+                num_samples=left,
+                max_concurrent_trials=at_once,
+                reuse_actors=True,  # starting a worker takes longer than a short trial
+                time_budget_s=seconds,
+                trial_dirname_creator=_short_name,
+            ),
+            run_config=ray.tune.RunConfig(
+                name="trials",
+                storage_path=str(files),
+                stop=failures,
+                failure_config=ray.tune.FailureConfig(max_failures=sweep.failure.retries),
+                callbacks=[watch],
+                verbose=0,
+            ),
+        ).fit()
+    if failures.stop_all():
+        ledger.write({"event": "abort"})
+        raise SweepFailedError(
+            f"{watch.failed} trials failed and failure.max_failed_fraction allows "
+            f"{sweep.failure.max_failed_fraction:g} of {sweep.budget.trials}; the first said: "
+            f"{watch.reason}; mend it and run the sweep again"
+        )
+
+
+def _concurrent(sweep: SweepConfig) -> int:
+    """Trials to run at once.
+
+    Raises:
+        ValueError: The cluster is too small.
+    """
+    cpu, gpu = sweep.resources.cpu, sweep.resources.gpu
+    if sweep.budget.concurrent != "auto":
+        at_once = min(sweep.budget.concurrent, sweep.budget.trials)
+        require(cpus=cpu * at_once, gpus=gpu * at_once)
+        return at_once
+    require(cpus=cpu, gpus=gpu)
+    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    fit = int(have["CPU"] // cpu)
+    return min(fit, int(have["GPU"] / gpu)) if gpu else fit
+
+
+def _first(sweep: SweepConfig, earlier: Sequence[Trial]) -> list[Configuration]:
+    """What to run before anything is proposed: what was interrupted, and the base itself."""
+    begun = [identity(trial.configuration) for trial in earlier]
+    first = [trial.configuration for trial in earlier if not trial.over]
+    if sweep.search.baseline_first and identity(sweep.baseline) not in begun:
+        first.insert(0, sweep.baseline)
+    return first
+
+
+def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
+    """Write the leaderboard and export the best.
+
+    Raises:
+        SweepFailedError: No trial finished all splits.
+    """
+    trials = ledger.trials()
+    rows: tuple[Row, ...] = leaderboard(sweep, trials)
+    write_leaderboard(rows, path=sweep.directory / LEADERBOARD)
+    if not rows or rows[0].rank is None:
+        raise SweepFailedError(
+            f"none of {len(rows)} trials finished all {len(sweep.splits)} splits; raise "
+            f"budget.hours or budget.trials, or see {ledger.path}"
+        )
+    for trial in trials:
+        if trial.state == "pruned":
+            for run in trial_directory(sweep, trial.key).glob("split-*"):
+                forget(run)
+    return SweepResult(
+        directory=sweep.directory, leaderboard=rows, best_model=export_best(sweep, rows[0])
+    )
+
+
+def _short_name(trial: Any) -> str:
+    """A folder name without values, which may be long."""
+    return str(trial.trial_id)
+
+
+@contextmanager
+def _tunes_own_files(sweep: SweepConfig) -> Iterator[Path]:
+    """A folder for what Ray Tune writes for itself; a restart does not need it."""
+    folder = (sweep.directory / "tune").resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray Tune's tables, logs and signal handler to itself."""
+    settings = {
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C must end the command, not look like success
+        "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    logger = logging.getLogger("ray.tune")
+    level = logger.level
+    os.environ.update(settings)
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,148 @@
+"""Watching Ray Tune from the driver: every event goes to the ledger, then to the user."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray.tune
+from ray.exceptions import RayTaskError
+
+from sweeps.ledger import Ledger, Trial
+from sweeps.objective import RUNG, VALUE
+from sweeps.schema import SweepConfig
+from sweeps.space import identity, trial_key
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class Watch(ray.tune.Callback):
+    """Writes the ledger and reports each round and the end of each trial.
+
+    Attributes:
+        failed: Trials that failed since the sweep was last stopped for failures.
+        reason: Why the first of them did.
+    """
+
+    def __init__(self, sweep: SweepConfig, *, ledger: Ledger, report: Report) -> None:
+        self._sweep, self._ledger, self._report = sweep, ledger, report
+        self._trials = {trial.key: trial for trial in ledger.trials()}
+        self._baseline = identity(sweep.baseline)
+        self._keys: dict[str, str] = {}  # by Ray Tune's id of the trial
+        self._began: dict[str, float] = {}
+        failures = [trial for trial in self._trials.values() if trial.state == "failed"]
+        self.failed = len(failures)
+        self.reason = failures[0].error if failures else None
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Number new trials in the order in which they were proposed; workers start in any."""
+        for trial in trials:
+            self._number(trial)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial begins, or begins again after a failure."""
+        known = self._number(trial)
+        if known.key not in self._began:
+            facts = {"configuration": known.configuration, "baseline": known.baseline}
+            self._tell("start", known, facts)
+        self._began.setdefault(known.key, time.monotonic())
+
+    def _number(self, trial: Any) -> Trial:
+        if trial.trial_id in self._keys:
+            return self._trials[self._keys[trial.trial_id]]
+        configuration = dict(trial.config)
+        key = trial_key(self._sweep, configuration)
+        self._keys[trial.trial_id] = key
+        if key not in self._trials:
+            baseline = identity(configuration) == self._baseline
+            facts = {"configuration": configuration, "baseline": baseline}
+            self._ledger.write({"event": "start", "trial": key, **facts})
+            number = len(self._trials) + 1
+            self._trials[key] = Trial(
+                key=key, number=number, configuration=configuration, baseline=baseline
+            )
+        return self._trials[key]
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A validation round, or the end of a split."""
+        known = self._number(trial)
+        value, rung, split = result[VALUE], result[RUNG], result["split"]
+        if "score" in result:
+            facts = {"split": split, "value": result["score"]}
+            if split not in known.values:
+                self._ledger.write({"event": "split", "trial": known.key, **facts})
+            known.values[split] = result["score"]
+            self._tell("split", known, facts)
+            return
+        if rung not in known.rounds:
+            self._ledger.write({"event": "round", "trial": known.key, "rung": rung, "value": value})
+        known.rounds[rung] = value
+        self._tell(
+            "round", known, {"split": split, "step": result["step"], "rung": rung, "value": value}
+        )
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial failed and is tried again."""
+        self._tell("retry", self._number(trial), {"error": _reason(trial)})
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial finished all splits, or was pruned."""
+        known = self._number(trial)
+        whole = bool(trial.last_result.get("complete"))
+        self._end(known, "complete" if whole else "pruned", {})
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial failed for good."""
+        self.failed += 1
+        self.reason = self.reason or _reason(trial)
+        self._end(self._number(trial), "failed", {"error": _reason(trial)})
+
+    def _end(self, trial: Trial, state: Any, facts: dict[str, Any]) -> None:
+        seconds = round(time.monotonic() - self._began.get(trial.key, time.monotonic()), 3)
+        self._ledger.write({"event": state, "trial": trial.key, "seconds": seconds, **facts})
+        trial.state = state
+        value = (
+            trial.mean if state == "complete" else trial.rounds.get(max(trial.rounds, default=0))
+        )
+        self._tell(state, trial, {"value": value, "seconds": seconds, **facts})
+
+    def _tell(self, event: str, trial: Trial, facts: dict[str, Any]) -> None:
+        complete = [one.mean for one in self._trials.values() if one.state == "complete"]
+        best = min if self._sweep.objective.direction == "min" else max
+        self._report(
+            {
+                "event": event,
+                "trial": trial.number,
+                "trials": self._sweep.budget.trials,
+                "over": sum(one.over for one in self._trials.values()),
+                "splits": len(self._sweep.splits),
+                "metric": self._sweep.objective.metric,
+                "best": best(complete, default=None),
+                **facts,
+            }
+        )
+
+
+class TooManyFailures(ray.tune.Stopper):
+    """Stops the sweep when more trials failed than `failure.max_failed_fraction` allows."""
+
+    def __init__(self, watch: Watch, *, allowed: float) -> None:
+        self._watch, self._allowed = watch, allowed
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never stop a single trial."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Stop everything?"""
+        return self._watch.failed > self._allowed
+
+
+def _reason(trial: Any) -> str:
+    """Why a trial failed, in one line."""
+    error = trial.get_pickled_error()
+    if isinstance(error, RayTaskError) and error.cause is not None:
+        error = error.cause
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"

@@ -11,7 +11,9 @@ import torch
 
 from cluster.run import RunConfig
 from cluster.session import cores
+from data_store.commit import sha256
 from data_store.reader import Store
+from scdfm.checkpoint import WEIGHTS, ModelCard
 
 PACKAGES = ("scdfm", "torch", "ray", "zarr", "anndata", "numpy", "scipy", "optuna")
 
@@ -23,7 +25,7 @@ def provenance(run: RunConfig, store: Store) -> dict[str, Any]:
         "store": run.store,
         "fingerprint": store.fingerprint,
         "contexts": list(store.contexts),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": versions(),
         "commit": commit(),
         "hardware": {
             "machine": platform.machine(),
@@ -31,6 +33,20 @@ def provenance(run: RunConfig, store: Store) -> dict[str, Any]:
             "gpus": [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())],
         },
         "date": datetime.now(tz=UTC).date().isoformat(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide a result."""
+    return {package: version(package) for package in PACKAGES}
+
+
+def model_identity(path: Path, card: ModelCard) -> dict[str, Any]:
+    """Which model this is: its run, its step, and the hash of its weights."""
+    return {
+        "run": card.provenance.get("run"),
+        "step": card.provenance.get("step"),
+        "weights": sha256(path / WEIGHTS),
     }
 
 

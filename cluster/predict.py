@@ -1,0 +1,328 @@
+"""Predict many cells with a pool of Ray actors, as AnnData.
+
+The result is laid out before the first cell: every cell's row, its control cell and its place in a
+shard follow from the request. A task is one shard; actors write shards and nothing else, so their
+number, order and restarts change no byte. While work is under way it lies in `OUT.partial`; the
+manifest is written last and the whole renamed, so that what stands at OUT is complete.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import ray
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
+
+from cluster.lease import check, lease
+from cluster.precision import fast_matmul
+from cluster.provenance import model_identity, versions
+from cluster.sampler import Sampler, Start, columns_in, starting_cells
+from cluster.session import require, session
+from data_store.prediction import (
+    CHUNK_CELLS,
+    is_written,
+    lay_out,
+    read_facts,
+    seal,
+    write_h5ad,
+    write_shard,
+)
+from data_store.reader import Store
+from scdfm.checkpoint import ModelCard, load_model, read_card
+from scdfm.conditions import CONTROL, Condition, name, nearest, parse
+
+RESTARTS = 3  # of an actor and of its task, after its process or node died
+SHARD = 4 * CHUNK_CELLS  # cells of a task
+THREADS = 1  # of an actor: more actors use more cores, and the bytes stay the same
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class PredictionRequest(BaseModel, frozen=True, extra="forbid"):
+    """What to predict and where to put it."""
+
+    model: Path
+    store: str  # whose controls to start from
+    conditions: tuple[str, ...] = Field(min_length=1)  # "A", "A+B"; any token order
+    contexts: tuple[str, ...] | None = None  # none: all of the store's
+    cells: PositiveInt = 256  # of each condition in each context
+    genes: tuple[str, ...] | None = None  # none: all of the model's
+    seed: NonNegativeInt = 0
+    out: Path  # .h5ad or .zarr
+
+
+class Work(NamedTuple):
+    """A request, looked up in model and store.
+
+    The cells of the result stand in the order of contexts, then conditions; a unit's cells are
+    consecutive.
+    """
+
+    request: PredictionRequest
+    conditions: tuple[Condition, ...]
+    contexts: tuple[str, ...]
+    genes: NDArray[np.int64]  # ids of the genes to keep, in the order asked for
+    facts: dict[str, Any]
+
+    @property
+    def units(self) -> list[tuple[str, Condition]]:
+        """Context and condition of each unit, in row order."""
+        return [(context, one) for context in self.contexts for one in self.conditions]
+
+    @property
+    def cells(self) -> int:
+        """Rows of the result."""
+        return len(self.units) * self.request.cells
+
+    @property
+    def shards(self) -> int:
+        """Tasks of the result."""
+        return -(-self.cells // SHARD)
+
+    def parts(self, shard: int) -> Iterator[tuple[str, Condition, slice]]:
+        """The unit parts that a shard holds: context, condition, cells of the unit."""
+        each = self.request.cells
+        start, stop = shard * SHARD, min((shard + 1) * SHARD, self.cells)
+        for place in range(start // each, -(-stop // each)):
+            context, condition = self.units[place]
+            first = place * each
+            yield context, condition, slice(max(start - first, 0), min(stop - first, each))
+
+
+def predict(
+    request: PredictionRequest,
+    *,
+    actors: int = 1,
+    gpu: bool = False,
+    address: str | None = None,
+    report: Report = lambda line: None,
+) -> Path:
+    """Predict cells of new conditions; continue when it was begun, return when it is done.
+
+    Args:
+        request: What to predict.
+        actors: Ray actors that share the work, one core each.
+        gpu: One GPU for each actor.
+        address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
+        report: Receives {"done", "total", "cells"}: shards done, shards, cells done.
+
+    Raises:
+        ValueError: Model, store, conditions, contexts or genes do not fit together.
+        FileExistsError: Something else stands at `out`.
+    """
+    with Store.open(request.store) as store:
+        work = look_up(request, store)
+        if _is_done(work):
+            return request.out
+        partial = request.out.with_name(f"{request.out.name}.partial")
+        with lease(partial) as token:
+            _begin(partial, work, store)
+            todo = [shard for shard in range(work.shards) if not is_written(_cells(partial), shard)]
+            with session(address):
+                pool = min(actors, max(1, len(todo)))
+                require(cpus=pool * THREADS, gpus=pool if gpu else 0)
+                _share(work, partial, token, todo, actors=pool, gpu=gpu, report=report)
+            seal(_cells(partial), facts=work.facts)
+            if request.out.suffix == ".h5ad":
+                write_h5ad(_cells(partial), request.out)
+            else:
+                _cells(partial).rename(request.out)
+        shutil.rmtree(partial)
+    return request.out
+
+
+def look_up(request: PredictionRequest, store: Store) -> Work:
+    """Find what a request names in model and store.
+
+    Raises:
+        ValueError: A name is unknown (names the nearest), or `out` has no known suffix.
+    """
+    if request.out.suffix not in (".h5ad", ".zarr"):
+        raise ValueError(f"expected --out to end in .h5ad or .zarr, got {request.out.name!r}")
+    card = read_card(request.model)
+    columns_in(store, card)
+    conditions = tuple(dict.fromkeys(_condition(text, card) for text in request.conditions))
+    contexts = request.contexts or tuple(context for context in store.controls)
+    for context in contexts:
+        if context not in store.controls:
+            raise ValueError(
+                f"{request.store} has no controls in context {context!r}; "
+                f"{nearest(context, store.controls)}"
+            )
+    genes = _gene_ids(request.genes, card)
+    facts = {
+        "request": request.model_dump(mode="json", exclude={"out"}),
+        "model": model_identity(request.model, card),
+        "store": store.fingerprint,
+        "source": card.source,
+        "sampling": card.sampling.model_dump(),
+        "gene_blocks": {"size": card.genes_per_step, "seed": card.seed},
+        "shard_cells": SHARD,
+        "threads": THREADS,
+        "versions": versions(),
+    }
+    return Work(request, conditions, contexts, genes, facts)
+
+
+def _condition(text: str, card: ModelCard) -> Condition:
+    condition = parse(text)
+    if not condition:
+        raise ValueError(f"{text!r} is {CONTROL}, which needs no prediction; leave it out")
+    card.vocabulary.ids(condition)
+    return condition
+
+
+def _gene_ids(genes: tuple[str, ...] | None, card: ModelCard) -> NDArray[np.int64]:
+    if genes is None:
+        return np.arange(len(card.genes))
+    ids = {gene: row for row, gene in enumerate(card.genes)}
+    for gene in genes:
+        if gene not in ids:
+            raise ValueError(
+                f"the model has {len(ids)} genes and {gene!r} is not one; {nearest(gene, ids)}"
+            )
+    return np.array([ids[gene] for gene in dict.fromkeys(genes)], dtype=np.int64)
+
+
+def _is_done(work: Work) -> bool:
+    out = work.request.out
+    if not out.exists():
+        return False
+    if read_facts(out) == json.loads(json.dumps(work.facts)):
+        return True
+    raise FileExistsError(
+        f"{out} exists and is not this prediction; choose another --out or delete it"
+    )
+
+
+def _begin(partial: Path, work: Work, store: Store) -> None:
+    """Lay the result out, or keep what an interrupted run of the same request has written."""
+    mine = hashlib.sha256(json.dumps(work.facts, sort_keys=True).encode()).hexdigest()
+    mark = partial / "request"
+    if mark.is_file() and mark.read_text() == mine:
+        return
+    mark.unlink(missing_ok=True)
+    card = read_card(work.request.model)
+    lay_out(
+        _cells(partial),
+        obs=_obs(work, store),
+        genes=tuple(card.genes[row] for row in work.genes),
+        facts=work.facts,
+        rows=SHARD,
+    )
+    mark.write_text(mine)
+
+
+def _cells(partial: Path) -> Path:
+    return partial / "cells.zarr"
+
+
+def _obs(work: Work, store: Store) -> pd.DataFrame:
+    """A row for each predicted cell: condition, context, the control cell it started from."""
+    each = work.request.cells
+    tables = []
+    for context, condition in work.units:
+        control = store.controls[context]
+        names = np.asarray(store.obs(control.start, control.stop).index)
+        start = starting_cells(
+            store, context=context, condition=condition, cells=each, seed=work.request.seed
+        )
+        tables.append(
+            pd.DataFrame(
+                {
+                    "condition": name(condition),
+                    "context": context,
+                    "source_cell": names[start.rows - control.start],
+                    "replicate": start.replicates,
+                },
+                index=[f"{context}|{name(condition)}|{cell}" for cell in range(each)],
+            )
+        )
+    table = pd.concat(tables)
+    return table.astype({"condition": "category", "context": "category"})
+
+
+def _share(
+    work: Work,
+    partial: Path,
+    token: str,
+    todo: list[int],
+    *,
+    actors: int,
+    gpu: bool,
+    report: Report,
+) -> None:
+    """Hand shards to actors, one at a time to each, until all are written."""
+    kind = ray.remote(
+        num_cpus=THREADS, num_gpus=1 if gpu else 0, max_restarts=RESTARTS, max_task_retries=RESTARTS
+    )(Predictor)
+    pool: list[Any] = [kind.remote(work, partial, token, gpu=gpu) for _ in range(actors)]
+    waiting = iter(todo)
+    busy = {actor.write.remote(shard): actor for actor, shard in zip(pool, waiting, strict=False)}
+    done = work.shards - len(todo)
+    while busy:
+        [ready], _ = ray.wait(list(busy), num_returns=1)
+        actor = busy.pop(ready)
+        ray.get(ready)
+        done += 1
+        report({"done": done, "total": work.shards, "cells": min(done * SHARD, work.cells)})
+        shard = next(waiting, None)
+        if shard is not None:
+            busy[actor.write.remote(shard)] = actor
+
+
+class Predictor:
+    """One actor: keeps model and store open, and writes the shards it is given."""
+
+    def __init__(self, work: Work, partial: Path, token: str, *, gpu: bool) -> None:
+        torch.set_num_threads(THREADS)
+        device = torch.device("cuda" if gpu else "cpu")
+        fast_matmul(device)
+        model = load_model(work.request.model)
+        self.work, self.partial, self.token = work, partial, token
+        self.store = Store.open(work.request.store)
+        blocks = model.card.blocks(which="all")
+        wanted = set(work.genes.tolist())
+        self.sampler = Sampler(
+            field=model.field.to(device),
+            columns=columns_in(self.store, model.card),
+            blocks=[block for block in blocks if wanted.intersection(block.tolist())],
+            source=model.card.source,
+            config=model.card.sampling,
+            seed=work.request.seed,
+        )
+        self.kept = np.searchsorted(self.sampler.genes, work.genes)
+
+    def write(self, shard: int) -> None:
+        """Generate the cells of a shard and write them."""
+        values = np.concatenate(
+            [
+                self._generate(context, condition, cells)
+                for context, condition, cells in self.work.parts(shard)
+            ]
+        )
+        check(self.partial, self.token)
+        write_shard(_cells(self.partial), shard, values, rows=SHARD)
+
+    def _generate(self, context: str, condition: Condition, cells: slice) -> NDArray[np.float32]:
+        start = starting_cells(
+            self.store,
+            context=context,
+            condition=condition,
+            cells=self.work.request.cells,
+            seed=self.work.request.seed,
+        )
+        batch = self.sampler.config.batch
+        parts = []
+        for first in range(cells.start, cells.stop, batch):
+            some = slice(first, min(first + batch, cells.stop))
+            rows = Start(start.rows[some], start.replicates[some])
+            parts.append(self.sampler.cells(self.store, rows, condition=condition))
+        return np.concatenate(parts)[:, self.kept]

@@ -29,6 +29,10 @@ check: setup
 test: setup
 	pytest -q
 
+# Minutes on two cores: prints each scdfm command, a leaderboard and a table beside the baselines.
+demo: setup
+	@scripts/demo.sh
+
 clean:
 	rm -rf .venv build dist demo .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -141,22 +141,28 @@ def ingest(
 
 @app.command(epilog=example("scdfm verify stores/norman.zarr"))
 def verify(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store, or a prediction.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="STORE|PREDICTION", help="A store, or a predicted .zarr.")
+    ],
     json: Json = False,
 ) -> None:
     """Read everything again and name what has changed.
 
     The exit status is 1 when anything has.
     """
-    from data_store import integrity
+    from cli.describe import kind_of
+    from data_store import integrity, prediction
 
-    faults = integrity.verify(store, say=say)
+    if path.exists() and kind_of(path) == "prediction":
+        faults = prediction.verify_prediction(path)
+    else:
+        faults = integrity.verify(path, say=say)
     if json:
-        show_json({"path": str(store), "faults": [fault._asdict() for fault in faults]})
+        show_json({"path": str(path), "faults": [fault._asdict() for fault in faults]})
     elif not faults:
-        show(f"{store}: all is as it was written")
+        show(f"{path}: all is as it was written")
     for fault in faults:
-        say(f"scdfm: {store}: {fault.path}: {fault.problem}")
+        say(f"scdfm: {path}: {fault.path}: {fault.problem}")
     if faults:
         raise FaultsError
 

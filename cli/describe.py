@@ -2,41 +2,75 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """Facts about a store, run, model or prediction; which one is told by its files.
+Kind = Literal["store", "run", "model", "prediction"]
+
+
+def kind_of(path: Path) -> Kind:
+    """What stands at a path, told by the files in it.
 
     Raises:
         FileNotFoundError: Nothing is there.
-        ValueError: It is none of them, or a damaged one.
+        ValueError: It is nothing that scdfm writes.
     """
     if not path.exists():
         raise FileNotFoundError(
             f"expected a store, run, model or prediction at {path}, found nothing there"
         )
-    if (path / "model.json").is_file():
-        from cluster.inspect_run import describe_model
+    signs: dict[str, Kind] = {"model.json": "model", "run.yaml": "run", "cells.zarr": "store"}
+    for name, kind in signs.items():
+        if (path / name).exists():
+            return kind
+    from data_store.prediction import read_facts
 
-        return describe_model(path)
-    if (path / "run.yaml").is_file():
-        from cluster.inspect_run import describe_run
+    if read_facts(path) is not None:
+        return "prediction"
+    raise ValueError(
+        f"expected a store, run, model or prediction, got {path}, which has none of "
+        f"{', '.join(signs)} and is no finished prediction; name what scdfm has written"
+    )
 
-        return describe_run(path)
-    if (path / "cells.zarr").is_dir() or (path / "conditions.parquet").is_file():
+
+def describe(path: Path) -> dict[str, Any]:
+    """Facts about a store, run, model or prediction, ready for JSON.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        ValueError: It is none of them, or a damaged one.
+    """
+    kind = kind_of(path)
+    if kind == "store":
         from data_store.reader import Store
         from data_store.summary import summarise
 
         with Store.open(path) as store:
             return summarise(store)
-    raise ValueError(
-        f"expected a store, run, model or prediction, got {path} with none of cells.zarr, "
-        "run.yaml, model.json; name a directory that scdfm has written"
-    )
+    if kind == "prediction":
+        return _prediction_facts(path)
+    from cluster.inspect_run import describe_model, describe_run
+
+    return describe_model(path) if kind == "model" else describe_run(path)
+
+
+def _prediction_facts(path: Path) -> dict[str, Any]:
+    from data_store.prediction import read_facts, read_prediction_manifest
+
+    if path.is_dir():
+        manifest = read_prediction_manifest(path)
+        cells, genes = manifest.cells, manifest.genes
+    else:
+        import anndata
+
+        prediction = anndata.read_h5ad(path, backed="r")
+        cells, genes = prediction.shape
+        prediction.file.close()
+    facts = read_facts(path) or {}
+    return {"kind": "prediction", "path": str(path), "cells": cells, "genes": genes, **facts}
 
 
 def pages(facts: Mapping[str, Any]) -> list["RenderableType"]:

@@ -41,6 +41,7 @@ def predict(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides every draw.")] = 0,
     actors: Annotated[int, typer.Option(min=1, help="Ray actors that share the work.")] = 1,
+    gpu: Annotated[bool, typer.Option("--gpu/--no-gpu", help="A GPU for each actor.")] = False,
     address: Address = None,
 ) -> None:
     """Predict the cells of new conditions, as AnnData.
@@ -64,5 +65,7 @@ def predict(
         out=out,
     )
     with PredictionBar() as bar:
-        written = predict_on_cluster(request, actors=actors, address=address, report=bar.report)
+        written = predict_on_cluster(
+            request, actors=actors, gpu=gpu, address=address, report=bar.report
+        )
     show(f"predictions {written}")

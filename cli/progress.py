@@ -62,7 +62,7 @@ class Bar:
         if rate is None:
             since, before = self._first
             rate = (done - before) / (now - since) if now > since else 0.0
-        speed = f"{rate:.3g} {self._unit}/s" if rate > 0 else ""
+        speed = _speed(rate, unit=self._unit)
         left = f"{duration((total - done) / rate)} left" if rate > 0 and done < total else ""
         if self._bar is not None:
             self._draw(done, total, words="  ".join(filter(None, (speed, left, note))))
@@ -117,12 +117,47 @@ class PredictionBar(Bar):
         self.update(state["done"], state["total"], note=f"{state['cells']} cells")
 
 
-def numbers(values: Mapping[str, float | None]) -> str:
+class SweepBar(Bar):
+    """Progress of a sweep, from the events of its trials."""
+
+    def __init__(self) -> None:
+        super().__init__("tune", unit="trials")
+
+    def report(self, event: Mapping[str, Any]) -> None:
+        """Show an event; rounds only move the bar."""
+        metric, value = event["metric"], event.get("value")
+        scored = numbers({metric: value})
+        trial = f"trial {event['trial']}"
+        line = {
+            "start": f"{trial} starts: {numbers(event.get('configuration', {}))}",
+            "split": f"{trial} split {event.get('split')}: {scored}",
+            "complete": f"{trial} is complete: {scored}",
+            "pruned": f"{trial} is given up: {scored}",
+            "failed": f"{trial} failed: {event.get('error')}",
+            "retry": f"{trial} is tried again: {event.get('error')}",
+        }.get(event["event"])
+        if line is not None:
+            self.tell(line)
+        note = "" if event["best"] is None else f"best {numbers({metric: event['best']})}"
+        self.update(event["over"], event["trials"], note=note)
+
+
+def numbers(values: Mapping[str, Any]) -> str:
     """Names and values, four digits each; a value that is undefined is null in a journal."""
-    return "  ".join(
-        f"{name} {'undefined' if value is None else f'{value:.4g}'}"
-        for name, value in values.items()
-    )
+    return "  ".join(f"{name} {_number(value)}" for name, value in values.items())
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "undefined"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _speed(rate: float, *, unit: str) -> str:
+    """Units per second, or per minute where that is less than one."""
+    if rate <= 0:
+        return ""
+    return f"{rate:.3g} {unit}/s" if rate >= 1 else f"{60 * rate:.3g} {unit}/min"
 
 
 def duration(seconds: float) -> str:

@@ -1,5 +1,44 @@
-"""The command that searches settings."""
+"""The command that searches for the best settings."""
+
+from typing import Annotated
 
 import typer
 
+from cli import leaderboard
+from cli.progress import SweepBar
+from cli.settings import overrides
+from cli.terminal import show, show_json
+from cli.train import Address, Set
+from cli.usage import example
+
 app = typer.Typer()
+
+
+@app.command(epilog=example("scdfm tune sweep.yaml", "scdfm tune demo --set budget.trials=8"))
+def tune(
+    sweep: Annotated[
+        str,
+        typer.Argument(metavar="SWEEP.yaml|NAME", help="A sweep file, or one that comes along."),
+    ],
+    changes: Set = None,
+    address: Address = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Search settings and keep the best model.
+
+    Run the command again to continue a sweep that was stopped.
+    """
+    import sweeps
+
+    config = sweeps.read_sweep(sweep, overrides=overrides(changes))
+    with SweepBar() as bar:
+        result = sweeps.tune(config, address=address, report=bar.report)
+    if json:
+        show_json(result._asdict())
+        return
+    metric, mode = config.objective.metric, config.objective.direction
+    show(
+        leaderboard.draw(result.leaderboard, metric=metric, mode=mode),
+        f"best model   {result.best_model}",
+        f"leaderboard  {result.directory / 'leaderboard.csv'}",
+    )

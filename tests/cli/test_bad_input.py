@@ -27,14 +27,14 @@ def refused(scdfm: Call, *arguments: object) -> str:
     return called.error
 
 
-def test_no_such_file(scdfm: Call, folder: Path) -> None:
+def test_no_such_file(scdfm: Call, folder: Path, tiny_store_path: Path) -> None:
     assert "absent.h5ad" in refused(scdfm, "ingest", "absent.h5ad", "store")
     assert "absent.yaml" in refused(scdfm, "train", "absent.yaml")
     assert "absent.yaml" in refused(scdfm, "tune", "absent.yaml")
     for command in ("inspect", "verify", "split", "evaluate"):
         assert "absent" in refused(scdfm, command, "absent")
     assert "absent" in refused(scdfm, "export", "absent", "out.h5ad")
-    asked = ("--store", "s", "--conditions", "A", "--out", "p.h5ad")
+    asked = ("--store", tiny_store_path, "--conditions", "A", "--out", "p.h5ad")
     assert "absent" in refused(scdfm, "predict", "absent", *asked)
 
 

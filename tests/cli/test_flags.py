@@ -1,0 +1,70 @@
+"""Names are promises: a command or flag that goes away breaks somebody's script.
+
+A new flag is added here on purpose; a changed one is a breaking change and belongs in the
+CHANGELOG.
+"""
+
+import pytest
+import typer
+
+from cli.main import app
+from data_store.options import IngestOptions
+from data_store.simulate import SimulateOptions
+from scdfm.splits import SplitConfig
+from tests.cli.conftest import Call
+
+FROZEN = {
+    "simulate": "OUT.h5ad --cells --genes --singles --doubles --contexts --seed --overwrite",
+    "ingest": "SOURCE... STORE --condition --condition-column --control --context "
+    "--context-column --layer --library-size --library-size-column --perturbation --separator "
+    "--normalised --min-cells --min-condition-cells --genes --exclude --drop-unlabelled --join "
+    "--seed --memory --overwrite",
+    "verify": "STORE|PREDICTION --json",
+    "inspect": "STORE|RUN|MODEL|PREDICTION --json",
+    "export": "STORE OUT.h5ad --conditions --overwrite",
+    "split": "STORE --kind --fold --seed --fraction --genes --context --test --validation --path "
+    "--out --json",
+    "train": "RUN.yaml --set --workers --cpus-per-worker --gpu --no-gpu --address --json",
+    "tune": "SWEEP.yaml|NAME --set --address --json",
+    "evaluate": "RUN|MODEL --store --cells --untrained --out --json",
+    "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed --actors --gpu "
+    "--no-gpu --address",
+}
+
+
+def commands() -> dict[str, str]:
+    """Arguments and flags of each command, in the order of --help."""
+    group = typer.main.get_command(app)
+    found = {}
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        words = []
+        for parameter in command.params:
+            if parameter.param_type_name == "argument":
+                words.append(parameter.metavar)
+            else:
+                words += [*parameter.opts, *parameter.secondary_opts]
+        found[name] = " ".join(words)
+    return found
+
+
+def test_commands_and_flags_are_as_promised() -> None:
+    assert commands() == FROZEN
+
+
+@pytest.mark.parametrize(
+    ("command", "model"),
+    [("ingest", IngestOptions), ("simulate", SimulateOptions), ("split", SplitConfig)],
+    ids=["ingest", "simulate", "split"],
+)
+def test_no_option_is_out_of_reach(
+    command: str, model: type[IngestOptions | SimulateOptions | SplitConfig]
+) -> None:
+    flags = set(FROZEN[command].split())
+    assert {f"--{field.replace('_', '-')}" for field in model.model_fields} <= flags
+
+
+@pytest.mark.parametrize("command", FROZEN)
+def test_help_shows_an_example(scdfm: Call, command: str) -> None:
+    called = scdfm(command, "--help")
+    assert called.status == 0
+    assert f"Example:\n    scdfm {command}" in called.out

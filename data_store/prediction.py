@@ -6,6 +6,7 @@ order, from any process; `seal` hashes the shards and writes the manifest last.
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -67,6 +68,11 @@ def lay_out(
         chunks=(CHUNK_CELLS, len(genes)),
         shards=(rows, len(genes)),
     )
+    with warnings.catch_warnings():
+        # Readers then need not list the directory, where our own files would puzzle them. That it
+        # is not yet in the zarr v3 specification is known.
+        warnings.simplefilter("ignore", UserWarning)
+        zarr.consolidate_metadata(group.store)
     (path / MARKS).mkdir()
 
 

@@ -50,7 +50,7 @@ class GeneEncoder(nn.Module):
         self.mlp = FeedForward(width, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
         self.everyone = graph.complete  # every token sees every token: no mask, no list
-        alone = torch.arange(0 if self.everyone else graph.tokens, tokens)
+        alone = torch.arange(tokens if self.everyone else graph.tokens, tokens)
         if self.everyone:
             graph = GeneGraph(indptr=np.zeros(1, np.int64), indices=np.zeros(0, np.int64))
         indptr, indices = torch.from_numpy(graph.indptr), torch.from_numpy(graph.indices)

@@ -1,0 +1,43 @@
+"""Facts of the solvers, on equations whose solution is known."""
+
+import math
+
+import pytest
+import torch
+from torchdiffeq import odeint
+
+from scdfm.solvers import Solver, solve
+
+ORDERS: dict[Solver, int] = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
+
+
+def curve(x: torch.Tensor, t: float) -> torch.Tensor:
+    """dx/dt = cos(3t) x: the solution at 1 is x0 exp(sin(3) / 3)."""
+    return math.cos(3 * t) * x
+
+
+@pytest.mark.parametrize("solver", ORDERS)
+def test_the_order_shows_in_the_slope_of_the_error(solver: Solver) -> None:
+    start = torch.ones(1, dtype=torch.float64)
+    exact = math.exp(math.sin(3) / 3)
+    errors = [
+        abs(solve(curve, start, solver=solver, steps=steps).item() - exact) for steps in (20, 40)
+    ]
+    slope = math.log2(errors[0] / errors[1])
+    assert slope == pytest.approx(ORDERS[solver], abs=0.25)
+
+
+@pytest.mark.parametrize(
+    ("solver", "theirs"), [("euler", "euler"), ("midpoint", "midpoint"), ("rk4", "rk4")]
+)
+def test_torchdiffeq_agrees(solver: Solver, theirs: str) -> None:
+    torch.manual_seed(0)
+    weights = torch.randn(5, 5, dtype=torch.float64)
+    start = torch.randn(3, 5, dtype=torch.float64)
+
+    def velocity(x: torch.Tensor, t: float) -> torch.Tensor:
+        return torch.tanh(x @ weights) * (1 + t)
+
+    times = torch.linspace(0, 1, 8, dtype=torch.float64)
+    expected = odeint(lambda t, x: velocity(x, float(t)), start, times, method=theirs)[-1]
+    torch.testing.assert_close(solve(velocity, start, solver=solver, steps=7), expected)

@@ -1,0 +1,152 @@
+"""Facts of the training loop."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from scdfm.model import VelocityField
+from scdfm.objective import LossConfig, StepCells
+from scdfm.training import Round, StepLog, Trainer, TrainingConfig, fit
+from tests.scdfm import small
+
+
+def trainer(**settings: Any) -> Trainer:
+    defaults = {"steps": 6, "validate_every": 2, "log_every": 2, "learning_rate": 1e-2}
+    made = small.field(dropout=0.1).float()
+    return Trainer(
+        made,
+        training=TrainingConfig.model_validate(defaults | settings),
+        loss=LossConfig(),
+        source="control",
+        seed=3,
+    )
+
+
+def batches(start: int) -> Iterator[StepCells]:
+    index = start
+    while True:
+        draw = torch.Generator().manual_seed(index)
+        step = small.cells()
+        yield dataclasses.replace(
+            step,
+            index=index,
+            target=torch.rand(step.target.shape, generator=draw),
+            control=step.control.float(),
+        )
+        index += 1
+
+
+def run(
+    made: Trainer, *, scores: list[float] | None = None, logs: list[StepLog] | None = None
+) -> list[Round]:
+    given = iter(scores or [])
+
+    def validate(field: VelocityField) -> dict[str, float]:
+        return {"mse": next(given, 1.0)}
+
+    return list(
+        fit(
+            made,
+            batches(made.progress.next_batch),
+            validate=validate,
+            watch="mse",
+            mode="min",
+            log=(logs if logs is not None else []).append,
+        )
+    )
+
+
+def test_the_untrained_model_is_the_first_round() -> None:
+    assert [outcome.step for outcome in run(trainer())] == [0, 2, 4, 6]
+
+
+def test_the_best_round_is_the_one_that_improved_last() -> None:
+    rounds = run(trainer(), scores=[5.0, 3.0, 4.0, 2.0])
+    assert [outcome.improved for outcome in rounds] == [True, True, False, True]
+
+
+def test_patience_ends_training_early() -> None:
+    rounds = run(trainer(patience=2, steps=100), scores=[5.0, 3.0, 4.0, 4.0, 1.0])
+    assert [outcome.step for outcome in rounds] == [0, 2, 4, 6]
+    assert rounds[-1].last
+
+
+def test_a_score_that_is_not_a_number_is_never_best() -> None:
+    rounds = run(trainer(), scores=[float("nan"), 3.0, float("nan"), 4.0])
+    assert [outcome.improved for outcome in rounds] == [False, True, False, False]
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_a_resumed_run_ends_with_the_same_bytes(ema: float | None) -> None:
+    whole = trainer(ema=ema)
+    run(whole)
+    first = trainer(ema=ema, steps=6)
+    for cells in batches(0):
+        first.step(cells)
+        if first.progress.step == 3:
+            break
+    second = trainer(ema=ema)
+    second.restore(first.state())
+    assert second.progress.next_batch == 3
+    run(second)
+    for ours, theirs in zip(second.sampler.parameters(), whole.sampler.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_training_fits_what_it_sees() -> None:
+    made = trainer(steps=60, validate_every=60, log_every=10, learning_rate=1e-2)
+    step = next(batches(0))
+    first = made.step(step).cfm.item()
+    for _ in range(60):
+        last = made.step(step).cfm.item()
+    assert last < 0.7 * first
+
+
+def test_the_rate_rises_then_falls_to_the_final_rate() -> None:
+    config = TrainingConfig(
+        steps=100, warmup=10, learning_rate=1.0, final_learning_rate=0.1, validate_every=10
+    )
+    rates = [config.rate(step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[10] == pytest.approx(1.0)
+    assert rates[100] == pytest.approx(0.1)
+
+
+def test_averaged_weights_lag_behind() -> None:
+    made = trainer(ema=0.9)
+    before = [p.clone() for p in made.model.parameters()]
+    run(made)
+    assert made.sampler is made.averaged
+    moved = sum((p - b).norm() for p, b in zip(made.model.parameters(), before, strict=True))
+    lagging = sum((p - b).norm() for p, b in zip(made.sampler.parameters(), before, strict=True))
+    assert 0 < lagging < moved
+
+
+def test_clipping_bounds_the_gradient() -> None:
+    made = trainer(clip_norm=1e-3)
+    made.step(next(batches(0)))
+    norms = [p.grad.norm() for p in made.model.parameters() if p.grad is not None]
+    assert torch.stack(norms).norm() <= 1.001e-3
+
+
+def test_a_step_that_turns_non_finite_names_step_part_and_condition() -> None:
+    made = trainer()
+    step = next(batches(0))
+    broken = dataclasses.replace(step, target=torch.full_like(step.target, float("nan")))
+    with pytest.raises(FloatingPointError, match=r"step 0: the cfm loss is nan on G1, G1\+G3"):
+        made.step(broken)
+
+
+def test_logs_hold_the_mean_of_the_steps_since_the_last() -> None:
+    logs: list[StepLog] = []
+    run(trainer(steps=6, validate_every=6), logs=logs)
+    assert [line.step for line in logs] == [2, 4, 6]
+    assert all(line.steps_per_second > 0 for line in logs)
+
+
+def test_warmup_must_end_before_training_does() -> None:
+    with pytest.raises(ValueError, match="warmup must be shorter than training"):
+        TrainingConfig(steps=10, warmup=10)

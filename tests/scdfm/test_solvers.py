@@ -12,14 +12,14 @@ ORDERS: dict[Solver, int] = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
 
 
 def curve(x: torch.Tensor, t: float) -> torch.Tensor:
-    """dx/dt = cos(3t) x: the solution at 1 is x0 exp(sin(3) / 3)."""
-    return math.cos(3 * t) * x
+    """dx/dt = sin(t) x^2: the solution at 1 is x0 / (1 - x0 (1 - cos 1))."""
+    return math.sin(t) * x.square()
 
 
 @pytest.mark.parametrize("solver", ORDERS)
 def test_the_order_shows_in_the_slope_of_the_error(solver: Solver) -> None:
-    start = torch.ones(1, dtype=torch.float64)
-    exact = math.exp(math.sin(3) / 3)
+    start = torch.full((1,), 0.5, dtype=torch.float64)
+    exact = 0.5 / (1 - 0.5 * (1 - math.cos(1)))
     errors = [
         abs(solve(curve, start, solver=solver, steps=steps).item() - exact) for steps in (20, 40)
     ]

@@ -45,7 +45,7 @@ def create(
     shards: tuple[int, ...] | None,
     attributes: Mapping[str, Any] | None = None,
 ) -> "zarr.Array[Any]":
-    """A new array with blosc-zstd and CRC-32C; chunks of zeros are written like any other.
+    """A new array with blosc-zstd and CRC-32C.
 
     `attributes` say what it is to AnnData: an array, unless told otherwise.
     """
@@ -54,13 +54,15 @@ def create(
             name,
             shape=shape,
             dtype=np.dtype(dtype),
+            # zarrs leaves out chunks of nothing but fill values, so the fill value must be one
+            # that does not occur: no count is stored as 0, no index or size is negative.
+            fill_value=0 if np.dtype(dtype).kind in "ub" else -1,
             chunks=chunks,
             shards=shards,
             # Level 2: on counts, level 3 takes twice the time for 2 % less.
             # Without the checksum a flipped bit may decode to other numbers in silence.
             compressors=[BloscCodec(cname="zstd", clevel=2, shuffle="shuffle"), Crc32cCodec()],
             attributes=dict(attributes or ARRAY),
-            config={"write_empty_chunks": True},
         )
     logger.debug("%s is encoded by %s", name, codec_pipeline(array))
     return array

@@ -50,6 +50,8 @@ class ChunkReader:
             ValueError: A shard is damaged or missing; names it and the store.
         """
         start, stop = span.start, min(span.stop, self.length)
+        if stop <= start:
+            return np.empty(0, dtype=self._dtype)
         first, last = start // self._chunk, -(-stop // self._chunk)
         out = np.empty((last - first) * self._chunk, dtype=self._dtype)
         for shard in range(first // self._per_shard, -(-last // self._per_shard)):

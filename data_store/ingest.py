@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from data_store import detect
 from data_store.assemble import Writer
-from data_store.columns import Column, named
+from data_store.columns import Block, Column, named
 from data_store.commit import committed, hash_files, write_durably
 from data_store.detect import Say
 from data_store.joining import Joined, join
 from data_store.labels import CONTROL_LABELS
 from data_store.layout import Layout, read_layout
+from data_store.moments import UnitSums
 from data_store.options import IngestOptions
 from data_store.route import ROW_SUM, Routed, route, select_genes
 from data_store.schema import (
@@ -35,6 +36,7 @@ from data_store.schema import (
 )
 from data_store.sources import Source, open_source
 from data_store.sources import fingerprint as source_fingerprint
+from data_store.variable import most_variable
 
 __all__ = ["IngestOptions", "ingest"]
 
@@ -126,7 +128,15 @@ def _write(
         options=options,
     )
     library = None if normalised else routed.library.choose(genes=len(joined.genes), say=say)
-    kept = _kept_genes(routed, joined, layout=layout, options=options, say=say)
+    kept = _kept_genes(
+        routed,
+        joined,
+        layout=layout,
+        library=library,
+        normalised=normalised,
+        options=options,
+        say=say,
+    )
     columns, renamed = _stored_columns(joined.columns)
     writer = Writer(
         folder,
@@ -168,21 +178,44 @@ def _layers(
 
 
 def _kept_genes(
-    routed: Routed, joined: Joined, *, layout: Layout, options: IngestOptions, say: Say
+    routed: Routed,
+    joined: Joined,
+    *,
+    layout: Layout,
+    library: str | None,
+    normalised: bool,
+    options: IngestOptions,
+    say: Say,
 ) -> NDArray[np.int64]:
-    """Positions of the genes that the store keeps: seen often enough, or perturbed."""
-    perturbed = {token for _, tokens in layout.units for token in tokens}
-    wanted = np.array([gene in perturbed for gene in joined.genes])
-    kept = (routed.seen >= options.min_cells) | wanted
-    if not kept.all():
-        say(
-            f"genes: {int(kept.sum())} of {len(kept)} are seen in {options.min_cells} cells or perturbed"
-        )
+    """Positions of the genes that the store keeps: seen and variable enough, or perturbed."""
+    kept = routed.seen >= options.min_cells
     if not kept.any():
         raise ValueError(
             f"expected genes seen in {options.min_cells} cells, found none; lower --min-cells"
         )
+    if options.genes is not None:
+        sums = _sums(routed, library=library, normalised=normalised)
+        _, _, total, squares = np.where(kept, sums.sums, 0)
+        kept = most_variable(options.genes, cells=sums.cells, total=total, squares=squares)
+    perturbed = {token for _, tokens in layout.units for token in tokens}
+    kept |= np.array([gene in perturbed for gene in joined.genes])
+    if not kept.all():
+        rule = f"seen in {options.min_cells} cells"
+        rule += f", the {options.genes} most variable of all cells" if options.genes else ""
+        say(f"genes: kept {int(kept.sum())} of {len(kept)} ({rule}, or perturbed)")
     return np.flatnonzero(kept)
+
+
+def _sums(routed: Routed, *, library: str | None, normalised: bool) -> UnitSums:
+    """Sums over all cells."""
+    sums = UnitSums(len(routed.seen))
+    for rows in routed.spill.sorted():
+        sums.add(rows.matrix, library=_library(rows.obs, library), normalised=normalised)
+    return sums
+
+
+def _library(obs: Block, column: str | None) -> NDArray[np.float64]:
+    return obs[ROW_SUM if column is None else column].astype(np.float64)
 
 
 def _stored_columns(columns: Sequence[Column]) -> tuple[tuple[Column, ...], dict[str, str]]:
@@ -209,18 +242,25 @@ def _fill(
     if len(kept) < len(routed.seen):
         position = np.full(len(routed.seen), -1, dtype=np.int32)
         position[kept] = np.arange(len(kept), dtype=np.int32)
-    for bucket in range(routed.spill.buckets):
-        rows = routed.spill.read(bucket)
+    for rows in routed.spill.sorted():
         matrix = select_genes(rows.matrix, position, genes=len(kept))
-        obs = dict(rows.obs)
-        sizes = obs.pop(ROW_SUM) if library is None else obs[library].astype(np.float64)
-        for ours, theirs in renamed.items():
-            obs = {(ours + key[len(theirs):] if key.split("/")[0] == theirs else key): part
-                   for key, part in obs.items()}  # fmt: skip
+        sizes = _library(rows.obs, library)
+        obs = _renamed(rows.obs, renamed)
         obs[LIBRARY_SIZE] = np.full(len(sizes), np.nan) if writer.normalised else sizes
         writer.append(rows.unit, matrix, obs)
     writer.close()
     routed.spill.remove()
+
+
+def _renamed(obs: Block, renamed: dict[str, str]) -> Block:
+    """The block under the store's column names, without what only travelled with it."""
+    ours = {theirs: name for name, theirs in renamed.items()}
+    block: Block = {}
+    for key, part in obs.items():
+        name, slash, rest = key.partition("/")
+        block[f"{ours.get(name, name)}{slash}{rest}"] = part
+    del block[ROW_SUM]
+    return block
 
 
 def _seal(

@@ -7,7 +7,7 @@ per bucket.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -97,7 +97,7 @@ def keys(start: int, stop: int, *, seed: int) -> NDArray[np.uint64]:
 
 
 class Spill:
-    """Takes rows in any order, gives back bucket after bucket."""
+    """Takes rows in any order, gives them back in order."""
 
     def __init__(self, folder: Path, *, buckets: Buckets, memory: int) -> None:
         self._folder = folder
@@ -122,23 +122,20 @@ class Spill:
         if self._folder.exists():
             self._flush()
 
-    @property
-    def buckets(self) -> int:
-        return self._buckets.total
-
     def remove(self) -> None:
         """Delete what was spilled."""
         self._held = []
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def read(self, bucket: int) -> Rows:
-        """The rows of a bucket, sorted by (unit, key)."""
-        path = self._path(bucket)
-        if path.exists():
-            rows = _join(_load(path, genes=self._genes))
-        else:
-            rows = _join(self._parts(bucket))
-        return rows.take(np.lexsort((rows.key, rows.unit)))
+    def sorted(self) -> Iterator[Rows]:
+        """All rows in the order of (unit, key), bucket by bucket."""
+        for bucket in range(self._buckets.total):
+            path = self._path(bucket)
+            spilled = path.exists()
+            parts = _load(path, genes=self._genes) if spilled else self._parts(bucket)
+            if parts:  # chance may leave a slice of a unit empty
+                rows = _join(parts)
+                yield rows.take(np.lexsort((rows.key, rows.unit)))
 
     def _parts(self, bucket: int) -> list[Rows]:
         return [

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy
 import scipy.sparse as sp
 import zarr
 from anndata.io import read_zarr, sparse_dataset
@@ -189,6 +190,17 @@ def test_rare_genes_can_go_but_perturbed_ones_stay(tmp_path: Path) -> None:
     store, _ = take(cells, tmp_path, min_cells=2)
     assert list(stored(store).var_names) == ["A", "common"]
     np.testing.assert_array_equal(sorted(stored(store).obs["library_size"]), [1, 1, 1, 3])
+
+
+def test_the_most_variable_genes_are_scanpys(tiny_adata: anndata.AnnData, tmp_path: Path) -> None:
+    store, _ = take(tiny_adata, tmp_path, context_column="context", genes=20)
+    cells = tiny_adata.copy()
+    scale = 10_000 / cells.obs["ncounts"].to_numpy()
+    cells.X = (sp.diags(scale) @ cells.X).log1p().tocsr()
+    scanpy.pp.highly_variable_genes(cells, n_top_genes=20)
+    perturbed = {t for name in cells.obs["condition"].unique() for t in name.split("+")}
+    expected = set(cells.var_names[cells.var["highly_variable"]]) | perturbed - {"control"}
+    assert set(stored(store).var_names) == expected
 
 
 def test_conditions_can_be_left_out(tmp_path: Path) -> None:

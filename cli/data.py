@@ -7,7 +7,7 @@ import typer
 
 from cli.errors import FaultsError
 from cli.names import from_text_or_file, listed
-from cli.terminal import require_folder, say, show, show_json
+from cli.terminal import require_file, say, show, show_json
 from cli.usage import example
 
 if TYPE_CHECKING:
@@ -151,6 +151,11 @@ def verify(
     The exit status is 1 when anything has.
     """
     from cli.describe import kind_of
+
+    if path.is_file():
+        raise ValueError(
+            f"expected a store or a predicted .zarr, got the file {path}, which holds no hashes"
+        )
     from data_store import integrity, prediction
 
     if path.exists() and kind_of(path) == "prediction":
@@ -237,7 +242,7 @@ def split(
     json: Json = False,
 ) -> None:
     """Part conditions into train, validation and test."""
-    require_folder(out)
+    require_file(out, suffixes=(".json",))
     from cluster.plan import contexts_of_conditions
     from data_store.reader import Store
     from scdfm.splits import SplitConfig, make_split

@@ -30,6 +30,11 @@ def kind_of(path: Path) -> Kind:
 
     if read_facts(path) is not None:
         return "prediction"
+    if (path / "best" / "model.json").is_file():
+        raise ValueError(
+            f"expected a store, run, model or prediction, got the sweep {path}; its best model is "
+            f"{path / 'best'}"
+        )
     raise ValueError(
         f"expected a store, run, model or prediction, got {path}, which has none of "
         f"{', '.join(signs)} and is no finished prediction; name what scdfm has written"

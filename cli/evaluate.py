@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import report
-from cli.terminal import as_json, require_folder, save, say, show, show_json
+from cli.terminal import as_json, require_file, save, say, show, show_json
 from cli.usage import example
 
 app = typer.Typer()
@@ -32,9 +32,7 @@ def evaluate(
 
     The conditions are those of the test part of the model's split.
     """
-    require_folder(out)
-    if out is not None and out.suffix not in (".json", ".csv"):
-        raise ValueError(f"expected --out to end in .json or .csv, got {out}")
+    require_file(out, suffixes=(".json", ".csv"))
     from cluster.evaluate import evaluate as evaluate_target
 
     result = evaluate_target(target, store=store, cells=cells, untrained=untrained, report=say)

@@ -47,6 +47,23 @@ def as_json(value: Any) -> str:
     return to_json(value, indent=2, inf_nan_mode="null").decode() + "\n"
 
 
+def require_file(path: Path | None, *, suffixes: tuple[str, ...]) -> None:
+    """Refuse a result file that could not be written, before the work for it is done.
+
+    Raises:
+        FileNotFoundError: Its directory does not exist.
+        IsADirectoryError: It is a directory.
+        ValueError: Its name has another ending.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise IsADirectoryError(f"expected a file name for --out, got the directory {path}")
+    if path.suffix not in suffixes:
+        raise ValueError(f"expected --out to end in {' or '.join(suffixes)}, got {path}")
+    require_folder(path)
+
+
 def save(text: str, path: Path) -> None:
     """Write a small result; a reader sees all of it or what was there before."""
     partial = path.with_name(f".{path.name}.partial")
@@ -57,16 +74,11 @@ def save(text: str, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def require_folder(path: Path | None) -> None:
-    """Refuse a result file that could not be written, before the work for it is done.
+def require_folder(path: Path) -> None:
+    """Refuse a result that has nowhere to go, before the work for it is done.
 
     Raises:
         FileNotFoundError: Its directory does not exist.
-        IsADirectoryError: It is a directory.
     """
-    if path is None:
-        return
-    if path.is_dir():
-        raise IsADirectoryError(f"expected a file name for --out, got the directory {path}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"expected a directory {path.parent} for {path.name}; create it")

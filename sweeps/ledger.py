@@ -34,6 +34,7 @@ class Trial:
         rounds: Mean so far by rung, the count of validation rounds over all splits.
         seconds: Time spent in the sessions that it ended in.
         error: Why it failed.
+        again: It failed, the sweep was stopped for its failures, and it is to be tried again.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Trial:
     rounds: dict[int, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: str | None = None
+    again: bool = False
 
     @property
     def mean(self) -> float:
@@ -54,7 +56,7 @@ class Trial:
     @property
     def over(self) -> bool:
         """Nothing is left to do."""
-        return self.state != "running"
+        return self.state != "running" and not self.again
 
 
 class Ledger:
@@ -118,7 +120,7 @@ def fold(events: Sequence[dict[str, Any]]) -> list[Trial]:
         if event["event"] == "abort":
             # The user is asked to mend the cause, so what failed gets another chance.
             for trial in trials.values():
-                trial.state = "running" if trial.state == "failed" else trial.state
+                trial.again = trial.state == "failed"
         elif event["event"] == "start":
             trials.setdefault(
                 event["trial"],
@@ -141,6 +143,6 @@ def _add(trial: Trial, event: dict[str, Any]) -> None:
         case "split":
             trial.values[event["split"]] = event["value"]
         case "complete" | "pruned" | "failed":
-            trial.state = event["event"]
+            trial.state, trial.again = event["event"], False
             trial.seconds += event["seconds"]
             trial.error = event.get("error")

@@ -58,30 +58,34 @@ def run_trial(configuration: Configuration, *, sweep: SweepConfig, report: Repor
     finished: list[float] = []
     for split in range(len(sweep.splits)):
         run = split_run(sweep, configuration, split=split)
-        before = tuple(finished)
-
-        def on_round(outcome: Round, *, run: RunConfig = run, before: Any = before) -> bool:
-            _report_round(outcome, sweep=sweep, run=run, before=before, report=report)
-            return True
-
-        score = _train(run, sweep=sweep, on_round=on_round)
-        finished.append(score)
+        finished.append(_train(run, sweep=sweep, before=tuple(finished), report=report))
         report(
             {
                 VALUE: statistics.fmean(finished),
                 RUNG: len(finished) * _rounds(run),
                 "split": split,
                 "step": run.training.steps,
-                "score": score,
+                "score": finished[-1],
                 "complete": len(finished) == len(sweep.splits),
             }
         )
 
 
-def _train(run: RunConfig, *, sweep: SweepConfig, on_round: Callable[[Round], bool]) -> float:
-    """Train one split; the objective of its best model."""
+def _train(
+    run: RunConfig, *, sweep: SweepConfig, before: tuple[float, ...], report: Report
+) -> float:
+    """Train one split; the objective of its best model.
+
+    Args:
+        run: The run of the split.
+        sweep: The sweep.
+        before: Objectives of the splits before it.
+        report: Receives its rounds.
+    """
     _wait_for_lease(run.directory)
-    metrics = train_here(run, on_round=on_round).metrics
+    rounds = _Rounds(run, sweep=sweep, before=before, report=report)
+    rounds.tell()
+    metrics = train_here(run, on_round=rounds.on_round).metrics
     forget(run.directory)
     score = metrics[sweep.objective.metric]
     if not math.isfinite(score):
@@ -92,35 +96,47 @@ def _train(run: RunConfig, *, sweep: SweepConfig, on_round: Callable[[Round], bo
     return score
 
 
-def _report_round(
-    outcome: Round, *, sweep: SweepConfig, run: RunConfig, before: tuple[float, ...], report: Report
-) -> None:
-    """Tell the mean so far; the untrained model's round and an undefined value tell nothing."""
-    best = _best_score(run, sweep=sweep)
-    if outcome.step == 0 or best is None:
-        return
-    rounds_here = math.ceil(outcome.step / run.training.validate_every)
-    report(
-        {
-            VALUE: statistics.fmean([*before, best]),
-            RUNG: len(before) * _rounds(run) + rounds_here,
-            "split": len(before),
-            "step": outcome.step,
-            "complete": False,
-        }
-    )
+class _Rounds:
+    """Tells the rounds of one split as its journal has them, those of a killed session first.
 
+    A restarted trial thus passes the same rungs with the same values as one never stopped.
+    """
 
-def _best_score(run: RunConfig, *, sweep: SweepConfig) -> float | None:
-    """The best validation score of a run so far, from its journal: a restart forgets nothing."""
-    lines = [
-        line["validation"] for line in read_lines(run.directory / JOURNAL) if "validation" in line
-    ]
-    scores: list[float | None] = [line[sweep.objective.metric] for line in lines]
-    defined = [score for score in scores if score is not None]
-    if not defined:
-        return None
-    return min(defined) if sweep.objective.direction == "min" else max(defined)
+    def __init__(
+        self, run: RunConfig, *, sweep: SweepConfig, before: tuple[float, ...], report: Report
+    ) -> None:
+        self._run, self._before, self._report = run, before, report
+        self._metric = sweep.objective.metric
+        self._better = min if sweep.objective.direction == "min" else max
+        self._told = 0  # steps
+
+    def on_round(self, outcome: Round) -> bool:
+        """A round was just journalled; training goes on, since only Ray Tune ends it early."""
+        self.tell()
+        return True
+
+    def tell(self) -> None:
+        """Report every round not told yet; the untrained model's and an undefined value are not."""
+        best: float | None = None
+        for line in read_lines(self._run.directory / JOURNAL):
+            score = line.get("validation", {}).get(self._metric)
+            if score is not None:
+                best = score if best is None else self._better(best, score)
+            if "validation" in line and best is not None and line["step"] > self._told:
+                self._told = line["step"]
+                self._report_round(best)
+
+    def _report_round(self, best: float) -> None:
+        here = math.ceil(self._told / self._run.training.validate_every)
+        self._report(
+            {
+                VALUE: statistics.fmean([*self._before, best]),
+                RUNG: len(self._before) * _rounds(self._run) + here,
+                "split": len(self._before),
+                "step": self._told,
+                "complete": False,
+            }
+        )
 
 
 def _rounds(run: RunConfig) -> int:

@@ -34,13 +34,19 @@ class StudySearch(OptunaSearch):
     """OptunaSearch over a stored study that a killed session may have left in any state."""
 
     def __init__(
-        self, sweep: SweepConfig, *, storage: RDBStorage, first: Sequence[Configuration]
+        self,
+        sweep: SweepConfig,
+        *,
+        storage: RDBStorage,
+        earlier: Sequence[Configuration],
+        first: Sequence[Configuration],
     ) -> None:
         """Continue the sweep's study.
 
         Args:
             sweep: The sweep.
             storage: Of the study.
+            earlier: Configurations of earlier sessions; the study lacks those outside the space.
             first: Configurations to run before the search proposes any.
         """
         super().__init__(
@@ -62,7 +68,7 @@ class StudySearch(OptunaSearch):
             identity(trial.params)
             for trial in self._study.get_trials(deepcopy=False)
             if trial.params.keys() == self._names
-        }
+        } | {identity(one) for one in earlier}
 
     def _take_over(self, storage: RDBStorage) -> list[FrozenTrial]:
         """Trials that a killed session had begun; what it had not even drawn is closed."""

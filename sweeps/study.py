@@ -35,7 +35,7 @@ from sweeps.results import (
 )
 from sweeps.schema import Configuration, SweepConfig
 from sweeps.search import StudySearch, open_storage
-from sweeps.space import identity, trial_directory
+from sweeps.space import identity
 from sweeps.watch import TooManyFailures, Watch
 
 Report = Callable[[dict[str, Any]], None]
@@ -71,8 +71,11 @@ def tune(
         ledger = Ledger(sweep.directory)
         ledger.mend()
         if _left(sweep, ledger) > 0 and _seconds_left(sweep, ledger) != 0:
-            with session(address):
-                _run_trials(sweep, ledger=ledger, report=report)
+            try:
+                with session(address):
+                    _run_trials(sweep, ledger=ledger, report=report)
+            finally:
+                _ranked(sweep, ledger)
         return _conclude(sweep, ledger)
 
 
@@ -122,7 +125,10 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: Report) -> None:
             ray.tune.with_resources(trainable, resources),
             tune_config=ray.tune.TuneConfig(
                 search_alg=StudySearch(
-                    sweep, storage=open_storage(sweep.directory), first=_first(sweep, earlier)
+                    sweep,
+                    storage=open_storage(sweep.directory),
+                    earlier=[trial.configuration for trial in earlier],
+                    first=_first(sweep, earlier),
                 ),
                 scheduler=scheduler(sweep, earlier=earlier),
                 num_samples=left,
@@ -181,21 +187,26 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
     Raises:
         SweepFailedError: No trial finished all splits.
     """
-    trials = ledger.trials()
-    rows: tuple[Row, ...] = leaderboard(sweep, trials)
-    write_leaderboard(rows, path=sweep.directory / LEADERBOARD)
+    rows = _ranked(sweep, ledger)
     if not rows or rows[0].rank is None:
         raise SweepFailedError(
             f"none of {len(rows)} trials finished all {len(sweep.splits)} splits; raise "
             f"budget.hours or budget.trials, or see {ledger.path}"
         )
-    for trial in trials:
-        if trial.state == "pruned":
-            for run in trial_directory(sweep, trial.key).glob("split-*"):
+    for row in rows:
+        if row.state == "pruned":
+            for run in row.directory.glob("split-*"):
                 forget(run)
     return SweepResult(
         directory=sweep.directory, leaderboard=rows, best_model=export_best(sweep, rows[0])
     )
+
+
+def _ranked(sweep: SweepConfig, ledger: Ledger) -> tuple[Row, ...]:
+    """The leaderboard, also as a file."""
+    rows = leaderboard(sweep, ledger.trials())
+    write_leaderboard(rows, path=sweep.directory / LEADERBOARD)
+    return rows
 
 
 def _short_name(trial: Any) -> str:
@@ -220,7 +231,7 @@ def _quiet() -> Iterator[None]:
     settings = {
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C must end the command, not look like success
-        "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+        "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of trials that are told of in the ledger
     }
     before = {name: os.environ.get(name) for name in settings}
     logger = logging.getLogger("ray.tune")

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ray.tune
-from ray.exceptions import RayTaskError
 
 from sweeps.ledger import Ledger, Trial
 from sweeps.objective import RUNG, VALUE
@@ -29,7 +29,9 @@ class Watch(ray.tune.Callback):
         self._baseline = identity(sweep.baseline)
         self._keys: dict[str, str] = {}  # by Ray Tune's id of the trial
         self._began: dict[str, float] = {}
-        failures = [trial for trial in self._trials.values() if trial.state == "failed"]
+        failures = [
+            trial for trial in self._trials.values() if trial.state == "failed" and trial.over
+        ]
         self.failed = len(failures)
         self.reason = failures[0].error if failures else None
 
@@ -101,7 +103,7 @@ class Watch(ray.tune.Callback):
     def _end(self, trial: Trial, state: Any, facts: dict[str, Any]) -> None:
         seconds = round(time.monotonic() - self._began.get(trial.key, time.monotonic()), 3)
         self._ledger.write({"event": state, "trial": trial.key, "seconds": seconds, **facts})
-        trial.state = state
+        trial.state, trial.again = state, False
         value = (
             trial.mean if state == "complete" else trial.rounds.get(max(trial.rounds, default=0))
         )
@@ -140,9 +142,8 @@ class TooManyFailures(ray.tune.Stopper):
 
 
 def _reason(trial: Any) -> str:
-    """Why a trial failed, in one line."""
-    error = trial.get_pickled_error()
-    if isinstance(error, RayTaskError) and error.cause is not None:
-        error = error.cause
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
+    """Why a trial failed, in one line: the last of what Ray Tune noted about it."""
+    noted = Path(trial.error_file) if trial.error_file else None
+    lines = noted.read_text().split("\n") if noted and noted.is_file() else []
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1] if said else "its worker died"

@@ -1,6 +1,7 @@
 """Cells that tests share: real ones where SCDFM_DATA says, a tiny screen, a tiny store."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import anndata
@@ -39,3 +40,12 @@ def tiny_store_path(tiny_h5ad: Path) -> Path:
     path = tiny_h5ad.with_name("tiny.zarr")
     ingest(tiny_h5ad, path, options=IngestOptions(context_column="context"))
     return path
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One local Ray of two cores for all tests that need one."""
+    from cluster.session import session
+
+    with session(cpus=2):
+        yield

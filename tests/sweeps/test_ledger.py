@@ -1,0 +1,74 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.ledger import Ledger
+
+
+def begin(key: str) -> dict[str, Any]:
+    return {"event": "start", "trial": key, "configuration": {"graph.k": 4}, "baseline": False}
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    ledger = Ledger(tmp_path)
+    ledger.write(begin("a"))
+    ledger.write({"event": "split", "trial": "a", "split": 0, "value": 1.0})
+    ledger.write({"event": "split", "trial": "a", "split": 1, "value": 3.0})
+    ledger.write({"event": "complete", "trial": "a", "seconds": 2.0})
+    return ledger
+
+
+def test_events_add_up_to_a_trial(ledger: Ledger) -> None:
+    (trial,) = ledger.trials()
+    assert (trial.state, trial.mean, trial.seconds) == ("complete", 2.0, 2.0)
+
+
+def test_a_torn_last_line_is_left_out(ledger: Ledger) -> None:
+    before = list(ledger.events())
+    with ledger.path.open("a") as file:
+        file.write('{"event": "failed", "tri')
+    assert list(ledger.events()) == before
+
+
+def test_what_is_written_after_a_torn_line_stands_alone(ledger: Ledger) -> None:
+    before = len(list(ledger.events()))
+    with ledger.path.open("a") as file:
+        file.write('{"event": "failed", "tri')
+    ledger.mend()
+    ledger.write(begin("b"))
+    assert len(list(ledger.events())) == before + 1
+
+
+def test_a_damaged_line_in_the_middle_is_named(ledger: Ledger) -> None:
+    lines = ledger.path.read_text().splitlines()
+    ledger.path.write_text("\n".join([lines[0], lines[1][:9], *lines[2:]]) + "\n")
+    with pytest.raises(ValueError, match="line 2 is damaged"):
+        ledger.trials()
+
+
+def test_a_trial_that_began_twice_is_one_trial(ledger: Ledger) -> None:
+    ledger.write(begin("b"))
+    ledger.write(begin("b"))
+    assert [trial.number for trial in ledger.trials()] == [1, 2]
+    assert [trial.over for trial in ledger.trials()] == [True, False]
+
+
+def test_failed_trials_get_another_chance_after_the_sweep_was_stopped_for_them(
+    ledger: Ledger,
+) -> None:
+    ledger.write(begin("b"))
+    ledger.write({"event": "failed", "trial": "b", "seconds": 1.0, "error": "E: no"})
+    assert ledger.trials()[1].over
+    ledger.write({"event": "abort"})
+    assert not ledger.trials()[1].over
+    assert ledger.trials()[0].over
+
+
+def test_pauses_between_sessions_do_not_count(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    for time in (0, 3600):
+        ledger.write({"event": "session", "time": 10 * time})
+        ledger.write({"event": "round", "time": 10 * time + 1800})
+    assert ledger.hours() == pytest.approx(1.0)

@@ -1,0 +1,52 @@
+from types import SimpleNamespace
+from typing import Any, cast
+
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from sweeps import SweepConfig
+from sweeps.ledger import State, Trial
+from sweeps.objective import RUNG, VALUE
+from sweeps.prune import scheduler
+
+
+def trial(number: int, state: State, *values: float) -> Trial:
+    return Trial(
+        key=f"key{number}",
+        number=number,
+        configuration={},
+        baseline=False,
+        state=state,
+        rounds=dict(enumerate(values, start=1)),
+    )
+
+
+def decision(sweep: SweepConfig, earlier: list[Trial], *, rung: int, value: float) -> str:
+    """What becomes of a new trial that reaches a rung with a value."""
+    asha = scheduler(sweep, earlier=earlier)
+    new = cast(Any, SimpleNamespace(trial_id="new"))
+    asha.on_trial_add(cast(Any, None), new)
+    return str(asha.on_trial_result(cast(Any, None), new, {RUNG: rung, VALUE: value}))
+
+
+def test_a_new_trial_is_compared_with_trials_of_earlier_sessions(tiny: dict[str, Any]) -> None:
+    sweep = SweepConfig.model_validate(tiny)
+    earlier = [trial(1, "complete", 0.2, 0.2), trial(2, "pruned", 0.3)]
+    assert decision(sweep, earlier, rung=1, value=0.9) == TrialScheduler.STOP
+    assert decision(sweep, earlier, rung=1, value=0.1) == TrialScheduler.CONTINUE
+    assert decision(sweep, [], rung=1, value=0.9) == TrialScheduler.CONTINUE
+
+
+def test_a_trial_that_is_to_be_continued_is_not_compared_with_itself(tiny: dict[str, Any]) -> None:
+    sweep = SweepConfig.model_validate(tiny)
+    assert decision(sweep, [trial(1, "running", 0.1)], rung=1, value=0.9) == TrialScheduler.CONTINUE
+
+
+def test_what_reached_its_last_round_is_not_pruned(tiny: dict[str, Any]) -> None:
+    sweep = SweepConfig.model_validate(tiny | {"prune": {"grace": 4}})
+    earlier = [trial(1, "complete", 0.1, 0.1, 0.1, 0.1)]
+    assert decision(sweep, earlier, rung=4, value=0.9) == TrialScheduler.CONTINUE
+
+
+def test_no_scheduler_prunes_nothing(tiny: dict[str, Any]) -> None:
+    sweep = SweepConfig.model_validate(tiny | {"prune": {"scheduler": "none"}})
+    assert isinstance(scheduler(sweep, earlier=[]), FIFOScheduler)

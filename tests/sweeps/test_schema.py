@@ -1,0 +1,136 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sweeps import SweepConfig, read_sweep, shipped_sweeps
+from sweeps.schema import ObjectiveConfig
+
+K = {"type": "int", "low": 5, "high": 30}
+
+
+def fault(settings: dict[str, Any], folder: Path) -> str:
+    """What reading the sweep complains about."""
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    with pytest.raises(ValueError, match=r"sweep\.yaml") as complaint:
+        read_sweep(path)
+    assert "\n" not in str(complaint.value)
+    return str(complaint.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"spcae": {}}, "did you mean 'space'?"),
+        ({"objective": {"metric": "msee"}}, "did you mean 'mse'?"),
+        ({"objective": {"metric": "mse", "mode": "max"}}, "use 'min'"),
+        ({"space": {"grpah.k": K}}, "did you mean 'graph.k'?"),
+        ({"space": {"graph.k": {**K, "lwo": 1}}}, "did you mean 'low'?"),
+        ({"space": {"graph.k": {**K, "low": 40}}}, "low must not be above high"),
+        ({"space": {"split.fold": K}}, "use splits beside base"),
+        ({"space": {"validation.cells": K}}, "judged alike"),
+        ({"space": {}}, "at least 1"),
+        ({"base": {"store": "s", "model": {"widht": 8}}}, "did you mean 'width'?"),
+        ({"base": {"model": {"width": 8}}}, "store is missing"),
+        ({"base": {"store": "s", "name": "mine"}}, "set name beside base"),
+        ({"base": {"store": "s", "validation": {"metric": "mae"}}}, "make them equal"),
+        ({"splits": []}, "splits is missing"),
+        ({"splits": [{"kind": "additive"}, {"kind": "additive", "fold": 0}]}, "must differ"),
+        ({"resources": {"workers": 2}}, "one process"),
+        ({"resources": {"gpu": 1.5}}, "whole number"),
+        ({"prune": {"grace": 5}}, "at most the 4 validation rounds"),
+        ({"budget": {"concurrent": "all"}}, "auto or a whole number"),
+        ({"budget": {"trials": 0}}, "greater than 0"),
+        ({"version": 2}, "should be 1"),
+    ],
+)
+def test_a_sweep_that_could_not_run_is_refused_in_one_line(
+    tiny: dict[str, Any], tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    assert words in fault(tiny | change, tmp_path)
+
+
+def test_a_choice_that_no_run_accepts_is_found_before_anything_starts(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    space = {"model.heads": {"type": "choice", "values": [1, 3]}}
+    assert "model.heads=3, which cannot run: model: heads must divide width" in fault(
+        tiny | {"space": space}, tmp_path
+    )
+
+
+def test_two_choices_that_contradict_each_other_are_found(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    space = {
+        "model.heads": {"type": "choice", "values": [1, 16]},
+        "model.width": {"type": "choice", "values": [16, 24]},
+    }
+    assert "model.heads=16, model.width=24" in fault(tiny | {"space": space}, tmp_path)
+
+
+def test_fractions_of_a_whole_setting_are_found(tiny: dict[str, Any], tmp_path: Path) -> None:
+    space = {"graph.k": {"type": "float", "low": 5, "high": 30}}
+    assert "which cannot run: graph.k" in fault(tiny | {"space": space}, tmp_path)
+
+
+def test_asha_refuses_a_space_that_changes_what_a_round_is(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    steps = {"space": {"training.steps": {"type": "choice", "values": [2, 4]}}}
+    assert "set prune.scheduler to none" in fault(tiny | steps, tmp_path)
+    SweepConfig.model_validate(tiny | steps | {"prune": {"scheduler": "none"}})
+
+
+def test_the_mode_follows_from_the_metric() -> None:
+    assert ObjectiveConfig(metric="pearson_delta").direction == "max"
+    assert ObjectiveConfig(metric="mse").direction == "min"
+
+
+def test_every_run_keeps_the_model_that_the_objective_calls_best(tiny: dict[str, Any]) -> None:
+    sweep = SweepConfig.model_validate(tiny | {"objective": {"metric": "mae"}})
+    assert sweep.run({}, split=1).validation.metric == "mae"
+
+
+def test_a_run_file_can_be_the_base(tiny: dict[str, Any], tmp_path: Path) -> None:
+    run = tmp_path / "run.yaml"
+    run.write_text(yaml.safe_dump({**tiny["base"], "name": "n", "split": {"kind": "additive"}}))
+    without = {name: value for name, value in tiny.items() if name != "splits"}
+    sweep = SweepConfig.model_validate(without | {"base": str(run)})
+    assert [split.kind for split in sweep.splits] == ["additive"]
+    both = SweepConfig.model_validate(tiny | {"base": str(run)})
+    assert [split.kind for split in both.splits] == ["additive", "holdout"]
+
+
+def test_a_base_file_that_is_missing_is_named(tiny: dict[str, Any]) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
+        SweepConfig.model_validate(tiny | {"base": "nowhere.yaml"})
+
+
+def test_overrides_change_single_values() -> None:
+    assert read_sweep("demo", overrides={"budget.trials": 77}).budget.trials == 77
+
+
+@pytest.mark.parametrize("name", ["demo", "norman_subset", "norman", "combosciplex"])
+def test_the_sweeps_that_ship_can_run(name: str) -> None:
+    assert name in shipped_sweeps()
+    sweep = read_sweep(name)
+    assert sweep.name == name
+    assert all(one.holds(sweep.baseline[setting]) for setting, one in sweep.space.items())
+
+
+def test_the_norman_sweep_is_the_papers_setting() -> None:
+    sweep = read_sweep("norman")
+    run = sweep.run({}, split=0)
+    assert sweep.space["model.width"].values == (128, 256, 512)
+    assert [split.fold for split in sweep.splits] == [0, 1, 2, 3]
+    assert (run.training.steps, run.training.learning_rate) == (100_000, 5e-5)
+    assert (run.batch.conditions, run.batch.cells, run.batch.genes) == (1, 96, 1000)
+    assert (run.model.layers, run.source, sweep.resources.gpu) == (4, "noise", 1)
+
+
+def test_an_unknown_name_gets_the_nearest() -> None:
+    with pytest.raises(FileNotFoundError, match="did you mean 'norman'"):
+        read_sweep("normann")

@@ -1,0 +1,44 @@
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from sweeps import SweepConfig
+from sweeps.dimension import Dimension
+from sweeps.space import content_hash, distributions, identity, split_run, trial_key, untried
+
+
+def test_each_kind_of_dimension_becomes_its_distribution() -> None:
+    assert distributions(
+        {
+            "a": Dimension(type="float", low=0.01, high=10, log=True),
+            "b": Dimension(type="int", low=5, high=62, step=5),
+            "c": Dimension(type="choice", values=(8, "x", None)),
+        }
+    ) == {
+        "a": FloatDistribution(0.01, 10, log=True),
+        "b": IntDistribution(5, 60, step=5),
+        "c": CategoricalDistribution((8, "x", None)),
+    }
+
+
+def test_a_trial_is_named_by_its_content_alone(tiny: dict[str, Any]) -> None:
+    one = SweepConfig.model_validate(tiny)
+    other = SweepConfig.model_validate(tiny | {"name": "other", "output": "elsewhere"})
+    assert trial_key(one, {"graph.k": 8}) == trial_key(other, {"graph.k": 8})
+    assert trial_key(one, {"graph.k": 8}) != trial_key(one, {"graph.k": 12})
+    assert trial_key(one, {"graph.k": 4}) == trial_key(one, {})
+
+
+def test_splits_of_a_trial_share_its_hash_and_differ_in_place(tiny: dict[str, Any]) -> None:
+    sweep = SweepConfig.model_validate(tiny)
+    first, second = (split_run(sweep, {"graph.k": 8}, split=split) for split in (0, 1))
+    assert content_hash(first) == content_hash(second)
+    assert first.directory != second.directory
+    assert (first.split.kind, second.split.kind) == ("additive", "holdout")
+
+
+def test_a_space_that_is_used_up_holds_nothing_untried() -> None:
+    space = {"a": Dimension(type="choice", values=(1, 2))}
+    tried = {identity({"a": 1})}
+    assert untried(space, tried=tried, seed=0, number=1) == {"a": 2}
+    assert untried(space, tried=tried | {identity({"a": 2})}, seed=0, number=2) is None

@@ -1,0 +1,124 @@
+"""Whole sweeps on tiny cells, through Ray Tune."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+
+from sweeps import SweepConfig, SweepFailedError, tune
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(300)]
+
+
+def one_by_one(sweep: SweepConfig, **changes: Any) -> SweepConfig:
+    """The sweep with one trial at a time, which makes its order repeatable."""
+    budget = sweep.budget.model_copy(update={"concurrent": 1})
+    return sweep.model_copy(update={"budget": budget, **changes})
+
+
+def scores(sweep: SweepConfig) -> list[tuple[Any, ...]]:
+    rows = tune(sweep).leaderboard
+    return [(row.rank, row.trial, row.state, row.value, row.configuration) for row in rows]
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_sweep_finds_a_model_and_a_second_run_of_it_does_nothing_more(
+    tiny_sweep: SweepConfig,
+) -> None:
+    told: list[dict[str, Any]] = []
+    result = tune(tiny_sweep, report=told.append)
+    assert len(result.leaderboard) == 3
+    assert result.leaderboard[0].rank == 1
+    assert sum(row.baseline for row in result.leaderboard) == 1
+    assert {path.name for path in result.best_model.iterdir()} >= {
+        "model.safetensors",
+        "model.json",
+        "graph.npz",
+        "split.json",
+    }
+    assert (result.directory / "best-splits" / "1" / "model.safetensors").is_file()
+    assert not (result.directory / "tune").exists()
+    assert told[-1]["over"] == 3
+
+    ledger = (result.directory / "ledger.jsonl").read_text()
+    again = tune(tiny_sweep, report=told.append)
+    assert again.leaderboard == result.leaderboard
+    assert (result.directory / "ledger.jsonl").read_text() == ledger
+
+    storage = f"sqlite:///{result.directory / 'study.db'}"
+    study = optuna.load_study(study_name="tiny", storage=storage)
+    states = {row.configuration["loss.mmd_weight"]: row.state for row in result.leaderboard}
+    for trial in study.get_trials():
+        pruned = trial.state == optuna.trial.TrialState.PRUNED
+        assert pruned == (states[trial.params["loss.mmd_weight"]] == "pruned")
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_larger_budget_continues_and_a_small_space_is_searched_once(
+    tiny_sweep: SweepConfig,
+) -> None:
+    space = {"model.width": tiny_sweep.space["model.width"]}
+    small = one_by_one(tiny_sweep, space=space)
+    less = small.model_copy(update={"budget": small.budget.model_copy(update={"trials": 1})})
+    assert len(tune(less).leaderboard) == 1
+    rows = tune(small).leaderboard
+    assert sorted(row.configuration["model.width"] for row in rows) == [8, 16]
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_more_trials_at_once_than_fit_are_refused(tiny_sweep: SweepConfig) -> None:
+    resources = tiny_sweep.resources.model_copy(update={"cpu": 1000})
+    with pytest.raises(ValueError, match="asks for 1000 CPUs"):
+        tune(tiny_sweep.model_copy(update={"resources": resources}))
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_too_many_failures_stop_the_sweep_and_say_why(
+    tiny: dict[str, Any], tiny_sweep: SweepConfig
+) -> None:
+    space = {"training.learning_rate": {"type": "choice", "values": [1e36, 1e37]}}
+    sweep = one_by_one(
+        SweepConfig.model_validate(
+            tiny
+            | {
+                "base": tiny_sweep.base,
+                "space": space,
+                "failure": {"retries": 0},
+                "search": {"baseline_first": False},
+            }
+        )
+    )
+    with pytest.raises(SweepFailedError, match=r"FloatingPointError: .* learning_rate"):
+        tune(sweep)
+    assert "failed" in (sweep.directory / "leaderboard.csv").read_text()
+
+
+def test_an_empty_split_is_found_before_ray_starts(tiny_sweep: SweepConfig) -> None:
+    split = tiny_sweep.splits[0].model_copy(update={"kind": "list", "test": ("NOSUCH",)})
+    with pytest.raises(ValueError, match="NOSUCH"):
+        tune(tiny_sweep.model_copy(update={"splits": (split,)}))
+    assert not tiny_sweep.directory.exists()
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_killed_sweep_ends_like_one_that_was_not(tiny_sweep: SweepConfig, tmp_path: Path) -> None:
+    sweep = one_by_one(tiny_sweep)
+    file = tmp_path / "sweep.yaml"
+    file.write_text(yaml.safe_dump(sweep.model_dump(mode="json", exclude_unset=True)))
+    code = (
+        "import sweeps; sweeps.tune(sweeps.read_sweep('sweep.yaml'),"
+        " report=lambda line: print(line['event'], line['trial'], flush=True))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as driver:
+        assert driver.stdout is not None
+        for line in driver.stdout:
+            if line.startswith("round 2"):
+                driver.kill()
+    assert driver.returncode != 0
+    assert scores(sweep) == scores(sweep.model_copy(update={"name": "calm"}))

@@ -4,9 +4,11 @@ A Ray worker wires and reports; what it learns is `cluster.learn`. Checkpoints a
 run's directory and not Ray's, so that a run continues whoever started it.
 """
 
+import os
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -57,7 +59,7 @@ def train(
         require(cpus=workers * cpus, gpus=workers if gpu else 0)
         prepare(run)
         trainer = TorchTrainer(
-            partial(_worker, run, token=token, gpu=gpu),
+            partial(_worker, run, token=token, home=Path.cwd()),
             scaling_config=ScalingConfig(
                 num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(cpus, gpu=gpu)
             ),
@@ -94,8 +96,10 @@ def train_here(
     return result(run)
 
 
-def _worker(run: RunConfig, *, token: str, gpu: bool) -> None:
+def _worker(run: RunConfig, *, token: str, home: Path) -> None:
     """Train on this worker's share of the batches, reporting every validation round."""
+    # Ray puts workers into a directory of their own; a run's paths mean the driver's.
+    os.chdir(home)
     me = ray.train.get_context()
     mine = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     torch.set_num_threads(run.threads or max(1, int(mine.get("CPU", 1))))

@@ -1,0 +1,87 @@
+"""Facts of an evaluation."""
+
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluster.evaluate import evaluate
+from cluster.plan import make_plan, units_of
+from cluster.run import read_run
+from data_store.reader import Store
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_baseline_stands_beside_the_model(trained: Path) -> None:
+    result = evaluate(trained, untrained=True)
+    assert list(result.tables) == ["scDFM", "untrained", "control", "perturbed mean", "additive"]
+    assert list(result.tables["scDFM"].overall) == [
+        "mse",
+        "mae",
+        "l2",
+        "pearson_delta",
+        "discrimination_score_l1",
+    ]
+
+
+def test_the_control_row_is_what_the_store_says(trained: Path) -> None:
+    run = read_run(trained / "run.yaml")
+    result = evaluate(trained)
+    with Store.open(run.store) as store:
+        plan = make_plan(run, store)
+        by_condition: dict[str, list[float]] = {}
+        for position in units_of(plan.split, store, "test"):
+            unit, control = store.units[position], store.controls[store.units[position].context]
+            real = store.expression(unit.start, unit.stop, genes=plan.genes.evaluation)
+            rest = store.expression(control.start, control.stop, genes=plan.genes.evaluation)
+            error = np.square(real.mean(0, dtype=float) - rest.mean(0, dtype=float)).mean()
+            by_condition.setdefault(unit.condition, []).append(float(error))
+    expected = np.mean([np.mean(errors) for errors in by_condition.values()])
+    assert result.tables["control"].overall["mse"].value == pytest.approx(expected, rel=1e-5)
+    assert result.conditions == len(by_condition)
+
+
+def test_an_untrained_model_from_control_is_the_control_baseline(trained: Path) -> None:
+    result = evaluate(trained, untrained=True, cells=10_000)
+    untrained, control = (
+        result.tables[row].overall["mse"].value for row in ("untrained", "control")
+    )
+    assert untrained == pytest.approx(control, rel=0.2)
+
+
+def test_no_change_has_no_correlation_and_it_is_counted(trained: Path) -> None:
+    score = evaluate(trained).tables["control"].overall["pearson_delta"]
+    assert math.isnan(score.value)
+    assert score.undefined > 0
+
+
+def test_contexts_have_tables_of_their_own(trained: Path) -> None:
+    table = evaluate(trained).tables["scDFM"]
+    assert len(table.contexts) == 2
+
+
+def test_a_model_directory_is_evaluated_as_its_run(trained: Path) -> None:
+    by_run, by_model = evaluate(trained), evaluate(trained / "model")
+    assert by_run.model_dump_json() == by_model.model_dump_json()
+
+
+def test_something_else_is_neither_run_nor_model(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is neither a run nor a model"):
+        evaluate(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no such run or model"):
+        evaluate(tmp_path / "none")
+
+
+def test_a_store_that_is_gone_is_named(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="gone"):
+        evaluate(trained, store=str(tmp_path / "gone"))
+
+
+def test_a_damaged_model_is_named(trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained / "model", tmp_path / "model")
+    (copy / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match="does not hold this model's weights"):
+        evaluate(copy)

@@ -1,0 +1,103 @@
+"""Facts of a run trained in this process."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import journal
+from cluster.learn import latest_checkpoint
+from cluster.run import RunConfig, make_run
+from cluster.train import train_here
+from scdfm.checkpoint import load_model
+from scdfm.training import Round
+from tests.cluster.small import settings
+
+pytestmark = pytest.mark.slow
+
+
+def weights(directory: Path) -> bytes:
+    return (directory / "model" / "model.safetensors").read_bytes()
+
+
+def test_a_finished_run_holds_all_that_is_promised(trained: Path) -> None:
+    expected = {"run.yaml", "split.json", "manifest.json", "metrics.jsonl", "best.json"}
+    assert expected | {"checkpoints", "model", "lease", "result.json"} <= {
+        path.name for path in trained.iterdir()
+    }
+    manifest = json.loads((trained / "manifest.json").read_text())
+    assert {"fingerprint", "versions", "commit", "hardware"} <= manifest.keys()
+
+
+def test_the_journal_has_the_untrained_round_and_every_step(trained: Path) -> None:
+    lines = list(journal.read_lines(trained / "metrics.jsonl"))
+    rounds = [line["step"] for line in lines if "validation" in line]
+    assert rounds == [0, 2, 4, 6]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_exported_model_is_the_best_round(trained: Path) -> None:
+    best = json.loads((trained / "best.json").read_text())
+    lines = list(journal.read_lines(trained / "metrics.jsonl"))
+    scores = {line["step"]: line["validation"]["mse"] for line in lines if "validation" in line}
+    assert best["step"] == min(scores, key=scores.__getitem__)
+    assert load_model(trained / "model").card.provenance["step"] == best["step"]
+
+
+def test_running_again_changes_nothing(run: RunConfig) -> None:
+    first = train_here(run)
+    before = {path: path.stat().st_mtime_ns for path in first.model.iterdir()}
+    lines: list[dict[str, Any]] = []
+    again = train_here(run, report=lines.append)
+    assert again == first
+    assert lines == []
+    assert {path: path.stat().st_mtime_ns for path in first.model.iterdir()} == before
+
+
+@pytest.mark.parametrize("source", ["control", "noise"])
+def test_a_stopped_run_ends_with_the_same_bytes(
+    tiny_store_path: Path, tmp_path: Path, source: str
+) -> None:
+    whole = make_run(settings(tiny_store_path, tmp_path / "a", source=source), where="test")
+    parts = make_run(settings(tiny_store_path, tmp_path / "b", source=source), where="test")
+    train_here(whole)
+    stopped = train_here(parts, on_round=lambda outcome: outcome.step < 2)
+    assert not stopped.finished
+    assert train_here(parts).finished
+    assert weights(parts.directory) == weights(whole.directory)
+    final = [latest_checkpoint(run.directory) for run in (whole, parts)]
+    assert final[0] is not None
+    assert final[1] is not None
+    assert (final[0] / "model.safetensors").read_bytes() == (
+        final[1] / "model.safetensors"
+    ).read_bytes()
+
+
+def test_a_resumed_run_reports_no_step_twice(run: RunConfig) -> None:
+    def fall_over(outcome: Round) -> bool:
+        if outcome.step == 4:
+            raise KeyboardInterrupt
+        return True
+
+    with pytest.raises(KeyboardInterrupt):
+        train_here(run, on_round=fall_over)
+    train_here(run)
+    lines = list(journal.read_lines(run.directory / "metrics.jsonl"))
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in lines if "validation" in line] == [0, 2, 4, 6]
+
+
+def test_another_configuration_under_the_same_name_is_refused(
+    run: RunConfig, tiny_store_path: Path, tmp_path: Path
+) -> None:
+    train_here(run)
+    other = make_run(settings(tiny_store_path, tmp_path, seed=2), where="test")
+    with pytest.raises(ValueError, match="holds another run: seed was 1 and is now 2"):
+        train_here(other)
+
+
+def test_a_journal_torn_by_a_kill_is_read_up_to_the_tear(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
+    assert [line["step"] for line in journal.read_lines(path)] == [1, 2]

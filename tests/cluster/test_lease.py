@@ -1,0 +1,42 @@
+"""Facts of the lease: one writer at a time."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster.lease import LeaseLostError, check, lease
+
+HOLD = "import sys,time\nfrom pathlib import Path\nfrom cluster.lease import lease\nwith lease(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
+
+
+def test_a_second_writer_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
+    refusal = pytest.raises(ValueError, match=r"is being written by process \d+")
+    with lease(tmp_path), refusal, lease(tmp_path):
+        pass
+
+
+def test_a_lease_can_be_taken_again_after_it_ended(tmp_path: Path) -> None:
+    with lease(tmp_path) as first:
+        check(tmp_path, first)
+    with lease(tmp_path) as second:
+        check(tmp_path, second)
+        with pytest.raises(LeaseLostError, match="was taken over"):
+            check(tmp_path, first)
+
+
+def test_a_killed_process_leaves_no_lease_behind(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match="is being written"), lease(tmp_path):
+        pass
+    holder.kill()
+    holder.communicate()
+    time.sleep(0.1)
+    with lease(tmp_path) as token:
+        check(tmp_path, token)

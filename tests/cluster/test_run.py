@@ -1,0 +1,95 @@
+"""Facts of run files."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster.config import scalar, set_dotted
+from cluster.run import RunConfig, difference, make_run, read_run, write_run
+from tests.cluster.small import settings
+
+
+def refused(**changes: object) -> str:
+    with pytest.raises(ValueError, match="run file") as caught:
+        make_run(settings(Path("store"), Path("out"), **changes), where="run file")
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_written_run_comes_back(run: RunConfig, tmp_path: Path) -> None:
+    write_run(run, tmp_path / "run.yaml")
+    assert read_run(tmp_path / "run.yaml") == run
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
+    text = "store: s\nname: n\nsplit: {kind: additive}\ntraining: {learning_rate: 1e-3}\n"
+    (tmp_path / "run.yaml").write_text(text)
+    assert read_run(tmp_path / "run.yaml").training.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-4", 1e-4), ("256", 256), ("true", True), ("control", "control")]
+)
+def test_an_override_is_read_as_a_file_would_be(text: str, value: object) -> None:
+    assert scalar(text) == value
+
+
+def test_overrides_reach_into_sections(run: RunConfig, tmp_path: Path) -> None:
+    write_run(run, tmp_path / "run.yaml")
+    changed = read_run(tmp_path / "run.yaml", overrides={"model.width": 32})
+    assert changed.model.width == 32
+    assert changed.model.layers == run.model.layers
+    assert difference(run, changed) == "model.width was 16 and is now 32"
+
+
+def test_no_graph_is_a_bare_word(run: RunConfig, tmp_path: Path) -> None:
+    write_run(run, tmp_path / "run.yaml")
+    assert read_run(tmp_path / "run.yaml", overrides={"graph": "none"}).graph.kind == "none"
+
+
+def test_setting_a_dotted_name_leaves_the_original_alone() -> None:
+    values = {"a": {"b": 1}}
+    assert set_dotted(values, "a.c", 2) == {"a": {"b": 1, "c": 2}}
+    assert values == {"a": {"b": 1}}
+
+
+def test_an_unknown_setting_gets_the_nearest() -> None:
+    assert "unknown setting 'modle'; did you mean 'model'?" in refused(modle={})
+    message = refused(model={"widht": 3})
+    assert "unknown setting 'model.widht'; did you mean 'width'?" in message
+
+
+def test_a_value_out_of_range_is_named_with_what_came() -> None:
+    assert "model.width: Input should be greater than 0, got -4" in refused(model={"width": -4})
+
+
+def test_a_missing_setting_is_named() -> None:
+    with pytest.raises(ValueError, match="split is missing; set it"):
+        make_run({"store": "s", "name": "n"}, where="run file")
+
+
+def test_the_discrepancy_needs_two_cells() -> None:
+    message = refused(batch={"cells": 1}, loss={"mmd_weight": 0.5})
+    assert "raise it or set loss.mmd_weight to 0" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "got nothing"),
+        ("- a\n", "got list"),
+        ("a: [", "is not YAML"),
+        ("a: b: c", "is not YAML"),
+    ],
+)
+def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(ValueError, match=said) as caught:
+        read_run(tmp_path / "run.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_run(tmp_path / "none.yaml")

@@ -1,0 +1,84 @@
+"""Facts of training through Ray Train."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster import journal
+from cluster.run import RunConfig, make_run, write_run
+from cluster.session import require
+from cluster.train import train, train_here
+from tests.cluster.small import settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(300)]
+
+KILLED = """
+import sys
+from pathlib import Path
+from cluster.run import read_run
+from cluster.train import train_here
+train_here(read_run(Path(sys.argv[1])))
+"""
+
+
+def weights(directory: Path) -> bytes:
+    return (directory / "model" / "model.safetensors").read_bytes()
+
+
+def test_a_ray_worker_learns_the_same_bytes_as_this_process(
+    tiny_store_path: Path, tmp_path: Path, ray_session: None
+) -> None:
+    here = make_run(settings(tiny_store_path, tmp_path / "here"), where="test")
+    there = make_run(settings(tiny_store_path, tmp_path / "there"), where="test")
+    train_here(here)
+    seen: list[dict[str, object]] = []
+    result = train(there, cpus_per_worker=1, report=seen.append)
+    assert result.finished
+    assert weights(result.directory) == weights(here.directory)
+    written = list(journal.read_lines(there.directory / "metrics.jsonl"))
+    assert [line["step"] for line in seen] == [line["step"] for line in written]
+
+
+def test_two_workers_share_the_batches(
+    tiny_store_path: Path, tmp_path: Path, ray_session: None
+) -> None:
+    run = make_run(settings(tiny_store_path, tmp_path), where="test")
+    result = train(run, workers=2, cpus_per_worker=1)
+    assert result.finished
+    [state] = (run.directory / "checkpoints").iterdir()
+    progress = json.loads((state / "progress.json").read_text())
+    assert progress["step"] == 6
+    assert progress["next_batch"] == 12
+
+
+def test_more_cores_than_there_are_is_refused(run: RunConfig, ray_session: None) -> None:
+    with pytest.raises(ValueError, match="the work asks for 99 CPUs"):
+        train(run, workers=99, cpus_per_worker=1)
+    with pytest.raises(ValueError, match="asks for 1 GPUs and the cluster has 0"):
+        require(cpus=1, gpus=1)
+
+
+def test_a_killed_run_continues_to_the_same_bytes(tiny_store_path: Path, tmp_path: Path) -> None:
+    longer = {"steps": 30, "learning_rate": 1e-3, "validate_every": 3, "log_every": 1}
+    whole = make_run(settings(tiny_store_path, tmp_path / "a", training=longer), where="test")
+    killed = make_run(settings(tiny_store_path, tmp_path / "b", training=longer), where="test")
+    train_here(whole)
+    write_run(killed, tmp_path / "run.yaml")
+    child = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "run.yaml")])
+    states = killed.directory / "checkpoints"
+    deadline = time.monotonic() + 60
+    while not list(states.glob("step-*[1-9]")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not (killed.directory / "result.json").exists()
+    train_here(killed)
+    assert weights(killed.directory) == weights(whole.directory)
+    lines = list(journal.read_lines(killed.directory / "metrics.jsonl"))
+    assert [line["step"] for line in lines if "loss" in line] == list(range(1, 31))

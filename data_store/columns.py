@@ -94,7 +94,8 @@ def _plain(values: Any) -> NDArray[Any]:
         native: NDArray[Any] = values.astype(values.dtype.newbyteorder("="), copy=False)
         return native
     texts = values.tolist()
-    coded = [text if isinstance(text, bytes) else str(text).encode() for text in texts]
+    # h5py gives bytes, zarr gives str.
+    coded = texts if texts and isinstance(texts[0], bytes) else [str(x).encode() for x in texts]
     return np.array(coded, dtype="S") if coded else np.empty(0, dtype="S1")
 
 

@@ -248,6 +248,7 @@ def _fill(
         obs = _renamed(rows.obs, renamed)
         obs[LIBRARY_SIZE] = np.full(len(sizes), np.nan) if writer.normalised else sizes
         writer.append(rows.unit, matrix, obs)
+        del rows, matrix, obs  # before the next bucket comes
     writer.close()
     routed.spill.remove()
 

@@ -13,7 +13,7 @@ from data_store.columns import INDEX, Block, Column
 from data_store.detect import Say, listed
 from data_store.sources import Source
 
-_ROWS = 262_144
+_ROWS = 65_536
 
 
 class Joined(NamedTuple):

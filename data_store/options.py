@@ -40,7 +40,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     drop_unlabelled: bool = False  # leave out cells without condition or context
     join: Literal["same", "intersect", "union"] = "same"  # genes of several sources
     seed: NonNegativeInt = 0  # order of the cells within a unit
-    memory: Annotated[int, BeforeValidator(_bytes), Field(ge=100_000_000)] = 2_000_000_000
+    memory: Annotated[int, BeforeValidator(_bytes), Field(ge=100_000_000)] = 1_000_000_000
     overwrite: bool = False
 
     def fingerprint(self) -> str:

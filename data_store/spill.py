@@ -134,8 +134,7 @@ class Spill:
             spilled = path.exists()
             parts = _load(path, genes=self._genes) if spilled else self._parts(bucket)
             if parts:  # chance may leave a slice of a unit empty
-                rows = _join(parts)
-                yield rows.take(np.lexsort((rows.key, rows.unit)))
+                yield _ordered(parts)
 
     def _parts(self, bucket: int) -> list[Rows]:
         return [
@@ -187,6 +186,13 @@ def _load(path: Path, *, genes: int) -> list[Rows]:
 def _next(file: BinaryIO) -> NDArray[Any]:
     array: NDArray[Any] = np.load(file, allow_pickle=False)
     return array
+
+
+def _ordered(parts: list[Rows]) -> Rows:
+    """The rows of all parts by (unit, key); the parts are let go as soon as can be."""
+    rows = _join(parts)
+    parts.clear()
+    return rows.take(np.lexsort((rows.key, rows.unit)))
 
 
 def _join(parts: Sequence[Rows]) -> Rows:

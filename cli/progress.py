@@ -138,8 +138,10 @@ class SweepBar(Bar):
         }.get(event["event"])
         if line is not None:
             self.tell(line)
-        note = "" if event["best"] is None else f"best {numbers({metric: event['best']})}"
-        self.update(event["over"], event["trials"], note=note)
+        notes = [] if event["best"] is None else [f"best {numbers({metric: event['best']})}"]
+        if event["event"] == "round":
+            notes.append(f"{trial} at step {event['step']}: {scored}")
+        self.update(event["over"], event["trials"], note="  ".join(notes))
 
 
 def numbers(values: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.progress import Bar, PredictionBar, TrainingBar, duration, numbers
+from cli.progress import Bar, PredictionBar, SweepBar, TrainingBar, duration, numbers
 
 
 def test_a_training_run_says_step_losses_rate_and_time_left(
@@ -48,6 +48,24 @@ def test_a_prediction_says_shards_and_cells(capsys: pytest.CaptureFixture[str]) 
     with PredictionBar() as bar:
         bar.report({"done": 2, "total": 2, "cells": 512})
     assert capsys.readouterr().err == "predict 2/2 shards  512 cells\n"
+
+
+def test_a_sweep_tells_how_each_trial_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    common = {"trial": 1, "trials": 2, "over": 0, "splits": 1, "metric": "mse", "best": None}
+    with SweepBar() as bar:
+        bar.report({**common, "event": "round", "split": 0, "step": 100, "rung": 1, "value": 0.03})
+        bar.report({**common, "event": "start", "configuration": {"graph.k": 5}})
+        bar.report({**common, "event": "retry", "error": "ActorDiedError: gone"})
+        bar.report({**common, "event": "complete", "value": 0.02, "over": 2, "best": 0.02})
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:4] == [
+        "tune 0/2 trials  trial 1 at step 100: mse 0.03",
+        "trial 1 starts: graph.k 5",
+        "trial 1 is tried again: ActorDiedError: gone",
+        "trial 1 is complete: mse 0.02",
+    ]
+    assert lines[4].startswith("tune 2/2 trials")
+    assert lines[4].endswith("best mse 0.02")
 
 
 def test_an_undefined_metric_is_said() -> None:

@@ -128,6 +128,8 @@ class StudySearch(OptunaSearch):
     ) -> None:
         """Tell the study how a trial ended: one without all splits has no value, it was pruned."""
         if trial_id not in self._outside:
+            if result and RUNG in result:
+                self.on_trial_result(trial_id, result)  # Tune does not tell what made it prune
             whole = result if result and result.get("complete") else None
             super().on_trial_complete(trial_id, result=whole, error=error)
 

@@ -35,8 +35,8 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def distributions(space: Mapping[str, Dimension]) -> dict[str, BaseDistribution]:
-    """A space as Optuna knows it."""
-    return {name: distribution(dimension) for name, dimension in space.items()}
+    """A space as Optuna knows it; sorted, since the order of a file must not change the draws."""
+    return {name: distribution(space[name]) for name in sorted(space)}
 
 
 def sampler(search: SearchConfig, *, number: int) -> BaseSampler:

@@ -42,3 +42,9 @@ def test_a_space_that_is_used_up_holds_nothing_untried() -> None:
     tried = {identity({"a": 1})}
     assert untried(space, tried=tried, seed=0, number=1) == {"a": 2}
     assert untried(space, tried=tried | {identity({"a": 2})}, seed=0, number=2) is None
+
+
+def test_the_order_of_a_file_does_not_change_the_proposals(tiny: dict[str, Any]) -> None:
+    there = SweepConfig.model_validate(tiny).space
+    back = dict(reversed(there.items()))
+    assert untried(there, tried=(), seed=3, number=0) == untried(back, tried=(), seed=3, number=0)

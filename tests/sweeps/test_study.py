@@ -55,6 +55,7 @@ def test_a_sweep_finds_a_model_and_a_second_run_of_it_does_nothing_more(
     for trial in study.get_trials():
         pruned = trial.state == optuna.trial.TrialState.PRUNED
         assert pruned == (states[trial.params["loss.mmd_weight"]] == "pruned")
+        assert trial.intermediate_values
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -92,7 +93,7 @@ def test_too_many_failures_stop_the_sweep_and_say_why(
             }
         )
     )
-    with pytest.raises(SweepFailedError, match=r"FloatingPointError: .* learning_rate"):
+    with pytest.raises(SweepFailedError, match=r"FloatingPointError: .*learning_rate"):
         tune(sweep)
     assert "failed" in (sweep.directory / "leaderboard.csv").read_text()
 

@@ -24,11 +24,8 @@ class Journal:
         self.report(line)
 
     def rewind(self, step: int) -> None:
-        """Drop lines after a step: a resumed run will write them again."""
+        """Drop lines after a step, which a resumed run will write again; -1 drops all."""
         kept = [line for line in read_lines(self.path) if line["step"] <= step]
-        # The untrained model's round is repeated when no state was saved after it.
-        if step == 0:
-            kept = []
         draft = self.path.with_suffix(".tmp")
         draft.write_text("".join(json.dumps(line) + "\n" for line in kept))
         os.replace(draft, self.path)

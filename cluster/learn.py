@@ -132,7 +132,7 @@ def learn(
         if state is not None:
             trainer.restore(load_state(state))
         if place.rank == 0:
-            keeper.journal.rewind(trainer.progress.step)
+            keeper.journal.rewind(trainer.progress.step if state is not None else -1)
         stream = Stream(
             store,
             targets=plan.training,
@@ -269,17 +269,12 @@ class Keeper:
         self.journal.write({**line._asdict(), "steps": self.run.training.steps})
 
     def keep(self, outcome: Round) -> None:
-        """Record a validation round: the model if it is the best, then the training state."""
+        """Record a validation round: model if it is the best, journal, then training state."""
         lease.check(self.directory, self.token)
         # A rerun starts from the last state and repeats what came after it, byte for byte: so
-        # the model may be ahead of the state, never behind.
+        # model and journal may be ahead of the state, never behind.
         if outcome.improved or not (self.directory / BEST).is_file():
             self._export(outcome)
-        path = self.directory / CHECKPOINTS / f"step-{outcome.step:08d}"
-        save_state(self.trainer.state(), path)
-        for older in sorted(path.parent.glob("step-*")):
-            if older != path:
-                shutil.rmtree(older)
         self.journal.write(
             {
                 "step": outcome.step,
@@ -288,6 +283,11 @@ class Keeper:
                 "best": outcome.improved,
             }
         )
+        path = self.directory / CHECKPOINTS / f"step-{outcome.step:08d}"
+        save_state(self.trainer.state(), path)
+        for older in sorted(path.parent.glob("step-*")):
+            if older != path:
+                shutil.rmtree(older)
 
     def _export(self, outcome: Round) -> None:
         facts = {**self.facts, "step": outcome.step, "validation": _jsonable(outcome.metrics)}

@@ -77,6 +77,7 @@ def train(
 def train_here(
     run: RunConfig,
     *,
+    device: str = "cpu",
     on_round: Callable[[Round], bool] = lambda outcome: True,
     report: Report = lambda line: None,
 ) -> TrainResult:
@@ -84,6 +85,7 @@ def train_here(
 
     Args:
         run: What to train.
+        device: "cpu" or "cuda".
         on_round: Called after every validation round; False stops early, and the result says
             that it is not finished.
         report: Receives every line of metrics.jsonl.
@@ -92,7 +94,8 @@ def train_here(
         prepare(run)
         if not (run.directory / RESULT).is_file():
             torch.set_num_threads(run.threads or torch.get_num_threads())
-            learn(run, place=Place(), token=token, on_round=on_round, report=report)
+            place = Place(device=torch.device(device))
+            learn(run, place=place, token=token, on_round=on_round, report=report)
     return result(run)
 
 

@@ -90,6 +90,7 @@ class Progress:
     next_batch: int = 0  # first batch nobody has trained on
     best: float | None = None
     best_step: int = 0
+    rounds: int = 0  # validation rounds judged
     rounds_without_gain: int = 0
 
 
@@ -183,13 +184,16 @@ class Trainer:
         improved = math.isfinite(score) and (progress.best is None or score < progress.best)
         if improved:
             progress.best, progress.best_step = score, progress.step
+        progress.rounds += 1
         progress.rounds_without_gain = 0 if improved else progress.rounds_without_gain + 1
-        tired = (
-            self.training.patience is not None
-            and progress.rounds_without_gain >= self.training.patience
-        )
-        last = tired or progress.step >= self.training.steps
-        return Round(step=progress.step, metrics=metrics, improved=improved, last=last)
+        return Round(step=progress.step, metrics=metrics, improved=improved, last=self.over)
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps are done, or patience has run out."""
+        patience, waited = self.training.patience, self.progress.rounds_without_gain
+        tired = patience is not None and waited >= patience
+        return tired or self.progress.step >= self.training.steps
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs, as tensors and plain values."""
@@ -231,8 +235,10 @@ def fit(
     Yields:
         Every validation round; the first before any step, so that the untrained model has a row.
     """
-    if trainer.progress.step == 0:
+    if trainer.progress.rounds == 0:
         yield trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
+    if trainer.over:
+        return
     meter = _Meter(trainer)
     for cells in batches:
         meter.add(trainer.step(cells))

@@ -85,7 +85,8 @@ def _train(
     _wait_for_lease(run.directory)
     rounds = _Rounds(run, sweep=sweep, before=before, report=report)
     rounds.tell()
-    metrics = train_here(run, on_round=rounds.on_round).metrics
+    device = "cuda" if sweep.resources.gpu else "cpu"
+    metrics = train_here(run, device=device, on_round=rounds.on_round).metrics
     forget(run.directory)
     score = metrics[sweep.objective.metric]
     if not math.isfinite(score):

@@ -150,3 +150,29 @@ def test_logs_hold_the_mean_of_the_steps_since_the_last() -> None:
 def test_warmup_must_end_before_training_does() -> None:
     with pytest.raises(ValueError, match="warmup must be shorter than training"):
         TrainingConfig(steps=10, warmup=10)
+
+
+def test_training_that_is_over_takes_no_further_step() -> None:
+    made = trainer()
+    run(made)
+    again = trainer()
+    again.restore(made.state())
+    assert run(again) == []
+    assert again.progress == made.progress
+
+
+def test_the_untrained_round_is_judged_once() -> None:
+    made = trainer(patience=9)
+    first = next(
+        fit(
+            made,
+            batches(0),
+            validate=lambda field: {"mse": 1.0},
+            watch="mse",
+            mode="min",
+            log=lambda line: None,
+        )
+    )
+    again = trainer(patience=9)
+    again.restore(made.state())
+    assert [outcome.step for outcome in [first, *run(again)]] == [0, 2, 4, 6]

@@ -6,6 +6,7 @@ plain values is ever unpickled.
 
 import pickle
 import re
+import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,21 @@ BLOCK = re.compile(r"blocks\.(\d+)\.")
 LAMBDA = "blocks.0.diff_self_attn.attn.lambda_q1"  # one number for each feature of a head
 UNUSED = ("p_head.", "p_mask_embed", "perturbation_embedder.")  # by the velocity
 SHOWN = 3  # names in a message
+
+# What torch's reader raises on files that are no archive, are damaged, or hold other objects.
+DAMAGED = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    AssertionError,
+    AttributeError,
+    struct.error,
+    LookupError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 
 
 def load_release(
@@ -107,19 +123,11 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    # What torch raises for a file that is no archive, a damaged one, or one with other objects.
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as e:
+    except DAMAGED as error:
         raise ValueError(
             f"expected a checkpoint of weights, saved by torch.save, in {path}, got a file that "
-            f"does not load as one ({type(e).__name__}); other objects than weights are not loaded"
-        ) from e
+            f"does not load as one ({type(error).__name__}); other objects than weights are not loaded"
+        ) from error
     state = content.get(STATE) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state:
         held = ", ".join(map(repr, list(content)[:SHOWN])) if isinstance(content, dict) else ""

@@ -5,6 +5,7 @@ run's directory and not Ray's, so that a run continues whoever started it.
 """
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +19,7 @@ import torch
 from ray.train import FailureConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from cluster import journal
+from cluster import journal, refusal
 from cluster.learn import RESULT, Place, Report, TrainResult, learn, prepare, result
 from cluster.lease import lease
 from cluster.run import RunConfig
@@ -69,8 +70,11 @@ def train(
                 failure_config=FailureConfig(max_failures=RESTARTS),
             ),
         )
+        refusal.forget(run.directory)
         with _Follow(run, report=report):
             trainer.fit()
+        refusal.repeat(run.directory)
+        shutil.rmtree(run.directory / "ray", ignore_errors=True)
     return result(run)
 
 
@@ -111,18 +115,19 @@ def _worker(run: RunConfig, *, token: str, home: Path) -> None:
         ray.train.report({"step": outcome.step, **outcome.metrics})
         return True
 
-    learn(
-        run,
-        place=Place(
-            rank=me.get_world_rank(),
-            world=me.get_world_size(),
-            device=ray.train.torch.get_device(),
-        ),
-        token=token,
-        on_round=on_round,
-        report=lambda line: None,
-        wrap=ray.train.torch.prepare_model if me.get_world_size() > 1 else None,
-    )
+    with refusal.kept(run.directory):
+        learn(
+            run,
+            place=Place(
+                rank=me.get_world_rank(),
+                world=me.get_world_size(),
+                device=ray.train.torch.get_device(),
+            ),
+            token=token,
+            on_round=on_round,
+            report=lambda line: None,
+            wrap=ray.train.torch.prepare_model if me.get_world_size() > 1 else None,
+        )
 
 
 def _resources(cpus: int, *, gpu: bool) -> dict[str, float]:

@@ -167,7 +167,7 @@ def write_h5ad(path: Path, out: Path) -> None:
         for name in ("obs", "var", "uns", "layers", "obsm", "obsp", "varm", "varp"):
             write_elem(file, name, read_elem(root[name]) if name in root else {})
         genes = matrix.shape[1]
-        write_elem(file, "X", sp.csr_matrix((0, genes), dtype=np.float32))
+        write_elem(file, "X", sp.csr_matrix(np.zeros((0, genes), dtype=np.float32)))
         stored = anndata.io.sparse_dataset(file["X"])
         for block in _blocks(matrix):
             stored.append(sp.csr_matrix(block))

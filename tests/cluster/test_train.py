@@ -45,6 +45,23 @@ def test_a_ray_worker_learns_the_same_bytes_as_this_process(
     assert [line["step"] for line in seen] == [line["step"] for line in written]
 
 
+def test_relative_paths_mean_the_driver_s_directory(
+    tiny_store_path: Path, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_store_path.parent)
+    values = settings(Path(tiny_store_path.name), tmp_path)
+    assert train(make_run(values, where="test"), cpus_per_worker=1).finished
+
+
+def test_an_error_of_the_run_itself_is_not_tried_again(
+    tiny_store_path: Path, tmp_path: Path, ray_session: None
+) -> None:
+    steep = {"steps": 50, "learning_rate": 1e30, "validate_every": 50}
+    run = make_run(settings(tiny_store_path, tmp_path, training=steep), where="test")
+    with pytest.raises(FloatingPointError, match=r"lower training\.learning_rate"):
+        train(run, cpus_per_worker=1)
+
+
 def test_two_workers_share_the_batches(
     tiny_store_path: Path, tmp_path: Path, ray_session: None
 ) -> None:

@@ -1,0 +1,29 @@
+"""Facts of errors that no restart can mend."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster import refusal
+
+
+@pytest.mark.parametrize("kind", [ValueError, FloatingPointError, FileNotFoundError])
+def test_a_hopeless_error_reaches_the_driver_once(tmp_path: Path, kind: type[Exception]) -> None:
+    with refusal.kept(tmp_path):
+        raise kind("step 3: the cfm loss is nan")
+    with pytest.raises(kind, match="step 3"):
+        refusal.repeat(tmp_path)
+    refusal.repeat(tmp_path)
+
+
+def test_an_error_that_a_restart_may_mend_goes_to_ray(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError), refusal.kept(tmp_path):
+        raise ConnectionError("node died")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_error_is_forgotten_when_training_starts_again(tmp_path: Path) -> None:
+    with refusal.kept(tmp_path):
+        raise ValueError("old")
+    refusal.forget(tmp_path)
+    refusal.repeat(tmp_path)

@@ -18,7 +18,7 @@ from scdfm.checkpoint import CARD, Model, load_model
 from scdfm.conditions import nearest
 from scdfm.metrics import Pseudobulks, Table
 from scdfm.metrics import evaluate as score
-from scdfm.model import VelocityField
+from scdfm.model import VelocityField, build_field
 from scdfm.randomness import seed_torch
 
 METRICS = ("mse", "mae", "l2", "pearson_delta", "discrimination_score_l1")
@@ -205,7 +205,7 @@ def baselines(
 def first_weights(model: Model) -> VelocityField:
     """The network as training found it."""
     seed_torch(model.card.seed, "weights")
-    field = VelocityField(model.card.model, vocabulary=model.card.vocabulary, graph=model.graph)
+    field = build_field(model.card.model, vocabulary=model.card.vocabulary, graph=model.graph)
     if model.card.source == "control":
         field.start_at_rest()
     return field.to(next(model.field.parameters()).device)

@@ -34,7 +34,7 @@ from data_store.reader import Store
 from data_store.stream import Stream
 from scdfm.checkpoint import Model, ModelCard, load_state, save_model, save_state
 from scdfm.metrics import evaluate
-from scdfm.model import VelocityField
+from scdfm.model import VelocityField, build_field
 from scdfm.randomness import seed_torch
 from scdfm.training import Round, StepLog, Trainer, fit
 
@@ -193,7 +193,7 @@ def make_trainer(
 def untrained(run: RunConfig, plan: Plan) -> VelocityField:
     """The field as training finds it: weights drawn from the run's seed."""
     seed_torch(run.seed, "weights")
-    field = VelocityField(run.model, vocabulary=plan.vocabulary, graph=plan.graph)
+    field = build_field(run.model, vocabulary=plan.vocabulary, graph=plan.graph)
     if run.source == "control":
         field.start_at_rest()
     return field

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from scdfm.flow import Source
 from scdfm.gene_graph import GeneGraph
-from scdfm.model import ModelConfig, VelocityField
+from scdfm.model import ModelConfig, VelocityField, build_field
 from scdfm.sampling import SamplingConfig, canonical_blocks
 from scdfm.splits import Split
 from scdfm.vocabulary import Vocabulary
@@ -99,7 +99,7 @@ def load_model(path: Path) -> Model:
         if not (path / part).is_file():
             raise ValueError(f"{path} is not a whole model: {part} is missing; export it again")
     graph, split = GeneGraph.load(path / GRAPH), Split.load(path / SPLIT)
-    field = VelocityField(card.model, vocabulary=card.vocabulary, graph=graph)
+    field = build_field(card.model, vocabulary=card.vocabulary, graph=graph)
     try:
         field.load_state_dict(load_file(path / WEIGHTS))
     except (SafetensorError, RuntimeError) as error:

@@ -3,13 +3,13 @@
 Axes: cells (of a step), genes (of a step), units (distinct conditions of a step), width.
 """
 
-from typing import Literal, NamedTuple, Self, cast
+from typing import NamedTuple, cast
 
 import torch
-from pydantic import BaseModel, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from scdfm.attention import Attention, DifferentialAttention, Memory, StandardAttention
+from scdfm.field import ModelConfig, VelocityField
 from scdfm.gene_encoder import GeneEncoder
 from scdfm.gene_graph import GeneGraph
 from scdfm.layers import (
@@ -20,33 +20,10 @@ from scdfm.layers import (
     ValueEmbedder,
     layer_norm,
 )
+from scdfm.release.network import ReleaseField
 from scdfm.vocabulary import Vocabulary
 
-HEAD_WIDTH = 64  # features per head when heads are not given
-
-
-class ModelConfig(BaseModel, frozen=True, extra="forbid"):
-    """Size and form of the velocity field."""
-
-    width: PositiveInt = 512  # features per gene token
-    layers: PositiveInt = 4
-    heads: PositiveInt | None = None  # divides width; none: about one for every 64 features
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    attention: Literal["differential", "standard"] = "differential"
-    mlp: bool = True  # an MLP after each attention; False gives eqs. 11-12 bare
-
-    @property
-    def head_count(self) -> int:
-        """Heads in use."""
-        return self.heads or max(1, self.width // HEAD_WIDTH)
-
-    @model_validator(mode="after")
-    def heads_divide_width(self) -> Self:
-        if self.width % self.head_count:
-            raise ValueError(
-                f"heads must divide width, got width={self.width}, heads={self.head_count}"
-            )
-        return self
+__all__ = ["ModelConfig", "PaperField", "VelocityField", "build_field"]
 
 
 class Surroundings(NamedTuple):
@@ -106,23 +83,14 @@ class Block(nn.Module):
         return cast(Tensor, self.cross(self.own(h, time), time, control))
 
 
-class VelocityField(nn.Module):
-    """How fast each gene of each cell should change at time t, given control and condition.
+class PaperField(VelocityField):
+    """The velocity field as the paper has it.
 
     Source: scDFM, sections 3.3-3.4 and A.3.
     """
 
     def __init__(self, config: ModelConfig, *, vocabulary: Vocabulary, graph: GeneGraph) -> None:
-        """Build the field with weights drawn from torch's global generator.
-
-        Raises:
-            ValueError: The graph is not about the vocabulary's genes.
-        """
-        if graph.tokens != len(vocabulary.genes):
-            raise ValueError(
-                f"the graph must have one row for each of the model's {len(vocabulary.genes)} "
-                f"genes, got {graph.tokens}; build it from the same genes"
-            )
+        """Build the field with weights drawn from torch's global generator."""
         super().__init__()
         width = config.width
         self.config, self.vocabulary = config, vocabulary
@@ -146,51 +114,10 @@ class VelocityField(nn.Module):
         self.velocity_out = nn.Linear(width, 1)
         self._initialise()
 
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for module in self.modules():
-            if isinstance(module, Modulation):
-                module.zero()
-
-    def start_at_rest(self) -> None:
-        """Make the untrained field zero everywhere: from the control source, "no change"."""
-        nn.init.zeros_(self.velocity_out.weight)
-        nn.init.zeros_(self.velocity_out.bias)
-
-    def encode(self, genes: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode the step's genes and conditions.
-
-        Args:
-            genes: Gene ids, (genes,).
-            conditions: Token ids, (units, slots); -1 fills a slot that does not count.
-
-        Returns:
-            Z, (genes, width), and e_p, (units, width): the mean over a condition's tokens.
-        """
-        counts = conditions >= 0
-        asked = conditions.clamp_min(0).flatten()
-        if self.drugs is None or self.drug_norm is None:
-            z, tokens = self.gene_encoder(torch.cat([genes, asked])).split([len(genes), len(asked)])
-        else:
-            z, tokens = self.gene_encoder(genes), self.drug_norm(self.drugs(asked))
-        tokens = tokens.unflatten(0, conditions.shape) * counts.unsqueeze(-1)
-        return z, tokens.sum(dim=1) / counts.sum(dim=1, keepdim=True)
-
     def surroundings(
         self, *, control: Tensor, genes: Tensor, conditions: Tensor, unit_of_cell: Tensor
     ) -> Surroundings:
-        """Compute once what no x_t and no time changes.
-
-        Args:
-            control: Control cells, (cells, genes).
-            genes: Gene ids, (genes,).
-            conditions: Token ids of the distinct conditions, (units, slots).
-            unit_of_cell: Which condition each cell gets, (cells,).
-        """
+        """Compute once what no x_t and no time changes."""
         z, perturbations = self.encode(genes, conditions)
         h_control = layer_norm(self.values(control) + z)
         memories = tuple(
@@ -211,18 +138,21 @@ class VelocityField(nn.Module):
         velocity: Tensor = self.velocity_out(h).squeeze(-1)
         return velocity
 
-    def forward(
-        self,
-        x_t: Tensor,
-        t: Tensor,
-        *,
-        control: Tensor,
-        genes: Tensor,
-        conditions: Tensor,
-        unit_of_cell: Tensor,
-    ) -> Tensor:
-        """Velocity of each gene of each cell, (cells, genes), per unit time."""
-        around = self.surroundings(
-            control=control, genes=genes, conditions=conditions, unit_of_cell=unit_of_cell
+
+def build_field(config: ModelConfig, *, vocabulary: Vocabulary, graph: GeneGraph) -> VelocityField:
+    """Build the field a configuration asks for, with weights from torch's global generator.
+
+    Raises:
+        ValueError: The graph is not about the vocabulary's genes.
+    """
+    if graph.tokens != len(vocabulary.genes):
+        raise ValueError(
+            f"the graph must have one row for each of the model's {len(vocabulary.genes)} "
+            f"genes, got {graph.tokens}; build it from the same genes"
         )
-        return self.velocity(x_t, t, around)
+    if config.variant == "paper":
+        return PaperField(config, vocabulary=vocabulary, graph=graph)
+    drugs = 1 + len(vocabulary.perturbations) if vocabulary.kind == "drug" else None
+    field = ReleaseField(config, graph=graph, tokens=vocabulary.gene_tokens, drugs=drugs)
+    field.vocabulary = vocabulary
+    return field

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scdfm.field import ModelConfig, VelocityField
 from scdfm.gene_graph import GeneGraph
 from scdfm.layers import (
     TIME_SCALE,
@@ -23,16 +24,13 @@ from scdfm.layers import (
     ValueEmbedder,
     layer_norm,
 )
-from scdfm.model import ModelConfig
 from scdfm.release.attention import ControlMap, CrossAttention, Difference, OwnAttention
 from scdfm.release.parts import (
-    ENCODER_HEADS,
     Fusion,
     GeneModulation,
     GeneShift,
     ReleaseGeneEncoder,
 )
-from scdfm.vocabulary import Vocabulary
 
 LARGEST_VALUE = 512.0  # expression above it is embedded as if it were this
 
@@ -104,13 +102,12 @@ class Block(nn.Module):
         return cast(Tensor, self.cross(self.own(h, time), time, control))
 
 
-class ReleaseField(nn.Module):
+class ReleaseField(VelocityField):
     """How fast each gene of each cell should change at time t, as the authors' code has it.
 
-    Called like `scdfm.model.VelocityField`, or with one `condition` for all cells.
+    Called like any velocity field, or with one `condition` for all cells. Its tokens are numbers;
+    where they have names, `vocabulary` is set after it was built.
     """
-
-    vocabulary: Vocabulary  # set where tokens have names
 
     def __init__(
         self, config: ModelConfig, *, graph: GeneGraph, tokens: int, drugs: int | None
@@ -122,15 +119,8 @@ class ReleaseField(nn.Module):
             graph: Neighbours of the first `graph.tokens` tokens; later ones see only themselves.
             tokens: Rows of the gene table.
             drugs: Rows of the drug table; none: perturbations are genes.
-
-        Raises:
-            ValueError: The gene encoder's heads do not divide the width.
         """
-        if config.width % ENCODER_HEADS:
-            raise ValueError(
-                f"the release's gene encoder has {ENCODER_HEADS} heads, which must divide width, "
-                f"got width={config.width}"
-            )
+        assert config.variant == "release"
         super().__init__()
         width = config.width
         self.config = config
@@ -147,52 +137,15 @@ class ReleaseField(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
+        super()._initialise()
         for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for module in self.modules():
-            if isinstance(module, Modulation):
-                module.zero()
             if isinstance(module, Difference):
                 module.initialise()
-
-    def start_at_rest(self) -> None:
-        """Make the untrained field zero everywhere: from the control source, "no change"."""
-        nn.init.zeros_(self.velocity_out.weight)
-        nn.init.zeros_(self.velocity_out.bias)
-
-    def encode(self, genes: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode the step's genes and conditions.
-
-        Args:
-            genes: Gene ids, (genes,).
-            conditions: Token ids, (units, slots); -1 fills a slot that does not count.
-
-        Returns:
-            Z, (genes, width), and e_p, (units, width): the mean over a condition's tokens.
-        """
-        counts = conditions >= 0
-        asked = conditions.clamp_min(0).flatten()
-        if self.drugs is None or self.drug_norm is None:
-            z, tokens = self.gene_encoder(torch.cat([genes, asked])).split([len(genes), len(asked)])
-        else:
-            z, tokens = self.gene_encoder(genes), self.drug_norm(self.drugs(asked))
-        tokens = tokens.unflatten(0, conditions.shape) * counts.unsqueeze(-1)
-        return z, tokens.sum(dim=1) / counts.sum(dim=1, keepdim=True)
 
     def surroundings(
         self, *, control: Tensor, genes: Tensor, conditions: Tensor, unit_of_cell: Tensor
     ) -> ReleaseSurroundings:
-        """Compute once what no x_t and no time changes.
-
-        Args:
-            control: Control cells, (cells, genes).
-            genes: Gene ids, (genes,).
-            conditions: Token ids of the distinct conditions, (units, slots).
-            unit_of_cell: Which condition each cell gets, (cells,).
-        """
+        """Compute once what no x_t and no time changes."""
         z, perturbations = self.encode(genes, conditions)
         h_control = self.control_values(control.clamp_max(LARGEST_VALUE)) + z
         remembered = [cast(Block, block).remember(z, h_control) for block in self.blocks]

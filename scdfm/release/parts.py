@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scdfm.attention import join_heads, split_heads
+from scdfm.field import RELEASE_ENCODER_HEADS
 from scdfm.gene_encoder import GeneEncoder
 from scdfm.gene_graph import GeneGraph
-
-ENCODER_HEADS = 8  # whatever the blocks have
 
 
 class GeneShift(NamedTuple):
@@ -32,7 +31,7 @@ class ReleaseGeneEncoder(GeneEncoder):
     """E_g with one more LayerNorm, on the queries, and the exact GELU."""
 
     def __init__(self, tokens: int, width: int, *, dropout: float, graph: GeneGraph) -> None:
-        super().__init__(tokens, width, heads=ENCODER_HEADS, dropout=dropout, graph=graph)
+        super().__init__(tokens, width, heads=RELEASE_ENCODER_HEADS, dropout=dropout, graph=graph)
         self.query_norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:

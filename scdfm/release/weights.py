@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scdfm.field import ModelConfig
 from scdfm.gene_graph import GeneGraph
-from scdfm.model import ModelConfig
 from scdfm.release.names import DRUGS, GENES, correspondence
 from scdfm.release.network import ReleaseField
 
@@ -78,7 +78,7 @@ def load_release(
         )
     state[GENES] = state[GENES][: graph.tokens]
     field = ReleaseField(
-        ModelConfig(width=width, layers=layers, heads=heads),
+        ModelConfig(variant="release", width=width, layers=layers, heads=heads),
         graph=graph,
         tokens=graph.tokens,
         drugs=None if gene_perturbations else len(state[DRUGS]),

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from scdfm.gene_graph import GeneGraph, pearson_graph
-from scdfm.model import ModelConfig, VelocityField
+from scdfm.model import ModelConfig, VelocityField, build_field
 from scdfm.objective import StepCells
 from scdfm.vocabulary import Vocabulary
 
@@ -28,7 +28,7 @@ def field(*, seed: int = 0, kind: str = "gene", **settings: object) -> VelocityF
     config = ModelConfig.model_validate(
         {"width": 16, "layers": 2, "heads": 2, "dropout": 0.0} | settings
     )
-    made = VelocityField(config, vocabulary=vocabulary(kind=kind), graph=graph())
+    made = build_field(config, vocabulary=vocabulary(kind=kind), graph=graph())
     return made.double().eval()
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from scdfm.attention import DifferentialAttention, StandardAttention
-from scdfm.model import ModelConfig, SubLayer, VelocityField
+from scdfm.model import ModelConfig, SubLayer, VelocityField, build_field
 from tests.scdfm import small
 
 
@@ -162,7 +162,7 @@ def test_a_gene_sees_its_neighbours_and_no_other() -> None:
 def test_without_a_graph_there_is_no_mask() -> None:
     from scdfm.gene_graph import none_graph
 
-    made = VelocityField(
+    made = build_field(
         ModelConfig(width=16, layers=1, heads=2),
         vocabulary=small.vocabulary(),
         graph=none_graph(small.GENES),
@@ -181,4 +181,4 @@ def test_a_graph_of_other_genes_is_refused() -> None:
     from scdfm.gene_graph import none_graph
 
     with pytest.raises(ValueError, match="one row for each of the model's 7 genes, got 5"):
-        VelocityField(ModelConfig(width=16), vocabulary=small.vocabulary(), graph=none_graph(5))
+        build_field(ModelConfig(width=16), vocabulary=small.vocabulary(), graph=none_graph(5))

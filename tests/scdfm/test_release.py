@@ -1,6 +1,7 @@
 """Facts of the release's network: equal to the authors' values, and what is refused."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,12 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from scdfm.checkpoint import Model, load_model, save_model
 from scdfm.mmd import mmd2
 from scdfm.model import ModelConfig
+from scdfm.objective import LossConfig
 from scdfm.release import ReleaseField, in_release_names, load_release, mask_graph
 from scdfm.release.names import correspondence
 from scdfm.sampling import SamplingConfig, rollout
+from scdfm.training import Trainer, TrainingConfig
 from tests.scdfm import small
+from tests.scdfm.test_checkpoint import model as saved_model
 
 TOKENS, GENES, LAYERS = 12, 6, 2
 CLOSE = 1e-5  # of the norm: what "equal" means
@@ -123,7 +128,7 @@ def mask() -> Tensor:
 
 def network(*, drugs: int | None = None) -> ReleaseField:
     torch.manual_seed(0)
-    config = ModelConfig(width=16, layers=LAYERS, heads=2)
+    config = ModelConfig(variant="release", width=16, layers=LAYERS, heads=2)
     made = ReleaseField(config, graph=mask_graph(mask()), tokens=TOKENS, drugs=drugs)
     small.awake(made)
     return made.double().eval()
@@ -232,7 +237,7 @@ def test_every_parameter_of_the_release_learns() -> None:
 
 def test_gates_of_the_release_start_closed_but_the_genes_do_not() -> None:
     made = ReleaseField(
-        ModelConfig(width=16, layers=1, heads=2),
+        ModelConfig(variant="release", width=16, layers=1, heads=2),
         graph=mask_graph(mask()),
         tokens=TOKENS,
         drugs=None,
@@ -260,9 +265,64 @@ def test_two_ways_of_naming_conditions_are_not_mixed() -> None:
 
 def test_a_width_that_the_encoders_heads_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="has 8 heads, which must divide width, got width=12"):
-        ReleaseField(
-            ModelConfig(width=12, heads=2), graph=mask_graph(mask()), tokens=TOKENS, drugs=None
+        ModelConfig(variant="release", width=12, heads=2)
+
+
+@pytest.mark.parametrize("settings", [{"attention": "standard"}, {"mlp": False}])
+def test_the_papers_ablations_are_not_the_releases(settings: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="differential attention followed by an MLP"):
+        ModelConfig.model_validate({"variant": "release"} | settings)
+
+
+@pytest.mark.parametrize("perturbation", ["gene", "drug"])
+def test_a_field_with_names_is_the_same_network(perturbation: str) -> None:
+    made = small.awake(small.field(variant="release", kind=perturbation))
+    assert isinstance(made, ReleaseField)
+    step = small.cells(units=(("G1",), ("G1", "G3")))
+    asked = made.vocabulary.table([made.vocabulary.perturbations[:1]])
+    t = torch.full((len(step.target),), 0.3, dtype=torch.float64)
+    given = {"control": step.control, "genes": step.genes}
+    unit_of_cell = torch.zeros(len(t), dtype=torch.long)
+    named = made(step.target, t, **given, conditions=torch.tensor(asked), unit_of_cell=unit_of_cell)
+    torch.testing.assert_close(
+        named, made(step.target, t, **given, condition=torch.tensor(asked[0]))
+    )
+
+
+def test_the_release_variant_trains_and_repeats_itself() -> None:
+    def trained() -> Trainer:
+        made = Trainer(
+            small.field(variant="release", dropout=0.1).float(),
+            training=TrainingConfig(steps=3, learning_rate=1e-3),
+            loss=LossConfig(),
+            source="control",
+            seed=0,
         )
+        step = small.cells()
+        for index in range(3):
+            made.step(
+                replace(step, index=index, target=step.target.float(), control=step.control.float())
+            )
+        return made
+
+    first, second = trained(), trained()
+    before = small.field(variant="release").float().state_dict()
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name])
+    assert not torch.equal(
+        before["fusion.out.weight"], first.model.state_dict()["fusion.out.weight"]
+    )
+
+
+def test_a_model_of_the_release_variant_comes_back_from_its_directory(tmp_path: Path) -> None:
+    made = small.awake(small.field(variant="release")).float()
+    card = saved_model().card.model_copy(update={"model": made.config})
+    model = Model(field=made, card=card, graph=small.graph(), split=saved_model().split)
+    save_model(model, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert isinstance(loaded.field, ReleaseField)
+    for name, tensor in made.state_dict().items():
+        assert torch.equal(loaded.field.state_dict()[name], tensor)
 
 
 def edited(path: Path, **tensors: Tensor | None) -> Path:
@@ -352,7 +412,14 @@ def test_a_pickle_that_is_not_weights_is_refused_and_runs_nothing(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"weights", b"\x80", bytes(range(256)), pickle.dumps(Trap()), b"PK\x03\x04half a zip"],
+    [
+        b"",
+        b"weights",
+        b"\x80",
+        bytes(range(256)),
+        pickle.dumps(Trap(), protocol=2),
+        b"PK\x03\x04half a zip",
+    ],
     ids=["empty", "text", "short", "bytes", "pickle", "zip"],
 )
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:

@@ -206,7 +206,7 @@ def first_weights(model: Model) -> VelocityField:
     """The network as training found it."""
     seed_torch(model.card.seed, "weights")
     field = build_field(model.card.model, vocabulary=model.card.vocabulary, graph=model.graph)
-    if model.card.source == "control":
+    if model.card.source != "noise":
         field.start_at_rest()
     return field.to(next(model.field.parameters()).device)
 

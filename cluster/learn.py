@@ -194,7 +194,7 @@ def untrained(run: RunConfig, plan: Plan) -> VelocityField:
     """The field as training finds it: weights drawn from the run's seed."""
     seed_torch(run.seed, "weights")
     field = build_field(run.model, vocabulary=plan.vocabulary, graph=plan.graph)
-    if run.source == "control":
+    if run.source != "noise":
         field.start_at_rest()
     return field
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 from cluster.lease import check, lease
 from cluster.precision import fast_matmul
 from cluster.provenance import model_identity, versions
-from cluster.sampler import Sampler, Start, columns_in, starting_cells
+from cluster.sampler import Sampler, columns_in, starting_cells
 from cluster.session import require, session
 from data_store.prediction import (
     CHUNK_CELLS,
@@ -323,6 +323,5 @@ class Predictor:
         parts = []
         for first in range(cells.start, cells.stop, batch):
             some = slice(first, min(first + batch, cells.stop))
-            rows = Start(start.rows[some], start.replicates[some])
-            parts.append(self.sampler.cells(self.store, rows, condition=condition))
+            parts.append(self.sampler.cells(self.store, start.some(some), condition=condition))
         return np.concatenate(parts)[:, self.kept]

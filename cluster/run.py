@@ -69,6 +69,12 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
             )
         return self
 
+    @model_validator(mode="after")
+    def another_control_cell_exists(self) -> Self:
+        if self.source == "other_control" and self.batch.cells < 2:
+            raise ValueError("source other_control needs batch.cells >= 2, got 1; raise it")
+        return self
+
     @property
     def directory(self) -> Path:
         """Where the run lives."""

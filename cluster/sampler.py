@@ -27,7 +27,12 @@ class Start(NamedTuple):
     """Which control cells a prediction starts from."""
 
     rows: NDArray[np.int64]  # of the store, (cells,)
+    others: NDArray[np.int64]  # another control for each of them, of the same context
     replicates: NDArray[np.int64]  # how often the row was used before, (cells,)
+
+    def some(self, cells: slice) -> "Start":
+        """The same for a run of the cells."""
+        return Start(self.rows[cells], self.others[cells], self.replicates[cells])
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,13 @@ class Sampler:
 
     def cells(self, store: Store, start: Start, *, condition: Condition) -> NDArray[np.float32]:
         """Generate one cell from each control row, (cells, genes); at most a batch."""
-        rows, inverse = np.unique(start.rows, return_inverse=True)
-        control = store.expression_of(rows, genes=self.columns)[inverse]
+        first = self._read(store, start.rows)
+        apart = self.source == "other_control"
         generated = generate(
             self.field,
             Cells(
-                control=control,
+                control=self._read(store, start.others) if apart else first,
+                start=first,
                 identity=start.rows.tolist(),
                 replicate=start.replicates.tolist(),
             ),
@@ -78,6 +84,12 @@ class Sampler:
         )
         return generated[:, np.argsort(np.concatenate(self.blocks))]
 
+    def _read(self, store: Store, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Expression of control rows in any order, repeats too, (cells, model genes)."""
+        each, inverse = np.unique(rows, return_inverse=True)
+        expression: NDArray[np.float32] = store.expression_of(each, genes=self.columns)[inverse]
+        return expression
+
     def batches(
         self, store: Store, *, context: str, condition: Condition, cells: int
     ) -> Iterator[NDArray[np.float32]]:
@@ -87,8 +99,7 @@ class Sampler:
         )
         for first in range(0, cells, self.config.batch):
             part = slice(first, first + self.config.batch)
-            rows = Start(start.rows[part], start.replicates[part])
-            yield self.cells(store, rows, condition=condition)
+            yield self.cells(store, start.some(part), condition=condition)
 
     def mean(
         self, store: Store, *, context: str, condition: Condition, cells: int
@@ -113,6 +124,7 @@ def starting_cells(
     place = np.arange(cells)
     return Start(
         rows=control.start + order[place % len(control)],
+        others=control.start + order[(place + 1) % len(control)],
         replicates=place // len(control),
     )
 

@@ -1,13 +1,18 @@
 """Probability paths: where a cell is at time t, and how fast it should move.
 
 Expression is log1p(counts per 10k). Time runs from 0 (source) to 1 (perturbed).
+
+A path starts at noise, at the control cell c_x that the network also reads, or at another control
+cell of the same context. From c_x itself the network can read the answer: (x_t - c_x) / t IS the
+velocity for every t > 0, so the loss falls to nothing while the condition is forgotten. From
+another cell it cannot.
 """
 
 from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-Source = Literal["noise", "control"]  # where a path starts: N(0, 1), or the control cell itself
+Source = Literal["noise", "control", "other_control"]  # N(0, 1), c_x, another control cell
 
 
 class PathPoint(NamedTuple):

@@ -78,11 +78,10 @@ def step_losses(
     """
     device, target = cells.target.device, cells.target
     t = torch.rand(len(target), generator=generator).to(device)
-    start = (
-        cells.control
-        if source == "control"
-        else torch.randn(target.shape, generator=generator).to(device)
-    )
+    if source == "noise":
+        start = torch.randn(target.shape, generator=generator).to(device)
+    else:
+        start = cells.control if source == "control" else others(cells.control, sizes=cells.sizes)
     point = straight_path(start, target, t)
     velocity = field(
         point.x,
@@ -97,6 +96,16 @@ def step_losses(
         return Losses(total=cfm, cfm=cfm, mmd=torch.zeros_like(cfm))
     mmd = unit_mmd(end_point(point.x, velocity.float(), t), target, sizes=cells.sizes)
     return Losses(total=cfm + config.mmd_weight * mmd, cfm=cfm, mmd=mmd)
+
+
+def others(control: Tensor, *, sizes: tuple[int, ...]) -> Tensor:
+    """Another control cell of the same unit for each row: each unit's rows move up by one.
+
+    Args:
+        control: (cells, genes), rows sorted by unit.
+        sizes: Cells of each unit.
+    """
+    return torch.cat([part.roll(-1, dims=0) for part in torch.split(control, list(sizes))])
 
 
 def unit_mmd(generated: Tensor, real: Tensor, *, sizes: tuple[int, ...]) -> Tensor:

@@ -71,12 +71,15 @@ class Cells(NamedTuple):
     """Control cells to start from.
 
     Attributes:
-        control: Expression over all the model's genes, (cells, model genes).
+        control: c_x over all the model's genes, (cells, model genes).
+        start: The control cells where paths start, likewise; c_x itself but for the source
+            "other_control". Not read for the source "noise".
         identity: A number for each cell that no other cell has.
         replicate: How often this control cell was used before.
     """
 
     control: NDArray[np.float32]
+    start: NDArray[np.float32]
     identity: Sequence[int]
     replicate: Sequence[int]
 
@@ -108,10 +111,12 @@ def generate(
     """
     device = next(field.parameters()).device
     control = torch.from_numpy(np.ascontiguousarray(cells.control)).to(device)
-    start = control
-    if source == "noise":
-        noise = _noise(cells, condition=condition, seed=seed, genes=control.shape[1])
-        start = torch.from_numpy(noise).to(device)
+    first = (
+        _noise(cells, condition=condition, seed=seed, genes=control.shape[1])
+        if source == "noise"
+        else np.ascontiguousarray(cells.start)
+    )
+    start = torch.from_numpy(first).to(device)
     conditions = torch.tensor([field.vocabulary.ids(condition)], device=device)
     unit_of_cell = torch.zeros(len(control), dtype=torch.long, device=device)
     ends = []

@@ -55,7 +55,7 @@ def test_running_again_changes_nothing(run: RunConfig) -> None:
     assert {path: path.stat().st_mtime_ns for path in first.model.iterdir()} == before
 
 
-@pytest.mark.parametrize("source", ["control", "noise"])
+@pytest.mark.parametrize("source", ["control", "noise", "other_control"])
 def test_a_stopped_run_ends_with_the_same_bytes(
     tiny_store_path: Path, tmp_path: Path, source: str
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from cluster.plan import Plan, known_units, make_plan, units_of
 from cluster.run import RunConfig, make_run
+from cluster.sampler import starting_cells
 from data_store.reader import Store
 from tests.cluster.small import settings
 
@@ -91,3 +92,15 @@ def test_a_split_without_test_conditions_says_what_would_work(
     values = settings(tiny_store_path, tmp_path, split={"kind": "additive", "fraction": 0.01})
     with Store.open(tiny_store_path) as store, pytest.raises(ValueError, match="use kind"):
         make_plan(make_run(values, where="test"), store)
+
+
+def test_a_prediction_starts_beside_the_cell_it_is_conditioned_on(run: RunConfig) -> None:
+    with Store.open(run.store) as store:
+        [context, *_] = store.controls
+        control = store.controls[context]
+        start = starting_cells(
+            store, context=context, condition=("A",), cells=len(control) + 3, seed=0
+        )
+    assert np.all(start.rows != start.others)
+    assert sorted(start.rows[: len(control)]) == list(range(control.start, control.stop))
+    assert start.replicates.tolist() == [0] * len(control) + [1] * 3

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scdfm.flow import end_point, straight_path
-from scdfm.objective import LossConfig, step_losses, unit_mmd
+from scdfm.objective import LossConfig, others, step_losses, unit_mmd
 from tests.scdfm import small
 
 
@@ -66,3 +66,15 @@ def test_units_of_one_cell_have_no_discrepancy() -> None:
     with_one = unit_mmd(ours, theirs, sizes=(4, 1))
     torch.testing.assert_close(with_one, unit_mmd(ours[:4], theirs[:4], sizes=(4,)))
     assert unit_mmd(ours[:2], theirs[:2], sizes=(1, 1)) == 0
+
+
+def test_from_its_own_control_cell_the_velocity_can_be_read_off() -> None:
+    control, target = torch.randn(2, 4, 3)
+    t = torch.tensor([0.2, 0.4, 0.6, 1.0])
+    point = straight_path(control, target, t=t)
+    torch.testing.assert_close((point.x - control) / t[:, None], point.velocity)
+
+
+def test_another_control_cell_is_of_the_same_unit_and_never_the_same() -> None:
+    control = torch.arange(5.0)[:, None]
+    assert others(control, sizes=(2, 3)).flatten().tolist() == [1, 0, 3, 4, 2]

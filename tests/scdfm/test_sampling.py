@@ -13,7 +13,7 @@ BLOCKS = [np.arange(small.GENES)]
 def controls(*, cells: int = 5) -> Cells:
     draw = np.random.default_rng(3)
     control = draw.random((cells, small.GENES), dtype=np.float32)
-    return Cells(control=control, identity=range(cells), replicate=[0] * cells)
+    return Cells(control=control, start=control, identity=range(cells), replicate=[0] * cells)
 
 
 def sample(source: str = "noise", *, given: Cells | None = None, **settings: object) -> np.ndarray:
@@ -34,19 +34,21 @@ def test_expression_is_never_negative() -> None:
     assert sample(clamp=False).min() < 0
 
 
-@pytest.mark.parametrize("source", ["noise", "control"])
+@pytest.mark.parametrize("source", ["noise", "control", "other_control"])
 def test_a_cell_does_not_depend_on_its_batch(source: str) -> None:
     together = sample(source)
     given = controls()
     alone = [
-        sample(source, given=Cells(given.control[[k]], [k], [0])) for k in range(len(together))
+        sample(source, given=Cells(given.control[[k]], given.control[[k]], [k], [0]))
+        for k in range(len(together))
     ]
     np.testing.assert_allclose(np.concatenate(alone), together, atol=1e-6)
 
 
 def test_replicates_of_a_control_cell_differ_from_noise_and_not_from_control() -> None:
     given = controls(cells=1)
-    twice = Cells(np.repeat(given.control, 2, axis=0), [0, 0], [0, 1])
+    rows = np.repeat(given.control, 2, axis=0)
+    twice = Cells(rows, rows, [0, 0], [0, 1])
     first, second = sample("noise", given=twice)
     assert not np.allclose(first, second)
     first, second = sample("control", given=twice)

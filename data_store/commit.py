@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data_store.schema import MANIFEST, ShardRecord
@@ -17,15 +17,15 @@ _READ = 1 << 22
 def committed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A new directory beside `path` that takes its place when the block ends without an error.
 
-    On an error, and on Ctrl-C, it is removed. What a killed process left is removed by the next.
+    Directories above it are made where they are missing. On an error, and on Ctrl-C, all that was
+    made is removed. What a killed process left is removed by the next.
 
     Raises:
         FileExistsError: There is something at `path` already, or another process writes it.
-        FileNotFoundError: The parent directory does not exist.
     """
-    _check_place(path, overwrite=overwrite)
+    _refuse_existing(path, overwrite=overwrite)
     partial = path.with_name(f".{path.name}.partial")
-    with _locked(partial):
+    with _parents(path), _locked(partial):
         for leftover in partial.iterdir():
             _remove(leftover)
         try:
@@ -81,6 +81,20 @@ def write_durably(path: Path, text: str) -> None:
 
 
 @contextmanager
+def _parents(path: Path) -> Iterator[None]:
+    """Make the directories above a path; after an error, remove those again."""
+    missing = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for parent in missing:
+            with suppress(OSError):  # not empty: somebody else uses it by now
+                parent.rmdir()
+        raise
+
+
+@contextmanager
 def _locked(partial: Path) -> Iterator[None]:
     """Hold the directory; the lock goes with the process, however it ends."""
     partial.mkdir(exist_ok=True)
@@ -100,6 +114,10 @@ def _locked(partial: Path) -> Iterator[None]:
 def _check_place(path: Path, *, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"expected a directory {path.parent} for {path.name}; create it")
+    _refuse_existing(path, overwrite=overwrite)
+
+
+def _refuse_existing(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise FileExistsError(
             f"expected no {path} yet, it exists; name another or pass --overwrite"

@@ -11,7 +11,7 @@ step() {
   "$@"
 }
 
-[[ -f screen.h5ad ]] || step scdfm simulate screen.h5ad --cells 5000 --genes 1000 --seed 1
+[[ -f screen.h5ad ]] || step scdfm simulate screen.h5ad --cells 15000 --genes 500 --singles 12 --doubles 40 --seed 0
 step scdfm ingest screen.h5ad stores/demo.zarr
 step scdfm inspect stores/demo.zarr
 step scdfm tune demo

@@ -76,11 +76,10 @@ def _encode(
         missing = np.isnan(values)
     distinct, inverse = np.unique(values, return_inverse=True)
     if column.categories is not None:
-        missing = values < 0
         words = [str(column.categories[code]) if code >= 0 else "" for code in distinct]
     else:
         words = list(texts(distinct)) if distinct.dtype.kind == "S" else [str(x) for x in distinct]
-        missing |= np.isin(inverse, [k for k, word in enumerate(words) if _is_blank(word)])
+    missing |= np.isin(inverse, [k for k, word in enumerate(words) if _is_blank(word)])
     present = set(inverse[~missing].tolist())
     new = [seen.setdefault(word, len(seen)) if k in present else -1 for k, word in enumerate(words)]
     codes = np.array(new, dtype=np.int32)[inverse] if words else np.empty(0, dtype=np.int32)

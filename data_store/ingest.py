@@ -174,6 +174,12 @@ def _layers(
             "expected counts in all sources or log values in all, got both; name a --layer that "
             "holds the same in all"
         )
+    for source, (name, _) in zip(sources, found, strict=True):
+        if source.is_column_major(name):
+            say(
+                f"warning: {name} of {source.name} is stored by columns (CSC) and read whole; "
+                "write it as CSR to bound the memory"
+            )
     return [name for name, _ in found], found[0][1]
 
 

@@ -50,8 +50,9 @@ def test_every_form_of_file_gives_the_same_cells(tmp_path: Path, name: str, form
     forms = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": lambda x: x.toarray()}
     changed = cells.copy()
     changed.X = forms[form](cells.X)
-    store, _ = take(changed, tmp_path, name=name)
+    store, said = take(changed, tmp_path, name=name)
     same_cells(store, cells)
+    assert any("read whole" in line for line in said) == (form == "csc")
 
 
 def test_anndata_opens_the_cells_without_us(tiny_store_path: Path) -> None:
@@ -209,8 +210,11 @@ def test_conditions_can_be_left_out(tmp_path: Path) -> None:
     assert any("left out: 1 cells" in line for line in said)
 
 
-def test_cells_without_a_label_are_left_out_only_when_asked(tmp_path: Path) -> None:
-    cells = adata(pd.Categorical(["ctrl", "A", None, "A"]))
+@pytest.mark.parametrize("blank", [None, "", " ", "nan"])
+def test_cells_without_a_label_are_left_out_only_when_asked(
+    tmp_path: Path, blank: str | None
+) -> None:
+    cells = adata(pd.Categorical(["ctrl", "A", blank, "A"]))
     with pytest.raises(ValueError, match=r"1 of 4 cells have none.*--drop-unlabelled"):
         take(cells, tmp_path)
     store, _ = take(cells, tmp_path, drop_unlabelled=True)

@@ -43,3 +43,5 @@ def evaluate(
         show_json(result)
     else:
         show(*report.pages(result.tables))
+        for line in report.remarks(result):
+            say(line)

@@ -34,6 +34,7 @@ class Evaluation(BaseModel, frozen=True, extra="forbid"):
     split: dict[str, Any]  # kind, seed, fold, context
     tags: dict[str, str]  # of test conditions
     genes: NonNegativeInt  # evaluation genes
+    genes_of_all_cells: NonNegativeInt | None  # `ingest --genes N`: chosen on test cells, too
     conditions: NonNegativeInt  # test conditions
     cells: NonNegativeInt  # cells generated, over all units
     sampling: dict[str, Any]
@@ -140,12 +141,14 @@ def _evaluate(
         f"generating {sum(generated)} cells of {len(test)} units, {len(sampler.genes)} genes, "
         f"{card.sampling.solver} with {card.sampling.steps} steps ({matmul} matrix products)"
     )
-    ours = pseudobulks(sampler, store, test, limit=cells)
+    ours = pseudobulks(sampler, store, test, generated=generated)
     tables = {OURS: score(ours, metrics=METRICS)}
     if untrained:
         report("generating them again with untrained weights")
         first = replace(sampler, field=first_weights(model))
-        tables[UNTRAINED] = score(pseudobulks(first, store, test, limit=cells), metrics=METRICS)
+        tables[UNTRAINED] = score(
+            pseudobulks(first, store, test, generated=generated), metrics=METRICS
+        )
     known = units_of(split, store, "train") + units_of(split, store, "validation")
     incomplete = {}
     for name, prediction in baselines(
@@ -166,6 +169,7 @@ def _evaluate(
         },
         tags=split.tags,
         genes=len(sampler.genes),
+        genes_of_all_cells=store.manifest.recipe.genes,
         conditions=len(set(ours.conditions)),
         cells=sum(generated),
         sampling=card.sampling.model_dump(),

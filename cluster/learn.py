@@ -25,7 +25,7 @@ from torch import nn
 from cluster import lease
 from cluster.feed import feed
 from cluster.journal import Journal
-from cluster.plan import Plan, make_plan
+from cluster.plan import Plan, make_plan, run_split, validation_cells
 from cluster.precision import fast_matmul
 from cluster.provenance import provenance
 from cluster.run import RunConfig, difference, read_run, write_run
@@ -68,16 +68,26 @@ class Place(NamedTuple):
     device: torch.device = torch.device("cpu")
 
 
-def prepare(run: RunConfig) -> None:
-    """Make the run's directory, or check that it holds this very run.
+def check(run: RunConfig) -> None:
+    """Refuse a run that could not begin, before anything is written.
 
     Raises:
-        ValueError: The directory holds another configuration, or was made from other cells.
+        FileNotFoundError: No such store.
+        ValueError: No whole store, a split with an empty part, or the run's directory holds
+            another configuration or was made from other cells.
     """
+    with Store.open(run.store) as store:
+        if (run.directory / RUN).is_file():
+            _same_run(run, run.directory, fingerprint=store.fingerprint)
+        else:
+            split = run_split(run, store)
+            validation_cells(split, store, run=run)
+
+
+def prepare(run: RunConfig) -> None:
+    """Make the plan of a run that `check` found in order, or keep the one that is there."""
     directory = run.directory
     with Store.open(run.store) as store:
-        if (directory / RUN).is_file():
-            _same_run(run, directory, fingerprint=store.fingerprint)
         if not (directory / "manifest.json").is_file():
             plan = make_plan(run, store)
             directory.mkdir(parents=True, exist_ok=True)
@@ -206,7 +216,8 @@ def _validate(
     scores: list[dict[str, float] | None] = [None]
     if place.rank == 0:
         sampler = validation_sampler(field, run, plan)
-        units = pseudobulks(sampler, store, plan.validation, limit=run.validation.cells)
+        generated = [run.validation.cells] * len(plan.validation)
+        units = pseudobulks(sampler, store, plan.validation, generated=generated)
         overall = evaluate(units, metrics=METRICS).overall
         scores = [{name: score.value for name, score in overall.items()}]
     if place.world > 1:

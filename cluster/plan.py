@@ -76,12 +76,7 @@ def make_plan(run: RunConfig, store: Store) -> Plan:
     Raises:
         ValueError: The split leaves a part empty, or no gene is expressed in training.
     """
-    split = make_split(
-        run.split,
-        conditions=store.conditions,
-        labels=store.labels,
-        contexts=contexts_of_conditions(store),
-    )
+    split = run_split(run, store)
     genes = run_genes(run, store, split=split)
     return Plan(
         split=split,
@@ -90,6 +85,20 @@ def make_plan(run: RunConfig, store: Store) -> Plan:
         vocabulary=vocabulary(store, genes.model),
         training=training_cells(split, store),
         validation=validation_cells(split, store, run=run),
+    )
+
+
+def run_split(run: RunConfig, store: Store) -> Split:
+    """The run's split of the store's conditions.
+
+    Raises:
+        ValueError: A part is empty (names a kind that would work).
+    """
+    return make_split(
+        run.split,
+        conditions=store.conditions,
+        labels=store.labels,
+        contexts=contexts_of_conditions(store),
     )
 
 

@@ -8,6 +8,7 @@ manifest is written last and the whole renamed, so that what stands at OUT is co
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
+from cluster.evaluate import model_directory
 from cluster.lease import check, lease
 from cluster.precision import fast_matmul
 from cluster.provenance import model_identity, versions
@@ -27,6 +29,7 @@ from cluster.sampler import Sampler, columns_in, starting_cells
 from cluster.session import require, session
 from data_store.prediction import (
     CHUNK_CELLS,
+    discard_marks,
     is_written,
     lay_out,
     read_facts,
@@ -123,19 +126,35 @@ def predict(
             return request.out
         partial = request.out.with_name(f"{request.out.name}.partial")
         with lease(partial) as token:
-            _begin(partial, work, store)
-            todo = [shard for shard in range(work.shards) if not is_written(_cells(partial), shard)]
-            with session(address):
-                pool = min(actors, max(1, len(todo)))
-                require(cpus=pool * THREADS, gpus=pool if gpu else 0)
-                _share(work, partial, token, todo, actors=pool, gpu=gpu, report=report)
-            seal(_cells(partial), facts=work.facts)
+            if read_facts(_cells(partial)) != _plain(work.facts):
+                _begin(partial, work, store)
+                _fill(work, partial, token, actors=actors, gpu=gpu, address=address, report=report)
+                seal(_cells(partial), facts=work.facts)
+            discard_marks(_cells(partial))
             if request.out.suffix == ".h5ad":
                 write_h5ad(_cells(partial), request.out)
             else:
                 _cells(partial).rename(request.out)
         shutil.rmtree(partial)
     return request.out
+
+
+def _fill(
+    work: Work,
+    partial: Path,
+    token: str,
+    *,
+    actors: int,
+    gpu: bool,
+    address: str | None,
+    report: Report,
+) -> None:
+    """Generate the shards that are not there yet."""
+    todo = [shard for shard in range(work.shards) if not is_written(_cells(partial), shard)]
+    with session(address):
+        pool = min(actors, max(1, len(todo)))
+        require(cpus=pool * THREADS, gpus=pool if gpu else 0)
+        _share(work, partial, token, todo, actors=pool, gpu=gpu, report=report)
 
 
 def look_up(request: PredictionRequest, store: Store) -> Work:
@@ -146,6 +165,7 @@ def look_up(request: PredictionRequest, store: Store) -> Work:
     """
     if request.out.suffix not in (".h5ad", ".zarr"):
         raise ValueError(f"expected --out to end in .h5ad or .zarr, got {request.out.name!r}")
+    request = request.model_copy(update={"model": model_directory(request.model)})
     card = read_card(request.model)
     columns_in(store, card)
     conditions = tuple(dict.fromkeys(_condition(text, card) for text in request.conditions))
@@ -156,6 +176,7 @@ def look_up(request: PredictionRequest, store: Store) -> Work:
                 f"{request.store} has no controls in context {context!r}; "
                 f"{nearest(context, store.controls)}"
             )
+    _refuse_copies(request, card, store, contexts=contexts)
     genes = _gene_ids(request.genes, card)
     facts = {
         "request": request.model_dump(mode="json", exclude={"out"}),
@@ -179,6 +200,19 @@ def _condition(text: str, card: ModelCard) -> Condition:
     return condition
 
 
+def _refuse_copies(
+    request: PredictionRequest, card: ModelCard, store: Store, *, contexts: tuple[str, ...]
+) -> None:
+    """From c_x alone a path has one end: more cells than controls would be copies."""
+    fewest = min(contexts, key=lambda context: len(store.controls[context]))
+    if card.source == "control" and request.cells > len(store.controls[fewest]):
+        raise ValueError(
+            f"a model with source control makes one cell from each control, and context "
+            f"{fewest!r} has {len(store.controls[fewest])}; ask for fewer --cells than "
+            f"{request.cells}"
+        )
+
+
 def _gene_ids(genes: tuple[str, ...] | None, card: ModelCard) -> NDArray[np.int64]:
     if genes is None:
         return np.arange(len(card.genes))
@@ -195,11 +229,16 @@ def _is_done(work: Work) -> bool:
     out = work.request.out
     if not out.exists():
         return False
-    if read_facts(out) == json.loads(json.dumps(work.facts)):
+    if read_facts(out) == _plain(work.facts):
         return True
     raise FileExistsError(
         f"{out} exists and is not this prediction; choose another --out or delete it"
     )
+
+
+def _plain(facts: dict[str, Any]) -> Any:
+    """The facts as they come back from JSON."""
+    return json.loads(json.dumps(facts))
 
 
 def _begin(partial: Path, work: Work, store: Store) -> None:
@@ -263,7 +302,8 @@ def _share(
     kind = ray.remote(
         num_cpus=THREADS, num_gpus=1 if gpu else 0, max_restarts=RESTARTS, max_task_retries=RESTARTS
     )(Predictor)
-    pool: list[Any] = [kind.remote(work, partial, token, gpu=gpu) for _ in range(actors)]
+    home = Path.cwd()
+    pool: list[Any] = [kind.remote(work, partial, token, gpu=gpu, home=home) for _ in range(actors)]
     waiting = iter(todo)
     busy = {actor.write.remote(shard): actor for actor, shard in zip(pool, waiting, strict=False)}
     done = work.shards - len(todo)
@@ -281,7 +321,9 @@ def _share(
 class Predictor:
     """One actor: keeps model and store open, and writes the shards it is given."""
 
-    def __init__(self, work: Work, partial: Path, token: str, *, gpu: bool) -> None:
+    def __init__(self, work: Work, partial: Path, token: str, *, gpu: bool, home: Path) -> None:
+        # A cluster's workers stand elsewhere; the request's paths mean the driver's directory.
+        os.chdir(home)
         torch.set_num_threads(THREADS)
         device = torch.device("cuda" if gpu else "cpu")
         fast_matmul(device)

@@ -32,7 +32,7 @@ class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
     """How a validation round scores the model."""
 
     metric: Metric = "mse"  # decides which checkpoint is best
-    cells: PositiveInt = 128  # cells generated for each unit, at most as many as are real
+    cells: PositiveInt = 128  # cells generated for each unit
     units: PositiveInt = 32  # units scored, at most; a seeded choice
     steps: PositiveInt = 5  # of the solver; fewer than in prediction, since ranks matter here
 

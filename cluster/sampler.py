@@ -121,11 +121,13 @@ def starting_cells(
     control = store.controls[context]
     spoken = zlib.crc32(name(condition).encode())
     order = numpy_generator(seed, "control cells", spoken).permutation(len(control))
-    place = np.arange(cells)
+    place, count = np.arange(cells), len(control)
+    # Every round over the controls pairs each with another partner, never with itself.
+    apart = 1 + place // count % max(1, count - 1)
     return Start(
-        rows=control.start + order[place % len(control)],
-        others=control.start + order[(place + 1) % len(control)],
-        replicates=place // len(control),
+        rows=control.start + order[place % count],
+        others=control.start + order[(place + apart) % count],
+        replicates=place // count,
     )
 
 
@@ -181,7 +183,7 @@ def _mean(store: Store, cells: StoreCells, *, columns: NDArray[np.int64]) -> NDA
 
 
 def pseudobulks(
-    sampler: Sampler, store: Store, cells: Sequence[StoreCells], *, limit: int | None
+    sampler: Sampler, store: Store, cells: Sequence[StoreCells], *, generated: Sequence[int]
 ) -> Pseudobulks:
     """Predict units and set them beside the real ones and their controls.
 
@@ -189,7 +191,7 @@ def pseudobulks(
         sampler: What predicts.
         store: Where controls and real cells are.
         cells: The real cells of each unit.
-        limit: Cells to generate for a unit, at most; as many as are real without a limit.
+        generated: Cells to generate for each unit.
     """
     units = [store.units[part.unit] for part in cells]
     columns = sampler.columns[sampler.genes]
@@ -198,9 +200,9 @@ def pseudobulks(
             store,
             context=unit.context,
             condition=unit.tokens,
-            cells=min(part.stop - part.start, limit or part.stop - part.start),
+            cells=count,
         )
-        for unit, part in zip(units, cells, strict=True)
+        for unit, count in zip(units, generated, strict=True)
     ]
     contexts = tuple(unit.context for unit in units)
     return Pseudobulks(

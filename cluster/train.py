@@ -20,7 +20,7 @@ from ray.train import FailureConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from cluster import journal, refusal
-from cluster.learn import RESULT, Place, Report, TrainResult, learn, prepare, result
+from cluster.learn import RESULT, Place, Report, TrainResult, check, learn, prepare, result
 from cluster.lease import lease
 from cluster.run import RunConfig
 from cluster.session import cores, require, session
@@ -52,17 +52,25 @@ def train(
         ValueError: The run contradicts its directory, or the cluster is too small.
         RuntimeError: Training failed, also after restarts.
     """
+    check(run)
     if (run.directory / RESULT).is_file():
-        prepare(run)
         return result(run)
-    with lease(run.directory) as token, session(address):
+    with session(address):
         cpus = cpus_per_worker or max(1, cores() // workers)
         require(cpus=workers * cpus, gpus=workers if gpu else 0)
+        _train(run, workers=workers, resources=_resources(cpus, gpu=gpu), report=report)
+    return result(run)
+
+
+def _train(run: RunConfig, *, workers: int, resources: dict[str, float], report: Report) -> None:
+    with lease(run.directory) as token:
         prepare(run)
         trainer = TorchTrainer(
             partial(_worker, run, token=token, home=Path.cwd()),
             scaling_config=ScalingConfig(
-                num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(cpus, gpu=gpu)
+                num_workers=workers,
+                use_gpu="GPU" in resources,
+                resources_per_worker=resources,
             ),
             run_config=ray.train.RunConfig(
                 name=run.name,
@@ -71,11 +79,12 @@ def train(
             ),
         )
         refusal.forget(run.directory)
-        with _Follow(run, report=report):
-            trainer.fit()
-        refusal.repeat(run.directory)
-        shutil.rmtree(run.directory / "ray", ignore_errors=True)
-    return result(run)
+        try:
+            with _Follow(run, report=report):
+                trainer.fit()
+        finally:
+            shutil.rmtree(run.directory / "ray", ignore_errors=True)
+            refusal.repeat(run.directory)
 
 
 def train_here(
@@ -94,6 +103,7 @@ def train_here(
             that it is not finished.
         report: Receives every line of metrics.jsonl.
     """
+    check(run)
     with lease(run.directory) as token:
         prepare(run)
         if not (run.directory / RESULT).is_file():
@@ -107,6 +117,8 @@ def _worker(run: RunConfig, *, token: str, home: Path) -> None:
     """Train on this worker's share of the batches, reporting every validation round."""
     # Ray puts workers into a directory of their own; a run's paths mean the driver's.
     os.chdir(home)
+    if refusal.is_written(run.directory):
+        return
     me = ray.train.get_context()
     mine = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     torch.set_num_threads(run.threads or max(1, int(mine.get("CPU", 1))))
@@ -115,7 +127,7 @@ def _worker(run: RunConfig, *, token: str, home: Path) -> None:
         ray.train.report({"step": outcome.step, **outcome.metrics})
         return True
 
-    with refusal.kept(run.directory):
+    with refusal.kept(run.directory, alone=me.get_world_size() == 1):
         learn(
             run,
             place=Place(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from data_store.schema import MANIFEST, ShardRecord
+from data_store.schema import CELLS, MANIFEST, ShardRecord
 
 _READ = 1 << 22
 
@@ -122,6 +122,16 @@ def _refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise FileExistsError(
             f"expected no {path} yet, it exists; name another or pass --overwrite"
         )
+    if path.is_dir() and any(path.iterdir()) and not _is_ours(path):
+        raise FileExistsError(
+            f"expected a store at {path} to overwrite, got a directory of something else; "
+            "name another place or remove it yourself"
+        )
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a directory is a store, whole or not."""
+    return any((path / name).exists() for name in (MANIFEST, CELLS))
 
 
 def _replace(partial: Path, path: Path) -> None:

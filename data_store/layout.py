@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_store.detect import Labels, Say, listed, parse_labels, read_labels
-from data_store.labels import Tokens, canonical
+from data_store.labels import Tokens, canonical, parse
 from data_store.options import IngestOptions
 from data_store.sources import Source
 
@@ -85,13 +85,10 @@ def _labelled(
 def _excluded(
     conditions: Labels, tokens: list[Tokens], *, options: IngestOptions, say: Say
 ) -> NDArray[np.bool_]:
-    """Cells of conditions that the user leaves out, by raw label or canonical name."""
-    wanted = set(options.exclude)
-    hit = [
-        bool(wanted & {name, canonical(parsed)})
-        for name, parsed in zip(conditions.names, tokens, strict=True)
-    ]
-    unknown = wanted - set(conditions.names) - {canonical(parsed) for parsed in tokens}
+    """Cells of conditions that the user leaves out, by label or name, in any order of tokens."""
+    wanted = {canonical(parse(name, separator=options.separator)) for name in options.exclude}
+    hit = [canonical(parsed) in wanted for parsed in tokens]
+    unknown = wanted - {canonical(parsed) for parsed in tokens}
     if unknown:
         raise ValueError(
             f"expected to exclude conditions of the data, {listed(sorted(unknown))} are not among "

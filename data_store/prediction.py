@@ -6,6 +6,7 @@ order, from any process; `seal` hashes the shards and writes the manifest last.
 
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,10 +99,11 @@ def seal(path: Path, *, facts: dict[str, Any]) -> None:
     """Write the manifest: from now on the prediction is complete."""
     root: Any = zarr.open_group(path, mode="r")
     cells, genes = root["X"].shape
-    for leftover in (path / MARKS).iterdir():
-        leftover.unlink()
-    (path / MARKS).rmdir()
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and file.parent.name != MARKS and file.name != MANIFEST
+    )
     shards = tuple(
         ShardRecord(
             path=file.relative_to(path).as_posix(), bytes=file.stat().st_size, sha256=sha256(file)
@@ -109,7 +111,14 @@ def seal(path: Path, *, facts: dict[str, Any]) -> None:
         for file in files
     )
     manifest = PredictionManifest(cells=cells, genes=genes, facts=facts, shards=shards)
-    write_durably(path / MANIFEST, manifest.model_dump_json(indent=1))
+    draft = path / MARKS / MANIFEST
+    write_durably(draft, manifest.model_dump_json(indent=1))
+    draft.replace(path / MANIFEST)
+
+
+def discard_marks(path: Path) -> None:
+    """Remove what only an unfinished prediction needs."""
+    shutil.rmtree(path / MARKS, ignore_errors=True)
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:

@@ -14,8 +14,8 @@ CONTROL_TOKENS = frozenset({"ctrl", "control", "non-targeting", "nt", "dmso", "v
 
 
 def condition(tokens: Iterable[str]) -> Condition:
-    """Sort the tokens, so that A with B and B with A are the same condition."""
-    return tuple(sorted(tokens))
+    """Sort the tokens, so that A with B and B with A are the same condition; A with A is A."""
+    return tuple(sorted(set(tokens)))
 
 
 def name(condition: Condition) -> str:

@@ -13,19 +13,20 @@ from sweeps.schema import SweepConfig
 FILE = "sweep.lock.yaml"
 
 
-def lock(sweep: SweepConfig, *, fingerprint: str) -> None:
+def lock(sweep: SweepConfig, *, fingerprint: str, begun: bool) -> None:
     """Write the lock, or check that the directory was begun with this very sweep.
 
     Args:
         sweep: What is asked for now.
         fingerprint: Of the store.
+        begun: Whether a trial was ever started; until then a sweep may be corrected.
 
     Raises:
         ValueError: The directory holds another sweep; names the first difference.
     """
     path = sweep.directory / FILE
     now = _resolved(sweep, fingerprint=fingerprint)
-    if not path.is_file():
+    if not (path.is_file() and begun):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".tmp")
         draft.write_text(yaml.safe_dump(now, sort_keys=False))

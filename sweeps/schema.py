@@ -180,6 +180,11 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
             return given
         base, from_file = given["base"], not isinstance(given["base"], dict)
         base = dict(forgiving_yaml(Path(base)) if from_file else base)
+        if not isinstance(base.setdefault("validation", {}), dict):
+            raise ValueError(
+                f"base.validation must hold settings, got {base['validation']!r}; "
+                "write {cells: 128} or leave it out"
+            )
         own_split = base.pop("split", None)
         if not from_file and own_split is not None and given.get("splits"):
             raise ValueError("base.split and splits exclude each other, got both; remove one")

@@ -66,17 +66,34 @@ def tune(
         SweepFailedError: Too many trials failed, or none finished all splits.
     """
     fingerprint = _check_data(sweep)
-    with lease(sweep.directory):
-        lock(sweep, fingerprint=fingerprint)
-        ledger = Ledger(sweep.directory)
-        ledger.mend()
-        if _left(sweep, ledger) > 0 and _seconds_left(sweep, ledger) != 0:
-            try:
-                with session(address):
+    ledger = Ledger(sweep.directory)
+    if not _pending(sweep, ledger):
+        with _held(sweep, ledger, fingerprint=fingerprint):
+            return _conclude(sweep, ledger)
+    with session(address):
+        # What the cluster could never run is refused before anything is written.
+        _concurrent(sweep)
+        with _held(sweep, ledger, fingerprint=fingerprint):
+            if _pending(sweep, ledger):
+                try:
                     _run_trials(sweep, ledger=ledger, report=report)
-            finally:
-                _ranked(sweep, ledger)
-        return _conclude(sweep, ledger)
+                finally:
+                    _ranked(sweep, ledger)
+            return _conclude(sweep, ledger)
+
+
+@contextmanager
+def _held(sweep: SweepConfig, ledger: Ledger, *, fingerprint: str) -> Iterator[None]:
+    """Be the only one in the sweep's directory, and make sure that it holds this sweep."""
+    with lease(sweep.directory):
+        lock(sweep, fingerprint=fingerprint, begun=bool(ledger.trials()))
+        ledger.mend()
+        yield
+
+
+def _pending(sweep: SweepConfig, ledger: Ledger) -> bool:
+    """Whether the budget allows any more work."""
+    return _left(sweep, ledger) > 0 and _seconds_left(sweep, ledger) != 0
 
 
 def _check_data(sweep: SweepConfig) -> str:

@@ -14,7 +14,7 @@ def settings(store: Path, output: Path, **changes: Any) -> dict[str, Any]:
         "genes": {"model": 24, "evaluation": 12},
         "graph": {"k": 3},
         "model": {"width": 16, "layers": 1},
-        "source": "control",
+        "source": "other_control",
         "batch": {"conditions": 2, "cells": 4, "genes": 16},
         "training": {
             "steps": 6,

@@ -99,8 +99,9 @@ def test_a_prediction_starts_beside_the_cell_it_is_conditioned_on(run: RunConfig
         [context, *_] = store.controls
         control = store.controls[context]
         start = starting_cells(
-            store, context=context, condition=("A",), cells=len(control) + 3, seed=0
+            store, context=context, condition=("A",), cells=2 * len(control), seed=0
         )
     assert np.all(start.rows != start.others)
+    assert len(set(zip(start.rows.tolist(), start.others.tolist(), strict=True))) == len(start.rows)
     assert sorted(start.rows[: len(control)]) == list(range(control.start, control.stop))
-    assert start.replicates.tolist() == [0] * len(control) + [1] * 3
+    assert start.replicates.tolist() == [0] * len(control) + [1] * len(control)

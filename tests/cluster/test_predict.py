@@ -1,6 +1,7 @@
 """Facts of batch prediction by Ray actors."""
 
 import json
+import shutil
 from pathlib import Path
 
 import anndata
@@ -79,6 +80,44 @@ def test_an_interrupted_prediction_keeps_its_shards(
     assert predict(asked, report=lambda line: pytest.fail("worked again")) == asked.out
     with pytest.raises(FileExistsError, match="is not this prediction"):
         predict(request(trained, asked.out, cells=7))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_prediction_that_failed_while_it_was_exported_is_exported_again(
+    trained: Path, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(trained, tmp_path / "cells.h5ad", cells=20)
+
+    def full_disk(path: Path, out: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("cluster.predict.write_h5ad", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            predict(asked)
+    assert not asked.out.exists()
+    predict(asked, report=lambda line: pytest.fail("worked again"))
+    assert anndata.read_h5ad(asked.out).n_obs == 2 * 2 * 20
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.h5ad"]
+
+
+def test_a_run_stands_for_its_model(trained: Path, tmp_path: Path) -> None:
+    asked = request(trained, tmp_path / "cells.zarr", model=trained)
+    with Store.open(asked.store) as store:
+        assert look_up(asked, store).request.model == trained / "model"
+
+
+def test_from_control_alone_more_cells_than_controls_would_be_copies(
+    trained: Path, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(trained / "model", tmp_path / "model"))
+    card = json.loads((model / "model.json").read_text()) | {"source": "control"}
+    (model / "model.json").write_text(json.dumps(card))
+    (tmp_path / "out").mkdir()
+    message = refused(trained, tmp_path / "out" / "x.zarr", model=model, cells=10_000)
+    assert "ask for fewer --cells than 10000" in message
 
 
 @pytest.mark.ray

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,6 +78,7 @@ def test_two_workers_share_the_batches(
 def test_more_cores_than_there_are_is_refused(run: RunConfig, ray_session: None) -> None:
     with pytest.raises(ValueError, match="the work asks for 99 CPUs"):
         train(run, workers=99, cpus_per_worker=1)
+    assert not run.directory.exists()
     with pytest.raises(ValueError, match="asks for 1 GPUs and the cluster has 0"):
         require(cpus=1, gpus=1)
 
@@ -99,3 +101,33 @@ def test_a_killed_run_continues_to_the_same_bytes(tiny_store_path: Path, tmp_pat
     assert weights(killed.directory) == weights(whole.directory)
     lines = list(journal.read_lines(killed.directory / "metrics.jsonl"))
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, 31))
+
+
+def test_a_damaged_shard_ends_two_workers_at_once_and_is_named(
+    tiny_store_path: Path, tmp_path: Path, ray_session: None
+) -> None:
+    store = Path(shutil.copytree(tiny_store_path, tmp_path / "flipped.zarr"))
+    for shard in (store / "cells.zarr" / "X" / "data" / "c").iterdir():
+        content = bytearray(shard.read_bytes())
+        content[len(content) // 3] ^= 1
+        shard.write_bytes(bytes(content))
+    run = make_run(settings(store, tmp_path, graph="none"), where="test")
+    with pytest.raises(ValueError, match=r"X/data"):
+        train(run, workers=2, cpus_per_worker=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"split": {"kind": "additive", "fraction": 0.01}}, "use kind"),
+        ({"store": "nothing.zarr"}, "nothing.zarr"),
+    ],
+    ids=["an empty part", "no store"],
+)
+def test_a_run_that_could_not_begin_leaves_nothing(
+    tiny_store_path: Path, tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    run = make_run(settings(tiny_store_path, tmp_path) | changes, where="test")
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        train(run)
+    assert not run.output.exists()

@@ -175,3 +175,12 @@ def test_a_damaged_block_inside_the_file_is_named(tmp_path: Path) -> None:
     raw[place.byte_offset + 5 : place.byte_offset + 40] = b"\0" * 35
     path.write_bytes(raw)
     refused(path, f"{path}, it is truncated or damaged")
+
+
+def test_overwriting_spares_a_directory_that_is_no_store(tmp_path: Path, tiny_h5ad: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "data.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="a directory of something else"):
+        ingest(tiny_h5ad, precious, options=IngestOptions(overwrite=True))
+    assert (precious / "data.txt").read_text() == "mine"

@@ -134,3 +134,13 @@ def test_the_norman_sweep_is_the_papers_setting() -> None:
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(FileNotFoundError, match="did you mean 'norman'"):
         read_sweep("normann")
+
+
+def test_a_base_whose_validation_holds_no_settings_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(
+        "name: s\nbase: {store: s, validation: text}\nsplits: [{kind: additive}]\n"
+        "objective: {metric: mse}\nspace: {graph.k: {type: int, low: 2, high: 4}}\n"
+    )
+    with pytest.raises(ValueError, match=r"base\.validation must hold settings, got 'text'"):
+        read_sweep(path)

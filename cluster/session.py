@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 # Ray reads these when it is first imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -69,6 +70,13 @@ def require(*, cpus: float, gpus: float = 0) -> None:
                 f"the work asks for {wanted:g} {name}s and the cluster has {have.get(name, 0):g}; "
                 "ask for fewer workers or a larger cluster (--address)"
             )
+
+
+def share(workers: int) -> int:
+    """Cores for each of some equal workers: the cluster's, and no more than one node has."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    have = [node["Resources"].get("CPU", 0) for node in nodes if node["Alive"]]
+    return max(1, int(min(max(have), sum(have) // workers)))
 
 
 def cores() -> int:

@@ -23,7 +23,7 @@ from cluster import journal, refusal
 from cluster.learn import RESULT, Place, Report, TrainResult, check, learn, prepare, result
 from cluster.lease import lease
 from cluster.run import RunConfig
-from cluster.session import cores, require, session
+from cluster.session import require, session, share
 from scdfm.training import Round
 
 RESTARTS = 3  # of the worker group, after a worker or its node died
@@ -43,7 +43,7 @@ def train(
     Args:
         run: What to train.
         workers: Data-parallel workers; a step uses one batch of each.
-        cpus_per_worker: Cores of a worker; default an equal share of this machine.
+        cpus_per_worker: Cores of a worker; default an equal share of the cluster.
         gpu: One GPU for each worker.
         address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
         report: Receives every line of metrics.jsonl.
@@ -56,7 +56,7 @@ def train(
     if (run.directory / RESULT).is_file():
         return result(run)
     with session(address):
-        cpus = cpus_per_worker or max(1, cores() // workers)
+        cpus = cpus_per_worker or share(workers)
         require(cpus=workers * cpus, gpus=workers if gpu else 0)
         _train(run, workers=workers, resources=_resources(cpus, gpu=gpu), report=report)
     return result(run)

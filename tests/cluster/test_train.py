@@ -13,7 +13,7 @@ import pytest
 
 from cluster import journal
 from cluster.run import RunConfig, make_run, write_run
-from cluster.session import require
+from cluster.session import require, share
 from cluster.train import train, train_here
 from tests.cluster.small import settings
 
@@ -131,3 +131,7 @@ def test_a_run_that_could_not_begin_leaves_nothing(
     with pytest.raises((ValueError, FileNotFoundError), match=said):
         train(run)
     assert not run.output.exists()
+
+
+def test_workers_share_the_cores_of_the_cluster_equally(ray_session: None) -> None:
+    assert [share(workers) for workers in (1, 2, 3)] == [2, 1, 1]

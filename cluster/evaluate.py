@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, NonNegativeInt
 
-from cluster.learn import MODEL, RUN
+from cluster.learn import METRICS, MODEL, RUN
 from cluster.plan import units_of
 from cluster.precision import fast_matmul
 from cluster.sampler import Sampler, columns_in, control_means, pseudobulks, unit_means
@@ -21,7 +21,6 @@ from scdfm.metrics import evaluate as score
 from scdfm.model import VelocityField, build_field
 from scdfm.randomness import seed_torch
 
-METRICS = ("mse", "mae", "l2", "pearson_delta", "discrimination_score_l1")
 OURS, UNTRAINED = "scDFM", "untrained"
 
 

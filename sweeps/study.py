@@ -17,10 +17,9 @@ import ray.tune
 
 from cluster.learn import forget
 from cluster.lease import lease
-from cluster.plan import contexts_of_conditions
+from cluster.plan import run_split
 from cluster.session import require, session
 from data_store.reader import Store
-from scdfm.splits import make_split
 from sweeps.ledger import Ledger, Trial
 from sweeps.lock import lock
 from sweeps.objective import tune_trial
@@ -99,13 +98,8 @@ def _pending(sweep: SweepConfig, ledger: Ledger) -> bool:
 def _check_data(sweep: SweepConfig) -> str:
     """Find bad input before any trial starts; gives the store's fingerprint."""
     with Store.open(sweep.run({}, split=0).store) as store:
-        for config in sweep.splits:
-            make_split(
-                config,
-                conditions=store.conditions,
-                labels=store.labels,
-                contexts=contexts_of_conditions(store),
-            )
+        for split in range(len(sweep.splits)):
+            run_split(sweep.run({}, split=split), store)
         return store.fingerprint
 
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from scdfm.precision import wide
+
 # On CPU the fused kernel's backward pass is 2.5-4 times slower than the plain one up to 128 genes,
 # and equal at about 240 (measured with 48 cells, 64 features); forward alone it wins from 200 on.
 PLAIN_UP_TO = 192
@@ -60,7 +62,9 @@ class DifferentialAttention(nn.Module):
     def lam(self) -> Tensor:
         """Weight of the second map, a scalar."""
         query1, key1, query2, key2 = self.lam_factors
-        lam: Tensor = (query1 @ key1).exp() - (query2 @ key2).exp() + self.lam_start
+        # Not `@`, which autocast would round: an error here scales the whole second map.
+        first, second = (query1 * key1).sum(), (query2 * key2).sum()
+        lam: Tensor = first.exp() - second.exp() + self.lam_start
         return lam
 
     def remember(self, y: Tensor) -> Memory:
@@ -77,7 +81,7 @@ class DifferentialAttention(nn.Module):
             attend(split_heads(query, self.heads), keys, memory.values)
             for query, keys in zip(self.query(x).chunk(2, dim=-1), memory.keys, strict=True)
         )
-        heads = self.norm(first - self.lam() * second) * (1 - self.lam_start)
+        heads = self.norm(wide(first) - self.lam() * wide(second)) * (1 - self.lam_start)
         out: Tensor = self.out(join_heads(heads))
         return out
 

@@ -4,11 +4,13 @@ Axes: cells (of a step), genes (of a step), units (distinct conditions of a step
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Literal, Self
 
 import torch
 from pydantic import BaseModel, Field, PositiveInt, model_validator
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from scdfm.gene_encoder import GeneEncoder
 from scdfm.layers import Modulation
@@ -69,6 +71,7 @@ class VelocityField(nn.Module, ABC):
     drugs: nn.Embedding | None  # the table of drugs; none: perturbations are genes
     drug_norm: nn.LayerNorm | None
     velocity_out: nn.Linear
+    recompute: bool = False  # blocks again in the backward pass, instead of keeping activations
 
     def _initialise(self) -> None:
         """Draw weights; close the gates, so that an attention starts by adding nothing."""
@@ -104,6 +107,14 @@ class VelocityField(nn.Module, ABC):
             z, tokens = self.gene_encoder(genes), self.drug_norm(self.drugs(asked))
         tokens = tokens.unflatten(0, conditions.shape) * counts.unsqueeze(-1)
         return z, tokens.sum(dim=1) / counts.sum(dim=1, keepdim=True)
+
+    def through(self, block: Callable[[Tensor], Tensor], h: Tensor) -> Tensor:
+        """What a block makes of h (cells, genes, width), by a function of h alone."""
+        if self.recompute and torch.is_grad_enabled():
+            # Dropout draws the same numbers again: the generators' states are kept.
+            out: Tensor = checkpoint(block, h, use_reentrant=False)
+            return out
+        return block(h)
 
     @abstractmethod
     def surroundings(

@@ -3,6 +3,7 @@
 Axes: cells (of a step), genes (of a step), units (distinct conditions of a step), width.
 """
 
+from functools import partial
 from typing import NamedTuple, cast
 
 import torch
@@ -133,7 +134,10 @@ class PaperField(VelocityField):
         h = self.values(x_t) + surroundings.genes
         time = self.time(t)
         for block, memory in zip(self.blocks, surroundings.control, strict=True):
-            h = block(h, time=time, perturbation=surroundings.perturbation, control=memory)
+            known = partial(
+                block, time=time, perturbation=surroundings.perturbation, control=memory
+            )
+            h = self.through(known, h)
         h = nn.functional.leaky_relu(self.head(h, surroundings.perturbation))
         velocity: Tensor = self.velocity_out(h).squeeze(-1)
         return velocity

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from scdfm.attention import attend, join_heads, split_heads
+from scdfm.precision import wide
 
 
 class ControlMap(NamedTuple):
@@ -48,7 +49,9 @@ class Difference(nn.Module):
     def lam(self) -> Tensor:
         """Weight of the second map, a scalar."""
         query1, key1, query2, key2 = self.lam_factors.chunk(4)
-        lam: Tensor = (query1 @ key1).exp() - (query2 @ key2).exp() + self.lam_start
+        # Not `@`, which autocast would round: an error here scales the whole second map.
+        map1, map2 = (query1 * key1).sum(), (query2 * key2).sum()
+        lam: Tensor = map1.exp() - map2.exp() + self.lam_start
         return lam
 
     def cut(self, projected: Tensor, *, parts: int) -> list[Tensor]:
@@ -57,7 +60,7 @@ class Difference(nn.Module):
 
     def subtract(self, first: Tensor, second: Tensor) -> Tensor:
         """Difference of what two maps gathered, as (cells, genes, width)."""
-        heads = self.norm(first - self.lam() * second) * (1 - self.lam_start)
+        heads = self.norm(wide(first) - self.lam() * wide(second)) * (1 - self.lam_start)
         out: Tensor = self.out(join_heads(heads))
         return out
 

@@ -7,6 +7,7 @@ heads in the gene encoder.
 Axes: cells (of a step), genes (of a step), units (distinct conditions of a step), width.
 """
 
+from functools import partial
 from typing import NamedTuple, cast
 
 import torch
@@ -164,7 +165,10 @@ class ReleaseField(VelocityField):
         h = self.fusion(h, around.fused)
         time = self.time(t / TIME_SCALE)  # undoes the embedder's factor
         for block, shift, control in zip(self.blocks, around.shifts, around.control, strict=True):
-            h = block(h, time=time, perturbation=around.perturbation, shift=shift, control=control)
+            known = partial(
+                block, time=time, perturbation=around.perturbation, shift=shift, control=control
+            )
+            h = self.through(known, h)
         h = functional.leaky_relu(self.head(h, around.perturbation))
         velocity: Tensor = self.velocity_out(h).squeeze(-1)
         return velocity

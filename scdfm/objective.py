@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from scdfm.flow import Source, end_point, straight_path
 from scdfm.mmd import mmd2
+from scdfm.precision import autocast
 
 
 class LossConfig(BaseModel, frozen=True, extra="forbid"):
@@ -66,6 +67,7 @@ def step_losses(
     source: Source,
     config: LossConfig,
     generator: torch.Generator,
+    products: torch.dtype | None = None,
 ) -> Losses:
     """Loss of one step.
 
@@ -75,6 +77,7 @@ def step_losses(
         source: Where paths start.
         config: Weights of the parts.
         generator: CPU generator of this step: times, then noise.
+        products: Number format of the field's products under autocast; none: as the weights are.
     """
     device, target = cells.target.device, cells.target
     t = torch.rand(len(target), generator=generator).to(device)
@@ -83,14 +86,15 @@ def step_losses(
     else:
         start = cells.control if source == "control" else others(cells.control, sizes=cells.sizes)
     point = straight_path(start, target, t)
-    velocity = field(
-        point.x,
-        t,
-        control=cells.control,
-        genes=cells.genes,
-        conditions=cells.conditions,
-        unit_of_cell=cells.unit_of_cell,
-    )
+    with autocast(device, products):
+        velocity = field(
+            point.x,
+            t,
+            control=cells.control,
+            genes=cells.genes,
+            conditions=cells.conditions,
+            unit_of_cell=cells.unit_of_cell,
+        )
     cfm = (velocity.float() - point.velocity).square().mean()
     if config.mmd_weight == 0:
         return Losses(total=cfm, cfm=cfm, mmd=torch.zeros_like(cfm))

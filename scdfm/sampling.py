@@ -16,6 +16,7 @@ from torch import Tensor
 from scdfm.conditions import Condition, name
 from scdfm.flow import Source
 from scdfm.model import VelocityField
+from scdfm.precision import autocast
 from scdfm.randomness import numpy_generator
 from scdfm.solvers import Solver, solve
 
@@ -38,6 +39,7 @@ def rollout(
     conditions: Tensor,
     unit_of_cell: Tensor,
     config: SamplingConfig,
+    products: torch.dtype | None = None,
 ) -> Tensor:
     """Integrate a batch of cells from `start` to t = 1, (cells, genes).
 
@@ -51,10 +53,11 @@ def rollout(
         conditions: Token ids, (units, slots).
         unit_of_cell: Which condition each cell gets, (cells,).
         config: Solver, steps and clamp.
+        products: Number format of the field's products under autocast; none: as the weights are.
     """
     was_training = field.training
     field.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), autocast(start.device, products):
         around = field.surroundings(
             control=control, genes=genes, conditions=conditions, unit_of_cell=unit_of_cell
         )
@@ -93,6 +96,7 @@ def generate(
     source: Source,
     config: SamplingConfig,
     seed: int,
+    products: torch.dtype | None = None,
 ) -> NDArray[np.float32]:
     """Generate one perturbed cell from each control cell.
 
@@ -105,6 +109,7 @@ def generate(
         source: Where paths start.
         config: Solver, steps and clamp.
         seed: Of the prediction.
+        products: As in `rollout`.
 
     Returns:
         Expression, (cells, genes of all blocks in their order).
@@ -130,6 +135,7 @@ def generate(
             conditions=conditions,
             unit_of_cell=unit_of_cell,
             config=config,
+            products=products,
         )
         ends.append(end)
     generated: NDArray[np.float32] = torch.cat(ends, dim=1).cpu().numpy()

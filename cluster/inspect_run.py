@@ -54,7 +54,7 @@ def describe_model(path: Path) -> dict[str, Any]:
         "weights_bytes": (path / WEIGHTS).stat().st_size,
         "source": card.source,
         "sampling": card.sampling.model_dump(),
-        "graph_edges": len(graph.indices),
+        "graph_edges": graph.edges,
         "split": _split(path / SPLIT),
         "provenance": card.provenance,
     }

@@ -4,25 +4,24 @@ All of it is decided on cells outside the test part, before training starts.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.graph import run_graph
 from cluster.run import RunConfig
 from data_store.reader import Store
 from data_store.stream import Cells
-from scdfm.gene_graph import GeneGraph, GraphConfig, none_graph, pearson_graph
+from scdfm.gene_graph import GeneGraph
 from scdfm.genes import ChosenGenes, choose_genes
 from scdfm.randomness import numpy_generator
 from scdfm.splits import Split, make_split
 from scdfm.splits.split import Part
 from scdfm.vocabulary import Vocabulary
 
-ROWS = 2048  # cells read at once for the graph
 SPLIT, GENES, GRAPH = "split.json", "genes.json", "graph.npz"
 
 
@@ -37,6 +36,7 @@ class Plan:
         vocabulary: Names of the model's genes and of all perturbations in the store.
         training: Cells to train on, one entry for each unit.
         validation: Cells that validation rounds compare with, likewise.
+        graph_facts: How the graph came about, ready for JSON; empty in a plan that was read.
     """
 
     split: Split
@@ -45,6 +45,7 @@ class Plan:
     vocabulary: Vocabulary
     training: tuple[Cells, ...]
     validation: tuple[Cells, ...]
+    graph_facts: dict[str, Any] = field(default_factory=dict)
 
     def save(self, directory: Path) -> None:
         """Write what cannot be told from run and store alone."""
@@ -74,16 +75,26 @@ def make_plan(run: RunConfig, store: Store) -> Plan:
     """Decide split, genes and graph.
 
     Raises:
-        ValueError: The split leaves a part empty, or no gene is expressed in training.
+        FileNotFoundError: No such list of edges.
+        ValueError: The split leaves a part empty, no gene is expressed in training, or the list of
+            edges does not fit.
     """
     split = run_split(run, store)
     genes = run_genes(run, store, split=split)
+    training = training_cells(split, store)
+    graph, facts = run_graph(
+        run.graph,
+        store,
+        cells=[*known_controls(split, store), *training],
+        genes=genes.model,
+    )
     return Plan(
         split=split,
         genes=genes,
-        graph=run_graph(run.graph, store, split=split, genes=genes.model, seed=run.seed),
+        graph=graph,
+        graph_facts=facts,
         vocabulary=vocabulary(store, genes.model),
-        training=training_cells(split, store),
+        training=training,
         validation=validation_cells(split, store, run=run),
     )
 
@@ -122,12 +133,17 @@ def units_of(split: Split, store: Store, part: Part) -> list[int]:
 
 def known_units(split: Split, store: Store) -> list[int]:
     """Units that choices may look at: training, validation, and the controls beside them."""
-    controls = [
-        position
+    controls = [cells.unit for cells in known_controls(split, store)]
+    return sorted(controls + units_of(split, store, "train") + units_of(split, store, "validation"))
+
+
+def known_controls(split: Split, store: Store) -> list[Cells]:
+    """The controls that choices may look at: those of a held-out context belong to its test."""
+    return [
+        Cells(position, unit.start, unit.stop)
         for position, unit in enumerate(store.units)
         if unit.is_control and split.knows_controls(unit.context)
     ]
-    return sorted(controls + units_of(split, store, "train") + units_of(split, store, "validation"))
 
 
 def training_cells(split: Split, store: Store) -> tuple[Cells, ...]:
@@ -187,40 +203,6 @@ def run_genes(run: RunConfig, store: Store, *, split: Split) -> ChosenGenes:
         nonzero=moments.nonzero[known].sum(axis=0),
         perturbed=np.array(perturbed, dtype=np.int64),
     )
-
-
-def run_graph(
-    config: GraphConfig, store: Store, *, split: Split, genes: NDArray[np.int64], seed: int
-) -> GeneGraph:
-    """Neighbours among the run's genes, from training cells and the controls beside them."""
-    if config.kind == "none":
-        return none_graph(len(genes))
-    controls = [
-        Cells(position, unit.start, unit.stop)
-        for position, unit in enumerate(store.units)
-        if unit.is_control and split.knows_controls(unit.context)
-    ]
-    cells = [*controls, *training_cells(split, store)]
-    return pearson_graph(
-        _blocks(store, cells, genes=genes, limit=config.cells),
-        genes=len(genes),
-        k=config.k,
-        positive=config.positive,
-    )
-
-
-def _blocks(
-    store: Store, cells: list[Cells], *, genes: NDArray[np.int64], limit: int
-) -> Iterator[NDArray[np.float32]]:
-    """Expression of the cells, or of the same share of each unit when they are too many.
-
-    Rows stand in random order within a unit, so its first rows are a fair sample.
-    """
-    share = min(1.0, limit / sum(part.stop - part.start for part in cells))
-    for part in cells:
-        stop = part.start + max(1, round(share * (part.stop - part.start)))
-        for start in range(part.start, stop, ROWS):
-            yield store.expression(start, min(start + ROWS, stop), genes=genes)
 
 
 def vocabulary(store: Store, genes: NDArray[np.int64]) -> Vocabulary:

@@ -5,9 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
-from scdfm import gene_graph
-from scdfm.gene_graph import GeneGraph, GraphConfig, edges_graph, none_graph, pearson_graph
+from scdfm.gene_graph import (
+    GeneGraph,
+    GraphConfig,
+    correlation,
+    edges_graph,
+    none_graph,
+    pearson_graph,
+    spearman,
+    spearman_graph,
+)
 
 
 def expression(cells: int = 60, genes: int = 12, *, seed: int = 0) -> NDArray[np.float32]:
@@ -18,6 +27,8 @@ def expression(cells: int = 60, genes: int = 12, *, seed: int = 0) -> NDArray[np
 
 
 def neighbours(graph: GeneGraph) -> list[set[int]]:
+    if graph.complete:
+        return [set(range(graph.tokens))] * graph.tokens
     return [
         set(graph.indices[a:b].tolist())
         for a, b in zip(graph.indptr, graph.indptr[1:], strict=False)
@@ -25,7 +36,10 @@ def neighbours(graph: GeneGraph) -> list[set[int]]:
 
 
 def by_definition(cells: NDArray[np.float32], *, k: int, positive: bool) -> list[set[int]]:
-    r = np.atleast_2d(np.corrcoef(cells.astype(np.float64), rowvar=False))
+    return nearest(np.corrcoef(cells.astype(np.float64), rowvar=False), k=k, positive=positive)
+
+
+def nearest(r: NDArray[np.float64], *, k: int, positive: bool) -> list[set[int]]:
     r = r if positive else np.abs(r)
     np.fill_diagonal(r, -np.inf)
     sets = [{i} for i in range(len(r))]
@@ -56,14 +70,14 @@ def test_how_the_genes_are_cut_into_rows_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cells = expression()
-    monkeypatch.setattr(gene_graph, "ROWS", 5)
+    monkeypatch.setattr(correlation, "ROWS", 5)
     graph = pearson_graph([cells[:20], cells[20:]], genes=12, k=3)
     assert neighbours(graph) == by_definition(cells, k=3, positive=False)
 
 
 def test_single_precision_sums_find_the_same_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = expression(cells=400) + 5.0
-    monkeypatch.setattr(gene_graph, "FLOAT64_GENES", 1)
+    monkeypatch.setattr(correlation, "FLOAT64_GENES", 1)
     assert neighbours(pearson_graph([cells], genes=12, k=3)) == by_definition(
         cells, k=3, positive=False
     )
@@ -87,15 +101,131 @@ def test_more_neighbours_than_genes_means_all_of_them() -> None:
     assert pearson_graph([expression()], genes=12, k=50).complete
 
 
-def test_without_a_graph_every_gene_sees_every_gene() -> None:
+def test_ties_go_to_the_gene_that_comes_first() -> None:
+    cells = expression(genes=2)[:, [0, 0, 1, 0, 0]]
+    assert neighbours(pearson_graph([cells], genes=5, k=1)) == [{0, 1, 2, 3, 4}] + [
+        {0, gene} if gene != 1 else {0, 1} for gene in range(1, 5)
+    ]
+
+
+def zero_inflated(cells: int = 80, genes: int = 9, *, seed: int = 3) -> NDArray[np.float32]:
+    """Mostly zeros, with ties among the others, and a few values below zero."""
+    draw = np.random.default_rng(seed)
+    hidden = draw.normal(size=(cells, 2)) @ draw.normal(size=(2, genes))
+    counts = draw.poisson(np.exp(hidden - 1))
+    values = np.log1p(counts) - 0.5 * (draw.random(size=counts.shape) < 0.05)
+    return np.asarray(values, dtype=np.float32)
+
+
+def test_ranks_correlate_as_spearmanr_says() -> None:
+    cells = zero_inflated()
+    assert (cells == 0).mean() > 0.5
+    ranks = spearman._ranks(spearman._gathered([cells[:30], cells[30:]], genes=9)).toarray()
+    rho = stats.spearmanr(cells).statistic
+    np.testing.assert_allclose(np.corrcoef(ranks, rowvar=False), rho, atol=1e-6)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_a_spearman_graph_holds_the_genes_whose_ranks_correlate_most(positive: bool) -> None:
+    cells = zero_inflated()
+    rho = stats.spearmanr(cells).statistic
+    graph = spearman_graph([cells[:1], cells[1:50], cells[50:]], genes=9, k=3, positive=positive)
+    assert neighbours(graph) == nearest(rho, k=3, positive=positive)
+
+
+def test_no_rising_function_of_the_expression_changes_a_spearman_graph() -> None:
+    cells = zero_inflated()
+    graph = spearman_graph([cells], genes=9, k=2)
+    assert neighbours(spearman_graph([np.expm1(3 * cells)], genes=9, k=2)) == neighbours(graph)
+    assert neighbours(pearson_graph([cells], genes=9, k=2)) != neighbours(graph)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.7])
+def test_a_gene_that_never_changes_has_no_rank(value: float) -> None:
+    cells = zero_inflated()
+    cells[:, 4] = value
+    graph = spearman_graph([cells], genes=9, k=8)
+    assert neighbours(graph)[4] == {4}
+    assert all(4 not in others for i, others in enumerate(neighbours(graph)) if i != 4)
+
+
+def test_ranks_of_blocks_of_other_genes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(cells, 9\)"):
+        spearman_graph([zero_inflated(genes=8)], genes=9, k=3)
+
+
+def test_one_cell_has_no_ranks() -> None:
+    with pytest.raises(ValueError, match="at least 2 training cells"):
+        spearman_graph([zero_inflated(cells=1)], genes=9, k=3)
+
+
+def test_without_a_graph_every_gene_sees_every_gene(tmp_path: Path) -> None:
     graph = none_graph(3)
     assert graph.complete
-    assert neighbours(graph) == [{0, 1, 2}] * 3
+    assert (graph.edges, graph.degrees.tolist()) == (9, [3, 3, 3])
+    graph.save(tmp_path / "graph.npz")
+    assert GeneGraph.load(tmp_path / "graph.npz").complete
+
+
+def test_a_list_of_all_pairs_is_complete_too(tmp_path: Path) -> None:
+    everyone = np.tile(np.arange(3), 3)
+    GeneGraph(indptr=np.arange(4) * 3, indices=everyone).save(tmp_path / "graph.npz")
+    assert GeneGraph.load(tmp_path / "graph.npz").complete
 
 
 def test_edges_of_a_user_are_used_both_ways_and_strangers_left_out() -> None:
-    graph = edges_graph(["A", "A", "X"], ["C", "C", "B"], genes=["A", "B", "C"])
-    assert neighbours(graph) == [{0, 2}, {1}, {0, 2}]
+    found = edges_graph(["A", "A", "X"], ["C", "C", "B"], genes=["A", "B", "C"])
+    assert neighbours(found.graph) == [{0, 2}, {1}, {0, 2}]
+    assert (found.edges, found.outside, found.alone) == (3, 1, 1)
+
+
+def weighted(k: int | None, *, positive: bool = False) -> list[set[int]]:
+    """A star around A: B far the heaviest by |weight|, then C, then D; C and D are named twice."""
+    found = edges_graph(
+        ["A", "C", "D", "A", "C", "A"],
+        ["B", "A", "A", "C", "D", "D"],
+        genes=["A", "B", "C", "D"],
+        weights=np.array([-9.0, 1.0, 3.0, 5.0, 2.0, 1.0]),
+        k=k,
+        positive=positive,
+    )
+    return neighbours(found.graph)
+
+
+def test_the_heaviest_edges_of_each_gene_are_kept_both_ways() -> None:
+    assert weighted(None) == [{0, 1, 2, 3}, {0, 1}, {0, 2, 3}, {0, 2, 3}]
+    # A keeps B; B keeps A; C keeps A (5 over 2); D keeps A (3 over 2).
+    assert weighted(1) == [{0, 1, 2, 3}, {0, 1}, {0, 2}, {0, 3}]
+
+
+def test_edges_of_negative_weight_can_be_left_out() -> None:
+    assert weighted(1, positive=True) == [{0, 2, 3}, {1}, {0, 2}, {0, 3}]
+
+
+def test_equally_heavy_edges_go_to_the_gene_that_comes_first() -> None:
+    names = ["A", "B", "C", "D"]
+    found = edges_graph(["D", "D", "D"], ["C", "B", "A"], genes=names, weights=np.ones(3), k=1)
+    assert neighbours(found.graph)[3] == {0, 1, 2, 3}
+    found = edges_graph(["D", "D", "B"], ["C", "B", "C"], genes=names, weights=np.ones(3), k=1)
+    assert neighbours(found.graph) == [{0}, {1, 2, 3}, {1, 2}, {1, 3}]
+
+
+@pytest.mark.parametrize(("k", "positive", "named"), [(5, False, "k"), (None, True, "positive")])
+def test_edges_without_weights_cannot_be_chosen_by_weight(
+    k: int | None, positive: bool, named: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"leave {named} out or add a column weight"):
+        edges_graph(["A"], ["B"], genes=["A", "B"], k=k, positive=positive)
+
+
+def test_an_edge_with_one_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="a source and a target"):
+        edges_graph(["A", "B"], ["B"], genes=["A", "B"])
+
+
+def test_an_edge_to_itself_is_no_neighbour() -> None:
+    found = edges_graph(["A", "A"], ["A", "B"], genes=["A", "B"], weights=np.array([9.0, 1.0]), k=1)
+    assert neighbours(found.graph) == [{0, 1}, {0, 1}]
 
 
 def test_edges_that_touch_no_gene_are_refused() -> None:
@@ -139,3 +269,29 @@ def test_arrays_that_are_no_graph_are_refused(tmp_path: Path) -> None:
 
 def test_the_bare_word_none_is_a_graph_config() -> None:
     assert GraphConfig.model_validate("none") == GraphConfig(kind="none")
+
+
+def test_a_correlation_looks_at_thirty_genes_and_a_list_of_edges_at_all() -> None:
+    assert (GraphConfig().k, GraphConfig(kind="spearman").k) == (30, 30)
+    assert GraphConfig(kind="edges", path=Path("edges.csv")).k is None
+
+
+@pytest.mark.parametrize(
+    "given", ["pearson", "spearman", "none", {"kind": "edges", "path": "e.csv"}, {"k": 7}]
+)
+def test_a_graph_config_that_is_spelled_out_says_the_same(given: object) -> None:
+    config = GraphConfig.model_validate(given)
+    assert GraphConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("edges", "kind edges needs path: FILE"),
+        ({"path": "e.csv"}, "path belongs to kind edges, got kind pearson"),
+        ({"kind": "none", "path": "e.csv"}, "remove path or set kind to edges"),
+    ],
+)
+def test_a_path_goes_with_edges_only(given: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        GraphConfig.model_validate(given)

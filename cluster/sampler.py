@@ -87,7 +87,7 @@ class Sampler:
     def _read(self, store: Store, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Expression of control rows in any order, repeats too, (cells, model genes)."""
         each, inverse = np.unique(rows, return_inverse=True)
-        expression: NDArray[np.float32] = store.expression_of(each, genes=self.columns)[inverse]
+        expression: NDArray[np.float32] = store.expression_at(each, genes=self.columns)[inverse]
         return expression
 
     def batches(

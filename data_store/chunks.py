@@ -1,18 +1,20 @@
-"""Fast, checked reading of one-dimensional sharded arrays on a local disk.
+"""Fast, checked reading of one-dimensional sharded arrays: many runs of several arrays at once.
 
 zarrs does not check a chunk's CRC-32C when only part of the chunk is asked for, and zarr's own
 pipeline needs a millisecond per read. So the arrays that training reads all the time are decoded
 here, whole chunks at a time: a shard is its chunks, then an index of (offset, length) pairs, then
 the index's CRC-32C; a chunk is a blosc buffer, then its CRC-32C.
+
+What is asked for together is fetched together: from a remote store in two round trips, one for the
+indices of shards seen for the first time, one for all chunks.
 """
 
-import os
+import logging
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -21,93 +23,222 @@ from numcodecs import blosc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 
+from data_store.files import Files, Range
+
 _CRC = 4  # bytes
-_SHARDS_KEPT = 1_024  # indices of shards in memory: 2 KB each
+_SHARDS_KEPT = 1_024  # indices of shards in memory: 4 KB each
+
+logger = logging.getLogger(__name__)
 
 
-class ChunkReader:
-    """Reads runs of an array that `data_store.arrays.create` wrote."""
+class Sharded:
+    """How an array that `data_store.arrays.create` wrote lies in its files."""
 
-    def __init__(self, store: Path, part: str, *, array: "zarr.Array[Any]") -> None:
-        """Prepare to read.
+    def __init__(
+        self, array: "zarr.Array[Any]", *, part: str, keep: Literal["decoded", "encoded", "nothing"]
+    ) -> None:
+        """Look at the array's encoding.
+
+        Args:
+            array: The open array.
+            part: Its path in the store.
+            keep: What of its chunks the cache holds.
 
         Raises:
             ValueError: The array is encoded in another way.
         """
-        self._store, self._part = store, part
+        self.part, self.keep = part, keep
         self.length: int = array.shape[0]
-        self._folder = f"{store}/{part}/c/"
-        self._dtype = array.dtype
-        self._chunk: int = array.chunks[0]
-        self._per_shard = _chunks_per_shard(array, where=f"{store}/{part}")
-        self._indices: OrderedDict[int, NDArray[np.int64]] = OrderedDict()
-        self._lock = Lock()
+        self.dtype = array.dtype
+        self.chunk: int = array.chunks[0]
+        self.per_shard = _chunks_per_shard(array, where=part)
 
-    def __getitem__(self, span: slice) -> NDArray[Any]:
-        """Elements span.start to span.stop.
+    def file(self, shard: int) -> str:
+        return f"{self.part}/c/{shard}"
+
+
+class Span(NamedTuple):
+    """Elements start to stop of an array."""
+
+    array: Sharded
+    start: int
+    stop: int
+
+
+class _Run(NamedTuple):
+    """Chunks of one shard that follow each other, and where they go."""
+
+    array: Sharded
+    shard: int
+    low: int  # chunk of the shard
+    out: NDArray[Any]  # (chunks, chunk length)
+
+    @property
+    def file(self) -> str:
+        return self.array.file(self.shard)
+
+
+class ChunkReader:
+    """Reads arrays of one store. Safe to use from several threads."""
+
+    def __init__(self, files: Files, *, size: Callable[[str], int], cache_bytes: int) -> None:
+        """Prepare to read.
+
+        Args:
+            files: Where the bytes are.
+            size: Bytes of a file, as ingest wrote it.
+            cache_bytes: Room for chunks that were read before.
+        """
+        self._files, self._size = files, size
+        self._indices: OrderedDict[str, NDArray[np.int64]] = OrderedDict()
+        self._lock = Lock()
+        self.cache = Cache(cache_bytes)
+
+    def read(self, spans: Sequence[Span]) -> list[NDArray[Any]]:
+        """The elements of each span.
 
         Raises:
             ValueError: A shard is damaged or missing; names it and the store.
         """
-        start, stop = span.start, min(span.stop, self.length)
-        if stop <= start:
-            return np.empty(0, dtype=self._dtype)
-        first, last = start // self._chunk, -(-stop // self._chunk)
-        out = np.empty((last - first) * self._chunk, dtype=self._dtype)
-        for shard in range(first // self._per_shard, -(-last // self._per_shard)):
-            low = max(first, shard * self._per_shard)
-            high = min(last, (shard + 1) * self._per_shard)
-            with self._named(shard):
-                part = out[(low - first) * self._chunk : (high - first) * self._chunk]
-                self._read(shard, low - shard * self._per_shard, into=part)
-        return out[start - first * self._chunk : stop - first * self._chunk]
+        results: list[NDArray[Any]] = []
+        runs: list[_Run] = []
+        for array, start, stop in spans:
+            stop = min(stop, array.length)
+            first, last = start // array.chunk, max(-(-stop // array.chunk), start // array.chunk)
+            out = np.empty((last - first, array.chunk), dtype=array.dtype)
+            runs += _runs(array, first, last, out=out)
+            skipped = first * array.chunk
+            results.append(out.reshape(-1)[start - skipped : max(stop, start) - skipped])
+        runs = [missing for run in runs for missing in self._not_kept(run)]
+        self._find(runs)
+        self._fetch(runs)
+        return results
 
-    def _read(self, shard: int, low: int, *, into: NDArray[Any]) -> None:
-        """Decode chunks of a shard, from its chunk `low` on, until `into` is full."""
-        handle = os.open(f"{self._folder}{shard}", os.O_RDONLY)
-        try:
-            index = self._index(shard, handle)[low : low + len(into) // self._chunk]
+    def _not_kept(self, run: _Run) -> Iterator[_Run]:
+        """Fill in the chunks that the cache has; yield what is left, neighbours together."""
+        if run.array.keep == "nothing":
+            yield run
+            return
+        begin = 0
+        for k, out in enumerate(run.out):
+            kept = self.cache.get((run.file, run.low + k))
+            if kept is None:
+                continue
+            if begin < k:
+                yield run._replace(low=run.low + begin, out=run.out[begin:k])
+            begin = k + 1
+            if isinstance(kept, np.ndarray):
+                out[...] = kept
+            else:
+                with self._named(run.file):
+                    blosc.decompress(_checked(kept), out)
+        if begin < len(run.out):
+            yield run._replace(low=run.low + begin, out=run.out[begin:])
+
+    def _find(self, runs: Sequence[_Run]) -> None:
+        """Read the indices of shards that are not known yet."""
+        with self._lock:
+            unknown = {run.file: run.array for run in runs if run.file not in self._indices}
+        if not unknown:
+            return
+        wanted = []
+        for name, array in unknown.items():
+            size = array.per_shard * 16 + _CRC
+            wanted.append(Range(name, self._size(name) - size, size))
+        for part, raw in zip(wanted, self._files.ranges(wanted), strict=True):
+            with self._named(part.name):
+                index = np.frombuffer(_checked(_whole(raw, part)), dtype="<u8").reshape(-1, 2)
+            with self._lock:
+                self._indices[part.name] = index.astype(np.int64)
+
+    def _fetch(self, runs: Sequence[_Run]) -> None:
+        """Read and decode chunks."""
+        places = [self._places(run) for run in runs]
+        wanted = []
+        for run, place in zip(runs, places, strict=True):
             # Chunks that follow each other in the array do so in the file: one read.
-            begin, end = int(index[:, 0].min()), int(index.sum(axis=1).max())
-            raw = _pread(handle, begin, end - begin)
-        finally:
-            os.close(handle)
-        for k, (offset, size) in enumerate(index.tolist()):
-            chunk = _checked(raw[offset - begin : offset - begin + size])
-            blosc.decompress(chunk, into[k * self._chunk : (k + 1) * self._chunk])
+            begin, end = int(place[:, 0].min()), int(place.sum(axis=1).max())
+            wanted.append(Range(run.file, begin, end - begin))
+        for run, place, part, raw in zip(
+            runs, places, wanted, self._files.ranges(wanted), strict=True
+        ):
+            with self._named(part.name):
+                body = _whole(raw, part)
+                for k, (offset, size) in enumerate(place.tolist()):
+                    begin = offset - part.start
+                    self._decode(run, k, body[begin : begin + size])
 
-    def _index(self, shard: int, handle: int) -> NDArray[np.int64]:
-        """Offset and length of each chunk of a shard."""
+    def _decode(self, run: _Run, k: int, chunk: bytes) -> None:
+        out = run.out[k]
+        blosc.decompress(_checked(chunk), out)
+        if run.array.keep != "nothing":
+            item = out.copy() if run.array.keep == "decoded" else chunk
+            self.cache.put((run.file, run.low + k), item)
+
+    def _places(self, run: _Run) -> NDArray[np.int64]:
+        """Offset and length of each chunk of a run, (chunks, 2)."""
         with self._lock:
-            if shard in self._indices:
-                self._indices.move_to_end(shard)
-                return self._indices[shard]
-        size = self._per_shard * 16
-        place = os.fstat(handle).st_size - size - _CRC
-        if place < 0:
-            raise OSError("it is too short")
-        raw = _checked(_pread(handle, place, size + _CRC))
-        index = np.frombuffer(raw, dtype="<u8").reshape(-1, 2).astype(np.int64)
-        with self._lock:
-            self._indices[shard] = index
+            index = self._indices.get(run.file)
+            if index is not None:
+                self._indices.move_to_end(run.file)
             while len(self._indices) > _SHARDS_KEPT:
                 self._indices.popitem(last=False)
-        return index
+        if index is None:  # another thread needed the room
+            self._find([run])
+            return self._places(run)
+        return index[run.low : run.low + len(run.out)]
 
     @contextmanager
-    def _named(self, shard: int) -> Iterator[None]:
+    def _named(self, name: str) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError:
             raise ValueError(
-                f"expected the shard {self._part}/c/{shard} in the store {self._store}, it is "
-                "gone; ingest again or restore the file"
+                f"expected the shard {name} in the store {self._files.where}, it is gone; ingest "
+                "again or restore the file"
             ) from None
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(
-                f"expected intact bytes in {self._part}/c/{shard} of the store {self._store}, "
-                f"they are damaged ({error}); run scdfm verify, then ingest again"
+                f"expected intact bytes in {name} of the store {self._files.where}, they are "
+                f"damaged ({error}); run scdfm verify, then ingest again"
             ) from None
+
+
+class Cache:
+    """What was used last, in at most so many bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self.bytes = limit, 0
+        self._kept: OrderedDict[tuple[str, int], bytes | NDArray[Any]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: tuple[str, int]) -> bytes | NDArray[Any] | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: tuple[str, int], item: bytes | NDArray[Any]) -> None:
+        size = _bytes(item)
+        with self._lock:
+            if key in self._kept or size > self._limit:
+                return
+            self._kept[key] = item
+            self.bytes += size
+            while self.bytes > self._limit:
+                self.bytes -= _bytes(self._kept.popitem(last=False)[1])
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self.bytes = 0
+
+
+def _runs(array: Sharded, first: int, last: int, *, out: NDArray[Any]) -> Iterator[_Run]:
+    """Chunks first to last, shard by shard."""
+    for shard in range(first // array.per_shard, -(-last // array.per_shard)):
+        low, high = max(first, shard * array.per_shard), min(last, (shard + 1) * array.per_shard)
+        yield _Run(array, shard, low - shard * array.per_shard, out[low - first : high - first])
 
 
 def _chunks_per_shard(array: "zarr.Array[Any]", *, where: str) -> int:
@@ -126,9 +257,14 @@ def _chunks_per_shard(array: "zarr.Array[Any]", *, where: str) -> int:
     return int(array.shards[0] // array.chunks[0])
 
 
-def _pread(handle: int, start: int, size: int) -> bytes:
-    raw = os.pread(handle, size, start)
-    if len(raw) != size:
+def _bytes(item: bytes | NDArray[Any]) -> int:
+    return item.nbytes if isinstance(item, np.ndarray) else len(item)
+
+
+def _whole(raw: bytes | None, part: Range) -> bytes:
+    if raw is None:
+        raise FileNotFoundError(part.name)
+    if len(raw) != part.size or part.start < 0:
         raise OSError("it is too short")
     return raw
 

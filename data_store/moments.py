@@ -108,10 +108,10 @@ class MomentsWriter:
         self._waiting = []
 
 
-def read(path: Path) -> Moments:
-    """All moments of a store."""
+def read(group: Any) -> Moments:
+    """All moments of a store: its path, or the open zarr group."""
     # Not by zarrs, which does not check the CRC-32C of the last, partly used chunk.
-    group: Any = zarr.open_group(path, mode="r")
+    group = zarr.open_group(group, mode="r") if isinstance(group, Path) else group
     arrays = {name: np.asarray(group[name][...]) for name in Moments._fields}
     arrays["nonzero"] = arrays["nonzero"].astype(np.int64)
     return Moments(**arrays)

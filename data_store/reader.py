@@ -1,32 +1,35 @@
-"""Cells of a store as arrays: any run of rows, decoded once and kept while there is room.
+"""Cells of a store as arrays: any runs of rows, decoded when they are asked for.
 
 Rows are sorted by unit, (context, condition), so a unit is one run of rows. Expression is
 log1p(counts / library size * 10,000), float32.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
-import zarr
 from anndata.io import read_elem
 from numpy.typing import NDArray
 
 from data_store import columns as cols
-from data_store import moments, normalise
-from data_store.chunks import ChunkReader
+from data_store import moments
+from data_store.arrays import codec_pipeline
+from data_store.chunks import ChunkReader, Sharded, Span
+from data_store.files import Files, LocalFiles
 from data_store.labels import Tokens
 from data_store.moments import Moments
+from data_store.remote import open_files, remote_manifest
+from data_store.rows import Columns, RowArrays, densify, read_rows
 from data_store.schema import (
     CELLS,
     CONDITIONS,
@@ -37,10 +40,11 @@ from data_store.schema import (
     read_manifest,
 )
 
-_WHOLE_ROWS = 512  # a unit up to this is decoded as a whole,
-_BLOCK_ROWS = 128  # of a larger one so many rows at a time
-_PASSING_ROWS = 4_096  # longer runs are read once, past the cache, so many rows at a time
-_CACHE_BYTES = 64 * 1024**2
+CACHE_BYTES = 64 * 1024**2
+_ROWS_AT_ONCE = 4_096  # decoded together, at most
+_NEAR = 64  # rows: nearer ones share a chunk, mostly
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,52 +67,38 @@ class Unit:
         return self.stop - self.start
 
 
-class Block(NamedTuple):
-    """Some decoded rows."""
-
-    start: int  # row of the store
-    indptr: NDArray[np.int64]  # (rows + 1,), from 0
-    indices: NDArray[np.int32]
-    data: NDArray[Any]
-    scale: NDArray[np.float32]  # (rows,), 10,000 / library size
-
-    @property
-    def bytes(self) -> int:
-        return sum(part.nbytes for part in self[1:])
-
-
 class Store:
     """An open store. Safe to read from several threads."""
 
-    def __init__(self, path: Path, *, manifest: Manifest, cache_bytes: int = _CACHE_BYTES) -> None:
-        self.path = path
+    def __init__(self, files: Files, *, manifest: Manifest, cache_bytes: int) -> None:
+        self.files, self.path = files, files.where
         self.manifest = manifest
+        sizes = {shard.path: shard.bytes for shard in manifest.shards}
+        self._reader = ChunkReader(files, size=sizes.__getitem__, cache_bytes=cache_bytes)
         with self._readable(CELLS):
             self._open_arrays()
         with self._readable(CONDITIONS):
-            self.units = _read_units(path / CONDITIONS)
-        self._starts = np.array([unit.start for unit in self.units], dtype=np.int64)
-        self._cache = _Cache(cache_bytes)
+            self.units = _read_units(files.read(CONDITIONS))
 
     @classmethod
-    def open(cls, path: Path | str, *, cache_bytes: int = _CACHE_BYTES) -> Self:
-        """Open a store, checking that every file is there with its size.
+    def open(cls, path: Path | str, *, cache_bytes: int = CACHE_BYTES) -> Self:
+        """Open a store; of one on this machine, check that every file is there with its size.
+
+        Args:
+            path: A directory, or the URL of one: s3://, gs://, https://, memory://.
+            cache_bytes: Room in memory for what was read before.
 
         Raises:
             FileNotFoundError: Nothing is there.
             ValueError: It is no store, is incomplete, or has another schema; names the file.
         """
-        path = Path(path)
-        manifest = read_manifest(path)
-        for shard in manifest.shards:
-            file = path / shard.path
-            size = file.stat().st_size if file.is_file() else None
-            if size != shard.bytes:
-                raise ValueError(
-                    f"expected {shard.bytes} bytes in {shard.path} of the store {path}, got "
-                    f"{'no file' if size is None else size}; ingest again or restore the file"
-                )
-        return cls(path, manifest=manifest, cache_bytes=cache_bytes)
+        files = open_files(path)
+        if isinstance(files, LocalFiles):
+            manifest = read_manifest(files.where)
+            _check_sizes(files.where, manifest)
+        else:
+            manifest = remote_manifest(files)
+        return cls(files, manifest=manifest, cache_bytes=cache_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +113,7 @@ class Store:
 
     def close(self) -> None:
         """Forget what was decoded."""
-        self._cache.clear()
+        self._reader.cache.clear()
 
     @property
     def fingerprint(self) -> str:
@@ -169,7 +159,7 @@ class Store:
     def moments(self) -> Moments:
         """Sums per unit and gene."""
         with self._readable(MOMENTS):
-            return moments.read(self.path / MOMENTS)
+            return moments.read(self.files.group(MOMENTS))
 
     def expression(
         self, start: int, stop: int, *, genes: NDArray[np.int64] | None = None
@@ -184,37 +174,50 @@ class Store:
         Raises:
             ValueError: Rows or columns outside the store; a damaged shard, which it names.
         """
-        start, stop = self._range(start, stop)
-        if stop - start <= _WHOLE_ROWS:
-            return self.expression_of(np.arange(start, stop), genes=genes)
-        place, width = self._places(genes)
-        result = np.zeros((stop - start, width), dtype=np.float32)
-        for low in range(start, stop, _PASSING_ROWS):
-            block = self._decode(low, min(low + _PASSING_ROWS, stop))
-            rows = np.arange(len(block.scale))
-            self._densify(block, rows, place, out=result[low - start : low - start + len(rows)])
-        return result
+        return self.expression_of([(start, stop)], genes=genes)
 
     def expression_of(
+        self, runs: Sequence[tuple[int, int]], *, genes: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """log1p per 10k of runs of rows (start, stop), one below the other, (cells, genes), dense.
+
+        Runs are read together, so that a remote store answers once for all of them.
+
+        Raises:
+            ValueError: Rows or columns outside the store; a damaged shard, which it names.
+        """
+        columns = self._columns(genes)
+        sizes = [stop - start for start, stop in (self._range(*run) for run in runs)]
+        result = np.zeros((sum(sizes), columns.width), dtype=np.float32)
+        done = 0
+        for part in _in_parts(runs):
+            for rows in read_rows(self._reader, self._arrays, part):
+                out = result[done : done + len(rows.scale)]
+                densify(rows, columns, normalised=self.manifest.normalised, out=out)
+                done += len(out)
+        return result
+
+    def expression_at(
         self, rows: NDArray[np.int64], *, genes: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """log1p per 10k of these rows, in rising order, (cells, genes), dense."""
-        place, width = self._places(genes)
-        result = np.zeros((len(rows), width), dtype=np.float32)
-        done = 0
-        for block in self._blocks_of(rows):
-            high = int(np.searchsorted(rows, block.start + len(block.scale)))
-            self._densify(block, rows[done:high] - block.start, place, out=result[done:high])
-            done = high
+        # Rows that share a chunk are read as one run, at least mostly.
+        heads = np.flatnonzero(np.diff(rows, prepend=-_NEAR - 1) > _NEAR)
+        tails = np.append(heads[1:], len(rows))
+        result = np.empty((len(rows), self._columns(genes).width), dtype=np.float32)
+        for low, high in zip(heads.tolist(), tails.tolist(), strict=True):
+            first = int(rows[low])
+            run = self.expression(first, int(rows[high - 1]) + 1, genes=genes)
+            result[low:high] = run[rows[low:high] - first]
         return result
 
     def counts(self, start: int, stop: int) -> sp.csr_matrix:
         """Stored values of rows start to stop, CSR (cells, genes): counts, unless normalised."""
         start, stop = self._range(start, stop)
-        block = self._decode(start, stop)
-        indptr = block.indptr.astype(np.int32) if len(block.data) < 2**31 else block.indptr
+        (rows,) = read_rows(self._reader, self._arrays, [(start, stop)])
+        indptr = rows.indptr.astype(np.int32) if len(rows.data) < 2**31 else rows.indptr
         return sp.csr_matrix(
-            (block.data, block.indices.astype(indptr.dtype, copy=False), indptr),
+            (rows.data, rows.indices.astype(indptr.dtype, copy=False), indptr),
             shape=(stop - start, self.manifest.genes),
             copy=False,
         )
@@ -234,17 +237,27 @@ class Store:
     def library_sizes(self, start: int, stop: int) -> NDArray[np.float64]:
         """Library sizes of rows start to stop, (cells,)."""
         start, stop = self._range(start, stop)
-        return self._library[start:stop]
+        (sizes,) = self._reader.read([Span(self._arrays.library, start, stop)])
+        return sizes
 
     def _open_arrays(self) -> None:
-        self._root: Any = zarr.open_group(self.path / CELLS, mode="r")
-        self._data = self._chunks("X/data")
-        self._indices = self._chunks("X/indices")
-        self._indptr = self._chunks("X/indptr")
-        self._library = self._chunks(f"obs/{LIBRARY_SIZE}")
+        self._root: Any = self.files.group(CELLS)
+        # The page cache holds what a disk gave; of what a network gave we keep the bytes.
+        keep: Literal["encoded", "nothing"] = "encoded" if self.files.remote else "nothing"
+        self._arrays = RowArrays(
+            indptr=self._sharded("X/indptr", keep="decoded"),
+            indices=self._sharded("X/indices", keep=keep),
+            data=self._sharded("X/data", keep=keep),
+            library=self._sharded(f"obs/{LIBRARY_SIZE}", keep="decoded"),
+        )
+        logger.info(
+            "%s: X by our own decoder, which checks every chunk; metadata by %s",
+            self.path,
+            codec_pipeline(self._root["X"]["data"]),
+        )
 
-    def _chunks(self, part: str) -> ChunkReader:
-        return ChunkReader(self.path, f"{CELLS}/{part}", array=self._root[part])
+    def _sharded(self, part: str, *, keep: Literal["decoded", "encoded", "nothing"]) -> Sharded:
+        return Sharded(self._root[part], part=f"{CELLS}/{part}", keep=keep)
 
     def _range(self, start: int, stop: int) -> tuple[int, int]:
         if not 0 <= start <= stop <= self.manifest.cells:
@@ -253,10 +266,9 @@ class Store:
             )
         return start, stop
 
-    def _places(self, genes: NDArray[np.int64] | None) -> tuple[NDArray[np.int32] | None, int]:
-        """Where each column of the store goes, -1 for nowhere, and how many columns result."""
+    def _columns(self, genes: NDArray[np.int64] | None) -> Columns:
         if genes is None:
-            return None, self.manifest.genes
+            return Columns(None, self.manifest.genes)
         if len(genes) and not (genes.min() >= 0 and genes.max() < self.manifest.genes):
             raise ValueError(
                 f"expected gene columns within 0:{self.manifest.genes} of {self.path}, got "
@@ -266,64 +278,7 @@ class Store:
         place[genes] = np.arange(len(genes), dtype=np.int32)
         if len(genes) != np.count_nonzero(place >= 0):
             raise ValueError("expected distinct gene columns, got one more than once")
-        return place, len(genes)
-
-    def _blocks_of(self, rows: NDArray[np.int64]) -> Iterator[Block]:
-        """The decoded blocks that hold these rising rows, each once."""
-        done = 0
-        while done < len(rows):
-            block = self._block(int(rows[done]))
-            yield block
-            done = int(np.searchsorted(rows, block.start + len(block.scale)))
-
-    def _block(self, row: int) -> Block:
-        """The block around a row: its unit, or the part of a large unit on a fixed grid."""
-        unit = self.units[int(np.searchsorted(self._starts, row, side="right")) - 1]
-        rows = len(unit) if len(unit) <= _WHOLE_ROWS else _BLOCK_ROWS
-        start = unit.start + (row - unit.start) // rows * rows
-        block = self._cache.get(start)
-        if block is None:
-            block = self._decode(start, min(start + rows, unit.stop))
-            self._cache.put(start, block)
-        return block
-
-    def _decode(self, start: int, stop: int) -> Block:
-        pointers = self._indptr[start : stop + 1].astype(np.int64)
-        span = slice(int(pointers[0]), int(pointers[-1]))
-        return Block(
-            start=start,
-            indptr=pointers - span.start,
-            indices=self._indices[span],
-            data=self._data[span],
-            scale=normalise.scale(self.library_sizes(start, stop)).astype(np.float32),
-        )
-
-    def _densify(
-        self,
-        block: Block,
-        rows: NDArray[np.int64],
-        place: NDArray[np.int32] | None,
-        *,
-        out: NDArray[np.float32],
-    ) -> None:
-        """Write the expression of some rows of a block into zeros, genes first chosen."""
-        lengths = block.indptr[rows + 1] - block.indptr[rows]
-        ends = np.cumsum(lengths)
-        if len(rows) == len(block.scale):
-            taken: Any = slice(None)
-        else:
-            taken = np.arange(ends[-1]) + np.repeat(block.indptr[rows] - (ends - lengths), lengths)
-        columns, data = block.indices[taken], block.data[taken]
-        if place is not None:
-            columns = place[columns]
-            kept = np.flatnonzero(columns >= 0)
-            columns, data = columns[kept], data[kept]
-            lengths = np.diff(np.searchsorted(kept, ends), prepend=0)
-        values = data
-        if not self.manifest.normalised:
-            values = normalise.expression(data, scale=block.scale[rows], repeats=lengths)
-        row = np.repeat(np.arange(len(rows)) * out.shape[1], lengths)
-        out.reshape(-1)[row + columns] = values
+        return Columns(place, len(genes))
 
     @contextmanager
     def _readable(self, part: str) -> Iterator[None]:
@@ -338,37 +293,35 @@ class Store:
             ) from None
 
 
-class _Cache:
-    """Blocks used last, in at most so many bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._bytes = limit, 0
-        self._blocks: OrderedDict[int, Block] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, start: int) -> Block | None:
-        with self._lock:
-            if start not in self._blocks:
-                return None
-            self._blocks.move_to_end(start)
-            return self._blocks[start]
-
-    def put(self, start: int, block: Block) -> None:
-        with self._lock:
-            if start in self._blocks or block.bytes > self._limit:
-                return
-            self._blocks[start] = block
-            self._bytes += block.bytes
-            while self._bytes > self._limit:
-                self._bytes -= self._blocks.popitem(last=False)[1].bytes
-
-    def clear(self) -> None:
-        with self._lock:
-            self._blocks.clear()
-            self._bytes = 0
+def _check_sizes(path: Path, manifest: Manifest) -> None:
+    for shard in manifest.shards:
+        file = path / shard.path
+        size = file.stat().st_size if file.is_file() else None
+        if size != shard.bytes:
+            raise ValueError(
+                f"expected {shard.bytes} bytes in {shard.path} of the store {path}, got "
+                f"{'no file' if size is None else size}; ingest again or restore the file"
+            )
 
 
-def _read_units(path: Path) -> tuple[Unit, ...]:
+def _in_parts(runs: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """The same rows in parts of bounded size."""
+    part: list[tuple[int, int]] = []
+    room = _ROWS_AT_ONCE
+    for start, stop in runs:
+        while start < stop:
+            cut = min(stop, start + room)
+            part.append((start, cut))
+            room -= cut - start
+            start = cut
+            if not room:
+                yield part
+                part, room = [], _ROWS_AT_ONCE
+    if part:
+        yield part
+
+
+def _read_units(table: bytes) -> tuple[Unit, ...]:
     return tuple(
         Unit(
             context=row["context"],
@@ -379,5 +332,5 @@ def _read_units(path: Path) -> tuple[Unit, ...]:
             stop=row["row_stop"],
             nonzero=row["nonzero_stop"] - row["nonzero_start"],
         )
-        for row in pq.read_table(path).to_pylist()
+        for row in pq.read_table(pa.BufferReader(table)).to_pylist()
     )

@@ -93,7 +93,7 @@ def fingerprint(shards: tuple[ShardRecord, ...], *, perturbation: str) -> str:
 
 
 def read_manifest(store: Path) -> Manifest:
-    """The manifest of a store.
+    """The manifest of a store on this machine.
 
     Raises:
         FileNotFoundError: There is nothing at this path.
@@ -107,8 +107,17 @@ def read_manifest(store: Path) -> Manifest:
             f"expected a store with {MANIFEST}, got {store} without one; "
             "it is no store or its ingest never finished: ingest again"
         )
+    return parse_manifest(path.read_bytes(), path=path)
+
+
+def parse_manifest(raw: bytes, *, path: Path | str) -> Manifest:
+    """The manifest in these bytes, which come from `path`.
+
+    Raises:
+        ValueError: It is damaged, or has another schema; names the file.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(raw.decode("utf-8"))
         version = content["schema_version"]
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(

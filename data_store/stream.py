@@ -9,7 +9,7 @@ import queue
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,7 @@ from pydantic import BaseModel, PositiveInt
 from data_store.reader import Store
 
 _BATCH = 2  # purpose of the draw
-_WHOLE = 512  # cells: a unit up to this is drawn from as a whole
-_WINDOW = 128  # cells: of a larger one a random window, at least this wide
+_WINDOW = 32  # cells: read together, at least; about a chunk
 _AHEAD = 4  # batches
 
 
@@ -111,23 +110,33 @@ class Stream:
         chosen = draw.choice(len(self._targets), size=count, replace=False, p=self._shares)
         width = min(self._config.genes, len(self._genes))
         genes = np.sort(draw.choice(len(self._genes), size=width, replace=False))
-        columns = self._genes[genes]
-        targets, controls = [], []
-        for place in chosen.tolist():
-            cells = self._targets[place]
-            size = min(self._config.cells, cells.stop - cells.start)
-            control = self._controls[self._store.units[cells.unit].context]
-            targets.append(self._read(cells, columns, draw=draw, size=size))
-            controls.append(self._read(control, columns, draw=draw, size=size))
-        sizes = [len(part) for part in targets]
+        cells = [self._targets[place] for place in chosen.tolist()]
+        sizes = [min(self._config.cells, of.stop - of.start) for of in cells]
+        controls = [self._controls[self._store.units[of.unit].context] for of in cells]
+        draws = [
+            _Draw.make(of, size=size, draw=draw)
+            for pair, size in zip(zip(cells, controls, strict=True), sizes, strict=True)
+            for of in pair
+        ]
+        target, control = self._read(draws, genes=self._genes[genes])
         return Batch(
             index=index,
-            units=tuple(self._targets[place].unit for place in chosen.tolist()),
+            units=tuple(of.unit for of in cells),
             offsets=np.cumsum([0, *sizes], dtype=np.int64),
-            target=np.concatenate(targets),
-            control=np.concatenate(controls),
+            target=target,
+            control=control,
             genes=genes,
         )
+
+    def _read(
+        self, draws: Sequence["_Draw"], *, genes: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Cells of targets (even draws) and controls (odd draws), each (cells, genes)."""
+        runs = [run for draw in draws for run in draw.runs]
+        dense = self._store.expression_of(runs, genes=genes)
+        begins = np.cumsum([0, *(draw.width for draw in draws)])
+        places = [draw.picked + begin for draw, begin in zip(draws, begins, strict=False)]
+        return dense[np.concatenate(places[::2])], dense[np.concatenate(places[1::2])]
 
     def batches(
         self, *, start: int = 0, stop: int | None = None, rank: int = 0, world: int = 1
@@ -144,25 +153,31 @@ class Stream:
         finally:
             ahead.close()
 
-    def _read(
-        self, cells: Cells, columns: NDArray[np.int64], *, draw: np.random.Generator, size: int
-    ) -> NDArray[np.float32]:
-        """`size` random cells in random order, (size, genes)."""
+
+class _Draw(NamedTuple):
+    """Cells of a unit: runs of rows to read, and which of these rows to take."""
+
+    runs: tuple[tuple[int, int], ...]
+    picked: NDArray[np.int64]  # positions in the runs, one after the other
+
+    @property
+    def width(self) -> int:
+        return sum(stop - start for start, stop in self.runs)
+
+    @classmethod
+    def make(cls, cells: Cells, *, size: int, draw: np.random.Generator) -> Self:
+        """`size` random cells in random order."""
         available = cells.stop - cells.start
-        low, high = cells.start, cells.stop
-        if available > max(_WHOLE, 4 * size):
-            # Cells stand in random order within a unit, so a window is a fair sample.
-            width = max(_WINDOW, 2 * size)
-            low += int(draw.integers(available - width + 1))
-            high = low + width
-        rows = low + draw.choice(high - low, size=min(size, high - low), replace=False)
-        order = np.argsort(rows)
-        dense = self._store.expression_of(rows[order], genes=columns)
-        # Wraps around only where a context has fewer controls than a unit has cells.
-        place = np.empty(len(rows), dtype=np.int64)
-        place[order] = np.arange(len(rows))
-        result: NDArray[np.float32] = dense[np.resize(place, size)]
-        return result
+        # Cells stand in random order within a unit, so a window is a fair sample. It goes on at
+        # the unit's first cell where it passes the last, so that every cell is drawn as often.
+        width = min(available, max(_WINDOW, size))
+        low = int(draw.integers(available)) if width < available else 0
+        runs = [(cells.start + low, cells.start + min(low + width, available))]
+        if low + width > available:
+            runs.append((cells.start, cells.start + low + width - available))
+        picked = draw.permutation(width)
+        # Repeats only where a context has fewer controls than a unit has cells.
+        return cls(runs=tuple(runs), picked=np.resize(picked[:size], size))
 
 
 class _Ahead:

@@ -11,7 +11,7 @@ from anndata.io import read_zarr
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from data_store import assemble, columns, reader, spill
+from data_store import assemble, columns, reader, spill, stream
 from data_store.ingest import IngestOptions, ingest
 from data_store.integrity import verify
 from data_store.reader import Store
@@ -78,8 +78,8 @@ def test_any_screen_in_any_chunking_comes_back(
         patch.setattr("data_store.route._SHARE_HELD", 1e-5)
         patch.setattr(columns, "_CHUNK", chunk)
         patch.setattr(assemble, "_POINTER_CHUNK", chunk)
-        patch.setattr(reader, "_WHOLE_ROWS", chunk)
-        patch.setattr(reader, "_BLOCK_ROWS", 3)
+        patch.setattr(reader, "_ROWS_AT_ONCE", block)
+        patch.setattr(stream, "_WINDOW", chunk)
         ingest(folder / "cells.h5ad", folder / "store", options=options)
         assert verify(folder / "store") == []
         _check(folder / "store", cells)
@@ -97,8 +97,8 @@ def _check(path: Path, cells: anndata.AnnData) -> None:
         targets = [Cells(k, u.start, u.stop) for k, u in enumerate(store.units) if not u.is_control]
         config = BatchConfig(conditions=2, cells=3, genes=5)
         genes = np.arange(cells.n_vars)
-        stream = Stream(store, targets=targets, genes=genes, config=config, seed=0)
-        batch = stream.batch(0)
+        drawn = Stream(store, targets=targets, genes=genes, config=config, seed=0)
+        batch = drawn.batch(0)
         for j, place in enumerate(batch.units):
             unit = store.units[place]
             rows = {

@@ -37,9 +37,7 @@ def test_any_run_of_rows_is_that_part_of_the_whole(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = store.expression(0, store.manifest.cells)
-    monkeypatch.setattr(reader, "_WHOLE_ROWS", 20)
-    monkeypatch.setattr(reader, "_BLOCK_ROWS", 7)
-    monkeypatch.setattr(reader, "_PASSING_ROWS", 33)
+    monkeypatch.setattr(reader, "_ROWS_AT_ONCE", 33)
     for start, stop in ((0, 0), (0, 1), (5, 90), (88, 311), (599, 600)):
         np.testing.assert_array_equal(store.expression(start, stop), whole[start:stop])
 
@@ -55,14 +53,14 @@ def test_a_cache_without_room_changes_nothing(tiny_store_path: Path, store: Stor
     with Store.open(tiny_store_path, cache_bytes=0) as cold:
         for _ in range(2):
             np.testing.assert_array_equal(cold.expression(30, 350), store.expression(30, 350))
-            assert cold._cache._bytes == 0
+            assert cold._reader.cache.bytes == 0
 
 
 def test_the_cache_stays_within_its_bytes(tiny_store_path: Path) -> None:
-    with Store.open(tiny_store_path, cache_bytes=30_000) as small:
+    with Store.open(tiny_store_path, cache_bytes=3_000) as small:
         small.expression(0, 300)
         small.expression(300, 600)
-        assert 0 < small._cache._bytes <= 30_000
+        assert 0 < small._reader.cache.bytes <= 3_000
 
 
 def test_threads_read_the_same(store: Store) -> None:

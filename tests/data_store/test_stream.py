@@ -87,7 +87,6 @@ def test_a_small_unit_gives_each_cell_once(store: Store) -> None:
 
 
 def test_every_cell_is_reached(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "_WHOLE", 4)
     monkeypatch.setattr(stream, "_WINDOW", 6)
     config = BatchConfig(conditions=1, cells=3, genes=60)
     unit = store.units[1]

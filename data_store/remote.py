@@ -1,0 +1,125 @@
+"""Stores behind a URL: s3://, gs://, https://, memory:// and whatever else fsspec has a driver for.
+
+Read through zarr's own stores, many ranges at a time: a network answers slowly, but it answers
+many at once. Written as a whole, the manifest last: without it there is no store. https:// is
+read-only.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import zarr
+from zarr.abc.store import RangeByteRequest
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore
+
+from data_store.files import Files, LocalFiles, Range
+from data_store.schema import MANIFEST, Manifest, parse_manifest
+
+IN_FLIGHT = 64  # reads of one store at a time
+
+_URL = re.compile(r"([a-z][a-z0-9+.]+):/{1,2}(?!/)(.+)")
+_DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+_READ_ONLY = ("http", "https")
+
+
+def url_of(path: Path | str) -> str | None:
+    """The URL, or None for a path on this machine; mends what `Path` makes of `s3://`."""
+    match = _URL.fullmatch(str(path).rstrip("/"))
+    return f"{match[1]}://{match[2]}" if match else None
+
+
+def open_files(path: Path | str) -> Files:
+    """The files at a path or URL.
+
+    Raises:
+        ValueError: No driver for such URLs is installed.
+    """
+    url = url_of(path)
+    return LocalFiles(Path(path)) if url is None else RemoteFiles(url)
+
+
+def remote_manifest(files: Files) -> Manifest:
+    """The manifest of a store behind a URL.
+
+    Raises:
+        ValueError: It is no store, was left unfinished, or has another schema; names the file.
+    """
+    try:
+        raw = files.read(MANIFEST)
+    except FileNotFoundError:
+        raise ValueError(
+            f"expected a store with {MANIFEST} at {files.where}, found none; it is no store or its "
+            "upload never finished: ingest again"
+        ) from None
+    return parse_manifest(raw, path=f"{files.where}/{MANIFEST}")
+
+
+class RemoteFiles:
+    """Files below a URL."""
+
+    remote = True
+
+    def __init__(self, url: str) -> None:
+        self.where = url
+        try:
+            self._store = FsspecStore.from_url(url, read_only=True)
+        except ImportError as error:
+            raise ValueError(_no_driver(url, error)) from None
+        except ValueError as error:  # fsspec: Protocol not known
+            raise ValueError(f"expected a URL that fsspec can open, got {url} ({error})") from None
+        # All reads run in zarr's own loop, whichever thread asks.
+        self._free = asyncio.Semaphore(IN_FLIGHT)
+
+    def read(self, name: str) -> bytes:
+        (raw,) = self._all([(name, None)])
+        if raw is None:
+            raise FileNotFoundError(f"{self.where}/{name}")
+        return raw
+
+    def ranges(self, wanted: Sequence[Range]) -> list[bytes | None]:
+        return self._all(
+            [(part.name, RangeByteRequest(part.start, part.start + part.size)) for part in wanted]
+        )
+
+    def group(self, name: str) -> Any:
+        return zarr.open_group(self._store, path=name, mode="r")
+
+    def _all(self, wanted: Sequence[tuple[str, RangeByteRequest | None]]) -> list[bytes | None]:
+        return sync(self._gather(wanted))
+
+    async def _gather(
+        self, wanted: Sequence[tuple[str, RangeByteRequest | None]]
+    ) -> list[bytes | None]:
+        return list(await asyncio.gather(*(self._get(name, part) for name, part in wanted)))
+
+    async def _get(self, name: str, part: RangeByteRequest | None) -> bytes | None:
+        async with self._free:
+            try:
+                buffer = await self._store.get(name, default_buffer_prototype(), part)
+            except OSError as error:
+                what = " ".join(str(error).split())[:120] or type(error).__name__
+                raise ValueError(
+                    f"expected to read {name} of the store {self.where}, could not ({what}); check "
+                    "the address, the network and your access"
+                ) from None
+        if buffer is None:
+            return None
+        raw = buffer.to_bytes()
+        if part is not None and len(raw) > part.end - part.start:
+            raise ValueError(
+                f"expected a server that reads parts of files at {self.where}, it sends whole "
+                "files; use one that knows the Range header"
+            )
+        return raw
+
+
+def _no_driver(url: str, error: ImportError) -> str:
+    scheme = url.partition("://")[0]
+    driver = _DRIVERS.get(scheme)
+    remedy = f"pip install {driver}" if driver else " ".join(str(error).split())
+    return f"expected the driver that reads {scheme}:// URLs, it is not installed; {remedy}"

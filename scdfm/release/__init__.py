@@ -2,6 +2,6 @@
 
 from scdfm.release.names import in_release_names
 from scdfm.release.network import ReleaseField
-from scdfm.release.weights import load_release, mask_graph
+from scdfm.release.weights import load_release, mask_graph, read_release
 
-__all__ = ["ReleaseField", "in_release_names", "load_release", "mask_graph"]
+__all__ = ["ReleaseField", "in_release_names", "load_release", "mask_graph", "read_release"]

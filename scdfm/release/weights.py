@@ -8,8 +8,9 @@ import pickle
 import re
 import struct
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -43,6 +44,89 @@ DAMAGED = (
 )
 
 
+@dataclass(frozen=True)
+class ReleaseWeights:
+    """The tensors of a checkpoint, by the authors' names, and the size they tell.
+
+    Attributes:
+        path: Where they come from.
+        state: Every tensor the velocity needs; some that it does not.
+        config: The network they belong to.
+        drugs: Whether perturbations have a table of their own.
+        iteration: Training steps behind them, where the checkpoint says so.
+    """
+
+    path: Path
+    state: Mapping[str, Tensor]
+    config: ModelConfig
+    drugs: bool
+    iteration: int | None
+
+    @property
+    def gene_rows(self) -> int:
+        """Rows of the gene table; the release writes 6,000 whatever its vocabulary."""
+        return len(self.state[GENES])
+
+    @property
+    def drug_rows(self) -> int:
+        """Rows of the drug table, likewise."""
+        return len(self.state[DRUGS])
+
+    def keep(self, *, genes: Tensor | slice, drugs: Tensor | slice | None) -> Self:
+        """The same weights with only some rows of the tables, in the order given."""
+        tables = {GENES: self.state[GENES][genes]}
+        if drugs is not None:
+            tables[DRUGS] = self.state[DRUGS][drugs]
+        return replace(self, state={**self.state, **tables})
+
+    def fill(self, field: ReleaseField) -> None:
+        """Copy them into a field of this size.
+
+        Raises:
+            ValueError: A tensor has another shape than the field's.
+        """
+        ours = field.state_dict()
+        for theirs, place in correspondence(layers=self.config.layers, drugs=self.drugs):
+            source, target = theirs.of(self.state), place.of(ours)
+            if source.shape != target.shape:
+                raise ValueError(
+                    f"{theirs.name} in {self.path} has shape "
+                    f"{tuple(self.state[theirs.name].shape)}, which is not that of a network "
+                    f"{self.config.width} wide; give a checkpoint of one whole network"
+                )
+            target.copy_(source)
+
+
+def read_release(
+    path: Path | str, *, heads: int | None, gene_perturbations: bool
+) -> ReleaseWeights:
+    """Read a checkpoint of the authors' code.
+
+    Args:
+        path: Their `checkpoint.pt`.
+        heads: Attention heads of the blocks; none: as the weights have it.
+        gene_perturbations: Whether perturbations are genes, which share the gene encoder, or
+            drugs, with a table of their own.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds more or less than these weights, or other heads.
+    """
+    path = Path(path)
+    state, iteration = _read(path)
+    layers = 1 + max((int(m[1]) for m in map(BLOCK.match, state) if m), default=-1)
+    pairs = correspondence(layers=max(1, layers), drugs=not gene_perturbations)
+    _check_names(state, {theirs.name for theirs, _ in pairs}, path=path)
+    width, heads = _size(state, heads=heads, path=path)
+    return ReleaseWeights(
+        path=path,
+        state=state,
+        config=ModelConfig(variant="release", width=width, layers=layers, heads=heads),
+        drugs=not gene_perturbations,
+        iteration=iteration,
+    )
+
+
 def load_release(
     path: Path | str,
     *,
@@ -50,7 +134,7 @@ def load_release(
     forbidden: Tensor | NDArray[np.bool_],
     gene_perturbations: bool,
 ) -> ReleaseField:
-    """Read a checkpoint of the authors' code, in evaluation mode.
+    """Read a checkpoint of the authors' code as a network of their token ids, in evaluation mode.
 
     Args:
         path: Their `checkpoint.pt`.
@@ -64,34 +148,21 @@ def load_release(
         FileNotFoundError: There is no such file.
         ValueError: It holds more or less than these weights, or they do not fit the arguments.
     """
-    path = Path(path)
-    state = _read(path)
+    weights = read_release(path, heads=heads, gene_perturbations=gene_perturbations)
     graph = mask_graph(forbidden)
-    layers = 1 + max((int(m[1]) for m in map(BLOCK.match, state) if m), default=-1)
-    pairs = correspondence(layers=max(1, layers), drugs=not gene_perturbations)
-    _check_names(state, {theirs.name for theirs, _ in pairs}, path=path)
-    width = _width(state, heads=heads, path=path)
-    if len(state[GENES]) < graph.tokens:
+    if weights.gene_rows < graph.tokens:
         raise ValueError(
             f"the mask is about {graph.tokens} tokens, but {path} has embeddings of only "
-            f"{len(state[GENES])}; give the mask it was trained with"
+            f"{weights.gene_rows}; give the mask it was trained with"
         )
-    state[GENES] = state[GENES][: graph.tokens]
+    weights = weights.keep(genes=slice(graph.tokens), drugs=None)
     field = ReleaseField(
-        ModelConfig(variant="release", width=width, layers=layers, heads=heads),
+        weights.config,
         graph=graph,
         tokens=graph.tokens,
-        drugs=None if gene_perturbations else len(state[DRUGS]),
+        drugs=weights.drug_rows if weights.drugs else None,
     )
-    ours = field.state_dict()
-    for theirs, place in pairs:
-        source, target = theirs.of(state), place.of(ours)
-        if source.shape != target.shape:
-            raise ValueError(
-                f"{theirs.name} in {path} has shape {tuple(state[theirs.name].shape)}, which is "
-                f"not that of a network {width} wide; give a checkpoint of one whole network"
-            )
-        target.copy_(source)
+    weights.fill(field)
     return field.eval()
 
 
@@ -117,17 +188,34 @@ def mask_graph(forbidden: Tensor | NDArray[np.bool_]) -> GeneGraph:
     return GeneGraph(indptr=np.concatenate([[0], degrees.cumsum()]), indices=column)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """The weights by name."""
+def read_tensors(path: Path, *, what: str) -> Any:
+    """Read what torch.save wrote, if it is made of tensors and plain values only.
+
+    Args:
+        path: The file.
+        what: It should be, for an error.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A directory, an empty or damaged file, or one with other objects.
+    """
+    if path.is_dir():
+        raise ValueError(f"expected a {what}, got the directory {path}; name the file in it")
     if not path.is_file():
-        raise FileNotFoundError(f"there is no checkpoint {path}")
+        raise FileNotFoundError(f"there is no {what} {path}")
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except DAMAGED as error:
+        held = "a file that does not load as one" if path.stat().st_size else "an empty file"
         raise ValueError(
-            f"expected a checkpoint of weights, saved by torch.save, in {path}, got a file that "
-            f"does not load as one ({type(error).__name__}); other objects than weights are not loaded"
+            f"expected a {what}, saved by torch.save, in {path}, got {held} "
+            f"({type(error).__name__}); other objects than weights are not loaded"
         ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], int | None]:
+    """The weights by name, and the steps they were trained for."""
+    content = read_tensors(path, what="checkpoint of weights")
     state = content.get(STATE) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state:
         held = ", ".join(map(repr, list(content)[:SHOWN])) if isinstance(content, dict) else ""
@@ -141,7 +229,8 @@ def _read(path: Path) -> dict[str, Tensor]:
                 f"expected only weights under {STATE!r} in {path}, got "
                 f"{type(tensor).__name__} for {name!r}"
             )
-    return dict(state)
+    steps = content.get("iteration")
+    return dict(state), steps if isinstance(steps, int) else None
 
 
 def _check_names(state: Mapping[str, Tensor], wanted: Collection[str], *, path: Path) -> None:
@@ -156,12 +245,18 @@ def _check_names(state: Mapping[str, Tensor], wanted: Collection[str], *, path: 
             )
 
 
-def _width(state: Mapping[str, Tensor], *, heads: int, path: Path) -> int:
-    """Features of a token, checked against the heads that were asked for."""
-    width, features = state[GENES].shape[-1], state[LAMBDA].numel()
-    if heads * features != width:
+def _size(state: Mapping[str, Tensor], *, heads: int | None, path: Path) -> tuple[int, int]:
+    """Width and heads of the network, checked against the heads that were asked for."""
+    table, features = state[GENES], state[LAMBDA].numel()
+    if table.ndim != 2 or not features or table.shape[-1] % features:
         raise ValueError(
-            f"{path} is {width} wide and has {width // max(1, features)} heads of {features} "
+            f"{path} has gene embeddings of shape {tuple(table.shape)} and heads of {features} "
+            "features; give a checkpoint of one whole network"
+        )
+    width = table.shape[-1]
+    if heads is not None and heads * features != width:
+        raise ValueError(
+            f"{path} is {width} wide and has {width // features} heads of {features} "
             f"features, got heads={heads}"
         )
-    return width
+    return width, width // features

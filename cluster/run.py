@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from cluster.config import forgiving_yaml, one_line, set_dotted
+from cluster.presets import with_preset
 from data_store.stream import BatchConfig
 from scdfm.flow import Source
 from scdfm.gene_graph import GraphConfig
@@ -43,7 +44,11 @@ class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class RunConfig(BaseModel, frozen=True, extra="forbid"):
-    """One training run. Paths resolve from the working directory."""
+    """One training run. Paths resolve from the working directory.
+
+    `preset: NAME` (cluster.presets) fills in what is left out; it is no setting of its own, so a
+    run that is written down spells everything out.
+    """
 
     store: str  # a directory, or an object-store address
     name: str = Field(pattern=r"^[\w.-]+$")
@@ -60,6 +65,11 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     validation: ValidationConfig = ValidationConfig()
     sampling: SamplingConfig = SamplingConfig()
     threads: PositiveInt | None = None  # of one worker; none: its share of the cores
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_filled_in(cls, given: Any) -> Any:
+        return with_preset(given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def mmd_has_cells_to_compare(self) -> Self:

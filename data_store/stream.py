@@ -5,9 +5,10 @@ of workers. Worker `rank` of `world` takes every world-th batch, so resuming nee
 of the next one.
 """
 
-import queue
-import threading
-from collections.abc import Generator, Sequence
+import itertools
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
@@ -19,7 +20,8 @@ from data_store.reader import Store
 
 _BATCH = 2  # purpose of the draw
 _WINDOW = 32  # cells: read together, at least; about a chunk
-_AHEAD = 4  # batches
+_THREADS = 2  # draw ahead, each a batch: decoding lets go of the interpreter's lock,
+_THREADS_REMOTE = 8  # and a network is waited for
 
 
 class BatchConfig(BaseModel, frozen=True, extra="forbid"):
@@ -128,6 +130,30 @@ class Stream:
             genes=genes,
         )
 
+    def batches(
+        self, *, start: int = 0, stop: int | None = None, rank: int = 0, world: int = 1
+    ) -> Generator[Batch, None, None]:
+        """Batches start + rank, start + rank + world, ... below stop, drawn ahead in threads.
+
+        Closing the generator ends the threads.
+        """
+        if not 0 <= rank < world:
+            raise ValueError(f"expected a rank from 0 below world {world}, got {rank}")
+        indices: Iterator[int] = itertools.count(start + rank, world)
+        if stop is not None:
+            indices = itertools.takewhile(stop.__gt__, indices)
+        threads = _THREADS_REMOTE if self._store.files.remote else _THREADS
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="batches")
+        ahead = (pool.submit(self.batch, index) for index in indices)
+        try:
+            waiting = deque(itertools.islice(ahead, 2 * threads))
+            while waiting:
+                batch = waiting.popleft().result()
+                waiting.extend(itertools.islice(ahead, 1))
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
+
     def _read(
         self, draws: Sequence["_Draw"], *, genes: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -137,21 +163,6 @@ class Stream:
         begins = np.cumsum([0, *(draw.width for draw in draws)])
         places = [draw.picked + begin for draw, begin in zip(draws, begins, strict=False)]
         return dense[np.concatenate(places[::2])], dense[np.concatenate(places[1::2])]
-
-    def batches(
-        self, *, start: int = 0, stop: int | None = None, rank: int = 0, world: int = 1
-    ) -> Generator[Batch, None, None]:
-        """Batches start + rank, start + rank + world, ... below stop, read ahead in a thread.
-
-        Closing the generator ends the thread.
-        """
-        if not 0 <= rank < world:
-            raise ValueError(f"expected a rank from 0 below world {world}, got {rank}")
-        ahead = _Ahead(self, start=start + rank, stop=stop, step=world)
-        try:
-            yield from ahead
-        finally:
-            ahead.close()
 
 
 class _Draw(NamedTuple):
@@ -178,45 +189,6 @@ class _Draw(NamedTuple):
         picked = draw.permutation(width)
         # Repeats only where a context has fewer controls than a unit has cells.
         return cls(runs=tuple(runs), picked=np.resize(picked[:size], size))
-
-
-class _Ahead:
-    """Draws batches in one thread while the last one is used."""
-
-    def __init__(self, stream: Stream, *, start: int, stop: int | None, step: int) -> None:
-        self._ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=_AHEAD)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(
-            target=self._draw, args=(stream, start, stop, step), name="batches", daemon=True
-        )
-        self._thread.start()
-
-    def __iter__(self) -> Generator[Batch, None, None]:
-        while (item := self._ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    def close(self) -> None:
-        """Stop drawing and wait for the thread."""
-        self._closing.set()
-        while self._thread.is_alive():
-            # The thread may wait for room.
-            try:
-                self._ready.get(timeout=0.01)
-            except queue.Empty:
-                continue
-        self._thread.join()
-
-    def _draw(self, stream: Stream, start: int, stop: int | None, step: int) -> None:
-        index = start
-        try:
-            while not self._closing.is_set() and (stop is None or index < stop):
-                self._ready.put(stream.batch(index))
-                index += step
-            self._ready.put(None)
-        except BaseException as error:  # noqa: BLE001  # handed to the thread that waits for it
-            self._ready.put(error)
 
 
 def _check(store: Store, cells: Cells) -> None:

@@ -108,6 +108,20 @@ class VelocityField(nn.Module, ABC):
         tokens = tokens.unflatten(0, conditions.shape) * counts.unsqueeze(-1)
         return z, tokens.sum(dim=1) / counts.sum(dim=1, keepdim=True)
 
+    def compile_velocity(self) -> None:
+        """Compile `velocity` for this object; copies of it are not compiled.
+
+        Shapes that change once are dynamic from then on. Random numbers are those of the plain
+        code, so that dropout, too, is equal.
+        """
+        compiled = torch.compile(self.velocity, options={"fallback_random": True})
+        self.__dict__["velocity"] = compiled
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the compiled function, which would go on using this object's weights."""
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {name: value for name, value in state.items() if name != "velocity"}
+
     def through(self, block: Callable[[Tensor], Tensor], h: Tensor) -> Tensor:
         """What a block makes of h (cells, genes, width), by a function of h alone."""
         if self.recompute and torch.is_grad_enabled():

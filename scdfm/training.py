@@ -30,6 +30,7 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     warmup: NonNegativeInt = 0  # steps over which the rate rises from zero
     weight_decay: float = Field(default=0.0, ge=0)  # decoupled from the gradient (AdamW)
     clip_norm: PositiveFloat | None = None  # largest 2-norm of all gradients together
+    checkpoint_activations: bool = False  # less memory: run blocks again in the backward pass
     ema: float | None = Field(
         default=None, gt=0, lt=1
     )  # decay of averaged weights, used for sampling
@@ -105,6 +106,8 @@ class Trainer:
     seed: int
     world: int = 1  # data-parallel workers; a step uses this many batches
     wrapped: nn.Module | None = None  # the model inside its data-parallel wrapper
+    products: torch.dtype | None = None  # of the field under autocast; none: as the weights
+    compiled: bool = False  # run the velocity through torch.compile
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -115,7 +118,11 @@ class Trainer:
             weight_decay=self.training.weight_decay,
             fused=True if on_gpu else None,
         )
+        self.model.recompute = self.training.checkpoint_activations
         self.averaged = copy.deepcopy(self.model) if self.training.ema else None
+        if self.compiled:
+            for model in filter(None, (self.model, self.averaged)):
+                model.compile_velocity()
 
     @property
     def sampler(self) -> VelocityField:
@@ -126,7 +133,7 @@ class Trainer:
         """Take one optimiser step.
 
         Raises:
-            FloatingPointError: The loss is not finite; names step, part and conditions.
+            FloatingPointError: Loss or gradient is not finite; names step, part and conditions.
         """
         self.model.train()
         seed_torch(self.seed, "dropout", cells.index)
@@ -136,14 +143,14 @@ class Trainer:
             source=self.source,
             config=self.loss,
             generator=torch_generator(self.seed, "flow", cells.index),
+            products=self.products,
         )
         self._refuse_non_finite(losses, cells)
         for group in self.optimiser.param_groups:
             group["lr"] = self.training.rate(self.progress.step)
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
-        if self.training.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
+        self._clip(cells)
         self.optimiser.step()
         self._average()
         self.progress.step += 1
@@ -162,14 +169,50 @@ class Trainer:
             torch._foreach_lerp_(averaged, current, 1 - decay)
 
     def _refuse_non_finite(self, losses: Losses, cells: StepCells) -> None:
-        for part in ("cfm", "mmd"):
-            value: Tensor = getattr(losses, part)
-            if not torch.isfinite(value):
+        parts = {"cfm": losses.cfm, "mmd": losses.mmd}
+        values = torch.stack([part.detach() for part in parts.values()])  # one look at the device
+        for part, value in zip(parts, values.tolist(), strict=True):
+            if not math.isfinite(value):
                 raise FloatingPointError(
-                    f"step {self.progress.step}: the {part} loss is {value.item()} on "
+                    f"step {self.progress.step}: the {part} loss is {value} on "
                     f"{', '.join(cells.names)}; lower training.learning_rate or set "
                     "training.clip_norm"
                 )
+
+    def _clip(self, cells: StepCells) -> None:
+        """Bound the gradient; refuse one that would make every weight infinite at once."""
+        gradients = {
+            name: weight.grad
+            for name, weight in self.model.named_parameters()
+            if weight.grad is not None
+        }
+        norm = nn.utils.get_total_norm(gradients.values())
+        if not math.isfinite(norm.item()):
+            where = _first_non_finite(gradients) or "all weights together"
+            elsewhere = "" if self.world == 1 else " or on another worker's cells"
+            raise FloatingPointError(
+                f"step {self.progress.step}: the gradient of {where} is not finite on "
+                f"{', '.join(cells.names)}{elsewhere}; lower training.learning_rate or set "
+                "precision to float32"
+            )
+        if self.training.clip_norm:
+            nn.utils.clip_grads_with_norm_(
+                self.model.parameters(), self.training.clip_norm, total_norm=norm
+            )
+
+    def refuse_infinite_weights(self) -> None:
+        """Make sure that what is judged and kept can be trained on.
+
+        Raises:
+            FloatingPointError: A weight is not finite, though every loss and gradient was.
+        """
+        # Part by part: the 2-norm of huge but finite weights could itself overflow.
+        name = _first_non_finite(dict(self.model.named_parameters()))
+        if name is not None:
+            raise FloatingPointError(
+                f"step {self.progress.step}: the weights {name} are not finite; lower "
+                "training.learning_rate"
+            )
 
     def judge(self, metrics: dict[str, float], *, watch: str, mode: str) -> Round:
         """Record a validation round and decide whether to go on.
@@ -205,12 +248,48 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state()`."""
+        """Continue from `state()`, on any device.
+
+        Raises:
+            ValueError: A weight or a moment of the optimiser is not finite.
+        """
+        _refuse_damaged(state)
         self.model.load_state_dict(state["model"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        # Whether the update is fused belongs to the device at hand, not to the one that saved.
+        own = self.optimiser.param_groups
+        groups = [
+            {**group, "fused": mine["fused"]}
+            for group, mine in zip(state["optimiser"]["param_groups"], own, strict=True)
+        ]
+        self.optimiser.load_state_dict({**state["optimiser"], "param_groups": groups})
         self.progress = Progress(**state["progress"])
+
+
+def _refuse_damaged(state: dict[str, Any]) -> None:
+    moments = {
+        f"{moment} of weight {weight}": tensor
+        for weight, moments in state["optimiser"]["state"].items()
+        for moment, tensor in moments.items()
+    }
+    for part in (state["model"], state["averaged"] or {}, moments):
+        name = _first_non_finite(part)
+        if name is not None:
+            raise ValueError(
+                f"the training state of step {state['progress']['step']} cannot go on: {name} is "
+                "not finite; delete the run's checkpoints to begin again"
+            )
+
+
+def _first_non_finite(tensors: dict[str, Tensor]) -> str | None:
+    """Name of the first tensor with a NaN or an infinity; none where all are finite."""
+    for name, tensor in tensors.items():
+        # The extremes show both, and need no mask of the tensor's size.
+        low, high = tensor.detach().aminmax()
+        if not (math.isfinite(low.item()) and math.isfinite(high.item())):
+            return name
+    return None
 
 
 def fit(
@@ -247,6 +326,7 @@ def fit(
         if step % trainer.training.log_every == 0 or due:
             log(meter.read())
         if due:
+            trainer.refuse_infinite_weights()
             outcome = trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
             yield outcome
             meter = _Meter(trainer)

@@ -1,5 +1,6 @@
 """Facts of the training loop."""
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +14,9 @@ from scdfm.training import Round, StepLog, Trainer, TrainingConfig, fit
 from tests.scdfm import small
 
 
-def trainer(**settings: Any) -> Trainer:
+def trainer(*, variant: str = "paper", **settings: Any) -> Trainer:
     defaults = {"steps": 6, "validate_every": 2, "log_every": 2, "learning_rate": 1e-2}
-    made = small.field(dropout=0.1).float()
+    made = small.awake(small.field(dropout=0.1, variant=variant)).float()
     return Trainer(
         made,
         training=TrainingConfig.model_validate(defaults | settings),
@@ -79,16 +80,20 @@ def test_a_score_that_is_not_a_number_is_never_best() -> None:
     assert [outcome.improved for outcome in rounds] == [False, True, False, False]
 
 
-@pytest.mark.parametrize("ema", [None, 0.9])
-def test_a_resumed_run_ends_with_the_same_bytes(ema: float | None) -> None:
-    whole = trainer(ema=ema)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"ema": 0.9}, {"clip_norm": 0.1}, {"checkpoint_activations": True, "weight_decay": 0.1}],
+    ids=["plain", "averaged", "clipped", "recomputed"],
+)
+def test_a_resumed_run_ends_with_the_same_bytes(settings: dict[str, Any]) -> None:
+    whole = trainer(**settings)
     run(whole)
-    first = trainer(ema=ema, steps=6)
+    first = trainer(**settings)
     for cells in batches(0):
         first.step(cells)
         if first.progress.step == 3:
             break
-    second = trainer(ema=ema)
+    second = trainer(**settings)
     second.restore(first.state())
     assert second.progress.next_batch == 3
     run(second)
@@ -138,6 +143,80 @@ def test_a_step_that_turns_non_finite_names_step_part_and_condition() -> None:
     broken = dataclasses.replace(step, target=torch.full_like(step.target, float("nan")))
     with pytest.raises(FloatingPointError, match=r"step 0: the cfm loss is nan on G1, G1\+G3"):
         made.step(broken)
+
+
+def test_an_infinite_gradient_of_a_finite_loss_leaves_the_weights_alone() -> None:
+    made = trainer(clip_norm=1.0)
+    before = {name: weight.clone() for name, weight in made.model.named_parameters()}
+    made.model.velocity_out.weight.register_hook(lambda gradient: gradient * float("inf"))
+    message = r"step 0: the gradient of velocity_out\.weight is not finite on G1, G1\+G3; lower"
+    with pytest.raises(FloatingPointError, match=message):
+        made.step(next(batches(0)))
+    for name, weight in made.model.named_parameters():
+        assert torch.equal(weight, before[name])
+    assert made.progress.step == 0
+
+
+def test_infinite_weights_are_neither_judged_nor_kept() -> None:
+    made = trainer(validate_every=1)
+
+    def overflow(*_: object) -> None:
+        with torch.no_grad():
+            made.model.velocity_out.weight[0, 0] = float("inf")
+
+    made.optimiser.register_step_post_hook(overflow)
+    rounds = fit(
+        made,
+        batches(0),
+        validate=lambda field: {"mse": 1.0},
+        watch="mse",
+        mode="min",
+        log=lambda line: None,
+    )
+    next(rounds)
+    with pytest.raises(
+        FloatingPointError, match=r"step 1: the weights velocity_out\.weight are not"
+    ):
+        next(rounds)
+    assert made.progress.rounds == 1
+
+
+def test_a_state_that_could_not_go_on_is_refused_by_name() -> None:
+    made = trainer()
+    made.step(next(batches(0)))
+    state = made.state()
+    state["optimiser"]["state"][0]["exp_avg"][0] = float("nan")
+    with pytest.raises(ValueError, match="training state of step 1 cannot go on: exp_avg of"):
+        trainer().restore(state)
+
+
+def test_a_state_of_a_fused_optimiser_continues_on_a_device_without() -> None:
+    made = trainer()
+    made.step(next(batches(0)))
+    state = copy.deepcopy(made.state())
+    for group in state["optimiser"]["param_groups"]:
+        group["fused"] = True
+    other = trainer()
+    other.restore(state)
+    assert [group["fused"] for group in other.optimiser.param_groups] == [None]
+    for one in (made, other):
+        one.step(next(batches(1)))
+    for ours, theirs in zip(other.model.parameters(), made.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("variant", ["paper", "release"])
+def test_recomputed_activations_give_the_same_gradients_dropout_included(variant: str) -> None:
+    plain = trainer(variant=variant)
+    again = trainer(variant=variant, checkpoint_activations=True)
+    for made in (plain, again):
+        made.step(next(batches(0)))
+    ours, theirs = (dict(made.model.named_parameters()) for made in (again, plain))
+    for name, weight in theirs.items():
+        if weight.grad is None:
+            assert ours[name].grad is None
+        else:
+            assert torch.equal(ours[name].grad, weight.grad), name
 
 
 def test_logs_hold_the_mean_of_the_steps_since_the_last() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.names import listed
+from cli.names import from_text_or_file, listed
 from cli.terminal import say, show
 from cli.usage import example
 
@@ -18,13 +18,34 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
     epilog=example(
         "scdfm ingest norman.h5ad stores/norman.zarr --layer counts --library-size ncounts",
         "scdfm ingest papalexi.h5ad stores/papalexi.zarr --condition perturbation --context bio_rep",
+        "scdfm ingest filtered_feature_bc_matrix.h5 stores/screen.zarr --cells identities.csv",
+        "scdfm ingest https://dataverse.harvard.edu/api/access/datafile/6154020 stores/norman.zarr "
+        "--recipe norman",
     )
 )
 def ingest(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="SOURCE...", help=".h5ad files or anndata .zarr.")
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help=".h5ad, anndata .zarr, 10x .h5, folders or .txt lists of them, or addresses.",
+        ),
     ],
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The directory to write.")],
+    recipe: Annotated[
+        Literal["norman", "combosciplex"] | None,
+        typer.Option(help="Columns and names of a published file; your options win."),
+    ] = None,
+    cells: Annotated[
+        list[Path] | None,
+        typer.Option(help="Table with a row per cell (.csv, .tsv, .parquet); once, or per source."),
+    ] = None,
+    gene_column: Annotated[
+        str | None, typer.Option(help="var column of the gene names.", show_default="var's index")
+    ] = None,
+    sha256: Annotated[
+        list[str] | None, typer.Option(help="That the file at an address must have.")
+    ] = None,
     condition: Annotated[
         str | None,
         typer.Option("--condition", "--condition-column", help="obs column of the perturbation."),
@@ -57,6 +78,9 @@ def ingest(
     genes: Annotated[
         int | None, typer.Option(min=1, help="Keep the most variable, and the perturbed.")
     ] = None,
+    gene_list: Annotated[
+        Path | None, typer.Option(help="File of genes to keep, one per line; and the perturbed.")
+    ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Condition to leave out; commas or repeated.")
     ] = None,
@@ -78,6 +102,10 @@ def ingest(
 
     options = ingestion.IngestOptions.model_validate(
         {
+            "recipe": recipe,
+            "cells": tuple(cells or ()),
+            "gene_column": gene_column,
+            "sha256": tuple(sha256 or ()),
             "condition_column": condition,
             "control": tuple(control or ()),
             "separator": separator,
@@ -89,6 +117,7 @@ def ingest(
             "min_cells": min_cells,
             "min_condition_cells": min_condition_cells,
             "genes": genes,
+            "gene_list": _genes(gene_list),
             "exclude": listed(exclude or ()),
             "drop_unlabelled": drop_unlabelled,
             "join": join,
@@ -102,3 +131,11 @@ def ingest(
         f"{store}: {manifest.cells} cells x {manifest.genes} genes, {manifest.units} units in "
         f"{len(manifest.contexts)} contexts, fingerprint {manifest.fingerprint[:12]}"
     )
+
+
+def _genes(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a file of genes for --gene-list, found no {path}")
+    return from_text_or_file([str(path)], column="gene", option="--gene-list")

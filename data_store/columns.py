@@ -84,11 +84,12 @@ def read_block(group: Any, columns: Sequence[Column], *, start: int, stop: int) 
         element = group[column.name]
         for part in column.dtypes:
             array = element[part] if part else element
-            block[column.key(part)] = _plain(array[start:stop])
+            block[column.key(part)] = plain(array[start:stop])
     return block
 
 
-def _plain(values: Any) -> NDArray[Any]:
+def plain(values: Any) -> NDArray[Any]:
+    """What h5py or zarr gave, as native numbers or UTF-8 bytes."""
     values = np.asarray(values)
     if values.dtype.kind not in "OTU":
         native: NDArray[Any] = values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -122,9 +123,9 @@ def values(column: Column, block: Block) -> pd.Series:
     if column.encoding == "nullable-integer":
         return pd.Series(pd.arrays.IntegerArray(first, block[column.key("mask")].astype(bool)))
     if column.encoding == "nullable-string-array":
-        plain = texts(first)
-        plain[block[column.key("mask")].astype(bool)] = pd.NA
-        return pd.Series(plain, dtype="string")
+        words = texts(first)
+        words[block[column.key("mask")].astype(bool)] = pd.NA
+        return pd.Series(words, dtype="string")
     return pd.Series(texts(first) if first.dtype.kind == "S" else first)
 
 

@@ -4,7 +4,7 @@ Every choice is said in one line through `say`; what cannot be decided is an err
 choices and the option that decides.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from data_store import normalise
 from data_store.columns import Column, texts
 from data_store.labels import CONTROL_LABELS, Tokens, canonical, parse
-from data_store.options import IngestOptions
+from data_store.options import IngestOptions, Say
 from data_store.schema import Perturbation
 from data_store.sources import Source
-
-Say = Callable[[str], None]
 
 CONDITION_NAMES = (
     "condition",
@@ -182,23 +180,19 @@ def layer(source: Source, *, options: IngestOptions, say: Say) -> tuple[str, boo
         say(f"values: log values in {source.layers[0]}")
         return source.layers[0], True
     for name in ("X", "counts"):
-        if name in source.layers and normalise.looks_like_counts(_first(source, name)):
+        if name in source.layers and normalise.looks_like_counts(source.head(name, elements=_LOOK)):
             where = "X" if name == "X" else f"layers[{name!r}]; X holds no counts"
             say(f"counts: {where}")
             return name, False
-    if source.layers[0] == "X" and normalise.looks_like_log(_first(source, "X")):
+    if source.layers[0] == "X" and normalise.looks_like_log(source.head("X", elements=_LOOK)):
         say(
             "values: X holds log values and no layer 'counts' exists; stored as float32 as they are"
         )
         return "X", True
     name = source.layers[0]
     # Reading on gives the reason: negative, NaN or fractional.
-    normalise.as_counts(_first(source, name), where=f"{source.path} ({name})")
+    normalise.as_counts(source.head(name, elements=_LOOK), where=f"{source.path} ({name})")
     raise ValueError(f"expected counts in X or layers['counts'] of {source.path}; name a --layer")
-
-
-def _first(source: Source, name: str):  # type: ignore[no-untyped-def]
-    return next(iter(source.blocks(name, elements=_LOOK)))[1]
 
 
 def perturbation(

@@ -16,12 +16,12 @@ from data_store import detect
 from data_store.assemble import Writer
 from data_store.columns import Block, Column, named
 from data_store.commit import committed, hash_files, write_durably
-from data_store.detect import Say
-from data_store.joining import Joined, join
+from data_store.joining import Joined, join, require_genes
 from data_store.labels import CONTROL_LABELS
 from data_store.layout import Layout, read_layout
 from data_store.moments import UnitSums
-from data_store.options import IngestOptions
+from data_store.opening import opened, with_scratch
+from data_store.options import IngestOptions, Say
 from data_store.route import ROW_SUM, Routed, route, select_genes
 from data_store.schema import (
     LIBRARY_SIZE,
@@ -34,15 +34,14 @@ from data_store.schema import (
     read_manifest,
     sealed,
 )
-from data_store.sources import Source, open_source
-from data_store.sources import fingerprint as source_fingerprint
+from data_store.sources import Source
 from data_store.variable import most_variable
 
 __all__ = ["IngestOptions", "ingest"]
 
 
 def ingest(
-    sources: Path | Sequence[Path],
+    sources: str | Path | Sequence[str | Path],
     store: Path,
     *,
     options: IngestOptions | None = None,
@@ -51,7 +50,8 @@ def ingest(
     """Write a store from one or more files of cells.
 
     Args:
-        sources: .h5ad files or anndata .zarr directories.
+        sources: .h5ad files, anndata .zarr directories or 10x .h5 files, folders or .txt lists of
+            these, or addresses (https://..., s3://...).
         store: The new directory.
         options: What must not be detected.
         say: Receives one line for every detection.
@@ -60,8 +60,8 @@ def ingest(
         FileNotFoundError, FileExistsError, ValueError: Bad input, in one line; nothing is left.
     """
     options = options or IngestOptions()
-    paths = [sources] if isinstance(sources, Path) else list(sources)
-    if not paths:
+    named = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not named:
         raise ValueError("expected at least one source of cells, got none; name an .h5ad file")
     said: list[str] = []
 
@@ -69,27 +69,13 @@ def ingest(
         said.append(line)
         say(line)
 
-    opened: list[Source] = []
-    try:
-        for path in paths:
-            opened.append(open_source(path))
-        records = tuple(
-            SourceRecord(
-                name=s.name,
-                cells=s.cells,
-                genes=len(s.genes),
-                fingerprint=source_fingerprint(s.path),
-            )
-            for s in opened
-        )
-        if (done := _finished(store, records, options=options)) is not None:
+    with opened(named, options=options, say=tell) as (found, records, told):
+        if (done := _finished(store, records, options=told)) is not None:
             say(f"{store} already holds these cells")
             return done
-        with committed(store, overwrite=options.overwrite) as folder:
-            return _write(opened, folder, records=records, options=options, say=tell, said=said)
-    finally:
-        for source in opened:
-            source.close()
+        with committed(store, overwrite=told.overwrite) as folder:
+            found = with_scratch(found, folder)
+            return _write(found, folder, records=records, options=told, say=tell, said=said)
 
 
 def _finished(
@@ -113,6 +99,7 @@ def _write(
     said: list[str],
 ) -> Manifest:
     joined = join(sources, how=options.join, say=say)
+    require_genes(options.gene_list, genes=joined.genes)
     column = detect.condition_column(sources, options=options, say=say)
     layout = read_layout(sources, column=column, options=options, say=say)
     tokens = [tokens for _, tokens in layout.units]
@@ -177,8 +164,8 @@ def _layers(
     for source, (name, _) in zip(sources, found, strict=True):
         if source.is_column_major(name):
             say(
-                f"warning: {name} of {source.name} is stored by columns (CSC) and read whole; "
-                "write it as CSR to bound the memory"
+                f"{name} of {source.name} is stored by columns (CSC): its rows are found by way of "
+                "the disk; write it as CSR to save that time"
             )
     return [name for name, _ in found], found[0][1]
 
@@ -195,6 +182,8 @@ def _kept_genes(
 ) -> NDArray[np.int64]:
     """Positions of the genes that the store keeps: seen and variable enough, or perturbed."""
     kept = routed.seen >= options.min_cells
+    if options.gene_list:
+        kept &= np.isin(joined.genes, options.gene_list)
     if not kept.any():
         raise ValueError(
             f"expected genes seen in {options.min_cells} cells, found none; lower --min-cells"
@@ -208,6 +197,7 @@ def _kept_genes(
     if not kept.all():
         rule = f"seen in {options.min_cells} cells"
         rule += f", the {options.genes} most variable of all cells" if options.genes else ""
+        rule += f", among the {len(options.gene_list)} listed" if options.gene_list else ""
         say(f"genes: kept {int(kept.sum())} of {len(kept)} ({rule}, or perturbed)")
     return np.flatnonzero(kept)
 

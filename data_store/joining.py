@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import reduce
 from typing import Any, Literal, NamedTuple
 
@@ -9,11 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_store.columns import INDEX, Block, Column
-from data_store.detect import Say, listed
+from data_store.columns import Block, Column
+from data_store.detect import listed
+from data_store.options import Say
 from data_store.sources import Source
-
-_ROWS = 65_536
 
 
 class Joined(NamedTuple):
@@ -34,7 +34,7 @@ def join(
     """Agree on genes and obs columns.
 
     Raises:
-        ValueError: Genes differ and `how` is "same"; no gene is common; cell names are not unique.
+        ValueError: Genes differ and `how` is "same"; no gene is common.
     """
     genes = _genes(sources, how=how, say=say)
     place = {gene: k for k, gene in enumerate(genes)}
@@ -44,7 +44,6 @@ def join(
         for source in sources
     )  # fmt: skip
     columns = _columns(sources, say=say)
-    _refuse_duplicate_cells(sources)
     return Joined(
         genes=genes,
         var=_var(sources, genes=genes),
@@ -52,6 +51,23 @@ def join(
         columns=columns,
         codes=tuple(_codes(source, columns) for source in sources),
     )
+
+
+def require_genes(wanted: Sequence[str], *, genes: Sequence[str]) -> None:
+    """Refuse a list with genes that are not measured.
+
+    Raises:
+        ValueError: Names the first of them and the gene whose name is nearest.
+    """
+    measured = set(genes)
+    missing = [gene for gene in wanted if gene not in measured]
+    if missing:
+        near = get_close_matches(missing[0], genes, n=1, cutoff=0.6)
+        hint = f" (nearest: {near[0]!r})" if near else ""
+        raise ValueError(
+            f"expected measured genes in --gene-list, {len(missing)} of {len(wanted)} are not in "
+            f"the sources, first {missing[0]!r}{hint}; correct or remove them"
+        )
 
 
 def recoded(
@@ -84,7 +100,10 @@ def _genes(sources: Sequence[Source], *, how: str, say: Say) -> tuple[str, ...]:
     chosen = list(every) if how == "union" else common
     if not chosen:
         raise ValueError("expected genes that all sources measure, found none; check their names")
-    say(f"genes: {how} of {len(sources)} sources, {len(chosen)} of {len(every)}")
+    say(
+        f"genes: {how} of {len(sources)} sources, {len(chosen)} of {len(every)}; {len(common)} are "
+        f"in all, {len(every) - len(common)} only in some"
+    )
     return tuple(chosen)
 
 
@@ -145,35 +164,3 @@ def _codes(source: Source, columns: Sequence[Column]) -> dict[str, NDArray[np.in
         place = {value: k for k, value in enumerate(column.categories.tolist())}
         tables[column.name] = np.array([*(place[v] for v in own.tolist()), -1], dtype=np.int64)
     return tables
-
-
-def _refuse_duplicate_cells(sources: Sequence[Source]) -> None:
-    """Compare 64-bit hashes: eight bytes per cell."""
-    hashes = np.concatenate([h for source in sources for h in _name_hashes(source)])
-    order = np.argsort(hashes, kind="stable")
-    twice = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
-    for place in twice.tolist():
-        name, other = (_name_of(sources, int(order[k])) for k in (place, place + 1))
-        if name == other:
-            where = " and ".join(dict.fromkeys(source.name for source in sources))
-            raise ValueError(
-                f"expected unique cell names in {where}, {len(twice)} occur more than once, first "
-                f"{name!r}; call obs_names_make_unique(), or prefix the names of each source"
-            )
-
-
-def _name_hashes(source: Source) -> list[NDArray[np.uint64]]:
-    out = [np.empty(0, dtype=np.uint64)]
-    for start in range(0, source.cells, _ROWS):
-        names = source.obs_block([], start=start, stop=min(start + _ROWS, source.cells))[INDEX]
-        out.append(pd.util.hash_array(names.astype(object), categorize=False))
-    return out
-
-
-def _name_of(sources: Sequence[Source], cell: int) -> str:
-    for source in sources:
-        if cell < source.cells:
-            name: bytes = source.obs_block([], start=cell, stop=cell + 1)[INDEX][0]
-            return name.decode()
-        cell -= source.cells
-    raise AssertionError("a cell of no source")

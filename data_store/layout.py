@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data_store.detect import Labels, Say, listed, parse_labels, read_labels
+from data_store.detect import Labels, listed, parse_labels, read_labels
 from data_store.labels import Tokens, canonical, parse
-from data_store.options import IngestOptions
+from data_store.options import IngestOptions, Say
+from data_store.recipes import dropped
 from data_store.sources import Source
 
 ONE_CONTEXT = "all"
@@ -86,17 +87,22 @@ def _excluded(
     conditions: Labels, tokens: list[Tokens], *, options: IngestOptions, say: Say
 ) -> NDArray[np.bool_]:
     """Cells of conditions that the user leaves out, by label or name, in any order of tokens."""
+    present = {canonical(parsed) for parsed in tokens}
     wanted = {canonical(parse(name, separator=options.separator)) for name in options.exclude}
-    hit = [canonical(parsed) in wanted for parsed in tokens]
-    unknown = wanted - {canonical(parsed) for parsed in tokens}
+    unknown = wanted - present
     if unknown:
         raise ValueError(
             f"expected to exclude conditions of the data, {listed(sorted(unknown))} are not among "
             "them; correct --exclude"
         )
-    excluded = np.array([*hit, False])[conditions.codes]
-    if excluded.any():
-        say(f"left out: {int(excluded.sum())} cells of {sum(hit)} excluded conditions")
+    by_recipe = {canonical(parse(name)) for name in dropped(options)} & present
+    excluded = np.zeros(len(conditions.codes), dtype=bool)
+    for names, reason in ((wanted, "excluded"), (by_recipe - wanted, f"recipe {options.recipe}")):
+        hit = [canonical(parsed) in names for parsed in tokens]
+        cells = np.array([*hit, False])[conditions.codes]
+        if cells.any():
+            say(f"left out: {int(cells.sum())} cells of {listed(sorted(names))} ({reason})")
+        excluded |= cells
     return excluded
 
 

@@ -2,11 +2,25 @@
 
 import hashlib
 import re
-from typing import Annotated, Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 from data_store.schema import Perturbation
+
+Say = Callable[[str], None]
+"""Receives one line for every detection."""
+
+RecipeName = Literal["norman", "combosciplex"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -25,6 +39,10 @@ def _bytes(value: object) -> object:
 class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     """How to read cells into a store. None means: detect."""
 
+    recipe: RecipeName | None = None  # columns and names of a published file
+    cells: tuple[Path, ...] = ()  # tables of cells: one for all sources, or one for each
+    gene_column: str | None = None  # var column with the gene names; None: var's index
+    sha256: tuple[str, ...] = ()  # of the sources that are addresses, in their order
     condition_column: str | None = None
     control: tuple[str, ...] = ()  # labels of the control; () means CONTROL_LABELS
     separator: str = Field(default="+", min_length=1)  # between the tokens of a label
@@ -36,6 +54,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     min_cells: NonNegativeInt = 0  # drop genes seen in fewer cells, unless perturbed
     min_condition_cells: PositiveInt = 1  # drop (context, condition) with fewer cells
     genes: PositiveInt | None = None  # keep the most variable over ALL cells, and the perturbed
+    gene_list: tuple[str, ...] = ()  # keep these genes, and the perturbed; () means all
     exclude: tuple[str, ...] = ()  # conditions left out
     drop_unlabelled: bool = False  # leave out cells without condition or context
     join: Literal["same", "intersect", "union"] = "same"  # genes of several sources
@@ -43,7 +62,15 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     memory: Annotated[int, BeforeValidator(_bytes), Field(ge=100_000_000)] = 1_000_000_000
     overwrite: bool = False
 
+    @model_validator(mode="after")
+    def _genes_are_chosen_in_one_way(self) -> Self:
+        if self.genes is not None and self.gene_list:
+            raise ValueError(
+                "expected --genes or --gene-list, got both; a list says which, a number how many"
+            )
+        return self
+
     def fingerprint(self) -> str:
-        """The identity of what decides the store's content."""
-        kept = self.model_dump_json(exclude={"memory", "overwrite"})
+        """The identity of what decides the store's content, beside the sources and tables."""
+        kept = self.model_dump_json(exclude={"cells", "sha256", "memory", "overwrite"})
         return hashlib.sha256(kept.encode()).hexdigest()

@@ -7,9 +7,15 @@ A store is a directory with `cells.zarr` (AnnData), `conditions.parquet` (one ro
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, NonNegativeInt, ValidationError
+from pydantic import (
+    BaseModel,
+    NonNegativeInt,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -29,6 +35,14 @@ class SourceRecord(BaseModel, frozen=True, extra="forbid"):
     cells: NonNegativeInt
     genes: NonNegativeInt
     fingerprint: str
+    url: str | None = None  # where it was downloaded from, without what may be secret
+    sha256: str | None = None  # of what came from there
+    table_sha256: str | None = None  # of the table that told more about its cells
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A manifest that was written before a field existed keeps its checksum.
+        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 class ShardRecord(BaseModel, frozen=True, extra="forbid"):

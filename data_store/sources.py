@@ -1,13 +1,15 @@
-"""Files of cells, opened without reading them: h5ad and anndata-zarr, rows in bounded blocks.
+"""Files of cells, opened without reading them: AnnData (h5ad, zarr) and 10x, rows in bounded blocks.
 
 Everything that is wrong with a file is said here, naming it. Values are checked where they are
-read (`data_store.values`).
+read (`data_store.normalise`).
 """
 
+import errno
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +22,29 @@ from anndata.io import read_elem
 from numpy.typing import NDArray
 
 from data_store import columns as cols
+from data_store import matrices, tenx
 from data_store.columns import Block, Column
+from data_store.matrices import Matrix
+from data_store.options import Say
 
-_ROWS = 16_384  # rows whose pointers are read at once
 _SAMPLES, _SAMPLE_BYTES = 64, 65_536
 
 
-@dataclass
+@dataclass(frozen=True)
 class Source:
     """An open file of cells: what it has, and its rows on demand."""
 
     path: Path
     root: Any  # h5py.File or zarr.Group
-    obs: Any  # the group that holds the columns
+    names: Any  # the array with the cell names
     columns: dict[str, Column]
-    index: str  # the column with the cell names
+    homes: Mapping[str, Any]  # the group that holds each column
     var: pd.DataFrame
     cells: int
-    layers: tuple[str, ...]  # "X" first when there is one
-    _loaded: dict[str, sp.csr_matrix] = field(default_factory=dict)
+    matrices: Mapping[str, Matrix]
+    kept: NDArray[np.int64] | None = None  # columns of the matrices that are genes; None: all
+    suffix: str = ""  # that makes the cell names distinct among several sources
+    scratch: Path | None = None  # a folder for what memory cannot hold
 
     @property
     def name(self) -> str:
@@ -48,62 +54,47 @@ class Source:
     def genes(self) -> tuple[str, ...]:
         return tuple(map(str, self.var.index))
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the matrices, "X" first when there is one."""
+        return tuple(self.matrices)
+
+    def cell_names(self, start: int, stop: int) -> NDArray[np.bytes_]:
+        """Names of cells as UTF-8 bytes."""
+        with self._readable():
+            names = cols.plain(self.names[start:stop])
+        names = names if names.dtype.kind == "S" else names.astype("S")
+        return np.char.add(names, self.suffix.encode()) if self.suffix else names
+
     def obs_block(self, columns: list[Column], *, start: int, stop: int) -> Block:
         """Rows of obs, cell names under "_index" included."""
+        block: Block = {cols.INDEX: self.cell_names(start, stop)}
         with self._readable():
-            block = cols.read_block(self.obs, columns, start=start, stop=stop)
-            index = cols.describe(self.obs, self.index)
-            assert index is not None
-            name = cols.read_block(self.obs, [index], start=start, stop=stop)[self.index]
-            block[cols.INDEX] = name if name.dtype.kind == "S" else name.astype("S")
-            return block
+            for column in columns:
+                home = self.homes[column.name]
+                block |= cols.read_block(home, [column], start=start, stop=stop)
+        return block
 
     def blocks(self, layer: str, *, elements: int) -> Iterator[tuple[int, sp.csr_matrix]]:
         """All rows in order as (first row, CSR), at most about `elements` values each."""
         with self._readable():
-            matrix = self._matrix(layer)
-            kind = _kind(matrix)
-        if kind == "array":
-            step = max(1, elements // max(1, len(self.var)))
-            for start in range(0, self.cells, step):
-                with self._readable():
-                    yield start, sp.csr_matrix(np.asarray(matrix[start : start + step]))
-        elif kind == "csc_matrix":
-            whole = self._whole(layer, matrix)
-            for start in range(0, self.cells, _ROWS):
-                yield start, whole[start : start + _ROWS]
-        else:
-            yield from self._csr_blocks(matrix, elements=elements)
+            matrix = self.matrices[layer]
+            for start, rows in matrices.blocks(matrix, elements=elements, scratch=self.scratch):
+                yield start, rows if self.kept is None else rows[:, self.kept]
+
+    def head(self, layer: str, *, elements: int) -> sp.csr_matrix:
+        """About the first `elements` values, to see what they are."""
+        with self._readable():
+            return matrices.head(self.matrices[layer], elements=elements)
 
     def is_column_major(self, layer: str) -> bool:
-        """Such a matrix can only be read whole."""
-        return _kind(self._matrix(layer)) == "csc_matrix"
+        """Rows of such a matrix are found by way of the disk."""
+        return self.matrices[layer].form == "csc"
 
     def close(self) -> None:
         """Close the file."""
         if isinstance(self.root, h5py.File):
             self.root.close()
-
-    def _matrix(self, layer: str) -> Any:
-        return self.root["X"] if layer == "X" else self.root["layers"][layer]
-
-    def _whole(self, layer: str, matrix: Any) -> sp.csr_matrix:
-        if layer not in self._loaded:
-            with self._readable():
-                self._loaded[layer] = sp.csr_matrix(read_elem(matrix))
-        return self._loaded[layer]
-
-    def _csr_blocks(self, matrix: Any, *, elements: int) -> Iterator[tuple[int, sp.csr_matrix]]:
-        genes = len(self.var)
-        for first in range(0, self.cells, _ROWS):
-            with self._readable():
-                stop = min(first + _ROWS, self.cells)
-                pointers = np.asarray(matrix["indptr"][first : stop + 1]).astype(np.int64)
-                if len(pointers) != stop - first + 1 or (np.diff(pointers) < 0).any():
-                    raise OSError(f"row pointers {first}-{stop} are damaged")
-            for low, high in _cuts(pointers, elements=elements):
-                with self._readable():
-                    yield first + low, _csr(matrix, pointers[low : high + 1], genes=genes)
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -111,29 +102,64 @@ class Source:
         try:
             yield
         except (OSError, RuntimeError, KeyError) as error:
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                raise  # the disk that is written to is full; the file is well
             raise ValueError(
                 f"expected to read {self.path}, it is truncated or damaged "
                 f"({_one_line(error)}); copy or download it again"
             ) from None
 
 
-def open_source(path: Path) -> Source:
-    """Open an h5ad file or an anndata-zarr directory.
+def open_source(path: Path, *, say: Say = lambda line: None) -> Source:
+    """Open an .h5ad file, an anndata-zarr directory or a 10x .h5 file.
+
+    Args:
+        path: Of the file; its content tells the kind, not its ending.
+        say: Receives a line for what is left out or renamed.
 
     Raises:
         FileNotFoundError: Nothing is there.
-        ValueError: It is neither, or it is damaged, or gene names are not unique.
+        ValueError: It is none of them, or damaged, or may not be read, or gene names repeat.
     """
     if not path.exists():
         raise FileNotFoundError(f"expected cells at {path}, found no such file; check the path")
+    if not os.access(path, os.R_OK):
+        raise ValueError(
+            f"expected to read {path}, its permissions forbid it; allow it with chmod u+r"
+        )
     root = _open_zarr(path) if path.is_dir() else _open_h5(path)
     try:
-        return _describe(path, root)
+        content = tenx.matrix_group(root, path=path) if isinstance(root, h5py.File) else None
+        return _anndata(path, root) if content is None else _tenx(path, root, content, say=say)
     except (OSError, RuntimeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"expected AnnData in {path}, could not read it ({_one_line(error)}); "
             "write it again with a current anndata"
         ) from None
+
+
+def named_by(source: Source, column: str) -> Source:
+    """The source with the values of a var column as its gene names.
+
+    Raises:
+        ValueError: There is no such column, or its values are missing or repeat.
+    """
+    if column not in source.var.columns:
+        raise ValueError(
+            f"expected a var column {column!r} in {source.path}, it has "
+            f"{', '.join(map(str, source.var.columns)) or 'none'}; choose one with --gene-column"
+        )
+    if (missing := int(source.var[column].isna().sum())) > 0:
+        raise ValueError(
+            f"expected a gene name for every row of var in {source.path}, {missing} in column "
+            f"{column!r} are missing; choose another with --gene-column"
+        )
+    names = pd.Index(source.var[column].astype(str).to_numpy(dtype=object))
+    _refuse_duplicates(names, path=source.path)
+    var = source.var.drop(columns=column)
+    # The names that were the index stay, as a column.
+    var[str(source.var.index.name or "gene_id")] = source.var.index.astype(str)
+    return replace(source, var=var.set_axis(names))
 
 
 def fingerprint(path: Path) -> str:
@@ -156,10 +182,14 @@ def _open_h5(path: Path) -> h5py.File:
     try:
         return h5py.File(path, mode="r")
     except OSError as error:
-        what = "truncated" if "truncated" in str(error) else "not an HDF5 file"
+        what = "not an HDF5 file"
+        if path.stat().st_size == 0:
+            what = "empty"
+        elif "truncated" in str(error):
+            what = "truncated"
         raise ValueError(
-            f"expected an .h5ad file or an anndata .zarr directory, got {path}, which is {what}; "
-            "check or download it again"
+            f"expected an .h5ad file, an anndata .zarr directory or a 10x .h5 file, got {path}, "
+            f"which is {what}; check or download it again"
         ) from None
 
 
@@ -168,17 +198,17 @@ def _open_zarr(path: Path) -> zarr.Group:
         return zarr.open_group(path, mode="r")
     except (FileNotFoundError, ValueError, KeyError):
         raise ValueError(
-            f"expected an .h5ad file or an anndata .zarr directory, got the directory {path} "
-            "without a zarr group; name the file inside it"
+            f"expected an .h5ad file, an anndata .zarr directory or a 10x .h5 file, got the "
+            f"directory {path} without a zarr group; name the file inside it"
         ) from None
 
 
-def _describe(path: Path, root: Any) -> Source:
+def _anndata(path: Path, root: Any) -> Source:
     for part in ("obs", "var"):
         if part not in root:
             raise ValueError(
-                f"expected AnnData with obs and var in {path}, found no {part!r} among "
-                f"{', '.join(sorted(root)) or 'nothing'}; write it with anndata"
+                f"expected AnnData with obs and var, or a 10x matrix, in {path}, found no {part!r} "
+                f"among {', '.join(sorted(root)) or 'nothing'}; write it with anndata"
             )
     var = read_elem(root["var"])
     obs = root["obs"]
@@ -187,22 +217,38 @@ def _describe(path: Path, root: Any) -> Source:
         obs = cols.in_memory(_readable_columns(read_elem(root["obs"])))
         names = _column_names(obs)
     assert names is not None
-    index = str(obs.attrs["_index"])
-    columns = {name: cols.describe(obs, name) for name in names}
-    layers = (
-        *(["X"] if "X" in root else []),
-        *(sorted(root["layers"]) if "layers" in root else []),
-    )
+    index = obs[str(obs.attrs["_index"])]
+    columns = {name: column for name in names if (column := cols.describe(obs, name)) is not None}
     _refuse_duplicates(var.index, path=path)
+    cell_names = index["values"] if hasattr(index, "keys") else index
+    size = {"cells": int(cell_names.shape[0]), "genes": len(var)}
+    layers = {"X": root["X"]} if "X" in root else {}
+    layers |= {name: root["layers"][name] for name in sorted(root.get("layers", ()))}
     return Source(
         path=path,
         root=root,
-        obs=obs,
-        columns={name: column for name, column in columns.items() if column is not None},
-        index=index,
+        names=cell_names,
+        columns=columns,
+        homes=dict.fromkeys(columns, obs),
         var=var,
-        cells=int(obs[index].shape[0]),
-        layers=layers,
+        cells=size["cells"],
+        matrices={name: matrices.of_anndata(layer, **size) for name, layer in layers.items()},
+    )
+
+
+def _tenx(path: Path, root: h5py.File, group: h5py.Group, *, say: Say) -> Source:
+    features = tenx.read_features(group, path=path, say=say)
+    matrix = tenx.matrix(group, path=path)
+    return Source(
+        path=path,
+        root=root,
+        names=group["barcodes"],
+        columns={},
+        homes={},
+        var=features.var,
+        cells=matrix.cells,
+        matrices={"X": matrix},
+        kept=features.kept,
     )
 
 
@@ -229,38 +275,6 @@ def _refuse_duplicates(genes: pd.Index, *, path: Path) -> None:
             f"expected unique gene names in {path}, {len(twice)} occur more than once, first "
             f"{str(twice[0])!r}; call var_names_make_unique() and write the file again"
         )
-
-
-def _kind(matrix: Any) -> str:
-    kind = str(matrix.attrs.get("encoding-type", "array"))
-    if kind not in ("csr_matrix", "csc_matrix", "array"):
-        raise OSError(f"a matrix encoded as {kind!r} is neither CSR, CSC nor dense")
-    return kind
-
-
-def _cuts(pointers: NDArray[np.int64], *, elements: int) -> Iterator[tuple[int, int]]:
-    """Runs of rows with at most `elements` values, or one row."""
-    low = 0
-    while low < len(pointers) - 1:
-        high = int(np.searchsorted(pointers, pointers[low] + elements, side="right")) - 1
-        high = min(max(high, low + 1), len(pointers) - 1)
-        yield low, high
-        low = high
-
-
-def _csr(matrix: Any, pointers: NDArray[np.int64], *, genes: int) -> sp.csr_matrix:
-    start, stop = int(pointers[0]), int(pointers[-1])
-    data = np.asarray(matrix["data"][start:stop])
-    indices = np.asarray(matrix["indices"][start:stop])
-    if len(data) != stop - start or len(indices) != stop - start:
-        raise OSError(f"values {start}-{stop} are missing")
-    if len(indices) and (indices.min() < 0 or indices.max() >= genes):
-        raise OSError(f"a column index is not below the {genes} genes")
-    # scipy is many times slower when indptr and indices differ in type.
-    rows = (pointers - start).astype(np.int32)
-    return sp.csr_matrix(
-        (data, indices.astype(np.int32, copy=False), rows), shape=(len(rows) - 1, genes), copy=False
-    )
 
 
 def _one_line(error: BaseException) -> str:

@@ -15,10 +15,11 @@ from tests.cli.conftest import Call
 
 FROZEN = {
     "simulate": "OUT.h5ad --cells --genes --singles --doubles --contexts --seed --overwrite",
-    "ingest": "SOURCE... STORE --condition --condition-column --control --context "
-    "--context-column --layer --library-size --library-size-column --perturbation --separator "
-    "--normalised --min-cells --min-condition-cells --genes --exclude --drop-unlabelled --join "
-    "--seed --memory --overwrite",
+    "ingest": "SOURCE... STORE --recipe --cells --gene-column --sha256 --condition "
+    "--condition-column --control --context --context-column --layer --library-size "
+    "--library-size-column --perturbation --separator --normalised --min-cells "
+    "--min-condition-cells --genes --gene-list --exclude --drop-unlabelled --join --seed --memory "
+    "--overwrite",
     "verify": "STORE|PREDICTION --json",
     "inspect": "STORE|RUN|MODEL|PREDICTION --json",
     "export": "STORE OUT.h5ad --conditions --overwrite",

@@ -1,5 +1,6 @@
 """What cannot be a store is refused in one line, and nothing is left behind."""
 
+import os
 from pathlib import Path
 
 import anndata
@@ -39,8 +40,27 @@ def test_an_hdf5_without_cells(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_no_zarr(tmp_path: Path) -> None:
+    (tmp_path / "cells.zarr").mkdir()
+    refused(tmp_path / "cells.zarr", "without a zarr group")
+
+
+def test_a_folder_without_cells(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    refused(tmp_path / "folder", "without a zarr group")
+    refused(tmp_path / "folder", "found nothing; name the files")
+    (tmp_path / "folder" / "notes.md").write_text("no cells")
+    refused(tmp_path / "folder", "found notes.md")
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "cells.h5ad").touch()
+    refused(tmp_path / "cells.h5ad", "which is empty")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    path = written(adata(), tmp_path)
+    path.chmod(0)
+    refused(path, "permissions forbid it")
 
 
 def test_a_truncated_h5ad(tiny_h5ad: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_every_form_of_file_gives_the_same_cells(tmp_path: Path, name: str, form
     changed.X = forms[form](cells.X)
     store, said = take(changed, tmp_path, name=name)
     same_cells(store, cells)
-    assert any("read whole" in line for line in said) == (form == "csc")
+    assert any("by way of the disk" in line for line in said) == (form == "csc")
 
 
 def test_anndata_opens_the_cells_without_us(tiny_store_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""Names of cells: unique within a source, made distinct between sources."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data_store.options import Say
+from data_store.sources import Source
+
+_ROWS = 65_536
+
+
+def distinct(sources: Sequence[Source], *, say: Say) -> list[Source]:
+    """The sources, with the name of its file behind every cell name where files share names.
+
+    Raises:
+        ValueError: A name occurs twice in one source.
+    """
+    hashes = [name_hashes(source) for source in sources]
+    for source, own in zip(sources, hashes, strict=True):
+        _refuse_repeats(source, own)
+    every = np.sort(np.concatenate(hashes))
+    shared = int((every[1:] == every[:-1]).sum())
+    if not shared:
+        return list(sources)
+    marks = _marks(sources)
+    say(
+        f"cell names: {shared} occur in several sources; all got the name of their file, as in "
+        f"{_name(sources[0], 0)}-{marks[0]}"
+    )
+    return [replace(s, suffix=f"-{mark}") for s, mark in zip(sources, marks, strict=True)]
+
+
+def name_hashes(source: Source) -> NDArray[np.uint64]:
+    """A 64-bit hash of every cell's name: eight bytes per cell."""
+    hashes = np.empty(source.cells, dtype=np.uint64)
+    for start, names in name_blocks(source):
+        hashed = pd.util.hash_array(names.astype(object), categorize=False)
+        hashes[start : start + len(names)] = hashed
+    return hashes
+
+
+def name_blocks(source: Source) -> Iterator[tuple[int, NDArray[np.bytes_]]]:
+    """All cell names in order as (first cell, UTF-8 bytes)."""
+    for start in range(0, source.cells, _ROWS):
+        yield start, source.cell_names(start, min(start + _ROWS, source.cells))
+
+
+def _refuse_repeats(source: Source, hashes: NDArray[np.uint64]) -> None:
+    order = np.argsort(hashes, kind="stable")
+    twice = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
+    for place in twice.tolist():
+        name, other = (_name(source, int(order[k])) for k in (place, place + 1))
+        if name == other:  # and not only the hashes
+            raise ValueError(
+                f"expected unique cell names in {source.path}, {len(twice)} occur more than once, "
+                f"first {name!r}; call obs_names_make_unique() and write the file again"
+            )
+
+
+def _marks(sources: Sequence[Source]) -> list[str]:
+    """What tells the sources apart: names of files, with their folder or a number if need be."""
+    stems = [source.path.stem for source in sources]
+    if len(set(stems)) < len(stems):
+        stems = [f"{source.path.parent.name}_{source.path.stem}" for source in sources]
+    if len(set(stems)) < len(stems):
+        stems = [f"{number}_{stem}" for number, stem in enumerate(stems)]
+    return stems
+
+
+def _name(source: Source, cell: int) -> str:
+    name: bytes = source.cell_names(cell, cell + 1).tolist()[0]
+    return name.decode()

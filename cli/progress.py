@@ -92,8 +92,10 @@ class TrainingBar(Bar):
         super().__init__("train", unit="steps")
 
     def report(self, line: Mapping[str, Any]) -> None:
-        """Show a line: step and losses, or a validation round."""
-        if "validation" in line:
+        """Show a line: step and losses, a validation round, or a note."""
+        if "note" in line:
+            self.tell(str(line["note"]))
+        elif "validation" in line:
             best = "  best so far" if line.get("best") else ""
             self.tell(f"validation at step {line['step']}: {numbers(line['validation'])}{best}")
         elif "loss" in line:

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line for each logged step and each validation round."""
+"""metrics.jsonl: one line for each logged step, each validation round, and what else is to be said."""
 
 import json
 import math

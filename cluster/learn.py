@@ -24,8 +24,10 @@ from torch import nn
 
 from cluster import lease
 from cluster.feed import feed
+from cluster.fine_tune import begin_from, require_source, source_facts, source_note
+from cluster.graph import edges_changed, graph_note
 from cluster.journal import Journal
-from cluster.plan import Plan, make_plan, run_split, validation_cells
+from cluster.plan import Plan, make_plan, require_edges, run_split, validation_cells
 from cluster.precision import fast_matmul
 from cluster.provenance import provenance
 from cluster.run import RunConfig, difference, read_run, write_run
@@ -38,8 +40,9 @@ from scdfm.model import VelocityField, build_field
 from scdfm.randomness import seed_torch
 from scdfm.training import Round, StepLog, Trainer, fit
 
-RUN, RESULT, BEST, MODEL, CHECKPOINTS = (
+RUN, MANIFEST, RESULT, BEST, MODEL, CHECKPOINTS = (
     "run.yaml",
+    "manifest.json",
     "result.json",
     "best.json",
     "model",
@@ -72,29 +75,44 @@ def check(run: RunConfig) -> None:
     """Refuse a run that could not begin, before anything is written.
 
     Raises:
-        FileNotFoundError: No such store.
-        ValueError: No whole store, a split with an empty part, or the run's directory holds
-            another configuration or was made from other cells.
+        FileNotFoundError: No such store, list of edges or model to start from.
+        ValueError: No whole store, a split with an empty part, a list of edges or a model to start
+            from that does not fit, or the run's directory holds another configuration or was made
+            from other cells or edges.
     """
     with Store.open(run.store) as store:
         if (run.directory / RUN).is_file():
             _same_run(run, run.directory, fingerprint=store.fingerprint)
         else:
-            split = run_split(run, store)
-            validation_cells(split, store, run=run)
+            require_inputs(run, store)
+
+
+def require_inputs(run: RunConfig, store: Store) -> None:
+    """Refuse a run whose split, list of edges or first weights do not fit the store.
+
+    Raises:
+        FileNotFoundError: No such list of edges or model to start from.
+        ValueError: One of them does not fit.
+    """
+    split = run_split(run, store)
+    validation_cells(split, store, run=run)
+    require_edges(run, store, split=split)
+    require_source(run, perturbation=store.perturbation)
 
 
 def prepare(run: RunConfig) -> None:
     """Make the plan of a run that `check` found in order, or keep the one that is there."""
     directory = run.directory
     with Store.open(run.store) as store:
-        if not (directory / "manifest.json").is_file():
+        if not (directory / MANIFEST).is_file():
             plan = make_plan(run, store)
+            facts = {**provenance(run, store), "graph": plan.graph_facts}
+            if run.init_from is not None:
+                facts["init_from"] = source_facts(run, plan)
             directory.mkdir(parents=True, exist_ok=True)
             write_run(run, directory / RUN)
             plan.save(directory)
-            facts = provenance(run, store)
-            (directory / "manifest.json").write_text(json.dumps(facts, indent=1))
+            (directory / MANIFEST).write_text(json.dumps(facts, indent=1))
 
 
 def _same_run(run: RunConfig, directory: Path, *, fingerprint: str) -> None:
@@ -103,15 +121,25 @@ def _same_run(run: RunConfig, directory: Path, *, fingerprint: str) -> None:
         raise ValueError(
             f"{directory} holds another run: {changed}; choose another name or delete it"
         )
-    manifest = directory / "manifest.json"
-    if not manifest.is_file():
+    facts = manifest(directory)
+    if not facts:
         return
-    trained_on = json.loads(manifest.read_text())["fingerprint"]
+    trained_on = facts["fingerprint"]
     if trained_on != fingerprint:
         raise ValueError(
             f"{directory} was begun on store {trained_on[:12]} and {run.store} is now "
             f"{fingerprint[:12]}; choose another name or delete it"
         )
+    edges = edges_changed(run.graph, facts.get("graph", {}))
+    if edges:
+        raise ValueError(f"{directory} was begun {edges}; choose another name or delete it")
+
+
+def manifest(directory: Path) -> dict[str, Any]:
+    """What a run was begun with; empty before that."""
+    file = directory / MANIFEST
+    facts: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    return facts
 
 
 def learn(
@@ -136,13 +164,15 @@ def learn(
     fast_matmul(place.device)
     with Store.open(run.store) as store:
         plan = Plan.load(run.directory, run=run, store=store)
-        trainer = make_trainer(run, plan, place=place, wrap=wrap)
-        keeper = Keeper(run, store=store, plan=plan, trainer=trainer, token=token, report=report)
         state = latest_checkpoint(run.directory)
+        # A run that goes on does not need the model that it started from.
+        first = None if state is not None else manifest(run.directory).get("init_from")
+        trainer = make_trainer(run, plan, place=place, wrap=wrap, first=first)
+        keeper = Keeper(run, store=store, plan=plan, trainer=trainer, token=token, report=report)
         if state is not None:
             trainer.restore(load_state(state))
         if place.rank == 0:
-            keeper.journal.rewind(trainer.progress.step if state is not None else -1)
+            keeper.begin(trainer.progress.step if state is not None else None)
         stream = Stream(
             store,
             targets=plan.training,
@@ -186,9 +216,16 @@ def make_trainer(
     *,
     place: Place,
     wrap: Callable[[VelocityField], nn.Module] | None = None,
+    first: dict[str, Any] | None = None,
 ) -> Trainer:
-    """Build the untrained field of a run, with its optimiser."""
-    field = untrained(run, plan).to(place.device)
+    """Build the untrained field of a run, with its optimiser.
+
+    `first` says which model its weights are taken from; none: they are drawn.
+    """
+    field = untrained(run, plan)
+    if first is not None:
+        begin_from(field, facts=first)
+    field = field.to(place.device)
     return Trainer(
         field,
         training=run.training,
@@ -271,9 +308,21 @@ class Keeper:
         report: Report,
     ) -> None:
         self.run, self.plan, self.trainer, self.token = run, plan, trainer, token
+        begun = manifest(run.directory)
         self.facts = provenance(run, store)
+        self.facts |= {name: begun[name] for name in ("graph", "init_from") if name in begun}
         self.directory = run.directory
         self.journal = Journal(run.directory, report=report)
+
+    def begin(self, step: int | None) -> None:
+        """Go on after a step, or begin with what is to be said about graph and first weights."""
+        self.journal.rewind(-1 if step is None else step)
+        if step is None:
+            notes = [graph_note(self.facts.get("graph", {}))]
+            if "init_from" in self.facts:
+                notes.append(source_note(self.facts["init_from"]))
+            for note in filter(None, notes):
+                self.journal.write({"step": 0, "steps": self.run.training.steps, "note": note})
 
     def log(self, line: StepLog) -> None:
         """Record the mean of some steps."""

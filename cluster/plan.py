@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.graph import run_graph
+from cluster.graph import run_graph, user_graph
 from cluster.run import RunConfig
 from data_store.reader import Store
 from data_store.stream import Cells
@@ -203,6 +203,18 @@ def run_genes(run: RunConfig, store: Store, *, split: Split) -> ChosenGenes:
         nonzero=moments.nonzero[known].sum(axis=0),
         perturbed=np.array(perturbed, dtype=np.int64),
     )
+
+
+def require_edges(run: RunConfig, store: Store, *, split: Split) -> None:
+    """Refuse a run whose list of edges is not there or does not fit its genes.
+
+    Raises:
+        FileNotFoundError: No such list of edges.
+        ValueError: It is no such list, or none of its edges joins two of the run's genes.
+    """
+    if run.graph.path is not None:
+        genes = run_genes(run, store, split=split)
+        user_graph(run.graph, genes=vocabulary(store, genes.model).genes)
 
 
 def vocabulary(store: Store, genes: NDArray[np.int64]) -> Vocabulary:

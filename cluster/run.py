@@ -54,6 +54,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     name: str = Field(pattern=r"^[\w.-]+$")
     output: Path = Path("runs")  # the run's directory is output/name
     seed: NonNegativeInt = 0
+    init_from: Path | None = None  # a model, or a run that has one: the first weights
     split: SplitConfig
     genes: GeneChoice = GeneChoice()
     graph: GraphConfig = GraphConfig()

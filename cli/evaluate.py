@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import report
+from cli.precision import Precision
 from cli.terminal import as_json, require_file, save, say, show, show_json
 from cli.usage import example
 
@@ -25,6 +26,8 @@ def evaluate(
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Judge the model before training, too.")
     ] = False,
+    precision: Precision = "auto",
+    gpu: Annotated[bool, typer.Option("--gpu/--no-gpu", help="Generate on a GPU.")] = False,
     out: Annotated[Path | None, typer.Option(help="File to write, .json or .csv.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -35,7 +38,15 @@ def evaluate(
     require_file(out, suffixes=(".json", ".csv"))
     from cluster.evaluate import evaluate as evaluate_target
 
-    result = evaluate_target(target, store=store, cells=cells, untrained=untrained, report=say)
+    result = evaluate_target(
+        target,
+        store=store,
+        cells=cells,
+        untrained=untrained,
+        precision=precision,
+        gpu=gpu,
+        report=say,
+    )
     if out is not None:
         save(as_json(result) if out.suffix == ".json" else report.as_csv(result.tables), out)
         say(f"written: {out}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.names import from_text_or_file, listed
+from cli.precision import Precision
 from cli.progress import PredictionBar
 from cli.terminal import require_folder, show
 from cli.train import Address
@@ -40,6 +41,7 @@ def predict(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides every draw.")] = 0,
+    precision: Precision = "auto",
     actors: Annotated[int, typer.Option(min=1, help="Ray actors that share the work.")] = 1,
     gpu: Annotated[bool, typer.Option("--gpu/--no-gpu", help="A GPU for each actor.")] = False,
     address: Address = None,
@@ -62,6 +64,7 @@ def predict(
         cells=cells,
         genes=only,
         seed=seed,
+        precision=precision,
         out=out,
     )
     with PredictionBar() as bar:

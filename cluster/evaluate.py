@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, NonNegativeInt
 
 from cluster.learn import METRICS, MODEL, RUN
 from cluster.plan import units_of
-from cluster.precision import fast_matmul
+from cluster.precision import Arithmetic, Precision, arithmetic
 from cluster.sampler import Sampler, columns_in, control_means, pseudobulks, unit_means
 from data_store.reader import Store
 from data_store.stream import Cells
@@ -37,6 +38,7 @@ class Evaluation(BaseModel, frozen=True, extra="forbid"):
     conditions: NonNegativeInt  # test conditions
     cells: NonNegativeInt  # cells generated, over all units
     sampling: dict[str, Any]
+    arithmetic: dict[str, Any]  # device, precision, matrix products in use
     tables: dict[str, Table]  # by row: scDFM, untrained, control, perturbed mean, additive
     incomplete: dict[str, NonNegativeInt]  # units for which a baseline lacked something
 
@@ -47,6 +49,8 @@ def evaluate(
     store: str | None = None,
     cells: int | None = None,
     untrained: bool = False,
+    precision: Precision = "auto",
+    gpu: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """Score a run's best model, or a model, on its test conditions.
@@ -58,17 +62,31 @@ def evaluate(
         store: Where the cells are; default the store that the model was trained on.
         cells: Cells to generate for a unit; default as many as were measured.
         untrained: Score the same network with its first weights, too.
+        precision: Number format of the products; auto: float32 on CPU, bf16 on a GPU that has it.
+        gpu: Generate on this machine's GPU.
         report: Receives a line for each thing that is done.
 
     Raises:
-        ValueError: No run or model, a store with other cells, or genes missing from the store.
+        ValueError: No run or model, a store with other cells, genes missing from the store, or
+            a GPU that is not there.
     """
+    device = _device(gpu=gpu)
     path = model_directory(target)
     model = load_model(path)
     where = store or str(model.card.provenance["store"])
     with Store.open(where) as cells_of:
         _same_cells(model, cells_of, where=where, given=store is not None)
-        return _evaluate(model, path, cells_of, cells=cells, untrained=untrained, report=report)
+        model.field.to(device)
+        with arithmetic(precision, device=device) as how:
+            return _evaluate(
+                model, path, cells_of, cells=cells, untrained=untrained, how=how, report=report
+            )
+
+
+def _device(*, gpu: bool) -> torch.device:
+    if gpu and not torch.cuda.is_available():
+        raise ValueError("expected a GPU for --gpu, found none that CUDA can use; leave --gpu out")
+    return torch.device("cuda" if gpu else "cpu")
 
 
 def model_directory(target: Path) -> Path:
@@ -116,11 +134,11 @@ def _evaluate(
     *,
     cells: int | None,
     untrained: bool,
+    how: Arithmetic,
     report: Callable[[str], None],
 ) -> Evaluation:
     card, split = model.card, model.split
     field = model.field
-    matmul = fast_matmul(next(field.parameters()).device)
     test = whole_units(store, units_of(split, store, "test"))
     if not test:
         raise ValueError(
@@ -134,11 +152,12 @@ def _evaluate(
         source=card.source,
         config=card.sampling,
         seed=card.seed,
+        products=how.products,
     )
     generated = [min(part.stop - part.start, cells or part.stop - part.start) for part in test]
     report(
         f"generating {sum(generated)} cells of {len(test)} units, {len(sampler.genes)} genes, "
-        f"{card.sampling.solver} with {card.sampling.steps} steps ({matmul} matrix products)"
+        f"{card.sampling.solver} with {card.sampling.steps} steps ({how})"
     )
     ours = pseudobulks(sampler, store, test, generated=generated)
     tables = {OURS: score(ours, metrics=METRICS)}
@@ -172,6 +191,7 @@ def _evaluate(
         conditions=len(set(ours.conditions)),
         cells=sum(generated),
         sampling=card.sampling.model_dump(),
+        arithmetic=how.facts(),
         tables=tables,
         incomplete=incomplete,
     )

@@ -11,8 +11,9 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
 from cluster.evaluate import model_directory
 from cluster.lease import check, lease
-from cluster.precision import fast_matmul
+from cluster.precision import Precision, expected, set_up
 from cluster.provenance import model_identity, versions
 from cluster.sampler import Sampler, columns_in, starting_cells
 from cluster.session import require, session
@@ -58,6 +59,7 @@ class PredictionRequest(BaseModel, frozen=True, extra="forbid"):
     cells: PositiveInt = 256  # of each condition in each context
     genes: tuple[str, ...] | None = None  # none: all of the model's
     seed: NonNegativeInt = 0
+    precision: Precision = "auto"
     out: Path  # .h5ad or .zarr
 
 
@@ -121,7 +123,7 @@ def predict(
         FileExistsError: Something else stands at `out`.
     """
     with Store.open(request.store) as store:
-        work = look_up(request, store)
+        work = look_up(request, store, device="cuda" if gpu else "cpu")
         if _is_done(work):
             return request.out
         partial = request.out.with_name(f"{request.out.name}.partial")
@@ -157,8 +159,15 @@ def _fill(
         _share(work, partial, token, todo, actors=pool, gpu=gpu, report=report)
 
 
-def look_up(request: PredictionRequest, store: Store) -> Work:
+def look_up(
+    request: PredictionRequest, store: Store, *, device: Literal["cpu", "cuda"] = "cpu"
+) -> Work:
     """Find what a request names in model and store.
+
+    Args:
+        request: What to predict.
+        store: Whose controls to start from.
+        device: Where actors will compute; another one gives other bytes.
 
     Raises:
         ValueError: A name is unknown (names the nearest), or `out` has no known suffix.
@@ -187,6 +196,10 @@ def look_up(request: PredictionRequest, store: Store) -> Work:
         "gene_blocks": {"size": card.genes_per_step, "seed": card.seed},
         "shard_cells": SHARD,
         "threads": THREADS,
+        "arithmetic": {
+            "device": device,
+            "precision": expected(request.precision, device=device),
+        },
         "versions": versions(),
     }
     return Work(request, conditions, contexts, genes, facts)
@@ -325,35 +338,52 @@ class Predictor:
         # A cluster's workers stand elsewhere; the request's paths mean the driver's directory.
         os.chdir(home)
         torch.set_num_threads(THREADS)
-        device = torch.device("cuda" if gpu else "cpu")
-        fast_matmul(device)
-        model = load_model(work.request.model)
+        self.device = torch.device("cuda" if gpu else "cpu")
         self.work, self.partial, self.token = work, partial, token
         self.store = Store.open(work.request.store)
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """Made by the first shard: what is wrong then fails a task and not the whole actor."""
+        request = self.work.request
+        how = set_up(request.precision, device=self.device)
+        promised = self.work.facts["arithmetic"]["precision"]
+        if how.precision != promised:
+            raise ValueError(
+                f"expected a GPU with {promised} for precision {request.precision}, got one "
+                f"without; ask for --precision {how.precision}"
+            )
+        model = load_model(request.model)
         blocks = model.card.blocks(which="all")
-        wanted = set(work.genes.tolist())
-        self.sampler = Sampler(
-            field=model.field.to(device),
+        wanted = set(self.work.genes.tolist())
+        return Sampler(
+            field=model.field.to(self.device),
             columns=columns_in(self.store, model.card),
             blocks=[block for block in blocks if wanted.intersection(block.tolist())],
             source=model.card.source,
             config=model.card.sampling,
-            seed=work.request.seed,
+            seed=request.seed,
+            products=how.products,
         )
-        self.kept = np.searchsorted(self.sampler.genes, work.genes)
+
+    @cached_property
+    def kept(self) -> NDArray[np.int64]:
+        """Places of the genes asked for among those that are generated, (genes,)."""
+        return np.searchsorted(self.sampler.genes, self.work.genes)
 
     def write(self, shard: int) -> None:
         """Generate the cells of a shard and write them."""
         values = np.concatenate(
             [
-                self._generate(context, condition, cells)
+                self.generate(context, condition, cells)
                 for context, condition, cells in self.work.parts(shard)
             ]
         )
         check(self.partial, self.token)
         write_shard(_cells(self.partial), shard, values, rows=SHARD)
 
-    def _generate(self, context: str, condition: Condition, cells: slice) -> NDArray[np.float32]:
+    def generate(self, context: str, condition: Condition, cells: slice) -> NDArray[np.float32]:
+        """Generate some cells of a unit, (cells, genes asked for)."""
         start = starting_cells(
             self.store,
             context=context,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from data_store.reader import Store
@@ -46,6 +47,7 @@ class Sampler:
         source: Where paths start.
         config: Solver and batch.
         seed: Of the prediction.
+        products: Number format of the field's products under autocast; none: as the weights are.
     """
 
     field: VelocityField
@@ -54,6 +56,7 @@ class Sampler:
     source: Source
     config: SamplingConfig
     seed: int
+    products: torch.dtype | None = None
 
     @property
     def genes(self) -> NDArray[np.int64]:
@@ -81,6 +84,7 @@ class Sampler:
             source=self.source,
             config=self.config,
             seed=self.seed,
+            products=self.products,
         )
         return generated[:, np.argsort(np.concatenate(self.blocks))]
 

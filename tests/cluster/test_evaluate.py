@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cluster.evaluate import evaluate
 from cluster.plan import make_plan, units_of
@@ -66,6 +67,22 @@ def test_contexts_have_tables_of_their_own(trained: Path) -> None:
 def test_a_model_directory_is_evaluated_as_its_run(trained: Path) -> None:
     by_run, by_model = evaluate(trained), evaluate(trained / "model")
     assert by_run.model_dump_json() == by_model.model_dump_json()
+
+
+def test_the_arithmetic_is_recorded_and_half_the_bits_change_little(trained: Path) -> None:
+    plain, half = (evaluate(trained, precision=one) for one in ("float32", "bf16"))
+    assert plain.arithmetic["precision"] == "float32"
+    assert plain.arithmetic["matmul"] == "highest"
+    assert half.arithmetic["precision"] == "bf16"
+    ours, theirs = (one.tables["scDFM"].overall["mse"].value for one in (half, plain))
+    assert ours != theirs
+    assert ours == pytest.approx(theirs, rel=0.05)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_gpu_that_is_not_there_is_refused(trained: Path) -> None:
+    with pytest.raises(ValueError, match="found none that CUDA can use; leave --gpu out"):
+        evaluate(trained, gpu=True)
 
 
 def test_something_else_is_neither_run_nor_model(tmp_path: Path) -> None:

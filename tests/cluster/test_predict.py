@@ -3,12 +3,15 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import anndata
 import numpy as np
 import pytest
+import torch
 
-from cluster.predict import PredictionRequest, Work, look_up, predict
+from cluster.precision import arithmetic
+from cluster.predict import PredictionRequest, Predictor, Work, look_up, predict
 from cluster.run import read_run
 from data_store.prediction import verify_prediction
 from data_store.reader import Store
@@ -146,6 +149,44 @@ def test_parts_cover_every_cell_once(trained: Path, tmp_path: Path) -> None:
     ]
     expected = [(*unit, cell) for unit in work.units for cell in range(100)]
     assert cells == expected
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "format"),
+    [
+        ("auto", "cpu", "float32"),
+        ("auto", "cuda", "bf16"),
+        ("bf16", "cpu", "bf16"),
+        ("float32", "cuda", "float32"),
+    ],
+)
+def test_how_cells_are_computed_is_part_of_what_a_prediction_is(
+    trained: Path,
+    tmp_path: Path,
+    precision: str,
+    device: Literal["cpu", "cuda"],
+    format: str,
+) -> None:
+    asked = request(trained, tmp_path / "cells.zarr", precision=precision)
+    with Store.open(asked.store) as store:
+        work = look_up(asked, store, device=device)
+    assert work.facts["arithmetic"] == {"device": device, "precision": format}
+
+
+def test_an_actor_computes_as_it_was_asked_to(trained: Path, tmp_path: Path) -> None:
+    generated = []
+    for precision in ("float32", "bf16"):
+        asked = request(trained, tmp_path / "cells.zarr", precision=precision)
+        with Store.open(asked.store) as store:
+            work = look_up(asked, store)
+        with arithmetic("float32", device=torch.device("cpu")):  # puts back what an actor sets
+            actor = Predictor(work, tmp_path, "token", gpu=False, home=Path.cwd())
+            [*_, (context, condition, _)] = work.parts(0)
+            generated.append(actor.generate(context, condition, slice(0, 8)))
+    plain, half = generated
+    assert plain.shape == (8, 24)
+    assert not np.array_equal(plain, half)
+    np.testing.assert_allclose(half, plain, atol=0.05)
 
 
 def test_an_unknown_perturbation_gets_the_nearest(trained: Path, tmp_path: Path) -> None:

@@ -177,24 +177,34 @@ class Store:
         return self.expression_of([(start, stop)], genes=genes)
 
     def expression_of(
-        self, runs: Sequence[tuple[int, int]], *, genes: NDArray[np.int64] | None = None
+        self,
+        runs: Sequence[tuple[int, int]],
+        *,
+        genes: NDArray[np.int64] | None = None,
+        order: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
-        """log1p per 10k of runs of rows (start, stop), one below the other, (cells, genes), dense.
+        """log1p per 10k of runs of rows (start, stop), (cells, genes), dense.
 
         Runs are read together, so that a remote store answers once for all of them.
+
+        Args:
+            runs: First row and row after the last of each.
+            genes: Columns of the store, in the wanted order; None for all.
+            order: Where each row goes, run after run; None for one below the other.
 
         Raises:
             ValueError: Rows or columns outside the store; a damaged shard, which it names.
         """
         columns = self._columns(genes)
-        sizes = [stop - start for start, stop in (self._range(*run) for run in runs)]
-        result = np.zeros((sum(sizes), columns.width), dtype=np.float32)
+        cells = sum(stop - start for start, stop in (self._range(*run) for run in runs))
+        result = np.zeros((cells, columns.width), dtype=np.float32)
+        order = np.arange(cells) if order is None else order
         done = 0
         for part in _in_parts(runs):
             for rows in read_rows(self._reader, self._arrays, part):
-                out = result[done : done + len(rows.scale)]
-                densify(rows, columns, normalised=self.manifest.normalised, out=out)
-                done += len(out)
+                to = order[done : done + len(rows.scale)]
+                densify(rows, columns, normalised=self.manifest.normalised, out=result, to=to)
+                done += len(to)
         return result
 
     def expression_at(

@@ -65,8 +65,15 @@ def read_rows(
     ]
 
 
-def densify(rows: Rows, columns: Columns, *, normalised: bool, out: NDArray[np.float32]) -> None:
-    """Write the expression of rows into zeros, (rows, columns.width)."""
+def densify(
+    rows: Rows,
+    columns: Columns,
+    *,
+    normalised: bool,
+    out: NDArray[np.float32],
+    to: NDArray[np.int64],
+) -> None:
+    """Write the expression of rows into rows `to` of `out`, which hold zeros."""
     place, data, lengths = rows.indices, rows.data, np.diff(rows.indptr)
     if columns.place is not None:
         # Genes are chosen first: logarithms are what is dear.
@@ -75,5 +82,4 @@ def densify(rows: Rows, columns: Columns, *, normalised: bool, out: NDArray[np.f
         place, data = place.take(kept), rows.data.take(kept)
         lengths = np.diff(kept.searchsorted(rows.indptr))
     values = data if normalised else normalise.expression(data, scale=rows.scale, repeats=lengths)
-    row = np.repeat(np.arange(0, out.size, out.shape[1] or 1)[: len(lengths)], lengths)
-    out.reshape(-1)[row + place] = values
+    out.reshape(-1)[np.repeat(to * out.shape[1], lengths) + place] = values

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from pydantic import BaseModel, PositiveInt
 from data_store.reader import Store
 
 _BATCH = 2  # purpose of the draw
-_WINDOW = 32  # cells: read together, at least; about a chunk
 _THREADS = 2  # draw ahead, each a batch: decoding lets go of the interpreter's lock,
 _THREADS_REMOTE = 8  # and a network is waited for
 
@@ -115,18 +114,22 @@ class Stream:
         cells = [self._targets[place] for place in chosen.tolist()]
         sizes = [min(self._config.cells, of.stop - of.start) for of in cells]
         controls = [self._controls[self._store.units[of.unit].context] for of in cells]
-        draws = [
-            _Draw.make(of, size=size, draw=draw)
-            for pair, size in zip(zip(cells, controls, strict=True), sizes, strict=True)
-            for of in pair
-        ]
-        target, control = self._read(draws, genes=self._genes[genes])
+        offsets = np.cumsum([0, *sizes, *sizes], dtype=np.int64)
+        runs: list[tuple[int, int]] = []
+        order: list[NDArray[np.int64]] = []
+        for of, size, begin in zip((*cells, *controls), (*sizes, *sizes), offsets, strict=False):
+            runs += _window(of, size=size, draw=draw)
+            order.append(draw.permutation(size) + begin)
+        both = self._store.expression_of(
+            runs, genes=self._genes[genes], order=np.concatenate(order)
+        )
+        middle = offsets[count]
         return Batch(
             index=index,
             units=tuple(of.unit for of in cells),
-            offsets=np.cumsum([0, *sizes], dtype=np.int64),
-            target=target,
-            control=control,
+            offsets=offsets[: count + 1],
+            target=both[:middle],
+            control=both[middle:],
             genes=genes,
         )
 
@@ -154,41 +157,18 @@ class Stream:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _read(
-        self, draws: Sequence["_Draw"], *, genes: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Cells of targets (even draws) and controls (odd draws), each (cells, genes)."""
-        runs = [run for draw in draws for run in draw.runs]
-        dense = self._store.expression_of(runs, genes=genes)
-        begins = np.cumsum([0, *(draw.width for draw in draws)])
-        places = [draw.picked + begin for draw, begin in zip(draws, begins, strict=False)]
-        return dense[np.concatenate(places[::2])], dense[np.concatenate(places[1::2])]
 
-
-class _Draw(NamedTuple):
-    """Cells of a unit: runs of rows to read, and which of these rows to take."""
-
-    runs: tuple[tuple[int, int], ...]
-    picked: NDArray[np.int64]  # positions in the runs, one after the other
-
-    @property
-    def width(self) -> int:
-        return sum(stop - start for start, stop in self.runs)
-
-    @classmethod
-    def make(cls, cells: Cells, *, size: int, draw: np.random.Generator) -> Self:
-        """`size` random cells in random order."""
-        available = cells.stop - cells.start
-        # Cells stand in random order within a unit, so a window is a fair sample. It goes on at
-        # the unit's first cell where it passes the last, so that every cell is drawn as often.
-        width = min(available, max(_WINDOW, size))
-        low = int(draw.integers(available)) if width < available else 0
-        runs = [(cells.start + low, cells.start + min(low + width, available))]
-        if low + width > available:
-            runs.append((cells.start, cells.start + low + width - available))
-        picked = draw.permutation(width)
-        # Repeats only where a context has fewer controls than a unit has cells.
-        return cls(runs=tuple(runs), picked=np.resize(picked[:size], size))
+def _window(cells: Cells, *, size: int, draw: np.random.Generator) -> Iterator[tuple[int, int]]:
+    """`size` cells that stand together: rows start to stop, and on from the first of `cells`."""
+    # Cells stand in random order within a unit, so a window is a fair sample. Because it goes
+    # round, every cell is drawn as often. It goes round more than once only where a context has
+    # fewer controls than a unit has cells.
+    start = cells.start + int(draw.integers(cells.stop - cells.start))
+    while size:
+        stop = min(start + size, cells.stop)
+        yield start, stop
+        size -= stop - start
+        start = cells.start
 
 
 def _check(store: Store, cells: Cells) -> None:

@@ -11,7 +11,7 @@ from anndata.io import read_zarr
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from data_store import assemble, columns, reader, spill, stream
+from data_store import assemble, columns, reader, spill
 from data_store.ingest import IngestOptions, ingest
 from data_store.integrity import verify
 from data_store.reader import Store
@@ -79,7 +79,6 @@ def test_any_screen_in_any_chunking_comes_back(
         patch.setattr(columns, "_CHUNK", chunk)
         patch.setattr(assemble, "_POINTER_CHUNK", chunk)
         patch.setattr(reader, "_ROWS_AT_ONCE", block)
-        patch.setattr(stream, "_WINDOW", chunk)
         ingest(folder / "cells.h5ad", folder / "store", options=options)
         assert verify(folder / "store") == []
         _check(folder / "store", cells)

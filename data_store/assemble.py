@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,21 @@ from data_store.arrays import Appender, create, shard_length
 from data_store.columns import Block, Column, FrameWriter, write_element
 from data_store.labels import canonical
 from data_store.layout import Layout
-from data_store.moments import MomentsWriter
-from data_store.schema import CELLS, CONDITIONS, LIBRARY_SIZE, MOMENTS
+from data_store.moments import MomentsWriter, UnitSums
+from data_store.schema import CELLS, CONDITIONS, MOMENTS
+from data_store.workers import Workers
 
 _CHUNK_ROWS = 64  # mean rows in a chunk: what a small unit reads in vain is less
 _SHARD_CHUNKS = 128  # 8,192 mean rows in a file
 _POINTER_CHUNK = 2_048  # rows
+
+
+class Cells(NamedTuple):
+    """Some cells in the order of a store, and the sums of each unit's."""
+
+    matrix: sp.csr_matrix
+    obs: Block
+    sums: dict[int, UnitSums]  # by unit, rising
 
 
 class Writer:
@@ -37,6 +46,7 @@ class Writer:
         nonzero: int,
         largest: float,
         normalised: bool,
+        workers: Workers,
     ) -> None:
         self.layout, self.normalised = layout, normalised
         self.cells, self.genes, self.nonzero = int(layout.cells.sum()), len(var), nonzero
@@ -47,27 +57,26 @@ class Writer:
             shape=(self.cells, self.genes),
             nonzero=nonzero,
             dtype=np.float32 if normalised else np.uint16 if largest < 65_536 else np.uint32,
+            workers=workers,
         )
         self._obs = FrameWriter(root, "obs", columns=columns, rows=self.cells)
-        self._moments = MomentsWriter(
-            folder / MOMENTS, units=len(layout.units), genes=self.genes, normalised=normalised
-        )
+        self._moments = MomentsWriter(folder / MOMENTS, units=len(layout.units), genes=self.genes)
         self._unit_nonzero = np.zeros(len(layout.units), dtype=np.int64)
+        self._workers = workers
 
-    def append(self, unit: NDArray[np.int32], matrix: sp.csr_matrix, obs: Block) -> None:
-        """Add cells: their units (rising), values and obs."""
-        bounds = np.flatnonzero(np.diff(unit, prepend=-1, append=-1))
-        library = obs[LIBRARY_SIZE]
-        for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            self._moments.add(int(unit[low]), matrix[low:high], library=library[low:high])
-            self._unit_nonzero[unit[low]] += matrix.indptr[high] - matrix.indptr[low]
-        self._matrix.append(matrix)
-        self._obs.append(obs)
+    def append(self, cells: Cells) -> None:
+        """Add cells after those that came before."""
+        for unit, sums in cells.sums.items():
+            self._unit_nonzero[unit] += sums.nonzero.sum()
+            self._moments.add(unit, sums)
+        self._matrix.append(cells.matrix)
+        self._obs.append(cells.obs)
 
     def close(self) -> None:
         """Write what is left, and the index."""
         self._matrix.close()
         self._obs.close()
+        self._workers.wait()
         self._moments.close()
         _write_conditions(self._folder / CONDITIONS, self.layout, nonzero=self._unit_nonzero)
 
@@ -76,7 +85,13 @@ class _MatrixWriter:
     """Writes CSR in row order."""
 
     def __init__(
-        self, root: zarr.Group, *, shape: tuple[int, int], nonzero: int, dtype: Any
+        self,
+        root: zarr.Group,
+        *,
+        shape: tuple[int, int],
+        nonzero: int,
+        dtype: Any,
+        workers: Workers,
     ) -> None:
         group = root.create_group("X")
         group.attrs.update(
@@ -87,9 +102,12 @@ class _MatrixWriter:
         chunk = 1024 * -(-_CHUNK_ROWS * max(1, nonzero) // (cells * 1024))
         shard = shard_length(nonzero, chunk=chunk, chunks=_SHARD_CHUNKS)
         self._data, self._indices = (
-            Appender(create(group, name, shape=(nonzero,), dtype=kind, chunks=(chunk,), shards=(shard,)))
+            Appender(
+                create(group, name, shape=(nonzero,), dtype=kind, chunks=(chunk,), shards=(shard,)),
+                workers=workers,
+            )
             for name, kind in (("data", dtype), ("indices", np.int32))
-        )  # fmt: skip
+        )
         rows = min(_POINTER_CHUNK, shape[0] + 1)
         self._indptr = Appender(
             create(

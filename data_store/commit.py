@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data_store.schema import CELLS, MANIFEST, ShardRecord
+from data_store.workers import Workers
 
 _READ = 1 << 22
 
@@ -52,15 +53,15 @@ def committed_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def hash_files(folder: Path) -> tuple[ShardRecord, ...]:
+def hash_files(folder: Path, *, workers: Workers | None = None) -> tuple[ShardRecord, ...]:
     """Size and sha256 of every file below a folder but the manifest, by path."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
-    return tuple(
-        ShardRecord(
-            path=file.relative_to(folder).as_posix(), bytes=file.stat().st_size, sha256=sha256(file)
-        )
-        for file in files
-    )
+
+    def record(file: Path) -> ShardRecord:
+        name = file.relative_to(folder).as_posix()
+        return ShardRecord(path=name, bytes=file.stat().st_size, sha256=sha256(file))
+
+    return tuple((workers or Workers()).in_order(record, files))
 
 
 def sha256(file: Path) -> str:

@@ -14,21 +14,22 @@ from numpy.typing import NDArray
 
 from data_store import detect
 from data_store.assemble import Writer
-from data_store.columns import Block, Column, named
+from data_store.columns import Column, named
 from data_store.commit import committed, hash_files, write_durably
+from data_store.fill import fill, sums_of_all
 from data_store.joining import Joined, join, require_genes
 from data_store.labels import CONTROL_LABELS
 from data_store.layout import Layout, read_layout
-from data_store.moments import UnitSums
 from data_store.opening import opened, with_scratch
 from data_store.options import IngestOptions, Say
-from data_store.route import ROW_SUM, Routed, route, select_genes
+from data_store.route import Routed, route
 from data_store.schema import (
     LIBRARY_SIZE,
     MANIFEST,
     Manifest,
     Perturbation,
     Recipe,
+    ShardRecord,
     SourceRecord,
     fingerprint,
     read_manifest,
@@ -36,6 +37,7 @@ from data_store.schema import (
 )
 from data_store.sources import Source
 from data_store.variable import most_variable
+from data_store.workers import Workers
 
 __all__ = ["IngestOptions", "ingest"]
 
@@ -73,9 +75,17 @@ def ingest(
         if (done := _finished(store, records, options=told)) is not None:
             say(f"{store} already holds these cells")
             return done
-        with committed(store, overwrite=told.overwrite) as folder:
+        with committed(store, overwrite=told.overwrite) as folder, Workers(told.workers) as workers:
             found = with_scratch(found, folder)
-            return _write(found, folder, records=records, options=told, say=tell, said=said)
+            return _write(
+                found,
+                folder,
+                records=records,
+                options=told,
+                workers=workers,
+                say=tell,
+                said=said,
+            )
 
 
 def _finished(
@@ -95,6 +105,7 @@ def _write(
     *,
     records: tuple[SourceRecord, ...],
     options: IngestOptions,
+    workers: Workers,
     say: Say,
     said: list[str],
 ) -> Manifest:
@@ -113,6 +124,7 @@ def _write(
         normalised=normalised,
         folder=folder,
         options=options,
+        workers=workers,
     )
     library = None if normalised else routed.library.choose(genes=len(joined.genes), say=say)
     kept = _kept_genes(
@@ -133,8 +145,9 @@ def _write(
         nonzero=int(routed.seen[kept].sum()),
         largest=routed.largest,
         normalised=normalised,
+        workers=workers,
     )
-    _fill(writer, routed, kept=kept, renamed=renamed, library=library)
+    fill(writer, routed, kept=kept, renamed=renamed, library=library, workers=workers)
     recipe = Recipe(
         condition_column=column,
         controls=options.control or CONTROL_LABELS,
@@ -148,7 +161,10 @@ def _write(
         seed=options.seed,
         options=options.fingerprint(),
     )
-    return _seal(folder, writer=writer, recipe=recipe, records=records, kind=kind, said=said)
+    shards = hash_files(folder, workers=workers)
+    return _seal(
+        folder, shards, writer=writer, recipe=recipe, records=records, kind=kind, said=said
+    )
 
 
 def _layers(
@@ -189,8 +205,8 @@ def _kept_genes(
             f"expected genes seen in {options.min_cells} cells, found none; lower --min-cells"
         )
     if options.genes is not None:
-        sums = _sums(routed, library=library, normalised=normalised)
-        _, _, total, squares = np.where(kept, sums.sums, 0)
+        sums = sums_of_all(routed, library=library, normalised=normalised)
+        _, total, squares = np.where(kept, sums.sums, 0)
         kept = most_variable(options.genes, cells=sums.cells, total=total, squares=squares)
     perturbed = {token for _, tokens in layout.units for token in tokens}
     kept |= np.array([gene in perturbed for gene in joined.genes])
@@ -200,18 +216,6 @@ def _kept_genes(
         rule += f", among the {len(options.gene_list)} listed" if options.gene_list else ""
         say(f"genes: kept {int(kept.sum())} of {len(kept)} ({rule}, or perturbed)")
     return np.flatnonzero(kept)
-
-
-def _sums(routed: Routed, *, library: str | None, normalised: bool) -> UnitSums:
-    """Sums over all cells."""
-    sums = UnitSums(len(routed.seen))
-    for rows in routed.spill.sorted():
-        sums.add(rows.matrix, library=_library(rows.obs, library), normalised=normalised)
-    return sums
-
-
-def _library(obs: Block, column: str | None) -> NDArray[np.float64]:
-    return obs[ROW_SUM if column is None else column].astype(np.float64)
 
 
 def _stored_columns(columns: Sequence[Column]) -> tuple[tuple[Column, ...], dict[str, str]]:
@@ -225,43 +229,9 @@ def _stored_columns(columns: Sequence[Column]) -> tuple[tuple[Column, ...], dict
     return (*stored, ours), renamed
 
 
-def _fill(
-    writer: Writer,
-    routed: Routed,
-    *,
-    kept: NDArray[np.int64],
-    renamed: dict[str, str],
-    library: str | None,
-) -> None:
-    """The second pass: bucket after bucket into the store."""
-    position: NDArray[np.int32] | None = None
-    if len(kept) < len(routed.seen):
-        position = np.full(len(routed.seen), -1, dtype=np.int32)
-        position[kept] = np.arange(len(kept), dtype=np.int32)
-    for rows in routed.spill.sorted():
-        matrix = select_genes(rows.matrix, position, genes=len(kept))
-        sizes = _library(rows.obs, library)
-        obs = _renamed(rows.obs, renamed)
-        obs[LIBRARY_SIZE] = np.full(len(sizes), np.nan) if writer.normalised else sizes
-        writer.append(rows.unit, matrix, obs)
-        del rows, matrix, obs  # before the next bucket comes
-    writer.close()
-    routed.spill.remove()
-
-
-def _renamed(obs: Block, renamed: dict[str, str]) -> Block:
-    """The block under the store's column names, without what only travelled with it."""
-    ours = {theirs: name for name, theirs in renamed.items()}
-    block: Block = {}
-    for key, part in obs.items():
-        name, slash, rest = key.partition("/")
-        block[f"{ours.get(name, name)}{slash}{rest}"] = part
-    del block[ROW_SUM]
-    return block
-
-
 def _seal(
     folder: Path,
+    shards: tuple[ShardRecord, ...],
     *,
     writer: Writer,
     recipe: Recipe,
@@ -269,7 +239,6 @@ def _seal(
     kind: Perturbation,
     said: list[str],
 ) -> Manifest:
-    shards = hash_files(folder)
     manifest = sealed(
         Manifest(
             package=_package_version(),

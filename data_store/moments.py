@@ -1,12 +1,12 @@
 """Sums per unit and gene, made while cells are written: what runs choose genes and graphs from.
 
-Kept to about nine digits: the last bits of a double are noise and make half of the file.
-"log" is expression (log1p per 10k), "linear" the same before the logarithm (per 10k), which
-scanpy's variable-gene flavour `seurat` needs. All sums are float64 over the unit's cells.
+Added up in float64 and kept as float32, to about seven digits: the rest is noise, which no
+compression makes smaller. "log" is expression (log1p per 10k), "linear" the same before the
+logarithm (per 10k), which scanpy's variable-gene flavour `seurat` needs.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from data_store import normalise
 from data_store.arrays import create
+from data_store.csr import row_blocks, rows_of
 
-_SUMS = ("total", "squares", "linear_total", "linear_squares")
-_UNITS = 16  # units per chunk
-_VALUES = 500_000  # taken at once: their doubles stay in the processor's cache, nearly
+PRECISION = 1e-7  # relative: what is stored is so near to the sums
+_SUMS = ("total", "linear_total", "linear_squares")
+_CHUNK_BYTES = 2_000_000
 
 
 class Moments(NamedTuple):
@@ -26,7 +27,6 @@ class Moments(NamedTuple):
 
     cells: NDArray[np.int64]  # (units,)
     total: NDArray[np.float64]  # (units, genes), of log values
-    squares: NDArray[np.float64]  # (units, genes), of squared log values
     linear_total: NDArray[np.float64]  # (units, genes), of values per 10k
     linear_squares: NDArray[np.float64]  # (units, genes), of their squares
     nonzero: NDArray[np.int64]  # (units, genes), cells in which the gene is seen
@@ -44,18 +44,23 @@ class UnitSums:
         self, rows: sp.csr_matrix, *, library: NDArray[np.float64], normalised: bool = False
     ) -> None:
         """Add cells, (cells, genes): counts, or log values when `normalised`."""
-        step = max(1, _VALUES * rows.shape[0] // max(1, rows.nnz))
-        for low in range(0, rows.shape[0], step):
-            part = slice(low, low + step)
-            self._add(rows[part], library=library[part], normalised=normalised)
+        for low, high in row_blocks(rows):
+            part = rows_of(rows, low, high)
+            self._add(part, library=library[low:high], normalised=normalised)
+
+    def merge(self, other: Self) -> None:
+        """Add the sums of other cells."""
+        self.cells += other.cells
+        self.sums += other.sums
+        self.nonzero += other.nonzero
 
     def _add(self, rows: sp.csr_matrix, *, library: NDArray[np.float64], normalised: bool) -> None:
         log, linear = _values(rows, library=library, normalised=normalised)
         one = np.ones(rows.shape[0])
-        for k, values in enumerate((log, log * log, linear, linear * linear)):
-            self.sums[k] += (
-                sp.csr_matrix((values, rows.indices, rows.indptr), shape=rows.shape).T @ one
-            )
+        matrix = sp.csr_matrix((log, rows.indices, rows.indptr), shape=rows.shape)
+        for k, values in enumerate((log, linear, linear)):
+            matrix.data = np.square(values, out=values) if k == 2 else values
+            self.sums[k] += matrix.T @ one
         self.nonzero += np.bincount(rows.indices, minlength=rows.shape[1])
         self.cells += rows.shape[0]
 
@@ -63,33 +68,32 @@ class UnitSums:
 class MomentsWriter:
     """Writes the sums of units in order, holding a few units at a time."""
 
-    def __init__(self, path: Path, *, units: int, genes: int, normalised: bool) -> None:
+    def __init__(self, path: Path, *, units: int, genes: int) -> None:
         group = zarr.open_group(path, mode="w", zarr_format=3)
-        chunks = (max(1, min(_UNITS, units)), max(1, genes))
-        shape = (units, genes)
+        self._chunk = max(1, min(units, _CHUNK_BYTES // (4 * max(1, genes))))
+        shape, chunks = (units, genes), (self._chunk, max(1, genes))
         self._arrays = {
-            **{name: create(group, name, shape=shape, dtype="f8", chunks=chunks, shards=None)
-               for name in _SUMS},
-            "nonzero": create(group, "nonzero", shape=shape, dtype="u4", chunks=chunks, shards=None),
-        }  # fmt: skip
+            name: create(group, name, shape=shape, dtype=dtype, chunks=chunks, shards=None)
+            for name, dtype in (*((name, "f4") for name in _SUMS), ("nonzero", "u4"))
+        }
         self._cells = create(
             group, "cells", shape=(units,), dtype="i8", chunks=(max(1, units),), shards=None
         )
         self._counts = np.zeros(units, dtype=np.int64)
-        self._genes, self._normalised = genes, normalised
         self._waiting: list[UnitSums] = []
         self._written = 0
         self._unit = -1
 
-    def add(self, unit: int, rows: sp.csr_matrix, *, library: NDArray[np.float64]) -> None:
-        """Add cells of a unit; units come in order."""
-        if unit != self._unit:
-            assert unit == self._unit + 1, "units come in order"
-            if len(self._waiting) == _UNITS:
-                self._flush()
-            self._waiting.append(UnitSums(self._genes))
-            self._unit = unit
-        self._waiting[-1].add(rows, library=library, normalised=self._normalised)
+    def add(self, unit: int, sums: UnitSums) -> None:
+        """Add sums over cells of a unit; units come in order."""
+        if unit == self._unit:
+            self._waiting[-1].merge(sums)
+            return
+        assert unit == self._unit + 1, "units come in order"
+        if len(self._waiting) == self._chunk:
+            self._flush()
+        self._waiting.append(sums)
+        self._unit = unit
 
     def close(self) -> None:
         """Write what is left."""
@@ -101,7 +105,9 @@ class MomentsWriter:
             return
         place = slice(self._written, self._written + len(self._waiting))
         for k, name in enumerate(_SUMS):
-            self._arrays[name][place] = rounded(np.stack([unit.sums[k] for unit in self._waiting]))
+            self._arrays[name][place] = np.stack(
+                [unit.sums[k].astype(np.float32) for unit in self._waiting]
+            )
         self._arrays["nonzero"][place] = np.stack([unit.nonzero for unit in self._waiting])
         self._counts[place] = [unit.cells for unit in self._waiting]
         self._written += len(self._waiting)
@@ -109,19 +115,11 @@ class MomentsWriter:
 
 
 def read(group: Any) -> Moments:
-    """All moments of a store: its path, or the open zarr group."""
+    """All moments in an open zarr group."""
     # Not by zarrs, which does not check the CRC-32C of the last, partly used chunk.
-    group = zarr.open_group(group, mode="r") if isinstance(group, Path) else group
     arrays = {name: np.asarray(group[name][...]) for name in Moments._fields}
-    arrays["nonzero"] = arrays["nonzero"].astype(np.int64)
-    return Moments(**arrays)
-
-
-def rounded(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sums with the mantissa rounded to 28 of its 52 bits."""
-    half, mask = np.uint64(1 << 23), np.uint64(0xFFFF_FFFF_FF00_0000)
-    bits = (np.ascontiguousarray(sums).view(np.uint64) + half) & mask
-    return bits.view(np.float64)
+    sums = {name: arrays[name].astype(np.float64) for name in _SUMS}
+    return Moments(cells=arrays["cells"], nonzero=arrays["nonzero"].astype(np.int64), **sums)
 
 
 def _values(

@@ -60,6 +60,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     join: Literal["same", "intersect", "union"] = "same"  # genes of several sources
     seed: NonNegativeInt = 0  # order of the cells within a unit
     memory: Annotated[int, BeforeValidator(_bytes), Field(ge=100_000_000)] = 1_000_000_000
+    workers: PositiveInt = 1  # threads that share the work
     overwrite: bool = False
 
     @model_validator(mode="after")
@@ -72,5 +73,5 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
 
     def fingerprint(self) -> str:
         """The identity of what decides the store's content, beside the sources and tables."""
-        kept = self.model_dump_json(exclude={"cells", "sha256", "memory", "overwrite"})
+        kept = self.model_dump_json(exclude={"cells", "sha256", "memory", "workers", "overwrite"})
         return hashlib.sha256(kept.encode()).hexdigest()

@@ -1,6 +1,7 @@
 """The first pass of an ingest: read, check, and send every row to its bucket."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,15 +10,19 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from data_store import normalise, spill
+from data_store.columns import Block
+from data_store.csr import row_sums, select_genes
 from data_store.detect import LibrarySize
 from data_store.joining import Joined, recoded
 from data_store.layout import Layout
 from data_store.options import IngestOptions
 from data_store.sources import Source
-from data_store.spill import Rows, Spill
+from data_store.spill import Arranged, Buckets, Rows, Spill
+from data_store.workers import Workers
 
 ROW_SUM = "_row_sum"  # travels with obs
-_LARGEST_BLOCK = 4_000_000  # values read at once
+_LARGEST_BLOCK = 1_000_000  # values read at once
+_JUDGED = 500_000  # values from which the size of a row is judged, whatever the memory
 _ROW_BYTES = 100  # of a cell beside its values, about
 _SHARE_HELD = 0.125  # of the memory: rows that wait to be spilled
 
@@ -31,6 +36,26 @@ class Routed(NamedTuple):
     library: LibrarySize
 
 
+class _Read(NamedTuple):
+    """A block of rows as its source has it."""
+
+    source: int
+    row: int  # the first one's, over all sources
+    where: str
+    block: sp.csr_matrix
+    obs: Block
+
+
+class _Checked(NamedTuple):
+    """A block of rows in the order of the buckets."""
+
+    arranged: Arranged
+    obs: Block  # of all rows of the block
+    row_sums: NDArray[np.float64]
+    seen: NDArray[np.int64]
+    largest: float
+
+
 def route(
     sources: Sequence[Source],
     *,
@@ -40,6 +65,7 @@ def route(
     normalised: bool,
     folder: Path,
     options: IngestOptions,
+    workers: Workers,
 ) -> Routed:
     """Read all sources once.
 
@@ -48,67 +74,86 @@ def route(
     """
     library = LibrarySize([] if normalised else joined.columns, options=options)
     seen = np.zeros(len(joined.genes), dtype=np.int64)
-    sink: Spill | None = None
-    largest, offset = 0.0, 0
-    for k, source in enumerate(sources):
-        elements = min(_LARGEST_BLOCK, options.memory // 200)
-        for start, block in source.blocks(layers[k], elements=elements):
-            where = f"{source.path} ({layers[k]}, cells {start}-{start + block.shape[0]})"
-            check = normalise.as_log if normalised else normalise.as_counts
-            block = check(block, where=where)
-            row_sums = _row_sums(block)
-            stop = start + block.shape[0]
-            obs = source.obs_block(list(joined.columns), start=start, stop=stop)
-            obs = recoded(obs, joined.codes[k], columns=joined.columns)
-            library.see(obs, row_sums=row_sums)
-            obs[ROW_SUM] = row_sums
-            rows = Rows(
-                unit=layout.unit[offset + start : offset + stop],
-                key=spill.keys(offset + start, offset + stop, seed=options.seed),
-                matrix=select_genes(block, joined.positions[k], genes=len(joined.genes)),
-                obs=obs,
-            )
-            if sink is None:
-                sink = _sink(rows, layout=layout, folder=folder, options=options)
-            if (rows.unit < 0).any():
-                rows = rows.take(np.flatnonzero(rows.unit >= 0))
-            seen += np.bincount(rows.matrix.indices, minlength=len(seen))
-            largest = max(largest, float(rows.matrix.data.max(initial=0)))
-            sink.add(rows)
-        offset += source.cells
-    assert sink is not None, "a layout has cells"
+    largest = 0.0
+    sink = Spill(
+        folder / "spill",
+        buckets=_buckets(sources, layers=layers, layout=layout),
+        memory=int(options.memory * _SHARE_HELD),
+    )
+    check = partial(
+        _check,
+        joined=joined,
+        layout=layout,
+        normalised=normalised,
+        seed=options.seed,
+        buckets=sink.buckets,
+    )
+    blocks = _read(sources, layers=layers, joined=joined, options=options)
+    for checked in workers.in_order(check, blocks):
+        library.see(checked.obs, row_sums=checked.row_sums)
+        seen += checked.seen
+        largest = max(largest, checked.largest)
+        sink.add(checked.arranged)
     sink.finish()
     return Routed(spill=sink, seen=seen, largest=largest, library=library)
 
 
-def select_genes(
-    rows: sp.csr_matrix, positions: NDArray[np.int32] | None, *, genes: int
-) -> sp.csr_matrix:
-    """Rows with gene j moved to positions[j], or dropped where that is -1."""
-    if positions is None:
-        return rows
-    moved = positions[rows.indices]
-    kept = moved >= 0
-    if kept.all():
-        result = sp.csr_matrix((rows.data, moved, rows.indptr), shape=(rows.shape[0], genes))
-    else:
-        ends = np.concatenate([[0], np.cumsum(kept)])
-        indptr = ends[rows.indptr].astype(np.int32)
-        result = sp.csr_matrix((rows.data[kept], moved[kept], indptr), shape=(rows.shape[0], genes))
-    result.sort_indices()
-    return result
+def _buckets(sources: Sequence[Source], *, layers: Sequence[str], layout: Layout) -> Buckets:
+    """Buckets for all cells, judged by the first rows of each source."""
+    size = 0.0
+    for source, layer in zip(sources, layers, strict=True):
+        _, block = next(iter(source.blocks(layer, elements=_JUDGED)))
+        size += (6 * block.nnz / max(1, block.shape[0]) + _ROW_BYTES) * source.cells
+    cells = sum(source.cells for source in sources)
+    return spill.plan(layout.cells, row_bytes=size / cells, bucket_bytes=spill.BUCKET_BYTES)
 
 
-def _row_sums(block: sp.csr_matrix) -> NDArray[np.float64]:
-    """What each cell adds up to: counts exactly, log values as good as may be."""
-    kind = np.float64 if block.data.dtype.kind == "f" else np.int64
-    # Converting first is ten times faster than a sum that converts.
-    running = np.concatenate([[0], np.cumsum(block.data.astype(kind))])
-    return np.diff(running[block.indptr]).astype(np.float64)
+def _read(
+    sources: Sequence[Source], *, layers: Sequence[str], joined: Joined, options: IngestOptions
+) -> Iterator[_Read]:
+    elements = min(_LARGEST_BLOCK, options.memory // 200)
+    offset = 0
+    for k, source in enumerate(sources):
+        for start, block in source.blocks(layers[k], elements=elements):
+            stop = start + block.shape[0]
+            yield _Read(
+                source=k,
+                row=offset + start,
+                where=f"{source.path} ({layers[k]}, cells {start}-{stop})",
+                block=block,
+                obs=source.obs_block(list(joined.columns), start=start, stop=stop),
+            )
+        offset += source.cells
 
 
-def _sink(rows: Rows, *, layout: Layout, folder: Path, options: IngestOptions) -> Spill:
-    """Buckets for all cells, judged by the size of the first block's."""
-    row_bytes = 6 * rows.matrix.nnz / max(1, rows.matrix.shape[0]) + _ROW_BYTES
-    buckets = spill.plan(layout.cells, row_bytes=row_bytes, bucket_bytes=spill.BUCKET_BYTES)
-    return Spill(folder / "spill", buckets=buckets, memory=int(options.memory * _SHARE_HELD))
+def _check(
+    read: _Read,
+    *,
+    joined: Joined,
+    layout: Layout,
+    normalised: bool,
+    seed: int,
+    buckets: Buckets,
+) -> _Checked:
+    check = normalise.as_log if normalised else normalise.as_counts
+    block = check(read.block, where=read.where)
+    sums = row_sums(block)
+    rows = slice(read.row, read.row + block.shape[0])
+    obs = recoded(read.obs, joined.codes[read.source], columns=joined.columns)
+    obs[ROW_SUM] = sums
+    arranged = buckets.arrange(
+        Rows(
+            unit=layout.unit[rows],
+            key=spill.keys(rows.start, rows.stop, seed=seed),
+            matrix=select_genes(block, joined.positions[read.source], genes=len(joined.genes)),
+            obs=obs,
+        )
+    )
+    matrix = arranged.rows.matrix
+    return _Checked(
+        arranged=arranged,
+        obs=obs,
+        row_sums=sums,
+        seen=np.bincount(matrix.indices, minlength=len(joined.genes)),
+        largest=float(matrix.data.max(initial=0)),
+    )

@@ -6,8 +6,9 @@ does not either. Rows wait in memory until there are too many; then they are app
 per bucket.
 """
 
+import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -16,8 +17,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from data_store.columns import Block
+from data_store.csr import rows_of
 
-BUCKET_BYTES = 48_000_000
+BUCKET_BYTES = 32_000_000
 _KEYS = 4_096  # keys drawn together
 _SHUFFLE = 1  # purpose of the draw
 
@@ -25,21 +27,14 @@ _SHUFFLE = 1  # purpose of the draw
 class Rows(NamedTuple):
     """Some cells on their way into a store."""
 
-    unit: NDArray[np.int32]  # (cells,)
+    unit: NDArray[np.int32]  # (cells,), -1 for cells that are left out
     key: NDArray[np.uint64]  # (cells,), sorts the cells of a unit
     matrix: sp.csr_matrix  # (cells, genes)
     obs: Block
 
     @property
     def bytes(self) -> int:
-        return int(
-            self.matrix.data.nbytes
-            + self.matrix.indices.nbytes
-            + self.matrix.indptr.nbytes
-            + self.key.nbytes
-            + self.unit.nbytes
-            + sum(part.nbytes for part in self.obs.values())
-        )
+        return sum(array.nbytes for array in _arrays(self))
 
     def take(self, order: NDArray[np.integer[Any]]) -> "Rows":
         return Rows(
@@ -48,6 +43,13 @@ class Rows(NamedTuple):
             matrix=self.matrix[order],
             obs={name: part[order] for name, part in self.obs.items()},
         )
+
+
+class Arranged(NamedTuple):
+    """Rows in the order of their buckets."""
+
+    rows: Rows
+    bounds: NDArray[np.int64]  # (buckets + 1,), where each bucket's rows begin
 
 
 class Buckets(NamedTuple):
@@ -64,6 +66,16 @@ class Buckets(NamedTuple):
         """The bucket of each row, rising with (unit, key)."""
         share = (key >> np.uint64(40)).astype(np.int64)  # 24 bits
         return self.first[unit] + ((share * self.parts[unit]) >> 24)
+
+    def arrange(self, rows: Rows) -> Arranged:
+        """Rows in the order of their buckets, without those that are left out."""
+        kept = np.flatnonzero(rows.unit >= 0)
+        bucket = self.of(rows.unit[kept], rows.key[kept])
+        order = np.argsort(bucket, kind="stable")
+        return Arranged(
+            rows=rows.take(kept[order]),
+            bounds=np.searchsorted(bucket[order], np.arange(self.total + 1)),
+        )
 
 
 def plan(cells: NDArray[np.int64], *, row_bytes: float, bucket_bytes: int) -> Buckets:
@@ -101,19 +113,17 @@ class Spill:
 
     def __init__(self, folder: Path, *, buckets: Buckets, memory: int) -> None:
         self._folder = folder
-        self._buckets = buckets
         self._memory = memory
-        # Rows as they came, their order by bucket, and where each bucket begins in that order.
-        self._held: list[tuple[Rows, NDArray[np.int64], NDArray[np.int64]]] = []
+        self._held: list[Arranged] = []
         self._bytes = 0
+        self._genes = 0
+        self.buckets = buckets
 
-    def add(self, rows: Rows) -> None:
-        """Take rows."""
-        bucket = self._buckets.of(rows.unit, rows.key)
-        order = np.argsort(bucket, kind="stable")
-        bounds = np.searchsorted(bucket[order], np.arange(self._buckets.total + 1))
-        self._held.append((rows, order, bounds))
-        self._bytes += rows.bytes
+    def add(self, arranged: Arranged) -> None:
+        """Take rows that `buckets` arranged."""
+        self._held.append(arranged)
+        self._bytes += arranged.rows.bytes
+        self._genes = arranged.rows.matrix.shape[1]
         if self._bytes > self._memory:
             self._flush()
 
@@ -127,28 +137,24 @@ class Spill:
         self._held = []
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def sorted(self) -> Iterator[Rows]:
-        """All rows in the order of (unit, key), bucket by bucket."""
-        for bucket in range(self._buckets.total):
-            path = self._path(bucket)
-            spilled = path.exists()
-            parts = _load(path, genes=self._genes) if spilled else self._parts(bucket)
-            if parts:  # chance may leave a slice of a unit empty
-                yield _ordered(parts)
+    def sorted(self, bucket: int) -> Rows | None:
+        """The rows of a bucket in the order of (unit, key); None when chance left it empty."""
+        path = self._path(bucket)
+        parts = _load(path, genes=self._genes) if path.exists() else self._parts(bucket)
+        return _ordered(parts) if parts else None
 
     def _parts(self, bucket: int) -> list[Rows]:
         return [
-            rows.take(order[bounds[bucket] : bounds[bucket + 1]])
-            for rows, order, bounds in self._held
+            _slice(rows, int(bounds[bucket]), int(bounds[bucket + 1]))
+            for rows, bounds in self._held
             if bounds[bucket] < bounds[bucket + 1]
         ]
 
     def _flush(self) -> None:
         self._folder.mkdir(exist_ok=True)
-        for bucket in range(self._buckets.total):
+        for bucket in range(self.buckets.total):
             parts = self._parts(bucket)
             if parts:
-                self._genes = parts[0].matrix.shape[1]
                 with self._path(bucket).open("ab") as file:
                     for part in parts:
                         _save(file, part)
@@ -158,34 +164,49 @@ class Spill:
         return self._folder / f"{bucket:07d}"
 
 
-def _save(file: BinaryIO, rows: Rows) -> None:
+def _arrays(rows: Rows) -> list[NDArray[Any]]:
+    """All that rows are made of, in the order in which it is saved."""
     matrix = rows.matrix
-    narrow = matrix.indices.astype(np.uint16) if matrix.shape[1] <= 65_536 else matrix.indices
-    names = np.array(list(rows.obs), dtype=np.str_)
-    arrays = (names, rows.unit, rows.key, matrix.indptr, narrow, matrix.data, *rows.obs.values())
+    return [rows.unit, rows.key, matrix.indptr, matrix.indices, matrix.data, *rows.obs.values()]
+
+
+def _slice(rows: Rows, low: int, high: int) -> Rows:
+    """Rows low to high; nothing is copied."""
+    return Rows(
+        unit=rows.unit[low:high],
+        key=rows.key[low:high],
+        matrix=rows_of(rows.matrix, low, high),
+        obs={name: part[low:high] for name, part in rows.obs.items()},
+    )
+
+
+def _save(file: BinaryIO, rows: Rows) -> None:
+    """Append rows: a line that describes the arrays, then their bytes."""
+    narrow = np.uint16 if rows.matrix.shape[1] <= 65_536 else np.int32
+    arrays = _arrays(rows)
+    arrays[3] = arrays[3].astype(narrow, copy=False)
+    head = {"obs": list(rows.obs), "arrays": [(a.dtype.str, len(a)) for a in arrays]}
+    file.write(json.dumps(head).encode() + b"\n")
     for array in arrays:
-        np.save(file, array, allow_pickle=False)
+        file.write(np.ascontiguousarray(array).view(np.uint8).data)
 
 
 def _load(path: Path, *, genes: int) -> list[Rows]:
-    parts = []
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        while file.tell() < size:
-            names, unit, key, indptr, indices, data = (_next(file) for _ in range(6))
-            obs = {str(name): _next(file) for name in names}
-            matrix = sp.csr_matrix(
-                (data, indices.astype(np.int32, copy=False), indptr),
-                shape=(len(unit), genes),
-                copy=False,
-            )
-            parts.append(Rows(unit=unit, key=key, matrix=matrix, obs=obs))
+    raw, parts, place = path.read_bytes(), [], 0
+    while place < len(raw):
+        end = raw.index(b"\n", place)
+        head = json.loads(raw[place:end])
+        place, arrays = end + 1, []
+        for kind, length in head["arrays"]:
+            array = np.frombuffer(raw, dtype=kind, count=length, offset=place)
+            arrays.append(array)
+            place += array.nbytes
+        unit, key, indptr, indices, data, *obs = arrays
+        matrix = sp.csr_matrix((len(unit), genes), dtype=data.dtype)
+        # Not checked and not copied: indices stay narrow until parts are joined.
+        matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
+        parts.append(Rows(unit, key, matrix, dict(zip(head["obs"], obs, strict=True))))
     return parts
-
-
-def _next(file: BinaryIO) -> NDArray[Any]:
-    array: NDArray[Any] = np.load(file, allow_pickle=False)
-    return array
 
 
 def _ordered(parts: list[Rows]) -> Rows:
@@ -196,11 +217,19 @@ def _ordered(parts: list[Rows]) -> Rows:
 
 
 def _join(parts: Sequence[Rows]) -> Rows:
-    if len(parts) == 1:
-        return parts[0]
+    lengths = np.concatenate([np.diff(part.matrix.indptr) for part in parts])
+    matrix = sp.csr_matrix(
+        (
+            np.concatenate([part.matrix.data for part in parts]),
+            np.concatenate([part.matrix.indices for part in parts], dtype=np.int32),
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
+        ),
+        shape=(len(lengths), parts[0].matrix.shape[1]),
+        copy=False,
+    )
     return Rows(
         unit=np.concatenate([part.unit for part in parts]),
         key=np.concatenate([part.key for part in parts]),
-        matrix=sp.vstack([part.matrix for part in parts], format="csr"),
+        matrix=matrix,
         obs={name: np.concatenate([part.obs[name] for part in parts]) for name in parts[0].obs},
     )

@@ -261,6 +261,32 @@ def test_memory_changes_nothing_in_the_store(
     assert little.fingerprint == plenty.fingerprint
 
 
+@pytest.mark.parametrize("workers", [2, 5])
+def test_workers_change_no_byte_of_the_store(
+    tiny_h5ad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr(spill, "BUCKET_BYTES", 20_000)
+    monkeypatch.setattr("data_store.route._LARGEST_BLOCK", 700)
+    alone = ingest(
+        tiny_h5ad, tmp_path / "alone", options=IngestOptions(context_column="context", min_cells=2)
+    )
+    together = ingest(
+        tiny_h5ad,
+        tmp_path / "together",
+        options=IngestOptions(context_column="context", min_cells=2, workers=workers),
+    )
+    assert together.fingerprint == alone.fingerprint
+
+
+def test_an_error_of_any_worker_is_the_error_of_the_ingest(tmp_path: Path) -> None:
+    cells = adata()
+    cells.X[4, 1] = 0.5
+    for workers in (1, 3):
+        with pytest.raises(ValueError, match="such as 0.5"):
+            take(cells, tmp_path, layer="X", workers=workers)
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.h5ad"]
+
+
 def test_several_sources_become_one_store(tmp_path: Path) -> None:
     first = adata(["ctrl", "A"], genes=["A", "B", "C"])
     second = adata(["ctrl", "B"], genes=["D", "C", "A"])

@@ -1,0 +1,64 @@
+"""Threads that share the work of one process, and a main thread that sees results in order.
+
+What is heavy here (compression, hashing, numpy on large arrays) lets go of the interpreter's lock,
+so threads are enough: nothing is copied between processes and nothing is forked.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Workers:
+    """Some threads; one worker is the caller itself, without any thread."""
+
+    def __init__(self, count: int = 1) -> None:
+        self._count = count
+        self._pool = ThreadPoolExecutor(count) if count > 1 else None
+        self._begun: deque[Future[Any]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def in_order(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Result]:
+        """The results of a function, in the order of the items; at most one is ready and unread."""
+        if self._pool is None:
+            yield from map(function, items)
+            return
+        ahead: deque[Future[Result]] = deque()
+        for item in items:
+            ahead.append(self._pool.submit(function, item))
+            if len(ahead) > self._count:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+    def begin(self, task: Callable[[], object]) -> None:
+        """Have a task done; its error is raised by a later `begin` or by `wait`."""
+        if self._pool is None:
+            task()
+            return
+        self._begun.append(self._pool.submit(task))
+        if len(self._begun) > self._count:  # what waits, waits in memory
+            self._begun.popleft().result()
+
+    def wait(self) -> None:
+        """Return when every task that was begun is done."""
+        while self._begun:
+            self._begun.popleft().result()

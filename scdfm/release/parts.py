@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scdfm.attention import join_heads, split_heads
 from scdfm.field import RELEASE_ENCODER_HEADS
 from scdfm.gene_encoder import GeneEncoder
 from scdfm.gene_graph import GeneGraph
@@ -38,15 +37,8 @@ class ReleaseGeneEncoder(GeneEncoder):
         """Encode token ids (tokens,) as (tokens, width)."""
         everyone = self.norm(self.embedding.weight)
         asked = everyone[tokens]
-        keys, values = self.key_value(everyone).unsqueeze(0).chunk(2, dim=-1)
-        heads = functional.scaled_dot_product_attention(
-            split_heads(self.query(self.query_norm(asked)).unsqueeze(0), self.heads),
-            split_heads(keys, self.heads),
-            split_heads(values, self.heads),
-            attn_mask=None if self.everyone else self.neighbours(tokens)[None, None],
-            dropout_p=self.rate if self.training else 0.0,
-        )
-        z = asked + self.dropout(self.out(join_heads(heads)[0]))
+        seen = self.look(tokens, self.query(self.query_norm(asked)), everyone)
+        z = asked + self.dropout(self.out(seen))
         hidden = functional.gelu(self.mlp.hidden(self.mlp_norm(z)))
         out: Tensor = z + self.mlp.dropout(self.mlp.out(hidden))
         return out

@@ -99,6 +99,11 @@ def condition_column(sources: Sequence[Source], *, options: IngestOptions, say: 
     if options.condition_column is not None:
         return options.condition_column
     controls = options.control or CONTROL_LABELS
+    if not first.columns:
+        raise ValueError(
+            f"expected obs columns in {first.path}, it has none; give a table of its cells with "
+            "--cells"
+        )
     usual = [name for name in CONDITION_NAMES if name in first.columns]
     found: dict[tuple[str, ...], str] = {}
     cells: list[NDArray[np.int32]] = []

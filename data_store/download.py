@@ -141,7 +141,7 @@ def _http_reason(error: OSError) -> str:
     response = getattr(error, "response", None)
     if response is not None:
         return f"the server answers {response.status_code} {response.reason}"
-    text = _one_line(error)
+    text = str(error)
     if "timed out" in text:
         return "the server does not answer"
     if "NameResolution" in text or "getaddrinfo" in text:
@@ -150,7 +150,7 @@ def _http_reason(error: OSError) -> str:
         return "the server refuses the connection"
     if "IncompleteRead" in text or "broken" in text:
         return "the connection broke before the file was whole"
-    return text
+    return type(error).__name__  # the text repeats the address with what may be secret
 
 
 def _over_fsspec(url: str, path: Path, *, progress: "Progress") -> None:

@@ -204,3 +204,32 @@ def test_overwriting_spares_a_directory_that_is_no_store(tmp_path: Path, tiny_h5
     with pytest.raises(FileExistsError, match="a directory of something else"):
         ingest(tiny_h5ad, precious, options=IngestOptions(overwrite=True))
     assert (precious / "data.txt").read_text() == "mine"
+
+
+def test_a_gene_list_with_a_missing_gene_names_the_nearest(tmp_path: Path) -> None:
+    path = written(adata(genes=["A", "B", "MAP2K6"]), tmp_path)
+    refused(
+        path, "1 of 2 are not in the sources, first 'MAP2K'.*'MAP2K6'", gene_list=("B", "MAP2K")
+    )
+    refused(path, "first 'zzz'; correct", gene_list=("zzz",))
+
+
+def test_a_gene_list_and_a_number_of_genes_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="--genes or --gene-list, got both"):
+        IngestOptions(genes=5, gene_list=("A",))
+
+
+def test_a_truncated_h5ad_that_still_opens_is_named(tmp_path: Path) -> None:
+    cells = anndata.concat([adata()] * 200, index_unique="-")
+    path = written(cells, tmp_path)
+    with h5py.File(path, "r+") as file:
+        values = file["X/data"][:-7]
+        del file["X/data"]
+        file["X/data"] = values
+    refused(path, f"{path}, it is truncated or damaged .*missing")
+
+
+def test_fractions_late_in_a_file_are_found(tmp_path: Path) -> None:
+    cells = anndata.concat([adata()] * 50, index_unique="-")
+    cells.X[290, 1] = 20.5
+    refused(written(cells, tmp_path), "whole counts in .*fractions such as 20.5")

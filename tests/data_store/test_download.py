@@ -1,0 +1,210 @@
+"""Addresses: downloaded once, checked against their hash, never half trusted."""
+
+import hashlib
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from data_store.download import download, is_address, shown
+from data_store.ingest import IngestOptions, ingest
+from data_store.schema import read_manifest
+from tests.data_store.cells import adata, written
+
+
+class Files(SimpleHTTPRequestHandler):
+    """Serves a folder; counts what it sent."""
+
+    sent: list[str]
+
+    def do_GET(self) -> None:
+        self.sent.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *words: object) -> None:
+        """Silence."""
+
+
+class HalfFiles(BaseHTTPRequestHandler):
+    """Promises more than it sends."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"half")
+
+    def log_message(self, *words: object) -> None:
+        """Silence."""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("SCDFM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    return tmp_path / "cache"
+
+
+def served(handler: type | partial) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder that the server shows."""
+    (tmp_path / "shown").mkdir()
+    return tmp_path / "shown"
+
+
+@pytest.fixture
+def address(folder: Path) -> Iterator[str]:
+    Files.sent = []
+    yield from served(partial(Files, directory=str(folder)))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def refused(url: str, match: str, **options: object) -> None:
+    with pytest.raises(ValueError, match=match) as caught:
+        download(url, **{"sha256": None, "say": print, **options})  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def nothing_kept(cache: Path) -> bool:
+    return not [file for file in cache.rglob("*") if file.is_file()]
+
+
+def test_cells_at_an_address_become_a_store_that_records_their_hash(
+    address: str, folder: Path, tmp_path: Path
+) -> None:
+    written(adata(), folder)
+    said: list[str] = []
+    url = f"{address}/cells.h5ad?key=secret"
+    ingest(url, tmp_path / "store", say=said.append)
+    record = read_manifest(tmp_path / "store").sources[0]
+    assert record.url == f"{address}/cells.h5ad"
+    assert record.sha256 == sha256(folder / "cells.h5ad")
+    assert not any("secret" in line for line in said)
+    ingest(url, tmp_path / "store", say=said.append)
+    assert said[-1].endswith("already holds these cells")
+    assert len(Files.sent) == 1
+
+
+def test_a_file_in_the_cache_is_used_while_it_is_what_came(address: str, folder: Path) -> None:
+    (folder / "x.h5ad").write_bytes(b"one")
+    first = download(f"{address}/x.h5ad", sha256=None, say=print)
+    assert download(f"{address}/x.h5ad", sha256=None, say=print) == first
+    assert len(Files.sent) == 1
+    first.path.write_bytes(b"bad")
+    assert download(f"{address}/x.h5ad", sha256=None, say=print) == first
+    assert first.path.read_bytes() == b"one"
+    assert len(Files.sent) == 2
+    next(first.path.parent.glob("*.json")).write_text("{")
+    download(f"{address}/x.h5ad", sha256=None, say=print)
+    assert len(Files.sent) == 3
+
+
+def test_the_hash_that_is_asked_for_decides(address: str, folder: Path, cache: Path) -> None:
+    (folder / "x.h5ad").write_bytes(b"one")
+    refused(f"{address}/x.h5ad", f"got {sha256(folder / 'x.h5ad')}", sha256="0" * 64)
+    assert nothing_kept(cache)
+    wanted = sha256(folder / "x.h5ad").upper()
+    download(f"{address}/x.h5ad", sha256=wanted, say=print)
+    (folder / "x.h5ad").write_bytes(b"two")
+    new = sha256(folder / "x.h5ad")
+    assert download(f"{address}/x.h5ad", sha256=new, say=print).sha256 == new
+
+
+def test_a_missing_file_is_named_with_the_answer(address: str, cache: Path) -> None:
+    refused(f"{address}/absent.h5ad", "absent.h5ad, it failed: the server answers 404")
+    assert nothing_kept(cache)
+
+
+def test_a_server_that_is_not_there_is_one_line(cache: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    port = server.server_address[1]
+    server.server_close()
+    refused(f"http://127.0.0.1:{port}/x.h5ad", "refuses the connection")
+    refused("http://no-such-host.invalid/x.h5ad", "it failed: no such host")
+    assert nothing_kept(cache)
+
+
+def test_half_a_file_is_not_kept(cache: Path) -> None:
+    for address in served(HalfFiles):
+        refused(f"{address}/x.h5ad", "broke before the file was whole")
+    assert nothing_kept(cache)
+
+
+def test_a_zip_with_one_file_of_cells_is_unpacked(
+    address: str, folder: Path, tmp_path: Path
+) -> None:
+    path = written(adata(), tmp_path)
+    with zipfile.ZipFile(folder / "6154020", "w") as archive:
+        archive.write(path, "norman/perturb_processed.h5ad")
+        archive.writestr("norman/go.csv", "no cells")
+    got = download(f"{address}/6154020", sha256=None, say=print)
+    assert got.path.name == "6154020.perturb_processed.h5ad"
+    assert got.path.read_bytes() == path.read_bytes()
+    assert got.sha256 == sha256(folder / "6154020")
+    assert download(f"{address}/6154020", sha256=None, say=print) == got
+    with zipfile.ZipFile(folder / "two", "w") as archive:
+        archive.write(path, "a.h5ad")
+        archive.write(path, "b.h5ad")
+    refused(f"{address}/two", r"one \.h5ad or \.h5 file in the \.zip .*a\.h5ad, b\.h5ad")
+
+
+def test_other_schemes_are_read_through_their_driver(tmp_path: Path, cache: Path) -> None:
+    path = written(adata(), tmp_path)
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/bucket/cells.h5ad", path.read_bytes())
+    try:
+        ingest("memory://bucket/cells.h5ad", tmp_path / "store")
+        assert read_manifest(tmp_path / "store").sources[0].sha256 == sha256(path)
+        refused("memory://bucket/absent.h5ad", "no such file")
+        refused("memory://bucket", "it is a folder")
+    finally:
+        memory.rm("/bucket", recursive=True)
+
+
+def test_a_missing_driver_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)  # as if it were not installed
+    refused("s3://bucket/cells.h5ad", "driver for s3://.*pip install s3fs")
+    refused("nowhere://x/cells.h5ad", "another scheme of fsspec, got nowhere://x/cells.h5ad")
+
+
+def test_hashes_must_be_as_many_as_addresses(tmp_path: Path) -> None:
+    options = IngestOptions(sha256=("0" * 64,))
+    with pytest.raises(ValueError, match="one --sha256 for each address, got 1 for 0"):
+        ingest(written(adata(), tmp_path), tmp_path / "store", options=options)
+
+
+def test_a_manifest_without_addresses_is_as_it_was_before_there_were_any(tmp_path: Path) -> None:
+    ingest(written(adata(), tmp_path), tmp_path / "store")
+    record = json.loads((tmp_path / "store" / "manifest.json").read_text())["sources"][0]
+    assert sorted(record) == ["cells", "fingerprint", "genes", "name"]
+
+
+def test_paths_are_no_addresses() -> None:
+    assert is_address("https://x.org/y.h5ad")
+    assert is_address("s3://bucket/y.h5ad")
+    assert not any(map(is_address, ("cells.h5ad", "C:/cells.h5ad", "/a//b.h5ad", "a b://c")))
+
+
+def test_what_may_be_secret_is_not_shown() -> None:
+    assert shown("https://me:word@x.org:8/a/b.h5ad?sig=1#z") == "https://x.org:8/a/b.h5ad"
+    assert shown("s3://bucket/b.h5ad") == "s3://bucket/b.h5ad"

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from cli import data, evaluate, ingest, predict, train, tune
+from cli import data, evaluate, import_release, ingest, predict, train, tune
 from cli.errors import FaultsError, explain
 from cli.terminal import say
 from cli.usage import example
@@ -31,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # panels cut long option names off
 )
-for commands in (data, ingest, train, tune, evaluate, predict):
+for commands in (data, ingest, train, tune, evaluate, predict, import_release):
     app.add_typer(commands.app)
 
 

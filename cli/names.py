@@ -9,12 +9,21 @@ _FILES = {".csv", ".tsv", ".txt", ".list"}
 
 def listed(texts: Sequence[str]) -> tuple[str, ...]:
     """Names given with commas, several options together; order kept, repeats dropped."""
+    return tuple(dict.fromkeys(_with_commas(texts)))
+
+
+def _with_commas(texts: Sequence[str]) -> list[str]:
     names = (name.strip() for text in texts for name in text.split(","))
-    return tuple(dict.fromkeys(name for name in names if name))
+    return [name for name in names if name]
 
 
 def from_text_or_file(texts: Sequence[str], *, column: str, option: str) -> tuple[str, ...]:
-    """Names given with commas, or in files that exist under the given name.
+    """Names as `in_order` reads them, repeats dropped."""
+    return tuple(dict.fromkeys(in_order(texts, column=column, option=option)))
+
+
+def in_order(texts: Sequence[str], *, column: str, option: str) -> tuple[str, ...]:
+    """Names given with commas, or in files that exist under the given name; repeats kept.
 
     Args:
         texts: What the option was given, once or more.
@@ -36,10 +45,10 @@ def from_text_or_file(texts: Sequence[str], *, column: str, option: str) -> tupl
                 f"expected names or a file of names for {option}, no file {text}"
             )
         else:
-            names.extend(listed([text]))
+            names.extend(_with_commas([text]))
     if not names:
         raise ValueError(f"expected names for {option}, got none; give A,B or a file")
-    return tuple(dict.fromkeys(names))
+    return tuple(names)
 
 
 def _read(path: Path, *, column: str) -> list[str]:

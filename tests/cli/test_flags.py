@@ -27,9 +27,11 @@ FROZEN = {
     "--out --json",
     "train": "RUN.yaml --set --workers --cpus-per-worker --gpu --no-gpu --address --json",
     "tune": "SWEEP.yaml|NAME --set --address --json",
-    "evaluate": "RUN|MODEL --store --cells --untrained --out --json",
-    "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed --actors --gpu "
-    "--no-gpu --address",
+    "evaluate": "RUN|MODEL --store --cells --untrained --precision --gpu --no-gpu --out --json",
+    "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed --precision "
+    "--actors --gpu --no-gpu --address",
+    "import-release": "CHECKPOINT.pt MODEL --store --mask --vocabulary --perturbations --heads "
+    "--split --kind --fold --k --negative-edges --overwrite --json",
 }
 
 

@@ -90,7 +90,7 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
         "size": f"{facts['bytes'] / 1e6:,.1f} MB in {facts['files']} files",
         "cells": f"{facts['cells']:,}",
         "genes": f"{facts['genes']:,}",
-        "non-zero": f"{1 - facts['zeros']:.1%}",
+        "non-zero": f"{1 - facts['zeros']:.1%}, {facts['genes_per_cell']:,.0f} genes of a cell",
         "values": "log1p per 10k, as given" if facts["normalised"] else "counts",
         "library size": _spread(facts["library_size"]),
         "perturbation": f"{facts['perturbation']}, {facts['perturbed_measured']} of "
@@ -98,6 +98,7 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
         "conditions": f"{facts['conditions']:,} ({facts['singles']} singles, "
         f"{facts['doubles']} doubles)",
         "cells of one": _spread(facts["cells_per_condition"]),
+        "smallest": ", ".join(f"{unit['condition']} {unit['cells']}" for unit in facts["smallest"]),
         "control words": ", ".join(facts["recipe"]["controls"]),
         "sources": ", ".join(source["name"] for source in facts["sources"]),
     }
@@ -105,17 +106,21 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
     return [_pairs(shape), _contexts(facts["contexts"]), "  detected at ingest", *detected]
 
 
-def _contexts(contexts: Mapping[str, Mapping[str, int]]) -> "RenderableType":
+def _contexts(contexts: Mapping[str, Mapping[str, Any]]) -> "RenderableType":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD)
     table.add_column("context")
-    for name in ("cells", "controls", "conditions"):
-        table.add_column(name, justify="right")
-    for context, counts in contexts.items():
+    counts, spread = ("cells", "controls", "conditions"), ("least", "median", "most")
+    for name in (*counts, *spread):
+        table.add_column(f"{name} cells" if name in spread else name, justify="right")
+    for context, facts in contexts.items():
+        sizes = facts["cells_per_condition"] or {}
         table.add_row(
-            context, *(f"{counts[name]:,}" for name in ("cells", "controls", "conditions"))
+            context,
+            *(f"{facts[name]:,}" for name in counts),
+            *(f"{sizes[name]:,.0f}" if sizes else "-" for name in spread),
         )
     return table
 

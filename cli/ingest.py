@@ -92,6 +92,7 @@ def ingest(
     ] = "same",
     seed: Annotated[int, typer.Option(min=0, help="Order of cells within a condition.")] = 0,
     memory: Annotated[str, typer.Option(help="To use at most, such as 2GB.")] = "2GB",
+    workers: Annotated[int, typer.Option(min=1, help="Threads that share the work.")] = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Write cells into a sharded store.
@@ -123,6 +124,7 @@ def ingest(
             "join": join,
             "seed": seed,
             "memory": memory,
+            "workers": workers,
             "overwrite": overwrite,
         }
     )

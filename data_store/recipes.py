@@ -78,8 +78,8 @@ def applied(options: IngestOptions, sources: Sequence[Source], *, say: Say) -> I
         chosen["gene_column"] = recipe.gene_column
     for source in sources:
         _require(source, chosen, name=options.recipe, file=recipe.file)
-    said = ", ".join(f"{name} {_shown(value)}" for name, value in chosen.items())
-    say(f"recipe {options.recipe}, for {recipe.file}: {said}")
+    said = " ".join(f"--{name.replace('_', '-')} {_shown(value)}" for name, value in chosen.items())
+    say(f"recipe {options.recipe}, written for {recipe.file}: {said}")
     return options.model_copy(update=chosen)
 
 
@@ -103,4 +103,4 @@ def _require(source: Source, chosen: dict[str, Any], *, name: str, file: str) ->
 
 
 def _shown(value: Any) -> str:
-    return " or ".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(value) if isinstance(value, tuple) else str(value)

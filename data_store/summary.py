@@ -1,19 +1,20 @@
 """What a store holds, in numbers, for `scdfm inspect`."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from data_store.reader import Store
+from data_store.reader import Store, Unit
 
 _SAMPLE = 4_000_000  # cells whose library sizes are read, at most
 _RUNS = 64
+_SMALLEST = 5  # units that are named
 
 
 def summarise(store: Store) -> dict[str, Any]:
     """Everything `scdfm inspect --json` prints about a store: plain numbers, texts and lists."""
     manifest = store.manifest
-    sizes = np.array([len(unit) for unit in store.units if not unit.is_control])
     return {
         "kind": "store",
         "path": str(store.path),
@@ -24,6 +25,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "genes": manifest.genes,
         "nonzero": manifest.nonzero,
         "zeros": 1 - manifest.nonzero / max(1, manifest.cells * manifest.genes),  # share
+        "genes_per_cell": manifest.nonzero / max(1, manifest.cells),  # seen in a cell, mean
         "bytes": sum(shard.bytes for shard in manifest.shards),
         "files": len(manifest.shards),
         "normalised": manifest.normalised,
@@ -35,29 +37,42 @@ def summarise(store: Store) -> dict[str, Any]:
         "perturbed_measured": len(_tokens(store) & set(store.genes)),
         "perturbed": len(_tokens(store)),
         "contexts": {name: _context(store, name) for name in store.contexts},
-        "cells_per_condition": _spread(sizes),
-        "units": [
-            {
-                "context": unit.context,
-                "condition": unit.condition,
-                "label": unit.label,
-                "cells": len(unit),
-            }
-            for unit in store.units
-        ],
+        "cells_per_condition": _sizes(store.units),
+        "smallest": [_unit(unit) for unit in sorted(_perturbed(store), key=len)[:_SMALLEST]],
+        "units": [_unit(unit) for unit in store.units],
         "recipe": manifest.recipe.model_dump(mode="json"),
         "sources": [source.model_dump(mode="json") for source in manifest.sources],
         "detections": list(manifest.detections),
     }
 
 
-def _context(store: Store, context: str) -> dict[str, int]:
+def _context(store: Store, context: str) -> dict[str, Any]:
     units = [unit for unit in store.units if unit.context == context]
     return {
         "cells": sum(map(len, units)),
         "controls": len(store.controls[context]),
         "conditions": sum(not unit.is_control for unit in units),
+        "cells_per_condition": _sizes(units),
     }
+
+
+def _unit(unit: Unit) -> dict[str, Any]:
+    return {
+        "context": unit.context,
+        "condition": unit.condition,
+        "label": unit.label,
+        "cells": len(unit),
+    }
+
+
+def _perturbed(store: Store) -> list[Unit]:
+    return [unit for unit in store.units if not unit.is_control]
+
+
+def _sizes(units: Iterable[Unit]) -> dict[str, float] | None:
+    """Cells of a perturbed unit; None where there is none."""
+    sizes = np.array([len(unit) for unit in units if not unit.is_control])
+    return _spread(sizes) if len(sizes) else None
 
 
 def _tokens(store: Store) -> set[str]:

@@ -67,7 +67,7 @@ def test_norman_takes_counts_symbols_and_conditions_of_gears_file(tmp_path: Path
         assert set(opened.conditions) == {"KLF1", "KLF1+MAP2K6"}
         assert opened.manifest.perturbation == "gene"
         assert opened.manifest.recipe.options
-    assert said[0].startswith("recipe norman, for GEARS' norman/perturb_processed.h5ad")
+    assert said[0].startswith("recipe norman, written for GEARS' norman/perturb_processed.h5ad")
 
 
 def test_norman_drops_the_extra_doubles_and_says_so(tmp_path: Path) -> None:

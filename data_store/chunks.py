@@ -130,8 +130,7 @@ class ChunkReader:
             if isinstance(kept, np.ndarray):
                 out[...] = kept
             else:
-                with self._named(run.file):
-                    blosc.decompress(_checked(kept), out)
+                blosc.decompress(kept, out)
         if begin < len(run.out):
             yield run._replace(low=run.low + begin, out=run.out[begin:])
 
@@ -147,7 +146,9 @@ class ChunkReader:
             wanted.append(Range(name, self._size(name) - size, size))
         for part, raw in zip(wanted, self._files.ranges(wanted), strict=True):
             with self._named(part.name):
-                index = np.frombuffer(_checked(_whole(raw, part)), dtype="<u8").reshape(-1, 2)
+                index = np.frombuffer(
+                    _checked(_whole(raw, part), 0, part.size), dtype="<u8"
+                ).reshape(-1, 2)
             with self._lock:
                 self._indices[part.name] = index.astype(np.int64)
 
@@ -166,13 +167,14 @@ class ChunkReader:
                 body = _whole(raw, part)
                 for k, (offset, size) in enumerate(place.tolist()):
                     begin = offset - part.start
-                    self._decode(run, k, body[begin : begin + size])
+                    chunk = _checked(body, begin, begin + size)
+                    blosc.decompress(chunk, run.out[k])
+                    self._keep(run, k, chunk)
 
-    def _decode(self, run: _Run, k: int, chunk: bytes) -> None:
-        out = run.out[k]
-        blosc.decompress(_checked(chunk), out)
+    def _keep(self, run: _Run, k: int, chunk: bytes) -> None:
+        """Give the cache a chunk of a run: decoded, or as it came (checked by now), or not at all."""
         if run.array.keep != "nothing":
-            item = out.copy() if run.array.keep == "decoded" else chunk
+            item = run.out[k].copy() if run.array.keep == "decoded" else chunk
             self.cache.put((run.file, run.low + k), item)
 
     def _places(self, run: _Run) -> NDArray[np.int64]:
@@ -269,9 +271,9 @@ def _whole(raw: bytes | None, part: Range) -> bytes:
     return raw
 
 
-def _checked(raw: bytes) -> bytes:
-    """The bytes before their checksum."""
-    body, stored = raw[:-_CRC], int.from_bytes(raw[-_CRC:], "little")
+def _checked(raw: bytes, start: int, stop: int) -> bytes:
+    """The bytes before the checksum that ends at `stop`."""
+    body, stored = raw[start : stop - _CRC], int.from_bytes(raw[stop - _CRC : stop], "little")
     if google_crc32c.value(body) != stored:
         raise OSError("the checksum does not match")
     return body

@@ -112,8 +112,9 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Forget what was decoded."""
+        """Let go of files and of what was read."""
         self._reader.cache.clear()
+        self.files.close()
 
     @property
     def fingerprint(self) -> str:

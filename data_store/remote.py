@@ -89,6 +89,9 @@ class RemoteFiles:
     def group(self, name: str) -> Any:
         return zarr.open_group(self._store, path=name, mode="r")
 
+    def close(self) -> None:
+        self._store.close()
+
     def _all(self, wanted: Sequence[tuple[str, RangeByteRequest | None]]) -> list[bytes | None]:
         return sync(self._gather(wanted))
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from pydantic import BaseModel, NonNegativeInt
 
-from cluster.learn import METRICS, MODEL, RUN
+from cluster.learn import METRICS
 from cluster.plan import units_of
 from cluster.precision import Arithmetic, Precision, arithmetic
+from cluster.run_files import MODEL, RUN
 from cluster.sampler import Sampler, columns_in, control_means, pseudobulks, unit_means
 from data_store.reader import Store
 from data_store.stream import Cells

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster import journal
-from cluster.learn import BEST, MODEL, RESULT, RUN
 from cluster.run import read_run
+from cluster.run_files import BEST, MODEL, RESULT, RUN
 from scdfm.checkpoint import GRAPH, SPLIT, WEIGHTS, read_card
 from scdfm.gene_graph import GeneGraph
 from scdfm.splits import Split

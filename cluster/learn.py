@@ -1,21 +1,12 @@
 """One worker's share of a run: read the plan, feed the trainer, keep checkpoints.
 
-Everything is in the run's directory, so that any process can continue what another began:
-
-    run.yaml split.json genes.json graph.npz manifest.json   what the run is
-    metrics.jsonl                                            what happened, a line for each event
-    checkpoints/step-*/                                      the latest training state
-    model/ best.json                                         the best model so far
-    result.json                                              written last: the run is done
+What is written, and where, is told in `cluster.run_files`.
 """
 
 import json
-import math
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -24,13 +15,26 @@ from torch import nn
 
 from cluster import lease
 from cluster.feed import feed
-from cluster.fine_tune import begin_from, require_source, source_facts, source_note
-from cluster.graph import edges_changed, graph_note
+from cluster.fine_tune import begin_from, source_note
+from cluster.graph import graph_note
 from cluster.journal import Journal
-from cluster.plan import Plan, make_plan, require_edges, run_split, validation_cells
-from cluster.precision import fast_matmul
+from cluster.plan import Plan
+from cluster.precision import Arithmetic, arithmetic
 from cluster.provenance import provenance
-from cluster.run import RunConfig, difference, read_run, write_run
+from cluster.run import RunConfig
+from cluster.run_files import (
+    BEST,
+    CHECKPOINTS,
+    MANIFEST,
+    MODEL,
+    RESULT,
+    discard_leftovers,
+    forget as forget,
+    jsonable,
+    latest_checkpoint,
+    manifest,
+    write_json,
+)
 from cluster.sampler import Sampler, pseudobulks
 from data_store.reader import Store
 from data_store.stream import Stream
@@ -40,27 +44,9 @@ from scdfm.model import VelocityField, build_field
 from scdfm.randomness import seed_torch
 from scdfm.training import Round, StepLog, Trainer, fit
 
-RUN, MANIFEST, RESULT, BEST, MODEL, CHECKPOINTS = (
-    "run.yaml",
-    "manifest.json",
-    "result.json",
-    "best.json",
-    "model",
-    "checkpoints",
-)
 METRICS = ("mse", "mae", "l2", "pearson_delta", "discrimination_score_l1")
 
 Report = Callable[[dict[str, Any]], None]
-
-
-class TrainResult(NamedTuple):
-    """What training left behind."""
-
-    directory: Path
-    model: Path  # the best model
-    best_step: int
-    metrics: dict[str, float]  # of the validation round that chose the model
-    finished: bool
 
 
 class Place(NamedTuple):
@@ -69,77 +55,6 @@ class Place(NamedTuple):
     rank: int = 0
     world: int = 1
     device: torch.device = torch.device("cpu")
-
-
-def check(run: RunConfig) -> None:
-    """Refuse a run that could not begin, before anything is written.
-
-    Raises:
-        FileNotFoundError: No such store, list of edges or model to start from.
-        ValueError: No whole store, a split with an empty part, a list of edges or a model to start
-            from that does not fit, or the run's directory holds another configuration or was made
-            from other cells or edges.
-    """
-    with Store.open(run.store) as store:
-        if (run.directory / RUN).is_file():
-            _same_run(run, run.directory, fingerprint=store.fingerprint)
-        else:
-            require_inputs(run, store)
-
-
-def require_inputs(run: RunConfig, store: Store) -> None:
-    """Refuse a run whose split, list of edges or first weights do not fit the store.
-
-    Raises:
-        FileNotFoundError: No such list of edges or model to start from.
-        ValueError: One of them does not fit.
-    """
-    split = run_split(run, store)
-    validation_cells(split, store, run=run)
-    require_edges(run, store, split=split)
-    require_source(run, perturbation=store.perturbation)
-
-
-def prepare(run: RunConfig) -> None:
-    """Make the plan of a run that `check` found in order, or keep the one that is there."""
-    directory = run.directory
-    with Store.open(run.store) as store:
-        if not (directory / MANIFEST).is_file():
-            plan = make_plan(run, store)
-            facts = {**provenance(run, store), "graph": plan.graph_facts}
-            if run.init_from is not None:
-                facts["init_from"] = source_facts(run, plan)
-            directory.mkdir(parents=True, exist_ok=True)
-            write_run(run, directory / RUN)
-            plan.save(directory)
-            (directory / MANIFEST).write_text(json.dumps(facts, indent=1))
-
-
-def _same_run(run: RunConfig, directory: Path, *, fingerprint: str) -> None:
-    changed = difference(read_run(directory / RUN), run)
-    if changed:
-        raise ValueError(
-            f"{directory} holds another run: {changed}; choose another name or delete it"
-        )
-    facts = manifest(directory)
-    if not facts:
-        return
-    trained_on = facts["fingerprint"]
-    if trained_on != fingerprint:
-        raise ValueError(
-            f"{directory} was begun on store {trained_on[:12]} and {run.store} is now "
-            f"{fingerprint[:12]}; choose another name or delete it"
-        )
-    edges = edges_changed(run.graph, facts.get("graph", {}))
-    if edges:
-        raise ValueError(f"{directory} was begun {edges}; choose another name or delete it")
-
-
-def manifest(directory: Path) -> dict[str, Any]:
-    """What a run was begun with; empty before that."""
-    file = directory / MANIFEST
-    facts: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    return facts
 
 
 def learn(
@@ -161,14 +76,18 @@ def learn(
         report: Receives what is written to metrics.jsonl, on rank 0.
         wrap: Puts the field into its data-parallel wrapper.
     """
-    fast_matmul(place.device)
-    with Store.open(run.store) as store:
+    with (
+        arithmetic(run.precision, device=place.device, compile=run.compile) as how,
+        Store.open(run.store) as store,
+    ):
         plan = Plan.load(run.directory, run=run, store=store)
         state = latest_checkpoint(run.directory)
         # A run that goes on does not need the model that it started from.
         first = None if state is not None else manifest(run.directory).get("init_from")
-        trainer = make_trainer(run, plan, place=place, wrap=wrap, first=first)
-        keeper = Keeper(run, store=store, plan=plan, trainer=trainer, token=token, report=report)
+        trainer = make_trainer(run, plan, place=place, how=how, wrap=wrap, first=first)
+        keeper = Keeper(
+            run, store=store, plan=plan, trainer=trainer, how=how, token=token, report=report
+        )
         if state is not None:
             trainer.restore(load_state(state))
         if place.rank == 0:
@@ -186,7 +105,7 @@ def learn(
             rounds = fit(
                 trainer,
                 cells,
-                validate=lambda field: _validate(field, run, store, plan, place=place),
+                validate=lambda field: _validate(field, run, store, plan, place=place, how=how),
                 watch=run.validation.metric,
                 mode=run.validation.mode,
                 log=keeper.log if place.rank == 0 else lambda line: None,
@@ -215,6 +134,7 @@ def make_trainer(
     plan: Plan,
     *,
     place: Place,
+    how: Arithmetic,
     wrap: Callable[[VelocityField], nn.Module] | None = None,
     first: dict[str, Any] | None = None,
 ) -> Trainer:
@@ -234,6 +154,8 @@ def make_trainer(
         seed=run.seed,
         world=place.world,
         wrapped=wrap(field) if wrap else None,
+        products=how.products,
+        compiled=how.compiled,
     )
 
 
@@ -247,12 +169,18 @@ def untrained(run: RunConfig, plan: Plan) -> VelocityField:
 
 
 def _validate(
-    field: VelocityField, run: RunConfig, store: Store, plan: Plan, *, place: Place
+    field: VelocityField,
+    run: RunConfig,
+    store: Store,
+    plan: Plan,
+    *,
+    place: Place,
+    how: Arithmetic,
 ) -> dict[str, float]:
     """Score the field on the validation part; rank 0 computes, the others are told."""
     scores: list[dict[str, float] | None] = [None]
     if place.rank == 0:
-        sampler = validation_sampler(field, run, plan)
+        sampler = validation_sampler(field, run, plan, how=how)
         generated = [run.validation.cells] * len(plan.validation)
         units = pseudobulks(sampler, store, plan.validation, generated=generated)
         overall = evaluate(units, metrics=METRICS).overall
@@ -263,7 +191,9 @@ def _validate(
     return scores[0]
 
 
-def validation_sampler(field: VelocityField, run: RunConfig, plan: Plan) -> Sampler:
+def validation_sampler(
+    field: VelocityField, run: RunConfig, plan: Plan, *, how: Arithmetic
+) -> Sampler:
     """The sampler of validation rounds: the evaluation genes, few solver steps."""
     card = make_card(run, plan, facts={})
     return Sampler(
@@ -273,6 +203,7 @@ def validation_sampler(field: VelocityField, run: RunConfig, plan: Plan) -> Samp
         source=run.source,
         config=run.sampling.model_copy(update={"steps": run.validation.steps}),
         seed=run.seed,
+        products=how.products,
     )
 
 
@@ -304,6 +235,7 @@ class Keeper:
         store: Store,
         plan: Plan,
         trainer: Trainer,
+        how: Arithmetic,
         token: str,
         report: Report,
     ) -> None:
@@ -311,18 +243,42 @@ class Keeper:
         begun = manifest(run.directory)
         self.facts = provenance(run, store)
         self.facts |= {name: begun[name] for name in ("graph", "init_from") if name in begun}
+        self.facts["arithmetic"] = how.facts()
+        self.how = how
         self.directory = run.directory
         self.journal = Journal(run.directory, report=report)
 
     def begin(self, step: int | None) -> None:
         """Go on after a step, or begin with what is to be said about graph and first weights."""
+        lease.check(self.directory, self.token)
+        discard_leftovers(self.directory)
         self.journal.rewind(-1 if step is None else step)
+        self._note_arithmetic(step)
         if step is None:
             notes = [graph_note(self.facts.get("graph", {}))]
             if "init_from" in self.facts:
                 notes.append(source_note(self.facts["init_from"]))
             for note in filter(None, notes):
                 self.journal.write({"step": 0, "steps": self.run.training.steps, "note": note})
+
+    def _note_arithmetic(self, step: int | None) -> None:
+        """Say how steps are computed from here on, where that is not yet known.
+
+        A run may go on elsewhere: the manifest lists from which step it was computed how.
+        """
+        facts, now = manifest(self.directory), {"step": step or 0, **self.how.facts()}
+        known = [] if step is None else facts.get("arithmetic", [])
+        before = [one for one in known if one["step"] < now["step"]]
+        goes_on = bool(before) and {**before[-1], "step": now["step"]} == now
+        after = before if goes_on else [*before, now]
+        if after == known:
+            return
+        write_json(self.directory / MANIFEST, {**facts, "arithmetic": after})
+        if not goes_on:
+            note = f"computes in {self.how}"
+            self.journal.write(
+                {"step": now["step"], "steps": self.run.training.steps, "note": note}
+            )
 
     def log(self, line: StepLog) -> None:
         """Record the mean of some steps."""
@@ -350,51 +306,15 @@ class Keeper:
                 shutil.rmtree(older)
 
     def _export(self, outcome: Round) -> None:
-        facts = {**self.facts, "step": outcome.step, "validation": _jsonable(outcome.metrics)}
+        facts = {**self.facts, "step": outcome.step, "validation": jsonable(outcome.metrics)}
         card = make_card(self.run, self.plan, facts=facts)
         save_model(
             Model(self.trainer.sampler, card=card, graph=self.plan.graph, split=self.plan.split),
             self.directory / MODEL,
         )
-        _write(self.directory / BEST, {"step": outcome.step, "metrics": outcome.metrics})
+        write_json(self.directory / BEST, {"step": outcome.step, "metrics": outcome.metrics})
 
     def finish(self) -> None:
         """Record that the run is done."""
         best = json.loads((self.directory / BEST).read_text())
-        _write(self.directory / RESULT, {**best, "steps": self.trainer.progress.step})
-
-
-def result(run: RunConfig) -> TrainResult:
-    """What a run has reached so far."""
-    best = json.loads((run.directory / BEST).read_text())
-    return TrainResult(
-        directory=run.directory,
-        model=run.directory / MODEL,
-        best_step=best["step"],
-        metrics={
-            name: math.nan if value is None else value for name, value in best["metrics"].items()
-        },
-        finished=(run.directory / RESULT).is_file(),
-    )
-
-
-def latest_checkpoint(directory: Path) -> Path | None:
-    """The newest whole training state of a run."""
-    return max((directory / CHECKPOINTS).glob("step-*"), default=None)
-
-
-def forget(directory: Path) -> None:
-    """Remove what a finished or abandoned run no longer needs: its training states."""
-    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps({name: _jsonable(value) for name, value in content.items()}))
-    os.replace(draft, path)
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _jsonable(inner) for name, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        write_json(self.directory / RESULT, {**best, "steps": self.trainer.progress.step})

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from cluster.config import forgiving_yaml, one_line, set_dotted
+from cluster.precision import Compile, Precision
 from cluster.presets import with_preset
 from data_store.stream import BatchConfig
 from scdfm.flow import Source
@@ -65,6 +66,8 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     training: TrainingConfig = TrainingConfig()
     validation: ValidationConfig = ValidationConfig()
     sampling: SamplingConfig = SamplingConfig()
+    precision: Precision = "auto"
+    compile: Compile = "auto"
     threads: PositiveInt | None = None  # of one worker; none: its share of the cores
 
     @model_validator(mode="before")
@@ -123,8 +126,10 @@ def make_run(
 
 
 def write_run(run: RunConfig, path: Path) -> None:
-    """Write a run file with every default spelled out."""
-    path.write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False))
+    """Write a run file with every default spelled out, at once or not at all."""
+    draft = path.with_suffix(".tmp")
+    draft.write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False))
+    draft.replace(path)
 
 
 def difference(old: RunConfig, new: RunConfig) -> str | None:

@@ -20,9 +20,11 @@ from ray.train import FailureConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from cluster import journal, refusal
-from cluster.learn import RESULT, Place, Report, TrainResult, check, learn, prepare, result
+from cluster.begin import check, prepare
+from cluster.learn import Place, Report, learn
 from cluster.lease import lease
 from cluster.run import RunConfig
+from cluster.run_files import RESULT, TrainResult, result
 from cluster.session import require, session, share
 from scdfm.training import Round
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import numpy as np
@@ -144,14 +145,32 @@ def save_state(state: dict[str, Any], path: Path) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read a training state for `Trainer.restore`."""
+    """Read a training state for `Trainer.restore`, on CPU whatever device saved it.
+
+    Raises:
+        ValueError: A part is missing or damaged.
+    """
     averaged = path / "averaged.safetensors"
-    return {
-        "model": load_file(path / WEIGHTS),
-        "averaged": load_file(averaged) if averaged.is_file() else None,
-        "optimiser": torch.load(path / "optimiser.pt", weights_only=True),
-        "progress": json.loads((path / "progress.json").read_text()),
-    }
+    try:
+        return {
+            "model": load_file(path / WEIGHTS),
+            "averaged": load_file(averaged) if averaged.is_file() else None,
+            "optimiser": torch.load(path / "optimiser.pt", weights_only=True, map_location="cpu"),
+            "progress": json.loads((path / "progress.json").read_text()),
+        }
+    except (
+        SafetensorError,
+        UnpicklingError,
+        LookupError,  # of torch.load, which follows the bytes it finds
+        RuntimeError,
+        OSError,
+        ValueError,
+    ) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path} is not a whole training state: {reason}; delete {path.parent} to train from "
+            "the first step again"
+        ) from error
 
 
 @contextmanager
@@ -173,6 +192,13 @@ def fresh_directory(path: Path) -> Iterator[Path]:
             draft.rename(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def discard_drafts(folder: Path) -> None:
+    """Remove what a process that was killed has left of its `fresh_directory` in a folder."""
+    for leftover in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -17,9 +17,9 @@ import ray.tune
 
 from cluster.journal import FILE as JOURNAL
 from cluster.journal import read_lines
-from cluster.learn import forget
 from cluster.lease import lease
 from cluster.run import RunConfig
+from cluster.run_files import forget
 from cluster.train import train_here
 from scdfm.training import Round
 from sweeps.schema import Configuration, SweepConfig

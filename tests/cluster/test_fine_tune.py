@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from cluster import journal
+from cluster.begin import prepare
 from cluster.fine_tune import require_source
-from cluster.learn import latest_checkpoint, prepare
 from cluster.run import RunConfig, make_run
+from cluster.run_files import latest_checkpoint
 from cluster.train import train_here
 from data_store.commit import sha256
 from data_store.reader import Store
@@ -78,7 +79,7 @@ def test_genes_it_does_not_know_are_named_and_the_others_keep_their_weights(
     assert facts["matched"] == len(set(first.card.genes) & set(source.card.genes))
     assert facts["weights"] == sha256(trained / "model" / "model.safetensors")
     assert first.card.provenance["init_from"] == facts
-    [note] = [line["note"] for line in lines if "note" in line]
+    [_, note] = [line["note"] for line in lines if "note" in line]
     assert f"{len(new)} are new ({', '.join(new[:5])} and {len(new) - 5} more)" in note
     assert note in [line.get("note") for line in journal.read_lines(run.directory / journal.FILE)]
     table, known = (one.field.gene_encoder.embedding.weight for one in (first, source))
@@ -170,7 +171,7 @@ def test_a_list_of_edges_that_changed_is_noticed_when_the_run_goes_on(
     run = make_run(settings(tiny_store_path, tmp_path, graph=graph), where="test")
     lines: list[dict[str, Any]] = []
     train_here(run, on_round=at_the_start, report=lines.append)
-    [note] = [line["note"] for line in lines if "note" in line]
+    [_, note] = [line["note"] for line in lines if "note" in line]
     assert "1 of 2 edges" in note
     edges.write_text(f"source,target\n{a},{c}\n")
     with pytest.raises(ValueError, match=r"was begun with .*edges\.csv of sha256"):

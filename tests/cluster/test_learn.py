@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cluster import journal
-from cluster.learn import latest_checkpoint
 from cluster.run import RunConfig, make_run
+from cluster.run_files import latest_checkpoint
 from cluster.train import train_here
 from scdfm.checkpoint import load_model
 from scdfm.training import Round
@@ -28,6 +28,7 @@ def test_a_finished_run_holds_all_that_is_promised(trained: Path) -> None:
     }
     manifest = json.loads((trained / "manifest.json").read_text())
     assert {"fingerprint", "versions", "commit", "hardware"} <= manifest.keys()
+    assert [(one["step"], one["precision"]) for one in manifest["arithmetic"]] == [(0, "float32")]
 
 
 def test_the_journal_has_the_untrained_round_and_every_step(trained: Path) -> None:
@@ -86,6 +87,62 @@ def test_a_resumed_run_reports_no_step_twice(run: RunConfig) -> None:
     lines = list(journal.read_lines(run.directory / "metrics.jsonl"))
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in lines if "validation" in line] == [0, 2, 4, 6]
+
+
+def test_how_steps_are_computed_is_said_once_and_again_where_it_changes(run: RunConfig) -> None:
+    train_here(run, on_round=lambda outcome: outcome.step < 2)
+    train_here(run, on_round=lambda outcome: outcome.step < 4)
+    file = run.directory / "manifest.json"
+    facts = json.loads(file.read_text())
+    [begun] = facts["arithmetic"]
+    file.write_text(json.dumps(facts | {"arithmetic": [begun | {"device": "cuda"}]}))
+    train_here(run)
+    kept = json.loads(file.read_text())["arithmetic"]
+    assert [(one["step"], one["device"]) for one in kept] == [(0, "cuda"), (4, "cpu")]
+    lines = journal.read_lines(run.directory / "metrics.jsonl")
+    notes = [(line["step"], line["note"]) for line in lines if "computes" in line.get("note", "")]
+    assert [step for step, _ in notes] == [0, 4]
+    assert notes[1][1].startswith("computes in float32 on cpu, ")
+
+
+def test_half_the_bits_train_another_model_and_resume_with_the_same_bytes(
+    tiny_store_path: Path, tmp_path: Path
+) -> None:
+    values = settings(tiny_store_path, tmp_path / "a", precision="bf16")
+    whole = make_run(values, where="test")
+    parts = make_run(values | {"output": str(tmp_path / "b")}, where="test")
+    plain = make_run(values | {"output": str(tmp_path / "c"), "precision": "float32"}, where="test")
+    for one in (whole, plain):
+        train_here(one)
+    train_here(parts, on_round=lambda outcome: outcome.step < 2)
+    train_here(parts)
+    assert weights(parts.directory) == weights(whole.directory)
+    assert weights(plain.directory) != weights(whole.directory)
+
+
+def test_what_a_killed_process_left_half_written_is_swept(run: RunConfig) -> None:
+    train_here(run, on_round=lambda outcome: outcome.step < 2)
+    checkpoints = run.directory / "checkpoints"
+    leftovers = [
+        checkpoints / ".step-00000004.123.tmp",
+        run.directory / ".model.123.tmp",
+        run.directory / ".model.123.old",
+    ]
+    for leftover in leftovers:
+        leftover.mkdir()
+        (leftover / "model.safetensors").write_bytes(b"half")
+    train_here(run)
+    assert [path.name for path in checkpoints.iterdir()] == ["step-00000006"]
+    assert not any(leftover.exists() for leftover in leftovers)
+
+
+def test_a_damaged_training_state_is_named(run: RunConfig) -> None:
+    train_here(run, on_round=lambda outcome: outcome.step < 2)
+    [state] = (run.directory / "checkpoints").iterdir()
+    (state / "optimiser.pt").write_bytes(b"half")
+    with pytest.raises(ValueError, match="step-00000002 is not a whole training state") as caught:
+        train_here(run)
+    assert "\n" not in str(caught.value)
 
 
 def test_another_configuration_under_the_same_name_is_refused(

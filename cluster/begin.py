@@ -1,0 +1,75 @@
+"""How a run begins: refuse one that could not, then decide and write what it is."""
+
+from pathlib import Path
+
+from cluster.fine_tune import require_source, source_facts
+from cluster.graph import edges_changed
+from cluster.plan import make_plan, require_edges, run_split, validation_cells
+from cluster.provenance import provenance
+from cluster.run import RunConfig, difference, read_run, write_run
+from cluster.run_files import MANIFEST, RUN, manifest, write_json
+from data_store.reader import Store
+
+
+def check(run: RunConfig) -> None:
+    """Refuse a run that could not begin, before anything is written.
+
+    Raises:
+        FileNotFoundError: No such store, list of edges or model to start from.
+        ValueError: No whole store, a split with an empty part, a list of edges or a model to start
+            from that does not fit, or the run's directory holds another configuration or was made
+            from other cells or edges.
+    """
+    with Store.open(run.store) as store:
+        if (run.directory / RUN).is_file():
+            _same_run(run, run.directory, fingerprint=store.fingerprint)
+        else:
+            require_inputs(run, store)
+
+
+def require_inputs(run: RunConfig, store: Store) -> None:
+    """Refuse a run whose split, list of edges or first weights do not fit the store.
+
+    Raises:
+        FileNotFoundError: No such list of edges or model to start from.
+        ValueError: One of them does not fit.
+    """
+    split = run_split(run, store)
+    validation_cells(split, store, run=run)
+    require_edges(run, store, split=split)
+    require_source(run, perturbation=store.perturbation)
+
+
+def prepare(run: RunConfig) -> None:
+    """Make the plan of a run that `check` found in order, or keep the one that is there."""
+    directory = run.directory
+    with Store.open(run.store) as store:
+        if not (directory / MANIFEST).is_file():
+            plan = make_plan(run, store)
+            facts = {**provenance(run, store), "graph": plan.graph_facts}
+            if run.init_from is not None:
+                facts["init_from"] = source_facts(run, plan)
+            directory.mkdir(parents=True, exist_ok=True)
+            write_run(run, directory / RUN)
+            plan.save(directory)
+            write_json(directory / MANIFEST, facts)
+
+
+def _same_run(run: RunConfig, directory: Path, *, fingerprint: str) -> None:
+    changed = difference(read_run(directory / RUN), run)
+    if changed:
+        raise ValueError(
+            f"{directory} holds another run: {changed}; choose another name or delete it"
+        )
+    facts = manifest(directory)
+    if not facts:
+        return
+    trained_on = facts["fingerprint"]
+    if trained_on != fingerprint:
+        raise ValueError(
+            f"{directory} was begun on store {trained_on[:12]} and {run.store} is now "
+            f"{fingerprint[:12]}; choose another name or delete it"
+        )
+    edges = edges_changed(run.graph, facts.get("graph", {}))
+    if edges:
+        raise ValueError(f"{directory} was begun {edges}; choose another name or delete it")

@@ -50,7 +50,7 @@ class Peer:
             heads: Attention heads.
             layers: Blocks.
         """
-        self._script = _script(checkout)
+        self._script = script(checkout)
         network = importlib.import_module("src.models.origin.model").model
         with TemporaryDirectory() as folder:
             mask = Path(folder) / "data" / "mask.pt"  # it reads a data set's name from the path
@@ -135,7 +135,8 @@ class Peer:
         self._script.device = torch.device("cpu")
 
 
-def _script(checkout: Path) -> Any:
+def script(checkout: Path) -> Any:
+    """Import the training script of a checkout, and with it all that it imports."""
     if not (checkout / "src" / "script" / "run.py").is_file():
         raise SystemExit(
             f"expected a checkout of the release (with src/script/run.py) at {checkout}, found "

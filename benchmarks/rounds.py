@@ -55,7 +55,7 @@ def serve(work: Callable[[], Facts | None], **ready: object) -> None:
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not mix with the answers
-    base = _status("VmRSS")
+    base = status("VmRSS")
     print(json.dumps(ready), file=answers, flush=True)
     for _ in sys.stdin:
         _forget_peak()
@@ -64,7 +64,7 @@ def serve(work: Callable[[], Facts | None], **ready: object) -> None:
         turn = Turn(
             wall=time.perf_counter() - wall,
             cpu=time.process_time() - cpu,
-            peak=_status("VmHWM"),
+            peak=status("VmHWM"),
             base=base,
             facts=facts,
         )
@@ -178,7 +178,7 @@ def _cell(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _status(name: str) -> int:
+def status(name: str) -> int:
     """A figure of /proc/self/status, bytes."""
     with open("/proc/self/status") as file:
         for line in file:

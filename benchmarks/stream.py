@@ -1,0 +1,140 @@
+"""Batches per second: ours from a store, the release's dataset and scipy's CSR from memory.
+
+    python benchmarks/stream.py --release CHECKOUT [--json] [--keep FOLDER]
+
+A batch is 64 + 64 cells and 1,000 genes drawn anew, log1p per 10k, dense float32. All sides take
+turns in processes of their own. Ours decodes, normalises and reads ahead in two threads; `csr`
+holds all counts in memory and does X[rows][:, genes], normalisation and toarray(); the release
+holds log values in memory and its step takes 1,000 of the 5,000 genes that its dataset returns.
+The same from ten times the cells (as many per unit), and from ten times the conditions.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from tempfile import mkdtemp
+
+from rounds import Facts, Ratio, Turn, interleave, median, ratio, table
+from screens import Screen
+from stream_sides import SIDES, prepare
+
+SCREENS = {
+    "main": Screen(cells=100_000, genes=5_000, conditions=300),
+    "small": Screen(cells=100_000, genes=2_000, conditions=100),
+    "many": Screen(cells=100_000, genes=2_000, conditions=1_000),
+    "large": Screen(cells=1_000_000, genes=2_000, conditions=100, contexts=10),
+}
+BATCHES = {"release": 40, "cold": 1}  # of a turn; 400 of others
+RATIOS = {  # name: (faster, slower or same)
+    "ratio_time": ("main", "release"),
+    "ratio_csr": ("main", "csr"),
+    "ratio_cells": ("large", "small"),
+    "ratio_conditions": ("many", "small"),
+}
+
+
+def main() -> None:
+    """Make the screens, let all sides take turns, print."""
+    options = _parse()
+    if options.side:
+        SIDES[options.side](options)
+        return
+    folder = options.keep or Path(mkdtemp(prefix="stream-"))
+    try:
+        turns, said = _compare(options, folder=folder)
+    finally:
+        if options.keep is None:
+            shutil.rmtree(folder)
+    figures = _figures(turns, said)
+    print(table(["side", "batches/s", "CPU ms a batch", "resident MB"], _rows(turns, said)))
+    print()
+    for name, (ours, other) in RATIOS.items():
+        if name in figures:
+            lower = figures[f"{name}_lower"]
+            print(f"{ours} / {other}: {figures[name]:.2f} (lower quartile {lower:.2f})")
+    print(f"first batch of a cold store of a million cells: {figures['first_batch_s']:.2f} s")
+    if options.json:
+        print(json.dumps(figures))
+
+
+def _parse() -> argparse.Namespace:
+    """Read the command line; children are told more than the help shows."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--release", type=Path, metavar="CHECKOUT", help="the release's repository")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep screens and stores there")
+    parser.add_argument("--scale", type=int, default=1, help="so many times fewer cells, to try")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--at", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--batches", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _compare(
+    options: argparse.Namespace, *, folder: Path
+) -> tuple[dict[str, list[Turn]], dict[str, Facts]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, screen in SCREENS.items():
+        print(f"{name}: {screen}", file=sys.stderr, flush=True)
+        prepare(folder / name, screen, scale=options.scale, keep_source=name == "main")
+    os.sync()  # pages that are not on disk yet could not be dropped
+    sides = {name: ("ours", name) for name in SCREENS} | {
+        "csr": ("csr", "main"),
+        "cold": ("cold", "large"),
+    }
+    if options.release:
+        sides["release"] = ("release", "main")
+    commands = {}
+    for name, (side, screen) in sides.items():
+        batches = max(1, BATCHES.get(name, 400) // options.scale)
+        command = [sys.executable, __file__, "--side", side, "--at", str(folder / screen)]
+        command += ["--batches", str(batches)]
+        command += ["--release", str(options.release)] if options.release else []
+        commands[name] = command
+    return interleave(
+        commands, rounds=options.rounds, note=lambda line: print(line, file=sys.stderr, flush=True)
+    )
+
+
+def _speed(turn: Turn) -> float:
+    return float(turn.facts["batches"]) / turn.wall
+
+
+def _resident(turns: list[Turn], said: Facts) -> float:
+    """Memory above the imports, at most, MB."""
+    return (max(turn.peak for turn in turns) - said["imports"]) / 1e6
+
+
+def _figures(turns: dict[str, list[Turn]], said: dict[str, Facts]) -> Facts:
+    figures: Facts = {f"batches_{name}": median(of, of=_speed) for name, of in turns.items()}
+    ratios: dict[str, Ratio] = {
+        name: ratio(turns[ours], turns[other], of=_speed)
+        for name, (ours, other) in RATIOS.items()
+        if other in turns
+    }
+    for name, value in ratios.items():
+        figures |= {name: value.median, f"{name}_lower": value.lower}
+    figures["resident_mb"] = max(_resident(turns[name], said[name]) for name in SCREENS)
+    figures["first_batch_s"] = median(turns["cold"], of=lambda turn: turn.facts["first"])
+    return figures
+
+
+def _rows(turns: dict[str, list[Turn]], said: dict[str, Facts]) -> list[list[object]]:
+    return [
+        [
+            f"{name} ({SCREENS[name]})" if name in SCREENS else name,
+            median(of, of=_speed),
+            median(of, of=lambda turn: 1e3 * turn.cpu / turn.facts["batches"]),
+            _resident(of, said[name]),
+        ]
+        for name, of in turns.items()
+        if name != "cold"
+    ]
+
+
+if __name__ == "__main__":
+    main()

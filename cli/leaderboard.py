@@ -20,8 +20,9 @@ def draw(rows: Sequence["Row"], *, metric: str, mode: str) -> "Table":
 
     table = Table(box=SIMPLE_HEAD)
     several = bool(rows) and len(rows[0].splits) > 1
-    for name in ("rank", "trial", f"{metric} {ARROWS[mode]}"):
-        table.add_column(name, justify="right")
+    named = any(row.name for row in rows)
+    for name in ("rank", "trial", *(["name"] if named else []), f"{metric} {ARROWS[mode]}"):
+        table.add_column(name, justify="left" if name == "name" else "right")
     for split in range(len(rows[0].splits) if several else 0):
         table.add_column(f"split {split}", justify="right")
     settings = list(rows[0].configuration) if rows else []
@@ -33,6 +34,7 @@ def draw(rows: Sequence["Row"], *, metric: str, mode: str) -> "Table":
         cells = [
             _number(row.rank),
             _number(row.trial),
+            *([row.name or "-"] if named else []),
             _number(row.value),
             *(_number(value) for value in (row.splits if several else ())),
             *(_number(row.configuration[name]) for name in settings),

@@ -130,8 +130,9 @@ class SweepBar(Bar):
         metric, value = event["metric"], event.get("value")
         scored = numbers({metric: value})
         trial = f"trial {event['trial']}"
+        named = f"{event['name']}: " if event.get("name") else ""
         line = {
-            "start": f"{trial} starts: {numbers(event.get('configuration', {}))}",
+            "start": f"{trial} starts: {named}{numbers(event.get('configuration', {}))}",
             "split": f"{trial} split {event.get('split')}: {scored}",
             "complete": f"{trial} is complete: {scored}",
             "pruned": f"{trial} is given up: {scored}",

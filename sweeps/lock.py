@@ -8,6 +8,9 @@ from typing import Any
 
 import yaml
 
+from cluster.fine_tune import source_model
+from data_store.commit import sha256
+from scdfm.checkpoint import WEIGHTS
 from sweeps.schema import SweepConfig
 
 FILE = "sweep.lock.yaml"
@@ -47,7 +50,15 @@ def _resolved(sweep: SweepConfig, *, fingerprint: str) -> dict[str, Any]:
     base = sweep.run({}, split=0).model_dump(mode="json")
     for name in ("name", "output", "split", "threads"):
         base.pop(name)
-    return {**values, "base": base, "store_fingerprint": fingerprint}
+    return {**values, "base": base, "store_fingerprint": fingerprint, "files": _files(sweep)}
+
+
+def _files(sweep: SweepConfig) -> dict[str, str]:
+    """Hashes of what trials read besides the store: lists of edges, models to start from."""
+    runs = [sweep.run(one, split=0) for one in sweep.samples()]
+    edges = {run.graph.path for run in runs if run.graph.path is not None}
+    models = {source_model(run.init_from) / WEIGHTS for run in runs if run.init_from is not None}
+    return {str(path): sha256(path) for path in sorted(edges | models)}
 
 
 def _difference(old: Any, new: Any) -> str | None:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from cluster.learn import MODEL
 from cluster.run import write_run
+from cluster.run_files import MODEL
 from sweeps.ledger import State, Trial
 from sweeps.schema import Configuration, SweepConfig
 from sweeps.space import split_run, trial_directory
@@ -30,6 +30,7 @@ class Row(BaseModel, frozen=True, extra="forbid"):
 
     rank: int | None  # from 1; none without a value on every split
     trial: int  # in the order in which trials began
+    name: str | None = None  # of a listed configuration
     baseline: bool
     state: State  # "running": the sweep was stopped in the middle of it
     value: float | None  # mean over all splits
@@ -72,6 +73,7 @@ def _row(sweep: SweepConfig, trial: Trial, *, rank: int | None) -> Row:
     return Row(
         rank=rank,
         trial=trial.number,
+        name=sweep.name_of(trial.configuration),
         baseline=trial.baseline,
         state=trial.state,
         value=trial.mean if rank is not None else None,
@@ -84,13 +86,15 @@ def _row(sweep: SweepConfig, trial: Trial, *, rank: int | None) -> Row:
 
 
 def write_leaderboard(rows: Sequence[Row], *, path: Path) -> None:
-    """Write the leaderboard as CSV, a column for each split and each searched setting."""
+    """Write the leaderboard as CSV, a column for each split and each setting that is tried."""
     text = io.StringIO()
     writer = csv.writer(text)
     splits = len(rows[0].splits) if rows else 0
     names = list(rows[0].configuration) if rows else []
     columns = [*(f"split {split}" for split in range(splits)), *names]
-    head, tail = ("rank", "trial", "state", "baseline", "value"), ("seconds", "error", "directory")
+    named = ("name",) if any(row.name for row in rows) else ()
+    head = ("rank", "trial", *named, "state", "baseline", "value")
+    tail = ("seconds", "error", "directory")
     writer.writerow([*head, *columns, *tail])
     for row in rows:
         cells = [*row.splits, *(row.configuration[name] for name in names)]

@@ -1,4 +1,8 @@
-"""A sweep file: which runs to try, how to compare them, and what it may cost."""
+"""A sweep file: which runs to try, how to compare them, and what it may cost.
+
+What to try is either a `space`, of which configurations are proposed, or a list of named
+`configurations`, each of which is run as it stands.
+"""
 
 import math
 from itertools import combinations, product
@@ -17,13 +21,14 @@ from pydantic import (
 )
 
 from cluster.config import forgiving_yaml
+from cluster.presets import preset
 from cluster.run import HIGHER_IS_BETTER, Metric, RunConfig, make_run
 from scdfm.conditions import nearest
 from scdfm.splits import SplitConfig
 from sweeps.dimension import Dimension, Value
 from sweeps.settings import require_setting
 
-Configuration = dict[str, Value]  # values by dotted name, one for each dimension of the space
+Configuration = dict[str, Value]  # values by dotted name, one for each setting that is tried
 
 
 class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
@@ -123,7 +128,8 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     base: dict[str, Any]  # settings of a run, or a path to a run file
     splits: tuple[SplitConfig, ...] = ()  # default: the base's own
     objective: ObjectiveConfig = ObjectiveConfig()
-    space: dict[str, Dimension] = Field(min_length=1)
+    space: dict[str, Dimension] = {}
+    configurations: dict[str, Configuration] = {}  # instead of space: settings by name, then value
     search: SearchConfig = SearchConfig()
     prune: PruneConfig = PruneConfig()
     budget: BudgetConfig = BudgetConfig()
@@ -142,19 +148,48 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         return math.ceil(training.steps / training.validate_every)
 
     @property
+    def settings(self) -> tuple[str, ...]:
+        """Dotted names of all settings that are tried."""
+        named = (name for one in self.configurations.values() for name in one)
+        return tuple(self.space) or tuple(dict.fromkeys(named))
+
+    @property
+    def dimensions(self) -> dict[str, Dimension]:
+        """The values that each setting may take: the space, or those of the list."""
+        if self.space:
+            return self.space
+        tried = {name: [one[name] for one in self.listed.values()] for name in self.settings}
+        return {
+            name: Dimension(type="choice", values=tuple(dict.fromkeys(values)))
+            for name, values in tried.items()
+        }
+
+    @property
+    def listed(self) -> dict[str, Configuration]:
+        """The named configurations; what one of them leaves out, it has from the base."""
+        return {name: self._own_values(one) for name, one in self.configurations.items()}
+
+    def name_of(self, configuration: Configuration) -> str | None:
+        """The name of a listed configuration."""
+        return next((name for name, one in self.listed.items() if one == configuration), None)
+
+    @property
     def baseline(self) -> Configuration:
-        """The base's own values of the searched settings."""
-        run = self.run({}, split=0).model_dump(mode="json")
-        return {name: self._own_value(run, name) for name in self.space}
+        """The base's own values of the settings that are tried."""
+        return self._own_values({})
+
+    def _own_values(self, configuration: Configuration) -> Configuration:
+        run = self.run(configuration, split=0).model_dump(mode="json")
+        return {name: self._own_value(run, name) for name in self.settings}
 
     def _own_value(self, run: dict[str, Any], name: str) -> Value:
         value: Any = run
         for part in name.split("."):
             value = value[part]
-        whole = isinstance(value, int | float) and not isinstance(value, bool)
-        ranged = self.space[name].type != "choice"
+        number = isinstance(value, int | float) and not isinstance(value, bool)
         # 10 and 10.0 are one value of a float range, and must be one configuration.
-        return float(value) if ranged and whole and self.space[name].type == "float" else value
+        ranged = name in self.space and self.space[name].type == "float"
+        return float(value) if ranged and number else value
 
     def run(
         self, configuration: Configuration, *, split: int, output: Path | None = None
@@ -189,12 +224,53 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         if not from_file and own_split is not None and given.get("splits"):
             raise ValueError("base.split and splits exclude each other, got both; remove one")
         given = {**given, "base": base}
+        if not given.get("splits") and own_split is None and "preset" in base:
+            own_split = preset(base["preset"]).get("split")
         if not given.get("splits") and own_split is not None:
             given["splits"] = [own_split]
         for name in ("name", "output"):
             if base.pop(name, None) is not None and not from_file:
                 raise ValueError(f"base.{name} has no effect; set {name} beside base")
         return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_list_is_run_whole(cls, given: Any) -> Any:
+        listed = given.get("configurations") if isinstance(given, dict) else None
+        if not listed or not isinstance(listed, dict):
+            return given
+        for name in ("space", "search"):
+            if given.get(name):
+                raise ValueError(
+                    f"{name} and configurations exclude each other: a list is run as it stands, "
+                    "got both; remove one"
+                )
+        budget, prune = given.get("budget", {}), given.get("prune", {})
+        if not isinstance(budget, dict) or not isinstance(prune, dict):
+            return given
+        count = len(listed)
+        if budget.get("trials", count) != count:
+            raise ValueError(
+                f"budget.trials is {budget['trials']} and there are {count} configurations, all of "
+                "which are run; remove budget.trials"
+            )
+        return {
+            **given,
+            "budget": {**budget, "trials": count},
+            "prune": {"scheduler": "none", **prune},
+        }
+
+    @model_validator(mode="after")
+    def _something_to_try(self) -> Self:
+        if not self.space and not self.configurations:
+            raise ValueError(
+                "space must hold at least 1 setting, or configurations at least 2; add one of both"
+            )
+        if len(self.configurations) == 1:
+            raise ValueError(
+                "configurations must hold at least 2, got 1; a single one is a run: `scdfm train`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _some_splits(self) -> Self:
@@ -207,8 +283,8 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _every_choice_can_run(self) -> Self:
-        for name in self.space:
-            require_setting(name)
+        for name in self.settings:
+            require_setting(name, within="space" if self.space else "configurations")
         judged_by = (self.base.get("validation") or {}).get("metric", self.objective.metric)
         if judged_by != self.objective.metric:
             raise ValueError(
@@ -217,6 +293,9 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
                 "make them equal or leave the first out"
             )
         self.run({}, split=0)
+        if self.configurations:
+            self._every_listed_one_can_run()
+            return self
         usual = self._usual()
         for corner in self._corners():
             try:
@@ -226,6 +305,29 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
                 fault = str(error).removeprefix("base: ")
                 raise ValueError(f"space allows {tried}, which cannot run: {fault}") from error
         return self
+
+    def _every_listed_one_can_run(self) -> None:
+        seen: dict[str, str] = {}
+        for name, configuration in self.configurations.items():
+            try:
+                content = self.run(configuration, split=0).model_dump_json()
+            except ValueError as error:
+                fault = str(error).removeprefix("base: ")
+                raise ValueError(f"configurations.{name} cannot run: {fault}") from error
+            if content in seen:
+                raise ValueError(
+                    f"configurations must differ, got {seen[content]!r} and {name!r} alike; "
+                    "remove one"
+                )
+            seen[content] = name
+
+    def samples(self) -> list[Configuration]:
+        """Every listed configuration, or the base and each of some values of a space alone."""
+        if self.configurations:
+            return list(self.listed.values())
+        usual = self._usual()
+        alone = [usual | corner for corner in self._corners() if len(corner) == 1]
+        return [self.baseline, *alone]
 
     def _usual(self) -> Configuration:
         """The base where it lies in the space, else some value that does."""
@@ -251,9 +353,9 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         if self.prune.scheduler == "none":
             return self
         for name in ("training.steps", "training.validate_every"):
-            if name in self.space:
+            if name in self.settings:
                 raise ValueError(
-                    f"asha compares trials round by round, and {name} in the space changes what a "
+                    f"asha compares trials round by round, and trying {name} changes what a "
                     "round is; set prune.scheduler to none or take it out"
                 )
         rounds = self.rounds * len(self.splits)

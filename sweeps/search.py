@@ -50,14 +50,15 @@ class StudySearch(OptunaSearch):
             first: Configurations to run before the search proposes any.
         """
         super().__init__(
-            space=distributions(sweep.space),
+            space=distributions(sweep.dimensions),
             metric=VALUE,
             mode=sweep.objective.direction,
             storage=storage,
             study_name=sweep.name,
             sampler=sampler(sweep.search, number=0),
         )
-        self._sweep, self._names = sweep, sweep.space.keys()
+        self._sweep, self._dimensions = sweep, sweep.dimensions
+        self._names = self._dimensions.keys()
         self._study = cast(optuna.Study, self._ot_study)
         self._outside: set[str] = set()  # ids of trials that the study does not know
         self._left = {identity(trial.params): trial for trial in self._take_over(storage)}
@@ -84,13 +85,15 @@ class StudySearch(OptunaSearch):
         """The next configuration, or that there is none."""
         if self._first:
             return self._begin(trial_id, self._first.pop(0))
+        if self._sweep.configurations:
+            return Searcher.FINISHED
         number = len(self._tried)
         self._study.sampler = sampler(self._sweep.search, number=number)
         trial = self._ask()
         if identity(trial.params) in self._tried:
             self._study.tell(trial, state=TrialState.FAIL)
             fresh = untried(
-                self._sweep.space, tried=self._tried, seed=self._sweep.search.seed, number=number
+                self._dimensions, tried=self._tried, seed=self._sweep.search.seed, number=number
             )
             return Searcher.FINISHED if fresh is None else self._begin(trial_id, fresh)
         self._tried.add(identity(trial.params))
@@ -103,7 +106,7 @@ class StudySearch(OptunaSearch):
         self._tried.add(text)
         if text in self._left:
             self._ot_trials[trial_id] = optuna.trial.Trial(self._study, self._left[text]._trial_id)
-        elif all(one.holds(configuration[name]) for name, one in self._sweep.space.items()):
+        elif all(one.holds(configuration[name]) for name, one in self._dimensions.items()):
             self._study.enqueue_trial(configuration)
             self._ot_trials[trial_id] = self._ask()
         else:
@@ -113,7 +116,7 @@ class StudySearch(OptunaSearch):
     def _ask(self) -> optuna.Trial:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return self._study.ask(distributions(self._sweep.space))
+            return self._study.ask(distributions(self._dimensions))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell the study the mean so far, once for each rung."""

@@ -27,18 +27,22 @@ def settings(within: tuple[str, ...] = ()) -> list[str]:
     return names
 
 
-def require_setting(name: str) -> None:
-    """Refuse what is no setting, or none to search over.
+def require_setting(name: str, *, within: str) -> None:
+    """Refuse what is no setting, or none to try values of.
+
+    Args:
+        name: Dotted name.
+        within: The section of the sweep that holds it, for the message.
 
     Raises:
         ValueError: Says why, or names the nearest setting.
     """
     reason = _reserved(name)
     if reason:
-        raise ValueError(f"space must not hold {name!r}: {reason}; remove it")
+        raise ValueError(f"{within} must not hold {name!r}: {reason}; remove it")
     known = settings()
     if name not in known:
-        raise ValueError(f"space: {name!r} is no setting of a run; {nearest(name, known)}")
+        raise ValueError(f"{within}: {name!r} is no setting of a run; {nearest(name, known)}")
 
 
 def _reserved(name: str) -> str | None:

@@ -15,9 +15,10 @@ from typing import Any
 import ray
 import ray.tune
 
-from cluster.learn import forget
+from cluster.begin import require_inputs
 from cluster.lease import lease
-from cluster.plan import run_split
+from cluster.run import RunConfig
+from cluster.run_files import forget
 from cluster.session import require, session
 from data_store.reader import Store
 from sweeps.ledger import Ledger, Trial
@@ -99,8 +100,17 @@ def _check_data(sweep: SweepConfig) -> str:
     """Find bad input before any trial starts; gives the store's fingerprint."""
     with Store.open(sweep.run({}, split=0).store) as store:
         for split in range(len(sweep.splits)):
-            run_split(sweep.run({}, split=split), store)
+            for run in _differing_inputs(sweep, split=split):
+                require_inputs(run, store)
         return store.fingerprint
+
+
+def _differing_inputs(sweep: SweepConfig, *, split: int) -> list[RunConfig]:
+    """Runs of the sweep on a split, one for each list of edges or model to start from."""
+    runs = [sweep.run(one, split=split) for one in sweep.samples()]
+    # The size of the network matters only beside weights that were there before.
+    kinds = {(run.graph, run.init_from, run.model if run.init_from else None): run for run in runs}
+    return list(kinds.values())
 
 
 def _left(sweep: SweepConfig, ledger: Ledger) -> int:
@@ -184,7 +194,10 @@ def _concurrent(sweep: SweepConfig) -> int:
 
 
 def _first(sweep: SweepConfig, earlier: Sequence[Trial]) -> list[Configuration]:
-    """What to run before anything is proposed: what was interrupted, and the base itself."""
+    """What to run before anything is proposed: a list, or what was interrupted and the base."""
+    if sweep.configurations:
+        over = {identity(trial.configuration) for trial in earlier if trial.over}
+        return [one for one in sweep.listed.values() if identity(one) not in over]
     begun = [identity(trial.configuration) for trial in earlier]
     first = [trial.configuration for trial in earlier if not trial.over]
     if sweep.search.baseline_first and identity(sweep.baseline) not in begun:

@@ -45,7 +45,7 @@ class Watch(ray.tune.Callback):
         known = self._number(trial)
         if known.key not in self._began:
             facts = {"configuration": known.configuration, "baseline": known.baseline}
-            self._tell("start", known, facts)
+            self._tell("start", known, {**facts, "name": self._sweep.name_of(known.configuration)})
         self._began.setdefault(known.key, time.monotonic())
 
     def _number(self, trial: Any) -> Trial:

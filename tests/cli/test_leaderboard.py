@@ -43,6 +43,13 @@ def test_a_trial_shows_value_splits_settings_and_time() -> None:
     assert words(first) == ["1", "2", "0.012346", "0.01", "0.014691", "10", "0.25", "1 min 15 s"]
 
 
+def test_a_listed_configuration_is_known_by_its_name() -> None:
+    head, first, other = drawn(row(name="no graph"), row(rank=2))
+    assert words(head)[:3] == ["rank", "trial", "name"]
+    assert words(first)[:3] == ["1", "2", "no graph"]
+    assert words(other)[:3] == ["2", "2", "-"]
+
+
 def test_one_split_needs_no_column_of_its_own() -> None:
     assert "split 0" not in words(drawn(row(splits=(0.01,)))[0])
 

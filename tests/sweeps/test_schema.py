@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster.run import make_run
 from sweeps import SweepConfig, read_sweep, shipped_sweeps
 from sweeps.schema import ObjectiveConfig
 
@@ -31,7 +32,7 @@ def fault(settings: dict[str, Any], folder: Path) -> str:
         ({"space": {"graph.k": {**K, "low": 40}}}, "low must not be above high"),
         ({"space": {"split.fold": K}}, "use splits beside base"),
         ({"space": {"validation.cells": K}}, "judged alike"),
-        ({"space": {}}, "at least 1"),
+        ({"space": {}}, "space must hold at least 1 setting, or configurations at least 2"),
         ({"base": {"store": "s", "model": {"widht": 8}}}, "did you mean 'width'?"),
         ({"base": {"model": {"width": 8}}}, "store is missing"),
         ({"base": {"store": "s", "name": "mine"}}, "set name beside base"),
@@ -111,6 +112,73 @@ def test_a_base_file_that_is_missing_is_named(tiny: dict[str, Any]) -> None:
 
 def test_overrides_change_single_values() -> None:
     assert read_sweep("demo", overrides={"budget.trials": 77}).budget.trials == 77
+
+
+PAPER: dict[str, Any] = {
+    "genes": {"model": 5000, "evaluation": 1000},
+    "graph": {"kind": "pearson", "k": 30},
+    "model": {"width": 512, "layers": 4, "dropout": 0.1},
+    "source": "noise",
+    "loss": {"mmd_weight": 0.5},
+    "batch": {"conditions": 1, "cells": 96, "genes": 1000},
+    "training": {
+        "steps": 100000,
+        "learning_rate": 5e-5,
+        "final_learning_rate": 1e-6,
+        "validate_every": 5000,
+    },
+}
+SMALL: dict[str, Any] = {
+    "graph": {"kind": "pearson", "k": 10},
+    "source": "other_control",
+    "loss": {"mmd_weight": 0.5},
+}
+BRIEF = {"warmup": 20, "clip_norm": 1.0, "ema": 0.99, "validate_every": 150}
+RESOLVED: dict[str, dict[str, Any]] = {
+    "norman": PAPER,
+    "combosciplex": PAPER,
+    "ablation": PAPER,
+    "demo": {
+        **SMALL,
+        "genes": {"model": 80, "evaluation": 64},
+        "model": {"width": 64, "layers": 1, "dropout": 0.0},
+        "batch": {"conditions": 16, "cells": 8, "genes": 64},
+        "training": {
+            "steps": 600,
+            "learning_rate": 2e-3,
+            "final_learning_rate": 2e-5,
+            **BRIEF,
+        },
+        "validation": {"cells": 64},
+        "sampling": {"steps": 5},
+    },
+    "norman_subset": {
+        **SMALL,
+        "genes": {"model": 300, "evaluation": 300},
+        "model": {"width": 48, "layers": 1, "dropout": 0.0},
+        "batch": {"conditions": 12, "cells": 8, "genes": 80},
+        "training": {
+            "steps": 900,
+            "learning_rate": 3e-3,
+            "final_learning_rate": 3e-5,
+            **BRIEF,
+        },
+        "validation": {"cells": 100},
+    },
+}
+
+
+@pytest.mark.parametrize("name", RESOLVED)
+def test_presets_leave_the_shipped_sweeps_with_the_settings_they_had(name: str) -> None:
+    sweep = read_sweep(name)
+    expected = {
+        **RESOLVED[name],
+        "store": f"stores/{'norman' if name == 'ablation' else name}.zarr",
+        "name": "split-0",
+        "output": f"runs/{name}",
+        "split": sweep.splits[0],
+    }
+    assert sweep.run({}, split=0) == make_run(expected, where="test")
 
 
 @pytest.mark.parametrize("name", ["demo", "norman_subset", "norman", "combosciplex"])

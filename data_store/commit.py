@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from data_store.room import room_for
 from data_store.schema import CELLS, MANIFEST, ShardRecord
 from data_store.workers import Workers
 
@@ -23,10 +24,11 @@ def committed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     Raises:
         FileExistsError: There is something at `path` already, or another process writes it.
+        OSError: The disk is full.
     """
     _refuse_existing(path, overwrite=overwrite)
     partial = path.with_name(f".{path.name}.partial")
-    with _parents(path), _locked(partial):
+    with room_for(path), _parents(path), _locked(partial):
         for leftover in partial.iterdir():
             _remove(leftover)
         try:
@@ -42,13 +44,14 @@ def committed_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A new file beside `path` that takes its place when the block ends without an error.
 
     Raises:
-        FileExistsError, FileNotFoundError: As for `committed`.
+        FileExistsError, FileNotFoundError, OSError: As for `committed`.
     """
     _check_place(path, overwrite=overwrite)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        yield partial
-        partial.replace(path)
+        with room_for(path):
+            yield partial
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -1,0 +1,37 @@
+"""No room on a disk, whichever library noticed: one line that names the path."""
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# zarrs and HDF5 tell the number only in their text.
+_TOLD = re.compile(r"(?:os error|errno =|\[errno) (\d+)", re.IGNORECASE)
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Turn the complaint of any library about a full disk into one line.
+
+    Raises:
+        OSError: There is no room; names the path and what to do.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = _number(error)
+        if number not in _NO_ROOM:
+            raise
+        raise OSError(
+            f"expected room for {path}, the disk is full or a limit is reached "
+            f"({os.strerror(number)}); free some or name a place on another disk, nothing was left"
+        ) from None
+
+
+def _number(error: OSError | RuntimeError) -> int | None:
+    number = getattr(error, "errno", None)
+    told = _TOLD.search(str(error))
+    return int(told[1]) if number is None and told else number

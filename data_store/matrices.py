@@ -16,6 +16,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 _ROWS = 16_384  # rows whose pointers are read at once
+_RUN_BLOCKS = 4  # blocks in a run of rows of a CSC matrix: fewer, longer files
+_HEAD = 500_000  # values that tell what a matrix is like
 _GROUPS = 65_536  # groups of rows in which the values of a CSC matrix are counted
 _FORMS: dict[str, Literal["csr", "csc", "dense"]] = {
     "csr_matrix": "csr",
@@ -79,6 +81,15 @@ def head(matrix: Matrix, *, elements: int) -> sp.csr_matrix:
     values = np.asarray(matrix.content["data"][:elements])
     places, ends = np.arange(len(values)), np.array([0, len(values)])
     return sp.csr_matrix((values, places, ends), shape=(1, max(1, len(values))))
+
+
+def values_per_cell(matrix: Matrix) -> float:
+    """How many values a cell has on average; of a dense matrix, one of the first cells."""
+    if matrix.form == "dense":
+        first = head(matrix, elements=_HEAD)
+        return first.nnz / max(1, first.shape[0])
+    last = int(matrix.content["indptr"].shape[0]) - 1
+    return int(matrix.content["indptr"][last]) / max(1, matrix.cells)
 
 
 def _dense_blocks(matrix: Matrix, *, elements: int) -> Iterator[tuple[int, sp.csr_matrix]]:
@@ -158,8 +169,8 @@ def _indices(group: Any, start: int, stop: int, *, limit: int) -> NDArray[np.int
 def _csc_blocks(
     matrix: Matrix, *, elements: int, folder: Path
 ) -> Iterator[tuple[int, sp.csr_matrix]]:
-    bounds = _row_bounds(matrix, elements=elements)
-    _sort_into_runs(matrix, bounds, elements=elements, folder=folder)
+    bounds = _row_bounds(matrix, elements=_RUN_BLOCKS * elements)
+    _sort_into_runs(matrix, bounds, elements=_RUN_BLOCKS * elements, folder=folder)
     for run, (low, high) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
         rows = _run(folder / str(run), matrix, low=low, high=high)
         for first, stop in _cuts(rows.indptr, elements=elements):
@@ -171,7 +182,7 @@ def _row_bounds(matrix: Matrix, *, elements: int) -> NDArray[np.int64]:
 
     Values are counted per group of rows, so that the count stays small for any number of cells.
     """
-    group = -(-max(1, matrix.cells) // _GROUPS)
+    group = _group(matrix)
     total = int(_pointers(matrix.content, matrix.genes, matrix.genes)[0])
     counts = np.zeros(-(-matrix.cells // group), dtype=np.int64)
     for start in range(0, total, elements):
@@ -183,22 +194,33 @@ def _row_bounds(matrix: Matrix, *, elements: int) -> NDArray[np.int64]:
     return np.minimum(np.array(cuts, dtype=np.int64), matrix.cells)
 
 
+def _group(matrix: Matrix) -> int:
+    """Rows that are counted together."""
+    return -(-max(1, matrix.cells) // _GROUPS)
+
+
 def _sort_into_runs(
     matrix: Matrix, bounds: NDArray[np.int64], *, elements: int, folder: Path
 ) -> None:
     """Append every value to the file of its run of rows, column after column."""
     ends = _pointers(matrix.content, 0, matrix.genes)
+    group = _group(matrix)
+    first = np.arange(-(-matrix.cells // group)) * group
+    run_of = (np.searchsorted(bounds, first, side="right") - 1).astype(
+        np.min_scalar_type(len(bounds))  # 16 bits are sorted many times faster
+    )
     for start in range(0, int(ends[-1]), elements):
         stop = min(start + elements, int(ends[-1]))
         data, rows = _values(matrix.content, start, stop, limit=matrix.cells)
+        run = run_of[rows // group]
         entries = np.empty(stop - start, dtype=_entry(data.dtype))
         entries["row"], entries["value"] = rows, data
-        entries["column"] = np.searchsorted(ends, np.arange(start, stop), side="right") - 1
-        run = np.searchsorted(bounds, rows, side="right") - 1
-        order = np.argsort(run.astype(np.min_scalar_type(len(bounds))), kind="stable")
-        places = np.searchsorted(run[order], np.arange(len(bounds)))
-        entries = entries[order]
-        for number in np.unique(run).tolist():
+        inside = np.clip(ends, start, stop)
+        entries["column"] = np.repeat(np.arange(matrix.genes), inside[1:] - inside[:-1])
+        entries = entries[np.argsort(run, kind="stable")]
+        counts = np.bincount(run, minlength=len(bounds))
+        places = np.concatenate([[0], np.cumsum(counts)])
+        for number in np.flatnonzero(counts).tolist():
             with (folder / str(number)).open("ab") as file:
                 entries[places[number] : places[number + 1]].tofile(file)
 
@@ -215,9 +237,7 @@ def _run(path: Path, matrix: Matrix, *, low: int, high: int) -> sp.csr_matrix:
         return sp.csr_matrix(shape, dtype=kind["value"])
     entries = np.fromfile(path, dtype=kind)
     path.unlink()
-    order = np.argsort(entries["row"], kind="stable")  # columns stay in order within a row
-    entries = entries[order]
-    ends = np.searchsorted(entries["row"], np.arange(low, high + 1)).astype(np.int32)
-    return sp.csr_matrix(
-        (entries["value"], entries["column"].astype(np.int32), ends), shape=shape, copy=False
+    rows, columns = (
+        (entries[name] - first).astype(np.int32) for name, first in (("row", low), ("column", 0))
     )
+    return sp.csr_matrix((entries["value"], (rows, columns)), shape=shape)

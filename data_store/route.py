@@ -22,7 +22,6 @@ from data_store.workers import Workers
 
 ROW_SUM = "_row_sum"  # travels with obs
 _LARGEST_BLOCK = 1_000_000  # values read at once
-_JUDGED = 500_000  # values from which the size of a row is judged, whatever the memory
 _ROW_BYTES = 100  # of a cell beside its values, about
 _SHARE_HELD = 0.125  # of the memory: rows that wait to be spilled
 
@@ -99,11 +98,10 @@ def route(
 
 
 def _buckets(sources: Sequence[Source], *, layers: Sequence[str], layout: Layout) -> Buckets:
-    """Buckets for all cells, judged by the first rows of each source."""
+    """Buckets for all cells, judged by the values of each source."""
     size = 0.0
     for source, layer in zip(sources, layers, strict=True):
-        _, block = next(iter(source.blocks(layer, elements=_JUDGED)))
-        size += (6 * block.nnz / max(1, block.shape[0]) + _ROW_BYTES) * source.cells
+        size += (6 * source.values_per_cell(layer) + _ROW_BYTES) * source.cells
     cells = sum(source.cells for source in sources)
     return spill.plan(layout.cells, row_bytes=size / cells, bucket_bytes=spill.BUCKET_BYTES)
 

@@ -87,6 +87,11 @@ class Source:
         with self._readable():
             return matrices.head(self.matrices[layer], elements=elements)
 
+    def values_per_cell(self, layer: str) -> float:
+        """How many values a cell has on average; of a dense matrix, one of the first cells."""
+        with self._readable():
+            return matrices.values_per_cell(self.matrices[layer])
+
     def is_column_major(self, layer: str) -> bool:
         """Rows of such a matrix are found by way of the disk."""
         return self.matrices[layer].form == "csc"

@@ -1,5 +1,6 @@
 """A matrix gives the same rows whatever its form and however little is held at once."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -121,3 +122,11 @@ def test_parts_that_contradict_each_other_are_refused(
     matrix = matrices.of_anndata(h5py.File(tmp_path / "m.h5")["X"], cells=CELLS, genes=GENES)
     with pytest.raises(OSError, match=match):
         all_rows(matrix, elements=100)
+
+
+@pytest.mark.parametrize("form", [sp.csr_matrix, sp.csc_matrix, sp.csr_matrix.toarray])
+def test_the_mean_number_of_values_is_known_before_rows_are_read(
+    tmp_path: Path, form: Callable[[sp.csr_matrix], object]
+) -> None:
+    matrix = stored(form(counts()), tmp_path / "m.h5")
+    assert matrices.values_per_cell(matrix) == counts().nnz / CELLS

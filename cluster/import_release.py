@@ -137,6 +137,9 @@ def import_release(request: ImportRequest, *, report: Report = lambda line: None
 
 def _check_place(request: ImportRequest) -> None:
     path = request.model
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f"expected a directory {above} for {path}, got a file")
     if path.exists() and not request.overwrite:
         raise FileExistsError(
             f"expected no {path} yet, it exists; name another or pass --overwrite"
@@ -225,6 +228,7 @@ def _plan(
     column = {gene: position for position, gene in enumerate(store.genes)}
     columns = np.array([column[gene] for gene in names.genes], dtype=np.int64)
     split = _split(run, store)
+    tested = keep_predictable(split, store, names=names, report=report)  # before the long work
     if forbidden is not None:
         graph = gene_graph(forbidden)
     else:
@@ -237,7 +241,7 @@ def _plan(
             report=report,
         )
     return Plan(
-        split=keep_predictable(split, store, names=names, report=report),
+        split=tested,
         genes=ChosenGenes(columns, evaluation_columns(store, split=split, columns=columns)),
         graph=graph,
         vocabulary=names,

@@ -311,6 +311,10 @@ def test_what_stands_there_is_kept_unless_told_otherwise(
     assert load_model(tmp_path / "model").split.fold == 2
     with pytest.raises(FileExistsError, match=r"expected a model at .* to overwrite"):
         imported(files, tiny_store_path, tmp_path, model=tiny_store_path, overwrite=True)
+    with pytest.raises(FileExistsError, match=r"expected a model at .* to overwrite"):
+        imported(files, tiny_store_path, tmp_path, model=files / "mask.pt", overwrite=True)
+    with pytest.raises(NotADirectoryError, match="expected a directory"):
+        imported(files, tiny_store_path, tmp_path, model=files / "mask.pt" / "model")
     assert {path.name for path in tmp_path.iterdir()} == {"model"}
 
 

@@ -17,7 +17,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from cluster.run import RunConfig
 from scdfm.randomness import numpy_generator
 from sweeps.dimension import Dimension
-from sweeps.schema import Configuration, SearchConfig, SweepConfig
+from sweeps.rules import SearchConfig
+from sweeps.schema import Configuration, SweepConfig
 
 _PLACE = {"name", "output", "split", "threads"}  # change neither a configuration nor its values
 _TRIES = 1000

@@ -58,7 +58,8 @@ def tune(
         address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
         report: Receives a line for each `event`: "start", "round", "split", "complete", "pruned",
             "failed" or "retry" of a trial. All hold `trial` (its number), `trials` (budget),
-            `over` (trials that ended), `splits`, `metric` and `best` (so far, or none).
+            `over` (trials that ended), `splits`, `metric` and `best` (so far, or none); "start" also
+            `configuration` and its `name`, where it is listed by one.
 
     Raises:
         ValueError: The directory holds another sweep, a split is empty on this store, the store

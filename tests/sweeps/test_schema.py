@@ -6,7 +6,7 @@ import yaml
 
 from cluster.run import make_run
 from sweeps import SweepConfig, read_sweep, shipped_sweeps
-from sweeps.schema import ObjectiveConfig
+from sweeps.rules import ObjectiveConfig
 
 K = {"type": "int", "low": 5, "high": 30}
 

@@ -1,0 +1,105 @@
+"""The rules of a sweep: how trials are judged, proposed, given up, and what they may cost."""
+
+from typing import Any, Literal, Self, get_args
+
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from cluster.run import HIGHER_IS_BETTER, Metric
+from scdfm.conditions import nearest
+
+
+class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
+    """What a trial is judged by: a validation metric, averaged over the splits."""
+
+    metric: str = "mse"
+    mode: Literal["min", "max"] | None = None  # follows from the metric
+    aggregate: Literal["mean"] = "mean"
+
+    @property
+    def direction(self) -> Literal["min", "max"]:
+        """Which way the metric is better."""
+        return "max" if self.metric in HIGHER_IS_BETTER else "min"
+
+    @model_validator(mode="after")
+    def _metric_exists(self) -> Self:
+        known = get_args(Metric)
+        if self.metric not in known:
+            raise ValueError(
+                f"metric {self.metric!r} does not exist; {nearest(self.metric, known)}"
+            )
+        if self.mode not in (None, self.direction):
+            raise ValueError(
+                f"{self.metric} is better when {'higher' if self.direction == 'max' else 'lower'}, "
+                f"got mode {self.mode!r}; use {self.direction!r} or leave it out"
+            )
+        return self
+
+
+class SearchConfig(BaseModel, frozen=True, extra="forbid"):
+    """How configurations are proposed."""
+
+    sampler: Literal["tpe", "random"] = "tpe"
+    seed: NonNegativeInt = 0
+    startup: NonNegativeInt = 10  # random trials before TPE takes over
+    baseline_first: bool = True  # the base itself is the first trial
+
+
+class PruneConfig(BaseModel, frozen=True, extra="forbid"):
+    """When a trial is given up. A round is a validation round; rounds count over all splits."""
+
+    scheduler: Literal["asha", "none"] = "asha"
+    grace: PositiveInt = 1  # rounds every trial gets
+    factor: float = Field(default=2, gt=1)  # one in so many goes on at each rung
+
+
+class BudgetConfig(BaseModel, frozen=True, extra="forbid"):
+    """What the sweep may cost, all its restarts together."""
+
+    trials: PositiveInt = 20
+    hours: PositiveFloat | None = None
+    concurrent: PositiveInt | Literal["auto"] = "auto"  # trials at once; auto: all that fit
+
+    @field_validator("concurrent", mode="before")
+    @classmethod
+    def _number_or_auto(cls, given: Any) -> Any:
+        if given != "auto" and not (type(given) is int and given > 0):
+            raise ValueError("concurrent must be auto or a whole number above 0")
+        return given
+
+
+class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
+    """What one trial gets."""
+
+    cpu: PositiveInt = 1
+    gpu: NonNegativeFloat = 0  # a fraction shares a GPU between trials
+    workers: NonNegativeInt = 0  # data-parallel workers inside a trial; 0 and 1 mean none
+
+    @model_validator(mode="after")
+    def _trains_in_process(self) -> Self:
+        # Ray Train inside Ray Tune leaks placement groups when a trial is pruned, then hangs.
+        if self.workers > 1:
+            raise ValueError(
+                f"a trial trains in one process, got workers={self.workers}; set workers to 0 and "
+                "raise budget.concurrent, then train the best with `scdfm train --workers`"
+            )
+        if self.gpu > 1 and not self.gpu.is_integer():
+            raise ValueError(f"gpu must be a fraction or a whole number, got {self.gpu:g}")
+        return self
+
+
+class FailureConfig(BaseModel, frozen=True, extra="forbid"):
+    """What failed trials mean."""
+
+    retries: NonNegativeInt = 1  # of a trial, continuing where it was
+    max_failed_fraction: float = Field(
+        default=0.25, ge=0, le=1
+    )  # of budget.trials; more stop the sweep

@@ -31,7 +31,10 @@ def ingest(
             help=".h5ad, anndata .zarr, 10x .h5, folders or .txt lists of them, or addresses.",
         ),
     ],
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The directory to write.")],
+    store: Annotated[
+        Path,
+        typer.Argument(metavar="STORE", help="The directory to write, or s3://... or gs://..."),
+    ],
     recipe: Annotated[
         Literal["norman", "combosciplex"] | None,
         typer.Option(help="Columns and names of a published file; your options win."),
@@ -91,6 +94,9 @@ def ingest(
         Literal["same", "intersect", "union"], typer.Option(help="Genes of several sources.")
     ] = "same",
     seed: Annotated[int, typer.Option(min=0, help="Order of cells within a condition.")] = 0,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Larger chunks, for a store that goes to a network.")
+    ] = False,
     memory: Annotated[str, typer.Option(help="To use at most, such as 2GB.")] = "2GB",
     workers: Annotated[int, typer.Option(min=1, help="Threads that share the work.")] = 1,
     overwrite: Overwrite = False,
@@ -123,14 +129,18 @@ def ingest(
             "drop_unlabelled": drop_unlabelled,
             "join": join,
             "seed": seed,
+            "remote": remote,
             "memory": memory,
             "workers": workers,
             "overwrite": overwrite,
         }
     )
-    manifest = ingestion.ingest(sources, store, options=options, say=say)
+    from data_store.remote import url_of
+
+    place = url_of(store) or store
+    manifest = ingestion.ingest(sources, place, options=options, say=say)
     show(
-        f"{store}: {manifest.cells} cells x {manifest.genes} genes, {manifest.units} units in "
+        f"{place}: {manifest.cells} cells x {manifest.genes} genes, {manifest.units} units in "
         f"{len(manifest.contexts)} contexts, fingerprint {manifest.fingerprint[:12]}"
     )
 

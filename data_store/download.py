@@ -4,6 +4,7 @@ A file is used when its SHA-256 is what was recorded when it came. It comes unde
 gets its own when it is whole, so that half a file is never trusted.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 from data_store.commit import sha256 as hash_of
 from data_store.options import Say
+from data_store.room import room_for
 
 CACHE = "SCDFM_CACHE"  # environment variable: the folder for downloads
 _BLOCK = 1 << 20
@@ -99,7 +101,8 @@ def _fetch(url: str, path: Path, *, sha256: str | None) -> str:
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
     try:
         came = partial / path.name
-        _transfer(url, came)
+        with room_for(path.parent):
+            _transfer(url, came)
         found = hash_of(came)
         if sha256 is not None and found != sha256.lower():
             raise ValueError(
@@ -177,7 +180,9 @@ def _over_fsspec(url: str, path: Path, *, progress: "Progress") -> None:
     except FileNotFoundError:
         raise _failed(url, "no such file") from None
     # A driver raises the errors of its own client library, which is not ours to know.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise  # of our disk
         raise _failed(url, _one_line(error)) from None
 
 
@@ -215,7 +220,7 @@ def _unpacked(path: Path) -> Path:
         if target.exists() and target.stat().st_size == inside[0].file_size:
             return target
         partial = target.with_name(f".{target.name}.partial")
-        with archive.open(inside[0]) as source, partial.open("wb") as out:
+        with room_for(target.parent), archive.open(inside[0]) as source, partial.open("wb") as out:
             shutil.copyfileobj(source, out, _BLOCK)
         partial.replace(target)
     return target

@@ -222,7 +222,8 @@ def _sort_into_runs(
         places = np.concatenate([[0], np.cumsum(counts)])
         for number in np.flatnonzero(counts).tolist():
             with (folder / str(number)).open("ab") as file:
-                entries[places[number] : places[number + 1]].tofile(file)
+                # Not tofile, whose error on a full disk does not say that it is full.
+                file.write(entries[places[number] : places[number + 1]].view("u1").data)
 
 
 def _entry(values: np.dtype[Any]) -> np.dtype[Any]:

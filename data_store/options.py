@@ -58,10 +58,12 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     exclude: tuple[str, ...] = ()  # conditions left out
     drop_unlabelled: bool = False  # leave out cells without condition or context
     join: Literal["same", "intersect", "union"] = "same"  # genes of several sources
+    remote: bool = False  # chunks for a network: fewer and larger; always so where STORE is a URL
     seed: NonNegativeInt = 0  # order of the cells within a unit
     memory: Annotated[int, BeforeValidator(_bytes), Field(ge=100_000_000)] = 1_000_000_000
     workers: PositiveInt = 1  # threads that share the work
     overwrite: bool = False
+    append: bool = False  # to the store that is there, as its new version
 
     @model_validator(mode="after")
     def _genes_are_chosen_in_one_way(self) -> Self:
@@ -73,5 +75,5 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
 
     def fingerprint(self) -> str:
         """The identity of what decides the store's content, beside the sources and tables."""
-        kept = self.model_dump_json(exclude={"cells", "sha256", "memory", "workers", "overwrite"})
+        kept = self.model_dump_json(exclude={"cells", "sha256", "memory", "workers", "overwrite", "append"})
         return hashlib.sha256(kept.encode()).hexdigest()

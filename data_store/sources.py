@@ -107,7 +107,7 @@ class Source:
         try:
             yield
         except (OSError, RuntimeError, KeyError) as error:
-            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise  # the disk that is written to is full; the file is well
             raise ValueError(
                 f"expected to read {self.path}, it is truncated or damaged "

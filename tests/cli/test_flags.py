@@ -18,7 +18,8 @@ FROZEN = {
     "ingest": "SOURCE... STORE --recipe --cells --gene-column --sha256 --condition "
     "--condition-column --control --context --context-column --layer --library-size "
     "--library-size-column --perturbation --separator --normalised --min-cells "
-    "--min-condition-cells --genes --gene-list --exclude --drop-unlabelled --join --seed --memory "
+    "--min-condition-cells --genes --gene-list --exclude --drop-unlabelled --join --seed --remote "
+    "--memory "
     "--workers --overwrite",
     "verify": "STORE|PREDICTION --json",
     "inspect": "STORE|RUN|MODEL|PREDICTION --json",

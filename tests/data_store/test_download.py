@@ -1,5 +1,6 @@
 """Addresses: downloaded once, checked against their hash, never half trusted."""
 
+import errno
 import hashlib
 import json
 import threading
@@ -147,6 +148,16 @@ def test_a_server_that_is_not_there_is_one_line(cache: Path) -> None:
 def test_half_a_file_is_not_kept(cache: Path) -> None:
     for address in served(HalfFiles):
         refused(f"{address}/x.h5ad", "broke before the file was whole")
+    assert nothing_kept(cache)
+
+
+def test_a_full_disk_is_not_the_servers_fault(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("data_store.download._copy", full)
+    with pytest.raises(OSError, match="expected room for .*cache"):
+        download("memory://bucket/cells.h5ad", sha256=None, say=print)
     assert nothing_kept(cache)
 
 

@@ -1,5 +1,6 @@
 """A matrix gives the same rows whatever its form and however little is held at once."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from anndata.io import write_elem
 
 from data_store import matrices
 from data_store.matrices import Matrix
+from data_store.sources import open_source
+from tests.data_store.cells import adata, written
 
 CELLS, GENES = 300, 40
 
@@ -130,3 +133,19 @@ def test_the_mean_number_of_values_is_known_before_rows_are_read(
 ) -> None:
     matrix = stored(form(counts()), tmp_path / "m.h5")
     assert matrices.values_per_cell(matrix) == counts().nnz / CELLS
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = adata()
+    cells.X = sp.csc_matrix(cells.X)
+    source = open_source(written(cells, tmp_path))
+
+    def full(*paths: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "columns-x")
+
+    monkeypatch.setattr(matrices.tempfile, "mkdtemp", full)
+    with pytest.raises(OSError, match="No space left"):
+        list(source.blocks("X", elements=50))
+    source.close()

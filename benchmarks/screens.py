@@ -41,7 +41,8 @@ def write_screen(path: Path, screen: Screen) -> None:
     ).write_h5ad(path)
     mean = _means(screen, rng=rng)
     with h5py.File(path, "r+") as file:
-        del file["X"]
+        if "X" in file:
+            del file["X"]
         group = file.create_group("X")
         group.attrs.update(
             {
@@ -63,7 +64,9 @@ def write_screen(path: Path, screen: Screen) -> None:
                 part.resize((size + len(row),))
                 part[size:] = values
             pointers.append(size + np.searchsorted(row, np.arange(1, len(counts) + 1)))
-        group["indptr"] = np.concatenate(pointers)
+        together = np.concatenate(pointers)
+        # Of one width with the indices where they fit: scipy is many times slower otherwise.
+        group["indptr"] = together.astype(np.int32) if together[-1] < 2**31 else together
 
 
 def _counts(

@@ -1,6 +1,7 @@
 """The files of a store, written in row order: cells.zarr, conditions.parquet, moments.zarr."""
 
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +21,13 @@ from data_store.moments import MomentsWriter, UnitSums
 from data_store.schema import CELLS, CONDITIONS, MOMENTS
 from data_store.workers import Workers
 
-_CHUNK_ROWS = 64  # mean rows in a chunk: what a small unit reads in vain is less
-_SHARD_CHUNKS = 128  # 8,192 mean rows in a file
+_CHUNK_ROWS = 64  # mean rows in a chunk at most: a batch reads little in vain,
+_CHUNK_VALUES = 16_384  # and values, for the same reason; smaller ones decode more slowly
+_REMOTE_CHUNK_ROWS = 256  # a network takes as long for more
+_SHARD_ROWS = 8_192  # mean rows in a file
+_REMOTE_SHARD_ROWS = 32_768
 _POINTER_CHUNK = 2_048  # rows
+_POINTER_SHARD = 128  # chunks
 
 
 class Cells(NamedTuple):
@@ -46,6 +51,7 @@ class Writer:
         nonzero: int,
         largest: float,
         normalised: bool,
+        remote: bool,
         workers: Workers,
     ) -> None:
         self.layout, self.normalised = layout, normalised
@@ -57,6 +63,7 @@ class Writer:
             shape=(self.cells, self.genes),
             nonzero=nonzero,
             dtype=np.float32 if normalised else np.uint16 if largest < 65_536 else np.uint32,
+            remote=remote,
             workers=workers,
         )
         self._obs = FrameWriter(root, "obs", columns=columns, rows=self.cells)
@@ -91,16 +98,14 @@ class _MatrixWriter:
         shape: tuple[int, int],
         nonzero: int,
         dtype: Any,
+        remote: bool,
         workers: Workers,
     ) -> None:
         group = root.create_group("X")
         group.attrs.update(
             {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": list(shape)}
         )
-        cells = max(1, shape[0])
-        # One chunk for a tiny store; whole kilobytes, so that shards of all sizes are aligned.
-        chunk = 1024 * -(-_CHUNK_ROWS * max(1, nonzero) // (cells * 1024))
-        shard = shard_length(nonzero, chunk=chunk, chunks=_SHARD_CHUNKS)
+        chunk, shard = _lengths(nonzero, cells=shape[0], remote=remote)
         self._data, self._indices = (
             Appender(
                 create(group, name, shape=(nonzero,), dtype=kind, chunks=(chunk,), shards=(shard,)),
@@ -117,7 +122,7 @@ class _MatrixWriter:
                 # The same as indices where it can be: scipy is slow when they differ.
                 dtype=np.int32 if nonzero < 2**31 else np.int64,
                 chunks=(rows,),
-                shards=(shard_length(shape[0] + 1, chunk=rows, chunks=_SHARD_CHUNKS),),
+                shards=(shard_length(shape[0] + 1, chunk=rows, chunks=_POINTER_SHARD),),
             )
         )
         self._dtype = dtype
@@ -133,6 +138,18 @@ class _MatrixWriter:
     def close(self) -> None:
         for part in (self._data, self._indices, self._indptr):
             part.close()
+
+
+def _lengths(nonzero: int, *, cells: int, remote: bool) -> tuple[int, int]:
+    """Values in a chunk and in a shard."""
+    mean = max(1, nonzero) / max(1, cells)
+    if remote:
+        values, rows = _REMOTE_CHUNK_ROWS * mean, _REMOTE_SHARD_ROWS
+    else:
+        values, rows = min(_CHUNK_ROWS * mean, _CHUNK_VALUES), _SHARD_ROWS
+    # One chunk for a tiny store; whole kilobytes, so that shards of all sizes are aligned.
+    chunk = 1024 * ceil(values / 1024)
+    return chunk, shard_length(nonzero, chunk=chunk, chunks=round(rows * mean / chunk))
 
 
 def _anndata_group(path: Path, *, var: pd.DataFrame) -> zarr.Group:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import zarr
 
-_OPEN = 64  # files
+_OPEN = 256  # files; a process may open 1,024, mostly
 
 
 class Range(NamedTuple):

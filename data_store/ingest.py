@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from data_store import detect
 from data_store.assemble import Writer
 from data_store.columns import Column, named
-from data_store.commit import committed, hash_files, write_durably
+from data_store.commit import hash_files, write_durably
 from data_store.fill import fill, sums_of_all
 from data_store.joining import Joined, join, require_genes
 from data_store.labels import CONTROL_LABELS
 from data_store.layout import Layout, read_layout
 from data_store.opening import opened, with_scratch
 from data_store.options import IngestOptions, Say
+from data_store.remote import url_of
 from data_store.route import Routed, route
 from data_store.schema import (
     LIBRARY_SIZE,
@@ -32,10 +33,10 @@ from data_store.schema import (
     ShardRecord,
     SourceRecord,
     fingerprint,
-    read_manifest,
     sealed,
 )
 from data_store.sources import Source
+from data_store.upload import manifest_at, new_store, require_writable
 from data_store.variable import most_variable
 from data_store.workers import Workers
 
@@ -44,7 +45,7 @@ __all__ = ["IngestOptions", "ingest"]
 
 def ingest(
     sources: str | Path | Sequence[str | Path],
-    store: Path,
+    store: Path | str,
     *,
     options: IngestOptions | None = None,
     say: Say = lambda line: None,
@@ -54,7 +55,7 @@ def ingest(
     Args:
         sources: .h5ad files, anndata .zarr directories or 10x .h5 files, folders or .txt lists of
             these, or addresses (https://..., s3://...).
-        store: The new directory.
+        store: The new directory, or a URL (s3://..., gs://...) that the store is sent to.
         options: What must not be detected.
         say: Receives one line for every detection.
 
@@ -62,6 +63,9 @@ def ingest(
         FileNotFoundError, FileExistsError, ValueError: Bad input, in one line; nothing is left.
     """
     options = options or IngestOptions()
+    if url := url_of(store):
+        require_writable(url)
+        options = options.model_copy(update={"remote": True})
     named = [sources] if isinstance(sources, str | Path) else list(sources)
     if not named:
         raise ValueError("expected at least one source of cells, got none; name an .h5ad file")
@@ -75,7 +79,7 @@ def ingest(
         if (done := _finished(store, records, options=told)) is not None:
             say(f"{store} already holds these cells")
             return done
-        with committed(store, overwrite=told.overwrite) as folder, Workers(told.workers) as workers:
+        with new_store(store, overwrite=told.overwrite) as folder, Workers(told.workers) as workers:
             found = with_scratch(found, folder)
             return _write(
                 found,
@@ -89,12 +93,12 @@ def ingest(
 
 
 def _finished(
-    store: Path, records: tuple[SourceRecord, ...], *, options: IngestOptions
+    store: Path | str, records: tuple[SourceRecord, ...], *, options: IngestOptions
 ) -> Manifest | None:
-    """The manifest at this path if it comes from the same files and options."""
-    if options.overwrite or not (store / MANIFEST).is_file():
+    """The manifest at this place if it comes from the same files and options."""
+    manifest = None if options.overwrite else manifest_at(store)
+    if manifest is None:
         return None
-    manifest = read_manifest(store)
     same = manifest.sources == records and manifest.recipe.options == options.fingerprint()
     return manifest if same else None
 
@@ -145,6 +149,7 @@ def _write(
         nonzero=int(routed.seen[kept].sum()),
         largest=routed.largest,
         normalised=normalised,
+        remote=options.remote,
         workers=workers,
     )
     fill(writer, routed, kept=kept, renamed=renamed, library=library, workers=workers)

@@ -1,5 +1,6 @@
 """Whether a store still holds what ingest wrote: every file, the index, the sums."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -7,16 +8,17 @@ from typing import NamedTuple
 import numpy as np
 
 from data_store.commit import sha256
+from data_store.files import Files, LocalFiles
 from data_store.labels import canonical, parse
 from data_store.moments import PRECISION, UnitSums
 from data_store.reader import Store, Unit
+from data_store.remote import manifest_of, open_files
 from data_store.schema import (
     LIBRARY_SIZE,
     MANIFEST,
     Manifest,
     ShardRecord,
     fingerprint,
-    read_manifest,
 )
 
 _ROWS = 4_096
@@ -29,15 +31,19 @@ class Fault(NamedTuple):
     problem: str
 
 
-def verify(path: Path, *, say: Callable[[str], None] = lambda line: None) -> list[Fault]:
-    """Read a whole store and list what is wrong; nothing when all is well.
+def verify(path: Path | str, *, say: Callable[[str], None] = lambda line: None) -> list[Fault]:
+    """Read a whole store, at a path or URL, and list what is wrong; nothing when all is well.
+
+    Behind a URL, files that ingest did not write go unnoticed: not every server can list.
 
     Raises:
         FileNotFoundError, ValueError: There is no store that could be checked.
     """
-    manifest = read_manifest(path)
-    faults = [fault for shard in manifest.shards if (fault := _damage(path, shard))]
-    faults += _strangers(path, manifest)
+    files = open_files(path)
+    manifest = manifest_of(files)
+    faults = [fault for shard in manifest.shards if (fault := _damage(files, shard))]
+    if isinstance(files, LocalFiles):
+        faults += _strangers(files.where, manifest)
     if manifest.fingerprint != fingerprint(manifest.shards, perturbation=manifest.perturbation):
         faults.append(Fault(MANIFEST, "the fingerprint does not follow from the files' hashes"))
     say(f"{len(manifest.shards)} files hashed, {len(faults)} faults")
@@ -51,16 +57,24 @@ def verify(path: Path, *, say: Callable[[str], None] = lambda line: None) -> lis
     return faults
 
 
-def _damage(path: Path, shard: ShardRecord) -> Fault | None:
-    file = path / shard.path
-    if not file.is_file():
+def _damage(files: Files, shard: ShardRecord) -> Fault | None:
+    try:
+        size, found = _size_and_hash(files, shard.path)
+    except FileNotFoundError:
         return Fault(shard.path, "missing")
-    size = file.stat().st_size
     if size != shard.bytes:
         return Fault(shard.path, f"{size} bytes, expected {shard.bytes}")
-    if sha256(file) != shard.sha256:
+    if found != shard.sha256:
         return Fault(shard.path, "its bytes have changed since ingest")
     return None
+
+
+def _size_and_hash(files: Files, name: str) -> tuple[int, str]:
+    if isinstance(files, LocalFiles):
+        file = files.where / name
+        return file.stat().st_size, sha256(file)
+    raw = files.read(name)
+    return len(raw), hashlib.sha256(raw).hexdigest()
 
 
 def _strangers(path: Path, manifest: Manifest) -> list[Fault]:

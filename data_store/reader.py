@@ -28,7 +28,7 @@ from data_store.chunks import ChunkReader, Sharded, Span
 from data_store.files import Files, LocalFiles
 from data_store.labels import Tokens
 from data_store.moments import Moments
-from data_store.remote import open_files, remote_manifest
+from data_store.remote import manifest_of, open_files
 from data_store.rows import Columns, RowArrays, densify, read_rows
 from data_store.schema import (
     CELLS,
@@ -37,7 +37,6 @@ from data_store.schema import (
     MOMENTS,
     Manifest,
     Perturbation,
-    read_manifest,
 )
 
 CACHE_BYTES = 64 * 1024**2
@@ -93,11 +92,9 @@ class Store:
             ValueError: It is no store, is incomplete, or has another schema; names the file.
         """
         files = open_files(path)
+        manifest = manifest_of(files)
         if isinstance(files, LocalFiles):
-            manifest = read_manifest(files.where)
             _check_sizes(files.where, manifest)
-        else:
-            manifest = remote_manifest(files)
         return cls(files, manifest=manifest, cache_bytes=cache_bytes)
 
     def __enter__(self) -> Self:

@@ -1,8 +1,7 @@
-"""Stores behind a URL: s3://, gs://, https://, memory:// and whatever else fsspec has a driver for.
+"""Stores behind a URL, to read: s3://, gs://, https://, memory:// and whatever else fsspec knows.
 
 Read through zarr's own stores, many ranges at a time: a network answers slowly, but it answers
-many at once. Written as a whole, the manifest last: without it there is no store. https:// is
-read-only.
+many at once. Without its manifest, which is written last, there is no store.
 """
 
 import asyncio
@@ -18,13 +17,12 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
 from data_store.files import Files, LocalFiles, Range
-from data_store.schema import MANIFEST, Manifest, parse_manifest
+from data_store.schema import MANIFEST, Manifest, parse_manifest, read_manifest
 
 IN_FLIGHT = 64  # reads of one store at a time
 
 _URL = re.compile(r"([a-z][a-z0-9+.]+):/{1,2}(?!/)(.+)")
 _DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-_READ_ONLY = ("http", "https")
 
 
 def url_of(path: Path | str) -> str | None:
@@ -43,12 +41,15 @@ def open_files(path: Path | str) -> Files:
     return LocalFiles(Path(path)) if url is None else RemoteFiles(url)
 
 
-def remote_manifest(files: Files) -> Manifest:
-    """The manifest of a store behind a URL.
+def manifest_of(files: Files) -> Manifest:
+    """The manifest of a store, here or behind a URL.
 
     Raises:
+        FileNotFoundError: There is nothing at this path.
         ValueError: It is no store, was left unfinished, or has another schema; names the file.
     """
+    if isinstance(files, LocalFiles):
+        return read_manifest(files.where)
     try:
         raw = files.read(MANIFEST)
     except FileNotFoundError:
@@ -69,7 +70,7 @@ class RemoteFiles:
         try:
             self._store = FsspecStore.from_url(url, read_only=True)
         except ImportError as error:
-            raise ValueError(_no_driver(url, error)) from None
+            raise ValueError(no_driver(url, error)) from None
         except ValueError as error:  # fsspec: Protocol not known
             raise ValueError(f"expected a URL that fsspec can open, got {url} ({error})") from None
         # All reads run in zarr's own loop, whichever thread asks.
@@ -121,7 +122,8 @@ class RemoteFiles:
         return raw
 
 
-def _no_driver(url: str, error: ImportError) -> str:
+def no_driver(url: str, error: ImportError) -> str:
+    """What to tell a user who has no driver for this URL."""
     scheme = url.partition("://")[0]
     driver = _DRIVERS.get(scheme)
     remedy = f"pip install {driver}" if driver else " ".join(str(error).split())

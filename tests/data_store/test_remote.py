@@ -1,0 +1,300 @@
+"""A store behind a URL gives the same cells, many reads at a time."""
+
+import asyncio
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+from fsspec.asyn import AsyncFileSystem
+
+from data_store.assemble import _lengths
+from data_store.ingest import IngestOptions, ingest
+from data_store.integrity import verify
+from data_store.reader import Store
+from data_store.remote import url_of
+from data_store.schema import read_manifest
+from data_store.stream import BatchConfig, Cells, Stream
+from data_store.upload import upload
+
+DELAY = 0.05  # seconds
+CONFIG = BatchConfig(conditions=5, cells=8, genes=20)
+
+
+class Slow(AsyncFileSystem):
+    """Files in memory that take a while to answer, as a network does; counts what is under way."""
+
+    protocol = "slow"
+    files: dict[str, bytes] = {}  # noqa: RUF012
+    delay = 0.0
+    now = most = reads = 0
+
+    async def _cat_file(
+        self, path: str, start: int | None = None, end: int | None = None, **_: Any
+    ) -> bytes:
+        kind = type(self)
+        kind.now, kind.reads = kind.now + 1, kind.reads + 1
+        kind.most = max(kind.most, kind.now)
+        await asyncio.sleep(self.delay)
+        kind.now -= 1
+        name = self._strip_protocol(path).lstrip("/")
+        if name not in self.files:
+            raise FileNotFoundError(path)
+        return self.files[name][start:end]
+
+
+@pytest.fixture
+def slow(tiny_store_path: Path) -> Iterator[type[Slow]]:
+    """The tiny store at slow://store."""
+    fsspec.register_implementation("slow", Slow, clobber=True)
+    Slow.files = {
+        f"store/{file.relative_to(tiny_store_path).as_posix()}": file.read_bytes()
+        for file in tiny_store_path.rglob("*")
+        if file.is_file()
+    }
+    Slow.delay = 0.0
+    yield Slow
+    Slow.files = {}
+
+
+@pytest.fixture
+def memory() -> Iterator[fsspec.AbstractFileSystem]:
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    yield system
+    system.store.clear()
+
+
+@pytest.fixture
+def served(tiny_store_path: Path) -> Iterator[str]:
+    """The tiny store behind http on this machine."""
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(_Ranges, directory=str(tiny_store_path))
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+class _Ranges(http.server.SimpleHTTPRequestHandler):
+    """Serves parts of files, which Python's own handler does not."""
+
+    def do_GET(self) -> None:
+        file = Path(self.translate_path(self.path))
+        if not file.is_file():
+            self.send_error(404)
+            return
+        raw, wanted = file.read_bytes(), self.headers.get("Range")
+        if wanted:
+            first, last = (int(part) for part in wanted.removeprefix("bytes=").split("-"))
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(raw)}")
+            raw = raw[first : last + 1]
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def stream(store: Store) -> Stream:
+    targets = [Cells(k, u.start, u.stop) for k, u in enumerate(store.units) if not u.is_control]
+    return Stream(store, targets=targets, genes=np.arange(60), config=CONFIG, seed=3)
+
+
+def assert_the_same(url: str, local: Path) -> None:
+    with Store.open(url) as far, Store.open(local) as near:
+        assert (far.fingerprint, far.units, far.genes) == (near.fingerprint, near.units, near.genes)
+        np.testing.assert_array_equal(far.expression(3, 450), near.expression(3, 450))
+        np.testing.assert_array_equal(far.moments.total, near.moments.total)
+        assert far.obs(10, 20).equals(near.obs(10, 20))
+        for one, other in zip(
+            stream(far).batches(stop=6), stream(near).batches(stop=6), strict=True
+        ):
+            assert one.units == other.units
+            np.testing.assert_array_equal(one.target, other.target)
+            np.testing.assert_array_equal(one.control, other.control)
+
+
+def test_a_server_gives_the_values_of_the_local_store(served: str, tiny_store_path: Path) -> None:
+    assert_the_same(served, tiny_store_path)
+
+
+def test_memory_gives_the_values_of_the_local_store(
+    memory: fsspec.AbstractFileSystem, tiny_store_path: Path
+) -> None:
+    upload(tiny_store_path, "memory://bucket/store")
+    assert_the_same("memory://bucket/store", tiny_store_path)
+
+
+def test_a_batch_waits_for_the_network_twice_and_not_for_every_read(slow: type[Slow]) -> None:
+    with Store.open("slow://store", cache_bytes=0) as store:
+        drawn = stream(store)
+        drawn.batch(0)  # learns where chunks are
+        slow.delay, slow.most, slow.reads = DELAY, 0, 0
+        start = time.perf_counter()
+        drawn.batch(1)
+        took = time.perf_counter() - start
+    # Five units and their controls: row pointers and library sizes, then values and genes.
+    assert slow.reads >= 40
+    assert slow.most >= 16
+    assert took < slow.reads / 16 * DELAY + 2 * DELAY
+
+
+def test_batches_ahead_share_the_wait(slow: type[Slow]) -> None:
+    with Store.open("slow://store", cache_bytes=0) as store:
+        stream(store).batch(0)
+        slow.delay, slow.reads = DELAY, 0
+        start = time.perf_counter()
+        assert sum(1 for _ in stream(store).batches(stop=16)) == 16
+        took = time.perf_counter() - start
+    assert took < slow.reads / 16 * DELAY
+
+
+def test_what_was_read_is_kept_within_its_bytes(slow: type[Slow]) -> None:
+    with Store.open("slow://store") as store:
+        store.expression(0, 600)
+        slow.reads = 0
+        store.expression(0, 600)
+        assert slow.reads == 0
+        assert 0 < store._reader.cache.bytes < 200_000
+    with Store.open("slow://store", cache_bytes=5_000) as store:
+        store.expression(0, 600)
+        slow.reads = 0
+        store.expression(0, 600)
+        assert slow.reads > 0
+        assert store._reader.cache.bytes <= 5_000
+
+
+def test_a_flipped_bit_names_store_and_shard(slow: type[Slow]) -> None:
+    name = "cells.zarr/X/data/c/0"
+    raw = bytearray(slow.files[f"store/{name}"])
+    raw[100] ^= 4
+    slow.files[f"store/{name}"] = bytes(raw)
+    with Store.open("slow://store") as store, pytest.raises(ValueError, match=f"{name} of the st"):
+        store.expression(0, 600)
+    del slow.files[f"store/{name}"]
+    with Store.open("slow://store") as store, pytest.raises(ValueError, match=f"{name} in the st"):
+        store.expression(0, 600)
+
+
+def test_without_a_manifest_there_is_no_store(slow: type[Slow]) -> None:
+    del slow.files["store/manifest.json"]
+    with pytest.raises(ValueError, match=r"manifest.json at slow://store, found none"):
+        Store.open("slow://store")
+
+
+def test_a_server_that_sends_whole_files_is_named(
+    served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Ranges, "do_GET", http.server.SimpleHTTPRequestHandler.do_GET)
+    with Store.open(served) as store, pytest.raises(ValueError, match="Range header"):
+        store.expression(0, 10)
+
+
+def test_a_server_that_is_gone_is_named(served: str) -> None:
+    with pytest.raises(ValueError, match=r"could not .*check the address"):
+        Store.open("http://127.0.0.1:9/store")
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [("s3://bucket/store", "pip install s3fs"), ("gs://bucket/store", "pip install gcsfs")],
+)
+def test_a_missing_driver_is_named(url: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: object, **__: object) -> None:
+        raise ImportError(f"Install it to access {url}")
+
+    monkeypatch.setattr("fsspec.core.get_filesystem_class", absent)
+    with pytest.raises(ValueError, match=remedy):
+        Store.open(url)
+    with pytest.raises(ValueError, match=remedy):
+        ingest("nothing.h5ad", url)
+
+
+def test_a_url_that_became_a_path_is_a_url_again() -> None:
+    assert url_of(Path("s3://bucket/store.zarr")) == "s3://bucket/store.zarr"
+    assert url_of("memory://a/b/") == "memory://a/b"
+    assert url_of("/data/store.zarr") is url_of("store.zarr") is url_of("C:/store") is None
+
+
+def test_an_ingest_to_a_url_ends_with_the_manifest(
+    memory: fsspec.AbstractFileSystem, tiny_h5ad: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, url = IngestOptions(context_column="context"), "memory://bucket/store"
+    sent: list[str] = []
+    put = type(memory).put_file
+
+    def noted(self: Any, local: str, far: str, *rest: Any, **more: Any) -> None:
+        sent.append(far)
+        put(self, local, far, *rest, **more)
+
+    monkeypatch.setattr(type(memory), "put_file", noted)
+    manifest = ingest(tiny_h5ad, url, options=options)
+    assert sent[-1].endswith("manifest.json")
+    assert len(sent) == len(manifest.shards) + 1
+    said: list[str] = []
+    assert ingest(tiny_h5ad, url, options=options, say=said.append) == manifest
+    assert "already holds" in said[-1]
+    with Store.open(url) as store:
+        assert store.expression(0, 5).shape == (5, 60)
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        ingest(tiny_h5ad, url, options=options.model_copy(update={"seed": 1}))
+    other = options.model_copy(update={"seed": 1, "overwrite": True})
+    assert ingest(tiny_h5ad, url, options=other).fingerprint != manifest.fingerprint
+    assert verify(url) == []
+
+
+def test_an_upload_that_breaks_leaves_no_store(
+    memory: fsspec.AbstractFileSystem, tiny_store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "memory://bucket/store"
+    upload(tiny_store_path, url)
+
+    def broken(self: Any, local: str, far: str, *rest: Any, **more: Any) -> None:
+        raise OSError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "put_file", broken)
+        with pytest.raises(ValueError, match=r"could not \(no room\)"):
+            upload(tiny_store_path, url, overwrite=True)
+    with pytest.raises(ValueError, match="found none"):
+        Store.open(url)
+    upload(tiny_store_path, url)
+    assert_the_same(url, tiny_store_path)
+
+
+def test_what_is_not_a_store_is_never_replaced(
+    memory: fsspec.AbstractFileSystem, tiny_store_path: Path
+) -> None:
+    memory.pipe("/bucket/thesis.txt", b"precious")
+    with pytest.raises(FileExistsError, match="something"):
+        upload(tiny_store_path, "memory://bucket", overwrite=True)
+    assert memory.cat("/bucket/thesis.txt") == b"precious"
+
+
+def test_https_can_only_be_read(tiny_h5ad: Path) -> None:
+    with pytest.raises(ValueError, match="can only be read"):
+        ingest(tiny_h5ad, "https://example.org/store")
+
+
+def test_chunks_for_a_network_hold_more_rows(tiny_h5ad: Path, tmp_path: Path) -> None:
+    near, shard = _lengths(400_000_000, cells=1_000_000, remote=False)
+    far, far_shard = _lengths(400_000_000, cells=1_000_000, remote=True)
+    assert (near, far) == (16_384, 102_400)
+    assert shard == pytest.approx(8_192 * 400, rel=0.01)
+    assert far_shard == pytest.approx(32_768 * 400, rel=0.01)
+    options = IngestOptions(context_column="context", remote=True)
+    ingest(tiny_h5ad, tmp_path / "store", options=options)
+    assert read_manifest(tmp_path / "store").cells == 600

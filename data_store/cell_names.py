@@ -19,10 +19,17 @@ def distinct(sources: Sequence[Source], *, say: Say) -> list[Source]:
     Raises:
         ValueError: A name occurs twice in one source.
     """
-    hashes = [name_hashes(source) for source in sources]
-    for source, own in zip(sources, hashes, strict=True):
-        _refuse_repeats(source, own)
-    every = np.sort(np.concatenate(hashes))
+    hashes = []
+    for source in sources:
+        own = name_hashes(source)
+        own.sort()
+        if (own[1:] == own[:-1]).any():
+            _refuse_repeats(source)
+        hashes.append(own)
+    if len(sources) == 1:
+        return list(sources)
+    every = np.concatenate(hashes)
+    every.sort()
     shared = int((every[1:] == every[:-1]).sum())
     if not shared:
         return list(sources)
@@ -49,7 +56,9 @@ def name_blocks(source: Source) -> Iterator[tuple[int, NDArray[np.bytes_]]]:
         yield start, source.cell_names(start, min(start + _ROWS, source.cells))
 
 
-def _refuse_repeats(source: Source, hashes: NDArray[np.uint64]) -> None:
+def _refuse_repeats(source: Source) -> None:
+    """Look at the names whose hashes are equal."""
+    hashes = name_hashes(source)
     order = np.argsort(hashes, kind="stable")
     twice = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
     for place in twice.tolist():

@@ -156,7 +156,7 @@ def test_a_full_disk_is_not_the_servers_fault(monkeypatch: pytest.MonkeyPatch, c
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("data_store.download._copy", full)
-    with pytest.raises(OSError, match="expected room for .*cache"):
+    with pytest.raises(OSError, match=r"expected room for .*cache"):
         download("memory://bucket/cells.h5ad", sha256=None, say=print)
     assert nothing_kept(cache)
 

@@ -16,12 +16,15 @@ import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5py
+
 from data_store.commit import sha256 as hash_of
 from data_store.options import Say
 from data_store.room import room_for
 
 CACHE = "SCDFM_CACHE"  # environment variable: the folder for downloads
 _BLOCK = 1 << 20
+_ZIP = b"PK\x03\x04"
 _INSIDE = (".h5ad", ".h5")  # what is taken out of a .zip
 _DRIVERS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 
@@ -103,6 +106,7 @@ def _fetch(url: str, path: Path, *, sha256: str | None) -> str:
         came = partial / path.name
         with room_for(path.parent):
             _transfer(url, came)
+        _refuse_other_kinds(came, url=url)
         found = hash_of(came)
         if sha256 is not None and found != sha256.lower():
             raise ValueError(
@@ -117,6 +121,17 @@ def _fetch(url: str, path: Path, *, sha256: str | None) -> str:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return found
+
+
+def _refuse_other_kinds(path: Path, *, url: str) -> None:
+    """A page that asks to log in must not stay in the cache as cells."""
+    with path.open("rb") as file:
+        start = file.read(24)
+    if not start.startswith(_ZIP) and not h5py.is_hdf5(path):
+        raise ValueError(
+            f"expected an .h5ad, 10x .h5 or .zip file at {shown(url)}, got {path.stat().st_size} "
+            f"bytes that begin with {start!r}; use the address of the file itself"
+        )
 
 
 def _transfer(url: str, path: Path) -> None:
@@ -206,7 +221,7 @@ def _failed(url: str, reason: str) -> ValueError:
 def _unpacked(path: Path) -> Path:
     """The one file of cells in a .zip beside it; any other file as it is."""
     with path.open("rb") as file:
-        if file.read(4) != b"PK\x03\x04":
+        if file.read(len(_ZIP)) != _ZIP:
             return path
     with zipfile.ZipFile(path) as archive:
         inside = [one for one in archive.infolist() if one.filename.endswith(_INSIDE)]

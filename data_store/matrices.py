@@ -40,12 +40,21 @@ def of_anndata(element: Any, *, cells: int, genes: int) -> Matrix:
     """A matrix in AnnData's encoding.
 
     Raises:
-        OSError: It is encoded in another way.
+        OSError: It is encoded in another way, or has another size.
     """
     encoding = str(element.attrs.get("encoding-type", "array"))
     if encoding not in _FORMS:
         raise OSError(f"a matrix encoded as {encoding!r} is neither CSR, CSC nor dense")
-    return Matrix(content=element, form=_FORMS[encoding], cells=cells, genes=genes)
+    form = _FORMS[encoding]
+    lines = {"csr": cells + 1, "csc": genes + 1}  # pointers, where there are any
+    expected = (cells, genes) if form == "dense" else (lines[form],)
+    found = tuple((element if form == "dense" else element["indptr"]).shape)
+    if found != expected:
+        raise OSError(
+            f"a {form} matrix of {found} rows and columns or pointers, {expected} expected for "
+            f"{cells} cells and {genes} genes"
+        )
+    return Matrix(content=element, form=form, cells=cells, genes=genes)
 
 
 def blocks(
@@ -93,11 +102,6 @@ def values_per_cell(matrix: Matrix) -> float:
 
 
 def _dense_blocks(matrix: Matrix, *, elements: int) -> Iterator[tuple[int, sp.csr_matrix]]:
-    if tuple(matrix.content.shape) != (matrix.cells, matrix.genes):
-        raise OSError(
-            f"a matrix of {matrix.content.shape} does not fit {matrix.cells} cells and "
-            f"{matrix.genes} genes"
-        )
     step = _dense_rows(matrix, elements=elements)
     for start in range(0, matrix.cells, step):
         yield start, sp.csr_matrix(np.asarray(matrix.content[start : start + step]))

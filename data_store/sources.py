@@ -227,6 +227,7 @@ def _anndata(path: Path, root: Any) -> Source:
     _refuse_duplicates(var.index, path=path)
     cell_names = index["values"] if hasattr(index, "keys") else index
     size = {"cells": int(cell_names.shape[0]), "genes": len(var)}
+    _refuse_ragged(obs, columns, cells=size["cells"])
     layers = {"X": root["X"]} if "X" in root else {}
     layers |= {name: root["layers"][name] for name in sorted(root.get("layers", ()))}
     return Source(
@@ -271,6 +272,14 @@ def _readable_columns(table: pd.DataFrame) -> pd.DataFrame:
         table[name] = table[name].astype("category")
     table.index = table.index.astype(str)
     return table
+
+
+def _refuse_ragged(obs: Any, columns: Mapping[str, Column], *, cells: int) -> None:
+    for name, column in columns.items():
+        for part in column.dtypes:
+            length = int((obs[name][part] if part else obs[name]).shape[0])
+            if length != cells:
+                raise OSError(f"obs column {name!r} has {length} values for {cells} cells")
 
 
 def _refuse_duplicates(genes: pd.Index, *, path: Path) -> None:

@@ -1,12 +1,15 @@
 """What cannot be a store is refused in one line, and nothing is left behind."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import anndata
 import h5py
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from anndata.io import write_elem
 
 from data_store.ingest import IngestOptions, ingest
 from data_store.reader import Store
@@ -233,3 +236,22 @@ def test_fractions_late_in_a_file_are_found(tmp_path: Path) -> None:
     cells = anndata.concat([adata()] * 50, index_unique="-")
     cells.X[290, 1] = 20.5
     refused(written(cells, tmp_path), "whole counts in .*fractions such as 20.5")
+
+
+@pytest.mark.parametrize("form", [sp.csr_matrix, sp.csc_matrix, sp.csr_matrix.toarray])
+def test_a_matrix_that_does_not_fit_its_cells_and_genes(
+    tmp_path: Path, form: Callable[[sp.csr_matrix], object]
+) -> None:
+    path = written(adata(), tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file["X"]
+        write_elem(file, "X", form(sp.csr_matrix(np.ones((7, 4)))))
+    refused(path, "matrix of .* for 6 cells and 3 genes")
+
+
+def test_a_column_that_does_not_fit_its_cells(tmp_path: Path) -> None:
+    path = written(adata(number=range(6)), tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file["obs/number"]
+        write_elem(file["obs"], "number", np.arange(5))
+    refused(path, "obs column 'number' has 5 values for 6 cells")

@@ -107,13 +107,13 @@ def test_cells_at_an_address_become_a_store_that_records_their_hash(
 
 
 def test_a_file_in_the_cache_is_used_while_it_is_what_came(address: str, folder: Path) -> None:
-    (folder / "x.h5ad").write_bytes(b"one")
+    content = written(adata(), folder, "x.h5ad").read_bytes()
     first = download(f"{address}/x.h5ad", sha256=None, say=print)
     assert download(f"{address}/x.h5ad", sha256=None, say=print) == first
     assert len(Files.sent) == 1
     first.path.write_bytes(b"bad")
     assert download(f"{address}/x.h5ad", sha256=None, say=print) == first
-    assert first.path.read_bytes() == b"one"
+    assert first.path.read_bytes() == content
     assert len(Files.sent) == 2
     next(first.path.parent.glob("*.json")).write_text("{")
     download(f"{address}/x.h5ad", sha256=None, say=print)
@@ -121,12 +121,12 @@ def test_a_file_in_the_cache_is_used_while_it_is_what_came(address: str, folder:
 
 
 def test_the_hash_that_is_asked_for_decides(address: str, folder: Path, cache: Path) -> None:
-    (folder / "x.h5ad").write_bytes(b"one")
+    written(adata(), folder, "x.h5ad")
     refused(f"{address}/x.h5ad", f"got {sha256(folder / 'x.h5ad')}", sha256="0" * 64)
     assert nothing_kept(cache)
     wanted = sha256(folder / "x.h5ad").upper()
     download(f"{address}/x.h5ad", sha256=wanted, say=print)
-    (folder / "x.h5ad").write_bytes(b"two")
+    written(adata(["ctrl", "A"]), folder, "x.h5ad")
     new = sha256(folder / "x.h5ad")
     assert download(f"{address}/x.h5ad", sha256=new, say=print).sha256 == new
 
@@ -142,6 +142,12 @@ def test_a_server_that_is_not_there_is_one_line(cache: Path) -> None:
     server.server_close()
     refused(f"http://127.0.0.1:{port}/x.h5ad", "refuses the connection")
     refused("http://no-such-host.invalid/x.h5ad", "it failed: no such host")
+    assert nothing_kept(cache)
+
+
+def test_a_page_instead_of_a_file_is_not_kept(address: str, folder: Path, cache: Path) -> None:
+    (folder / "x.h5ad").write_text("<!DOCTYPE html> log in")
+    refused(f"{address}/x.h5ad", "22 bytes that begin with b'<!DOCTYPE")
     assert nothing_kept(cache)
 
 

@@ -4,7 +4,7 @@ What a user says wins over a recipe; conditions that a user excludes are added t
 recipe leaves out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from data_store.detect import listed
@@ -26,32 +26,30 @@ class Recipe(NamedTuple):
     """What is known of a published file."""
 
     file: str  # that it was written for
-    options: dict[str, Any]  # of IngestOptions
+    conditions: tuple[str, ...]  # obs columns, the first one that is there
+    layers: tuple[str, ...]  # with counts, the first one that is there
+    options: dict[str, Any]  # other ones of IngestOptions
     gene_column: str | None = None  # of var, where it has it
     drop: tuple[str, ...] = ()  # conditions left out, where they occur
 
 
 RECIPES: dict[RecipeName, Recipe] = {
     "norman": Recipe(
-        file="GEARS' norman/perturb_processed.h5ad (Harvard Dataverse, datafile 6154020)",
-        options={
-            "condition_column": "condition",
-            "control": ("ctrl", "control"),
-            "layer": "counts",
-            "perturbation": "gene",
-        },
-        # Its index holds Ensembl ids, its labels name symbols.
+        file="GEARS' norman/perturb_processed.h5ad (Harvard Dataverse, datafile 6154020) or "
+        "norman_2019_adata.h5ad (figshare 24688110)",
+        conditions=("condition", "guide_merged"),
+        layers=("counts", "count"),
+        options={"control": ("ctrl", "control"), "perturbation": "gene"},
+        # GEARS' index holds Ensembl ids, its labels name symbols.
         gene_column="gene_name",
         drop=NORMAN_EXTRA,
     ),
     "combosciplex": Recipe(
         file="combosciplex.h5ad (figshare 25062230)",
-        options={
-            "condition_column": "condition",
-            "control": ("control",),  # which the file writes as control+control
-            "layer": "counts",
-            "perturbation": "drug",
-        },
+        conditions=("condition",),
+        layers=("counts",),
+        # The file writes it as control+control.
+        options={"control": ("control",), "perturbation": "drug"},
     ),
 }
 
@@ -65,19 +63,20 @@ def applied(options: IngestOptions, sources: Sequence[Source], *, say: Say) -> I
     if options.recipe is None:
         return options
     recipe = RECIPES[options.recipe]
+    chosen: dict[str, Any] = {}
+    if options.condition_column is None:
+        columns = [source.columns for source in sources]
+        chosen["condition_column"] = _first_in_all(recipe.conditions, columns)
+    if options.layer is None and not options.normalised:  # log values are not in the counts' layer
+        chosen["layer"] = _first_in_all(recipe.layers, [source.layers for source in sources])
+    _refuse_missing(chosen, sources, recipe=recipe, name=options.recipe)
     fields = IngestOptions.model_fields
-    silent = {name for name in recipe.options if getattr(options, name) == fields[name].default}
-    if options.normalised:
-        silent.discard("layer")  # log values are wanted, not the counts
-    chosen = {name: value for name, value in recipe.options.items() if name in silent}
-    if (
-        options.gene_column is None
-        and recipe.gene_column is not None
-        and all(recipe.gene_column in source.var.columns for source in sources)
-    ):
-        chosen["gene_column"] = recipe.gene_column
-    for source in sources:
-        _require(source, chosen, name=options.recipe, file=recipe.file)
+    for name, value in recipe.options.items():
+        if getattr(options, name) == fields[name].default:
+            chosen[name] = value
+    column = recipe.gene_column
+    if options.gene_column is None and all(column in source.var for source in sources):
+        chosen["gene_column"] = column
     said = " ".join(f"--{name.replace('_', '-')} {_shown(value)}" for name, value in chosen.items())
     say(f"recipe {options.recipe}, written for {recipe.file}: {said}")
     return options.model_copy(update=chosen)
@@ -88,17 +87,24 @@ def dropped(options: IngestOptions) -> tuple[str, ...]:
     return RECIPES[options.recipe].drop if options.recipe is not None else ()
 
 
-def _require(source: Source, chosen: dict[str, Any], *, name: str, file: str) -> None:
-    column, layer = chosen.get("condition_column"), chosen.get("layer")
-    missing = []
-    if column is not None and column not in source.columns:
-        missing.append(f"an obs column {column!r} (it has {listed(source.columns)})")
-    if layer is not None and layer not in source.layers:
-        missing.append(f"a layer {layer!r} (it has {listed(source.layers)})")
+def _first_in_all(names: Sequence[str], places: Sequence[Collection[str]]) -> str | None:
+    return next((name for name in names if all(name in place for place in places)), None)
+
+
+def _refuse_missing(
+    chosen: dict[str, Any], sources: Sequence[Source], *, recipe: Recipe, name: str
+) -> None:
+    first, missing = sources[0], []
+    if "condition_column" in chosen and chosen["condition_column"] is None:
+        wanted = " or ".join(map(repr, recipe.conditions))
+        missing.append(f"an obs column {wanted} (it has {listed(first.columns)})")
+    if "layer" in chosen and chosen["layer"] is None:
+        wanted = " or ".join(map(repr, recipe.layers))
+        missing.append(f"a layer {wanted} (it has {listed(first.layers)})")
     if missing:
         raise ValueError(
-            f"recipe {name} expected {' and '.join(missing)} in {source.path}: it is written for "
-            f"{file}; leave it out and say --condition-column or --layer"
+            f"recipe {name} expected {' and '.join(missing)} in {first.path}: it is written for "
+            f"{recipe.file}; leave it out, or say --condition-column or --layer"
         )
 
 

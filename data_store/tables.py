@@ -44,8 +44,8 @@ def with_table(source: Source, path: Path, *, say: Say) -> Source:
             f"{_first_name(source)!r} has no row; make the names equal"
         )
     say(
-        f"{path.name}: {found} of {source.cells} cells of {source.name} have a row (column "
-        f"{names!r}), {source.cells - found} have none; {len(table) - found} rows are no cell of it"
+        f"{path.name}: {found} of {source.cells} cells of {source.name} have a row (by "
+        f"{repr(names) if names else 'its first column'}), {source.cells - found} have none; {len(table) - found} rows are no cell of it"
     )
     return _joined(source, table.drop(columns=names), rows, say=say)
 

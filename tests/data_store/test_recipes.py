@@ -93,6 +93,17 @@ def test_norman_takes_symbols_from_the_index_where_no_column_holds_them(tmp_path
     assert list(read_zarr(store / "cells.zarr").var_names) == list(SYMBOLS)
 
 
+def test_norman_takes_merged_guides_where_these_are_the_labels(tmp_path: Path) -> None:
+    cells = gears()
+    cells.obs = cells.obs.rename(columns={"condition": "guide_merged"})
+    cells.var = pd.DataFrame(index=list(SYMBOLS))
+    cells.layers["count"] = cells.layers.pop("counts")
+    store, said = take(cells, tmp_path, recipe="norman")
+    with Store.open(store) as opened:
+        assert set(opened.conditions) == {"KLF1", "KLF1+MAP2K6"}
+    assert "--condition-column guide_merged --layer count " in said[0]
+
+
 def test_norman_reads_the_real_subset(real_data: Path, tmp_path: Path) -> None:
     options = IngestOptions(recipe="norman")
     ingest(real_data / "norman_subset.h5ad", tmp_path / "store", options=options)
@@ -130,7 +141,7 @@ def test_what_a_recipe_expects_and_does_not_find_is_one_line(tmp_path: Path, nam
     cells = gears()
     del cells.layers["counts"]
     cells.obs = cells.obs.rename(columns={"condition": "label"})
-    match = f"recipe {name} expected an obs column 'condition'.*a layer 'counts'.*it has X"
+    match = f"recipe {name} expected an obs column 'condition'.*a layer 'counts'.*has X"
     with pytest.raises(ValueError, match=match) as caught:
         take(cells, tmp_path, recipe=name)
     assert "\n" not in str(caught.value)

@@ -85,13 +85,17 @@ class GeneEncoder(nn.Module):
         if self._ragged(tokens, queries):
             edges = Edges.of(tokens, indptr=self.indptr, indices=self.indices)
             seen = neighbour_attention(
-                *(x.unflatten(-1, (self.heads, -1)) for x in (queries, keys, values)),
+                queries.view(len(queries), self.heads, -1),
+                keys.reshape(len(keys), self.heads, -1),
+                values.reshape(len(values), self.heads, -1),
                 edges=edges,
                 dropout=rate,
             )
             return seen.flatten(1)
         heads = functional.scaled_dot_product_attention(
-            *(split_heads(x.unsqueeze(0), self.heads) for x in (queries, keys, values)),
+            split_heads(queries.unsqueeze(0), self.heads),
+            split_heads(keys.unsqueeze(0), self.heads),
+            split_heads(values.unsqueeze(0), self.heads),
             attn_mask=None if self.everyone else self.neighbours(tokens)[None, None],
             dropout_p=rate,
         )

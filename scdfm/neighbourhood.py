@@ -4,7 +4,7 @@ Axes: tokens (that ask), everyone (who may be asked), heads, features, edges (on
 a token and a neighbour).
 """
 
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -64,7 +64,7 @@ def neighbour_attention(
     Returns:
         (tokens, heads, features).
     """
-    scores = cast(Tensor, _Scores.apply(queries * queries.shape[-1] ** -0.5, keys, edges))
+    scores: Tensor = _Scores.apply(queries * queries.shape[-1] ** -0.5, keys, edges)  # type: ignore[no-untyped-call]
     tokens = len(queries)
     row = edges.row.expand_as(scores)
     largest = scores.detach().new_full((len(scores), tokens), -torch.inf)
@@ -72,7 +72,8 @@ def neighbour_attention(
     weights = (scores - largest.gather(1, row)).exp()
     total = weights.new_zeros(len(scores), tokens).scatter_add(1, row, weights)
     weights = functional.dropout(weights / total.gather(1, row), dropout, training=dropout > 0)
-    return cast(Tensor, _Collect.apply(weights, values, edges))
+    seen: Tensor = _Collect.apply(weights, values, edges)  # type: ignore[no-untyped-call]
+    return seen
 
 
 class _Scores(torch.autograd.Function):
@@ -147,7 +148,7 @@ def _bags(weights: Tensor, values: Tensor, *, column: Tensor, starts: Tensor) ->
         mode="sum",
         per_sample_weights=weights.flatten(),
     )
-    return bags.unflatten(0, (len(weights), -1)).transpose(0, 1)
+    return bags.view(len(weights), len(starts) - 1, -1).transpose(0, 1)
 
 
 def _running(counts: Tensor) -> Tensor:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from scdfm.attention import attend, join_heads, split_heads
-from scdfm.precision import wide
+from scdfm.attention import attend_less, join_heads, split_heads
 
 
 class ControlMap(NamedTuple):
@@ -58,10 +57,12 @@ class Difference(nn.Module):
         """Separate fused projections and their heads."""
         return [split_heads(part, self.heads) for part in projected.chunk(parts, dim=-1)]
 
-    def subtract(self, first: Tensor, second: Tensor) -> Tensor:
-        """Difference of what two maps gathered, as (cells, genes, width)."""
-        heads = self.norm(wide(first) - self.lam() * wide(second)) * (1 - self.lam_start)
-        out: Tensor = self.out(join_heads(heads))
+    def subtract(
+        self, queries: tuple[Tensor, Tensor], keys: tuple[Tensor, Tensor], values: Tensor
+    ) -> Tensor:
+        """What the first map gathers less what the second does, as (cells, genes, width)."""
+        heads = attend_less(queries, keys, values, lam=self.lam())
+        out: Tensor = self.out(join_heads(self.norm(heads) * (1 - self.lam_start)))
         return out
 
 
@@ -72,7 +73,7 @@ class OwnAttention(Difference):
         """Attend from normed to cell, both (cells, genes, width)."""
         query1, query2, values = self.cut(self.from_normed(normed), parts=3)
         key1, key2 = self.cut(self.from_other(cell), parts=2)
-        return self.subtract(attend(query1, key1, values), attend(query2, key2, values))
+        return self.subtract((query1, query2), (key1, key2), values)
 
 
 class CrossAttention(Difference):
@@ -86,5 +87,4 @@ class CrossAttention(Difference):
     def forward(self, normed: Tensor, control: ControlMap) -> Tensor:
         """Attend within normed, (cells, genes, width), less the way the control cell attends."""
         query, key, values = self.cut(self.from_normed(normed), parts=3)
-        second = attend(control.queries, control.keys, values)
-        return self.subtract(attend(query, key, values), second)
+        return self.subtract((query, control.queries), (key, control.keys), values)

@@ -58,7 +58,7 @@ class Sharded:
 
 
 class Span(NamedTuple):
-    """Elements start to stop of an array."""
+    """Elements start to stop of an array, within its length."""
 
     array: Sharded
     start: int
@@ -76,6 +76,10 @@ class _Run(NamedTuple):
     @property
     def file(self) -> str:
         return self.array.file(self.shard)
+
+    def key(self, k: int) -> tuple[str, int]:
+        """Names the k-th of these chunks in the cache."""
+        return self.array.part, self.shard * self.array.per_shard + self.low + k
 
 
 class ChunkReader:
@@ -95,7 +99,7 @@ class ChunkReader:
         self.cache = Cache(cache_bytes)
 
     def read(self, spans: Sequence[Span]) -> list[NDArray[Any]]:
-        """The elements of each span.
+        """The elements of each span, not to be written to.
 
         Raises:
             ValueError: A shard is damaged or missing; names it and the store.
@@ -103,12 +107,14 @@ class ChunkReader:
         results: list[NDArray[Any]] = []
         runs: list[_Run] = []
         for array, start, stop in spans:
-            stop = min(stop, array.length)
-            first, last = start // array.chunk, max(-(-stop // array.chunk), start // array.chunk)
-            out = np.empty((last - first, array.chunk), dtype=array.dtype)
-            runs += _runs(array, first, last, out=out)
-            skipped = first * array.chunk
-            results.append(out.reshape(-1)[start - skipped : max(stop, start) - skipped])
+            first, last = start // array.chunk, -(-stop // array.chunk)
+            kept = self.cache.get((array.part, first)) if last - first == 1 else None
+            if isinstance(kept, np.ndarray):
+                out = kept
+            else:
+                out = np.empty(max(0, last - first) * array.chunk, dtype=array.dtype)
+                runs += _runs(array, first, last, out=out.reshape(-1, array.chunk))
+            results.append(out[start - first * array.chunk : stop - first * array.chunk])
         runs = [missing for run in runs for missing in self._not_kept(run)]
         self._find(runs)
         self._fetch(runs)
@@ -121,7 +127,7 @@ class ChunkReader:
             return
         begin = 0
         for k, out in enumerate(run.out):
-            kept = self.cache.get((run.file, run.low + k))
+            kept = self.cache.get(run.key(k))
             if kept is None:
                 continue
             if begin < k:
@@ -175,7 +181,7 @@ class ChunkReader:
         """Give the cache a chunk of a run: decoded, or as it came (checked by now), or not at all."""
         if run.array.keep != "nothing":
             item = run.out[k].copy() if run.array.keep == "decoded" else chunk
-            self.cache.put((run.file, run.low + k), item)
+            self.cache.put(run.key(k), item)
 
     def _places(self, run: _Run) -> NDArray[np.int64]:
         """Offset and length of each chunk of a run, (chunks, 2)."""

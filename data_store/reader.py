@@ -188,22 +188,23 @@ class Store:
         Args:
             runs: First row and row after the last of each.
             genes: Columns of the store, in the wanted order; None for all.
-            order: Where each row goes, run after run; None for one below the other.
+            order: Where each row goes, run after run, -1 for nowhere; None for one below the other.
 
         Raises:
             ValueError: Rows or columns outside the store; a damaged shard, which it names.
         """
         columns = self._columns(genes)
         cells = sum(stop - start for start, stop in (self._range(*run) for run in runs))
-        result = np.zeros((cells, columns.width), dtype=np.float32)
         order = np.arange(cells) if order is None else order
+        # One more row, the last and so the one that -1 means, for what goes nowhere.
+        result = np.zeros((np.count_nonzero(order >= 0) + 1, columns.width), dtype=np.float32)
         done = 0
         for part in _in_parts(runs):
             for rows in read_rows(self._reader, self._arrays, part):
                 to = order[done : done + len(rows.scale)]
                 densify(rows, columns, normalised=self.manifest.normalised, out=result, to=to)
                 done += len(to)
-        return result
+        return result[:-1]
 
     def expression_at(
         self, rows: NDArray[np.int64], *, genes: NDArray[np.int64] | None = None

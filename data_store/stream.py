@@ -19,6 +19,7 @@ from pydantic import BaseModel, PositiveInt
 from data_store.reader import Store
 
 _BATCH = 2  # purpose of the draw
+_NEAR = 64  # cells: so few more are read sooner than they are stepped over
 _THREADS = 2  # draw ahead, each a batch: decoding lets go of the interpreter's lock,
 _THREADS_REMOTE = 8  # and a network is waited for
 
@@ -118,8 +119,9 @@ class Stream:
         runs: list[tuple[int, int]] = []
         order: list[NDArray[np.int64]] = []
         for of, size, begin in zip((*cells, *controls), (*sizes, *sizes), offsets, strict=False):
-            runs += _window(of, size=size, draw=draw)
-            order.append(draw.permutation(size) + begin)
+            read, to = _window(of, size=size, draw=draw)
+            runs += read
+            order.append(np.where(to >= 0, to + begin, -1))
         both = self._store.expression_of(
             runs, genes=self._genes[genes], order=np.concatenate(order)
         )
@@ -158,17 +160,25 @@ class Stream:
             pool.shutdown(cancel_futures=True)
 
 
-def _window(cells: Cells, *, size: int, draw: np.random.Generator) -> Iterator[tuple[int, int]]:
-    """`size` cells that stand together: rows start to stop, and on from the first of `cells`."""
-    # Cells stand in random order within a unit, so a window is a fair sample. Because it goes
-    # round, every cell is drawn as often. It goes round more than once only where a context has
-    # fewer controls than a unit has cells.
-    start = cells.start + int(draw.integers(cells.stop - cells.start))
-    while size:
-        stop = min(start + size, cells.stop)
-        yield start, stop
-        size -= stop - start
+def _window(
+    cells: Cells, *, size: int, draw: np.random.Generator
+) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
+    """Runs of rows to read, and where each row goes among `size` cells in random order, or -1."""
+    available = cells.stop - cells.start
+    if size <= available < size + _NEAR:
+        to = draw.permutation(available)
+        return [(cells.start, cells.stop)], np.where(to < size, to, -1)
+    # Cells stand in random order within a unit, so a window is a fair sample. It goes on at the
+    # first cell where it passes the last, so every cell is drawn as often. It goes round more than
+    # once only where a context has fewer controls than a unit has cells.
+    runs, left = [], size
+    start = cells.start + int(draw.integers(available))
+    while left:
+        stop = min(start + left, cells.stop)
+        runs.append((start, stop))
+        left -= stop - start
         start = cells.start
+    return runs, draw.permutation(size)
 
 
 def _check(store: Store, cells: Cells) -> None:

@@ -101,9 +101,19 @@ def plain(values: Any) -> NDArray[Any]:
 
 
 def texts(values: NDArray[Any]) -> NDArray[np.object_]:
-    """UTF-8 bytes as str objects."""
+    """UTF-8 bytes as str objects.
+
+    Raises:
+        ValueError: They are no UTF-8.
+    """
     out: NDArray[np.object_] = np.empty(len(values), dtype=object)
-    out[:] = [text.decode() for text in values.tolist()]
+    try:
+        out[:] = [text.decode() for text in values.tolist()]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"expected text in UTF-8 in names and obs columns, got the bytes {error.object!r}; "
+            "write the file again with UTF-8"
+        ) from None
     return out
 
 

@@ -215,11 +215,11 @@ def _anndata(path: Path, root: Any) -> Source:
                 f"expected AnnData with obs and var, or a 10x matrix, in {path}, found no {part!r} "
                 f"among {', '.join(sorted(root)) or 'nothing'}; write it with anndata"
             )
-    var = read_elem(root["var"])
+    var = _read(root["var"])
     obs = root["obs"]
     names = _column_names(obs)
     if names is None or any(cols.describe(obs, name) is None for name in names):
-        obs = cols.in_memory(_readable_columns(read_elem(root["obs"])))
+        obs = cols.in_memory(_readable_columns(_read(root["obs"])))
         names = _column_names(obs)
     assert names is not None
     index = obs[str(obs.attrs["_index"])]
@@ -256,6 +256,15 @@ def _tenx(path: Path, root: h5py.File, group: h5py.Group, *, say: Say) -> Source
         matrices={"X": matrix},
         kept=features.kept,
     )
+
+
+def _read(group: Any) -> pd.DataFrame:
+    try:
+        table: pd.DataFrame = read_elem(group)
+    # What anndata raises for an encoding that it does not know has no public name.
+    except Exception as error:  # noqa: BLE001
+        raise OSError(_one_line(error)) from None
+    return table
 
 
 def _column_names(obs: Any) -> list[str] | None:

@@ -255,3 +255,20 @@ def test_a_column_that_does_not_fit_its_cells(tmp_path: Path) -> None:
         del file["obs/number"]
         write_elem(file["obs"], "number", np.arange(5))
     refused(path, "obs column 'number' has 5 values for 6 cells")
+
+
+def test_an_encoding_from_the_future(tmp_path: Path) -> None:
+    path = written(adata(number=range(6)), tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["obs/number"].attrs["encoding-type"] = "unheard-of"
+    refused(path, f"AnnData in {path}, could not read it .*unheard-of")
+
+
+def test_labels_that_are_no_utf8(tmp_path: Path) -> None:
+    path = written(adata(), tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file["obs/condition"]
+        labels = [b"ctrl", b"\xff\xfe"] * 3
+        made = file["obs"].create_dataset("condition", data=labels, dtype=h5py.string_dtype())
+        made.attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
+    refused(path, "text in UTF-8")

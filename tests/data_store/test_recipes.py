@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -170,3 +171,39 @@ def test_a_column_that_names_no_genes_is_refused(
         cells.var["symbol"] = values
     with pytest.raises(ValueError, match=match):
         take(cells, tmp_path, gene_column="symbol")
+
+
+def as_anndata_07_wrote_it(path: Path) -> None:
+    """Tables in the layout of 2021: codes beside a group of categories, no marks on columns."""
+    with h5py.File(path, "r+") as file:
+        for table in ("obs", "var"):
+            group = file[table]
+            group.attrs["encoding-version"] = "0.1.0"
+            for name in list(group):
+                values = group[name]
+                if isinstance(values, h5py.Group):  # a categorical
+                    words, codes = values["categories"][:], values["codes"][:]
+                    del group[name]
+                    group[f"__categories/{name}"] = words
+                    group[name] = codes
+                    group[name].attrs["categories"] = group[f"__categories/{name}"].ref
+                for mark in ("encoding-type", "encoding-version"):
+                    group[name].attrs.pop(mark, None)
+        for mark in ("encoding-type", "encoding-version"):
+            file["layers/counts"].attrs.pop(mark, None)
+            file.attrs.pop(mark, None)
+
+
+@pytest.mark.filterwarnings("ignore::anndata.OldFormatWarning")
+def test_norman_reads_a_file_as_old_as_the_published_one(tmp_path: Path) -> None:
+    new = written(gears(), tmp_path)
+    manifest = ingest(new, tmp_path / "new", options=IngestOptions(recipe="norman"))
+    (tmp_path / "old").mkdir()
+    old = written(gears(), tmp_path / "old")
+    as_anndata_07_wrote_it(old)
+    found = ingest(old, tmp_path / "store", options=IngestOptions(recipe="norman"))
+    assert (found.cells, found.units) == (manifest.cells, manifest.units)
+    stores = [read_zarr(tmp_path / name / "cells.zarr") for name in ("new", "store")]
+    assert (stores[0].X != stores[1].X).nnz == 0
+    assert list(stores[0].obs["condition"]) == list(stores[1].obs["condition"])
+    assert list(stores[0].var_names) == list(stores[1].var_names)

@@ -1,6 +1,5 @@
 """Stores appear whole or not at all, and every file in them has a hash."""
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -10,14 +9,17 @@ from pathlib import Path
 
 from data_store.room import room_for
 from data_store.schema import CELLS, MANIFEST, ShardRecord
+from data_store.swap import locked, put_in_place, remove, tidy, unfinished
 from data_store.workers import Workers
 
 _READ = 1 << 22
 
 
 @contextmanager
-def committed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def committed(path: Path, *, overwrite: bool = False, append: bool = False) -> Iterator[Path]:
     """A new directory beside `path` that takes its place when the block ends without an error.
+
+    With `append` the store that is there becomes an older version of the new one.
 
     Directories above it are made where they are missing. On an error, and on Ctrl-C, all that was
     made is removed. What a killed process left is removed by the next.
@@ -26,14 +28,15 @@ def committed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         FileExistsError: There is something at `path` already, or another process writes it.
         OSError: The disk is full.
     """
-    _refuse_existing(path, overwrite=overwrite)
-    partial = path.with_name(f".{path.name}.partial")
-    with room_for(path), _parents(path), _locked(partial):
+    tidy(path)
+    _refuse_existing(path, overwrite=overwrite or append)
+    partial = unfinished(path)
+    with room_for(path), _parents(path), _alone(partial):
         for leftover in partial.iterdir():
-            _remove(leftover)
+            remove(leftover)
         try:
             yield partial
-            _replace(partial, path)
+            put_in_place(partial, path, keep=append)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -99,20 +102,10 @@ def _parents(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(partial: Path) -> Iterator[None]:
-    """Hold the directory; the lock goes with the process, however it ends."""
+def _alone(partial: Path) -> Iterator[None]:
     partial.mkdir(exist_ok=True)
-    handle = os.open(partial, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FileExistsError(
-                f"expected to be alone, another process writes {partial}; wait for it or stop it"
-            ) from None
+    with locked(partial):
         yield
-    finally:
-        os.close(handle)
 
 
 def _check_place(path: Path, *, overwrite: bool) -> None:
@@ -136,19 +129,3 @@ def _refuse_existing(path: Path, *, overwrite: bool) -> None:
 def _is_ours(path: Path) -> bool:
     """Whether a directory is a store, whole or not."""
     return any((path / name).exists() for name in (MANIFEST, CELLS))
-
-
-def _replace(partial: Path, path: Path) -> None:
-    old = path.with_name(f".{path.name}.old")
-    if path.exists():
-        _remove(old)
-        path.rename(old)
-    partial.rename(path)
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    elif path.exists() or path.is_symlink():
-        path.unlink()

@@ -1,8 +1,11 @@
 """The files of a store, wherever they are: whole, or some bytes of several at once."""
 
+import errno
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
@@ -52,28 +55,50 @@ class Files(Protocol):
 
 
 class LocalFiles:
-    """A directory. Files that were read last stay open: to open one takes as long as to read it."""
+    """A directory. Files that were read last stay open: to open one takes as long as to read it.
+
+    The directory itself is held open, too: when another store takes its place, as `--append` does,
+    what is read goes on to come from the one that was opened.
+    """
 
     remote = False
 
     def __init__(self, folder: Path) -> None:
         self.where: Path = folder
-        self._prefix = f"{folder}/"
+        self._folder: _Handle | None = None
+        with suppress(FileNotFoundError, NotADirectoryError):  # who reads from it will say so
+            self._folder = _Handle(folder)
         self._handles: OrderedDict[str, _Handle] = OrderedDict()
         self._lock = Lock()
 
     def read(self, name: str) -> bytes:
-        return (self.where / name).read_bytes()
+        with open(name, "rb", opener=self._open) as file:
+            return file.read()
 
     def ranges(self, wanted: Sequence[Range]) -> list[bytes | None]:
         return [self._range(part) for part in wanted]
 
     def group(self, name: str) -> Any:
-        return zarr.open_group(self.where / name, mode="r")
+        held = Path(f"/proc/self/fd/{self._folder.number}") if self._folder else self.where
+        return zarr.open_group((held if held.exists() else self.where) / name, mode="r")
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file, None where there is none."""
+        number = self._folder.number if self._folder else None
+        try:
+            found = os.stat(name if self._folder else self.where / name, dir_fd=number)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def close(self) -> None:
         with self._lock:
             self._handles.clear()
+
+    def _open(self, name: str, flags: int) -> int:
+        if self._folder is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.where))
+        return os.open(name, flags, dir_fd=self._folder.number)
 
     def _range(self, part: Range) -> bytes | None:
         try:
@@ -86,7 +111,7 @@ class LocalFiles:
         with self._lock:
             handle = self._handles.get(name)
             if handle is None:
-                handle = self._handles[name] = _Handle(self._prefix + name)
+                handle = self._handles[name] = _Handle(name, inside=self._folder)
             self._handles.move_to_end(name)
             while len(self._handles) > _OPEN:
                 self._handles.popitem(last=False)
@@ -96,9 +121,10 @@ class LocalFiles:
 class _Handle:
     """An open file. It is closed when nobody holds it: another thread may still be reading."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path | str, *, inside: "_Handle | None" = None) -> None:
         self.number = -1
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        folder = inside.number if inside else None
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
 
     def __del__(self) -> None:
         if self.number >= 0:

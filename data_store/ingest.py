@@ -6,13 +6,14 @@ whole shards, with the sums of each unit on the way. Only a few bytes per cell s
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_store import detect
+from data_store import append, detect
 from data_store.assemble import Writer
 from data_store.columns import Column, named
 from data_store.commit import hash_files, write_durably
@@ -36,7 +37,7 @@ from data_store.schema import (
     sealed,
 )
 from data_store.sources import Source
-from data_store.upload import manifest_at, new_store, require_writable
+from data_store.upload import discard_leftovers, manifest_at, new_store, require_writable
 from data_store.variable import most_variable
 from data_store.workers import Workers
 
@@ -72,24 +73,34 @@ def ingest(
     said: list[str] = []
 
     def tell(line: str) -> None:
+        if line in said:  # the files of a folder are often alike
+            return
         said.append(line)
         say(line)
 
-    with opened(named, options=options, say=tell) as (found, records, told):
-        if (done := _finished(store, records, options=told)) is not None:
+    with ExitStack() as stack:
+        base = stack.enter_context(append.grown(store, options=options)) if options.append else None
+        asked = options if base is None else base.options
+        found, records, told = stack.enter_context(opened(named, options=asked, say=tell))
+        if base is not None:
+            told = append.excluded(base, found)
+            found, records = append.joined(base, found, records, say=tell)
+        done = _finished(store, records, options=told) if base is None else base.manifest
+        if done is not None and done.sources == records:
             say(f"{store} already holds these cells")
+            discard_leftovers(store)
             return done
-        with new_store(store, overwrite=told.overwrite) as folder, Workers(told.workers) as workers:
-            found = with_scratch(found, folder)
-            return _write(
-                found,
-                folder,
-                records=records,
-                options=told,
-                workers=workers,
-                say=tell,
-                said=said,
-            )
+        folder = stack.enter_context(new_store(store, overwrite=told.overwrite, append=told.append))
+        return _write(
+            with_scratch(found, folder),
+            folder,
+            records=records,
+            options=told,
+            base=base,
+            workers=stack.enter_context(Workers(told.workers)),
+            say=tell,
+            said=said,
+        )
 
 
 def _finished(
@@ -109,6 +120,7 @@ def _write(
     *,
     records: tuple[SourceRecord, ...],
     options: IngestOptions,
+    base: append.Base | None,
     workers: Workers,
     say: Say,
     said: list[str],
@@ -165,7 +177,12 @@ def _write(
         genes=options.genes,
         seed=options.seed,
         options=options.fingerprint(),
+        exclude=options.exclude,
+        drop_unlabelled=options.drop_unlabelled,
+        min_condition_cells=options.min_condition_cells,
     )
+    if base is not None:
+        recipe = append.continued(base, recipe)
     shards = hash_files(folder, workers=workers)
     return _seal(
         folder, shards, writer=writer, recipe=recipe, records=records, kind=kind, said=said
@@ -176,7 +193,13 @@ def _layers(
     sources: Sequence[Source], *, options: IngestOptions, say: Say
 ) -> tuple[list[str], bool]:
     """The layer of each source, and whether they hold log values."""
-    found = [detect.layer(source, options=options, say=say) for source in sources]
+    found = [
+        # The cells of a store that grows are in X, and what they are is known.
+        ("X", options.normalised)
+        if isinstance(source, append.StoredCells)
+        else detect.layer(source, options=options, say=say)
+        for source in sources
+    ]
     if len({normalised for _, normalised in found}) > 1:
         raise ValueError(
             "expected counts in all sources or log values in all, got both; name a --layer that "

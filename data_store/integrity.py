@@ -12,7 +12,7 @@ from data_store.files import Files, LocalFiles
 from data_store.labels import canonical, parse
 from data_store.moments import PRECISION, UnitSums
 from data_store.reader import Store, Unit
-from data_store.remote import manifest_of, open_files
+from data_store.remote import manifest_of, open_files, url_of
 from data_store.schema import (
     LIBRARY_SIZE,
     MANIFEST,
@@ -20,6 +20,7 @@ from data_store.schema import (
     ShardRecord,
     fingerprint,
 )
+from data_store.versions import older_folders
 
 _ROWS = 4_096
 
@@ -34,11 +35,24 @@ class Fault(NamedTuple):
 def verify(path: Path | str, *, say: Callable[[str], None] = lambda line: None) -> list[Fault]:
     """Read a whole store, at a path or URL, and list what is wrong; nothing when all is well.
 
-    Behind a URL, files that ingest did not write go unnoticed: not every server can list.
+    Behind a URL, files that ingest did not write, and older versions, go unnoticed: not every
+    server can list.
 
     Raises:
         FileNotFoundError, ValueError: There is no store that could be checked.
     """
+    faults = _faults(path, say=say)
+    for folder in older_folders(Path(path)) if url_of(path) is None else []:
+        try:
+            found = _faults(Path(path) / folder, say=say)
+        except ValueError as error:
+            found = [Fault(MANIFEST, str(error))]
+        faults += [Fault(f"{folder}/{fault.path}", fault.problem) for fault in found]
+    return faults
+
+
+def _faults(path: Path | str, *, say: Callable[[str], None]) -> list[Fault]:
+    """What is wrong with one version."""
     files = open_files(path)
     manifest = manifest_of(files)
     faults = [fault for shard in manifest.shards if (fault := _damage(files, shard))]
@@ -80,7 +94,9 @@ def _size_and_hash(files: Files, name: str) -> tuple[int, str]:
 def _strangers(path: Path, manifest: Manifest) -> list[Fault]:
     known = {MANIFEST, *(shard.path for shard in manifest.shards)}
     found = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    return [Fault(name, "not written by ingest") for name in sorted(set(found) - known)]
+    older = tuple(f"{folder}/" for folder in older_folders(path))
+    strange = [name for name in sorted(set(found) - known) if not name.startswith(older)]
+    return [Fault(name, "not written by ingest") for name in strange]
 
 
 def _index_faults(store: Store) -> list[Fault]:

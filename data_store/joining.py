@@ -25,7 +25,9 @@ class Joined(NamedTuple):
         NDArray[np.int32] | None, ...
     ]  # per source: its gene -> ours, -1 dropped; None: same
     columns: tuple[Column, ...]
-    codes: tuple[dict[str, NDArray[np.int64]], ...]  # per source: its category code -> ours
+    codes: tuple[
+        dict[str, NDArray[Any]], ...
+    ]  # per source: its category code -> ours, or the text where ours is none
 
 
 def join(
@@ -70,15 +72,14 @@ def require_genes(wanted: Sequence[str], *, genes: Sequence[str]) -> None:
         )
 
 
-def recoded(
-    block: Block, codes: dict[str, NDArray[np.int64]], *, columns: Sequence[Column]
-) -> Block:
+def recoded(block: Block, codes: dict[str, NDArray[Any]], *, columns: Sequence[Column]) -> Block:
     """A source's block with common category codes and number types."""
     result = dict(block)
     for column in columns:
         for part, dtype in column.dtypes.items():
             key = column.key(part)
-            values = block[key]
+            # A category of this source is a text of the store's where another source has texts.
+            values = result.pop(key) if key in result else result.pop(f"{column.name}/codes")
             if column.name in codes:
                 values = codes[column.name][values]
             result[key] = values if dtype.kind == "O" else values.astype(dtype, copy=False)
@@ -122,8 +123,12 @@ def _columns(sources: Sequence[Source], *, say: Say) -> tuple[Column, ...]:
     kept = []
     for name in sources[0].columns:
         same = [source.columns[name] for source in sources if name in source.columns]
-        if len(same) == len(sources) and len({column.encoding for column in same}) == 1:
+        if len(same) < len(sources):
+            continue
+        if len({column.encoding for column in same}) == 1:
             kept.append(_merged(same))
+        elif all(map(_is_text, same)):
+            kept.append(next(column for column in same if column.encoding == "string-array"))
     every = {name for source in sources for name in source.columns}
     if lost := sorted(every - {column.name for column in kept}):
         say(f"obs: left out columns that not all sources have in the same form: {listed(lost)}")
@@ -154,11 +159,22 @@ def _wider(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(object) if object in (a, b) else np.promote_types(a, b)
 
 
-def _codes(source: Source, columns: Sequence[Column]) -> dict[str, NDArray[np.int64]]:
+def _is_text(column: Column) -> bool:
+    """Whether a column holds texts, be it as such or as categories."""
+    if column.encoding == "categorical":
+        assert column.categories is not None
+        return column.categories.dtype.kind in "OTSU"
+    return column.encoding == "string-array"
+
+
+def _codes(source: Source, columns: Sequence[Column]) -> dict[str, NDArray[Any]]:
     """Translations of category codes where they differ; the last entry is for code -1."""
-    tables = {}
+    tables: dict[str, NDArray[Any]] = {}
     for column in columns:
         own = source.columns[column.name].categories
+        if column.encoding == "string-array" and own is not None:
+            texts = [str(text).encode() for text in own.tolist()]
+            tables[column.name] = np.array([*texts, b""], dtype="S")
         if column.categories is None or own is None or own is column.categories:
             continue
         place = {value: k for k, value in enumerate(column.categories.tolist())}

@@ -75,5 +75,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
 
     def fingerprint(self) -> str:
         """The identity of what decides the store's content, beside the sources and tables."""
-        kept = self.model_dump_json(exclude={"cells", "sha256", "memory", "workers", "overwrite", "append"})
+        kept = self.model_dump_json(
+            exclude={"cells", "sha256", "memory", "workers", "overwrite", "append"}
+        )
         return hashlib.sha256(kept.encode()).hexdigest()

@@ -38,6 +38,7 @@ from data_store.schema import (
     Manifest,
     Perturbation,
 )
+from data_store.versions import folder_of, unknown_version
 
 CACHE_BYTES = 64 * 1024**2
 _ROWS_AT_ONCE = 4_096  # decoded together, at most
@@ -80,21 +81,31 @@ class Store:
             self.units = _read_units(files.read(CONDITIONS))
 
     @classmethod
-    def open(cls, path: Path | str, *, cache_bytes: int = CACHE_BYTES) -> Self:
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        fingerprint: str | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> Self:
         """Open a store; of one on this machine, check that every file is there with its size.
 
         Args:
             path: A directory, or the URL of one: s3://, gs://, https://, memory://.
+            fingerprint: Of the version to open; None: the newest.
             cache_bytes: Room in memory for what was read before.
 
         Raises:
             FileNotFoundError: Nothing is there.
-            ValueError: It is no store, is incomplete, or has another schema; names the file.
+            ValueError: It is no store, is incomplete, has another schema, or does not hold that
+                version; names the file.
         """
         files = open_files(path)
         manifest = manifest_of(files)
+        if fingerprint is not None and manifest.fingerprint != fingerprint:
+            files, manifest = _older(files, manifest, fingerprint=fingerprint)
         if isinstance(files, LocalFiles):
-            _check_sizes(files.where, manifest)
+            _check_sizes(files, manifest)
         return cls(files, manifest=manifest, cache_bytes=cache_bytes)
 
     def __enter__(self) -> Self:
@@ -302,13 +313,26 @@ class Store:
             ) from None
 
 
-def _check_sizes(path: Path, manifest: Manifest) -> None:
+def _older(files: Files, newest: Manifest, *, fingerprint: str) -> tuple[Files, Manifest]:
+    """An older version of a store."""
+    store = files.where
+    files.close()
+    older = open_files(f"{store}/{folder_of(fingerprint)}")
+    try:
+        manifest = manifest_of(older)
+    except (FileNotFoundError, ValueError):
+        raise unknown_version(store, wanted=fingerprint, newest=newest.fingerprint) from None
+    if manifest.fingerprint != fingerprint:
+        raise unknown_version(store, wanted=fingerprint, newest=newest.fingerprint)
+    return older, manifest
+
+
+def _check_sizes(files: LocalFiles, manifest: Manifest) -> None:
     for shard in manifest.shards:
-        file = path / shard.path
-        size = file.stat().st_size if file.is_file() else None
+        size = files.size(shard.path)
         if size != shard.bytes:
             raise ValueError(
-                f"expected {shard.bytes} bytes in {shard.path} of the store {path}, got "
+                f"expected {shard.bytes} bytes in {shard.path} of the store {files.where}, got "
                 f"{'no file' if size is None else size}; ingest again or restore the file"
             )
 

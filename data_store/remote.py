@@ -48,11 +48,11 @@ def manifest_of(files: Files) -> Manifest:
         FileNotFoundError: There is nothing at this path.
         ValueError: It is no store, was left unfinished, or has another schema; names the file.
     """
-    if isinstance(files, LocalFiles):
-        return read_manifest(files.where)
     try:
         raw = files.read(MANIFEST)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if isinstance(files, LocalFiles):
+            return read_manifest(files.where)  # which tells what is missing
         raise ValueError(
             f"expected a store with {MANIFEST} at {files.where}, found none; it is no store or its "
             "upload never finished: ingest again"

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from data_store import normalise, spill
+from data_store.append import StoredCells
 from data_store.columns import Block
 from data_store.csr import row_sums, select_genes
 from data_store.detect import LibrarySize
@@ -43,6 +44,7 @@ class _Read(NamedTuple):
     where: str
     block: sp.csr_matrix
     obs: Block
+    library: NDArray[np.float64] | None  # where it is known
 
 
 class _Checked(NamedTuple):
@@ -119,7 +121,14 @@ def _read(
                 row=offset + start,
                 where=f"{source.path} ({layers[k]}, cells {start}-{stop})",
                 block=block,
-                obs=source.obs_block(list(joined.columns), start=start, stop=stop),
+                obs=source.obs_block(
+                    [source.columns[column.name] for column in joined.columns],
+                    start=start,
+                    stop=stop,
+                ),
+                library=source.library_sizes(start, stop)
+                if isinstance(source, StoredCells)
+                else None,
             )
         offset += source.cells
 
@@ -135,7 +144,8 @@ def _check(
 ) -> _Checked:
     check = normalise.as_log if normalised else normalise.as_counts
     block = check(read.block, where=read.where)
-    sums = row_sums(block)
+    # A store may have dropped genes that its cells' library sizes counted.
+    sums = row_sums(block) if read.library is None else read.library
     rows = slice(read.row, read.row + block.shape[0])
     obs = recoded(read.obs, joined.codes[read.source], columns=joined.columns)
     obs[ROW_SUM] = sums

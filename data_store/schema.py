@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import (
     BaseModel,
     NonNegativeInt,
+    PositiveInt,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
@@ -67,6 +68,16 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     genes: NonNegativeInt | None
     seed: int
     options: str  # fingerprint of the options asked for
+    exclude: tuple[str, ...] = ()  # conditions left out
+    drop_unlabelled: bool = False
+    min_condition_cells: PositiveInt = 1
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A manifest that was written before a field existed keeps its checksum.
+        late = {"exclude": (), "drop_unlabelled": False, "min_condition_cells": 1}
+        kept = {name: getattr(self, name) != value for name, value in late.items()}
+        return {name: value for name, value in handler(self).items() if kept.get(name, True)}
 
 
 class Manifest(BaseModel, frozen=True, extra="forbid"):

@@ -15,6 +15,7 @@ import fsspec
 from data_store.commit import committed
 from data_store.remote import manifest_of, no_driver, open_files, url_of
 from data_store.schema import CELLS, CONDITIONS, MANIFEST, MOMENTS, Manifest
+from data_store.swap import tidy
 
 _READ_ONLY = ("http", "https")
 _OURS = (CELLS, CONDITIONS, MOMENTS)
@@ -31,7 +32,7 @@ def new_store(
     """
     url = url_of(place)
     if url is None:
-        return committed(Path(place), overwrite=overwrite)
+        return committed(Path(place), overwrite=overwrite, append=append)
     if append:
         raise ValueError(
             f"expected a store on this machine to append to, got {url}; append to a local one and "
@@ -47,6 +48,12 @@ def require_writable(url: str) -> None:
         ValueError: They can only be read, or their driver is not installed.
     """
     _writable(url)
+
+
+def discard_leftovers(place: Path | str) -> None:
+    """Remove what a process that was killed left beside a store on this machine."""
+    if url_of(place) is None:
+        tidy(Path(place))
 
 
 def manifest_at(place: Path | str) -> Manifest | None:

@@ -73,6 +73,7 @@ def test_a_folder_of_all_kinds_becomes_one_store(tmp_path: Path) -> None:
     assert sorted(found.obs_names)[:4] == ["c0-a", "c0-b", "c0-c", "c1-a"]
     text = "\n".join(said)
     assert "genes: intersect of 3 sources, 2 of 6; 2 are in all, 4 only in some" in text
+    assert text.count("counts: X") == 1
     assert "cell names: 12 occur in several sources; all got the name of their file" in text
 
 

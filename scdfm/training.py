@@ -111,12 +111,11 @@ class Trainer:
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
-        on_gpu = next(self.model.parameters()).is_cuda
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(),
             lr=self.training.learning_rate,
             weight_decay=self.training.weight_decay,
-            fused=True if on_gpu else None,
+            fused=True,  # one pass over the weights: several times faster, on CPU too
         )
         self.model.recompute = self.training.checkpoint_activations
         self.averaged = copy.deepcopy(self.model) if self.training.ema else None
@@ -257,7 +256,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
-        # Whether the update is fused belongs to the device at hand, not to the one that saved.
+        # How the update is computed belongs to this trainer, not to the one that saved.
         own = self.optimiser.param_groups
         groups = [
             {**group, "fused": mine["fused"]}

@@ -75,7 +75,9 @@ def evaluate(
     path = model_directory(target)
     model = load_model(path)
     where = store or str(model.card.provenance["store"])
-    with Store.open(where) as cells_of:
+    # A store that grew since then still holds the cells that the model was trained on.
+    trained_on = None if store else model.card.provenance.get("fingerprint")
+    with Store.open(where, fingerprint=trained_on) as cells_of:
         _same_cells(model, cells_of, where=where, given=store is not None)
         model.field.to(device)
         with arithmetic(precision, device=device) as how:

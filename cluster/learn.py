@@ -78,7 +78,8 @@ def learn(
     """
     with (
         arithmetic(run.precision, device=place.device, compile=run.compile) as how,
-        Store.open(run.store) as store,
+        # The store may have grown since `prepare`.
+        Store.open(run.store, fingerprint=manifest(run.directory).get("fingerprint")) as store,
     ):
         plan = Plan.load(run.directory, run=run, store=store)
         state = latest_checkpoint(run.directory)

@@ -340,7 +340,7 @@ class Predictor:
         torch.set_num_threads(THREADS)
         self.device = torch.device("cuda" if gpu else "cpu")
         self.work, self.partial, self.token = work, partial, token
-        self.store = Store.open(work.request.store)
+        self.store = Store.open(work.request.store, fingerprint=work.facts["store"])
 
     @cached_property
     def sampler(self) -> Sampler:

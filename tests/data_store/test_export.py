@@ -7,10 +7,14 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
+from data_store import export as exporting
 from data_store.export import export, to_adata
+from data_store.ingest import ingest
 from data_store.reader import Store
 from data_store.summary import summarise
+from tests.data_store.cells import adata, written
 
 
 def test_values_obs_and_var_come_back(
@@ -23,6 +27,63 @@ def test_values_obs_and_var_come_back(
     assert found.X.dtype == source.X.dtype
     pd.testing.assert_frame_equal(found.obs, source.obs)
     pd.testing.assert_frame_equal(found.var, source.var)
+
+
+def test_blocks_put_together_are_what_one_block_would_be(
+    tiny_store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(tiny_store_path, tmp_path / "one.h5ad")
+    read: list[int] = []
+    counts = Store.counts
+
+    def noted(self: Store, start: int, stop: int) -> sp.csr_matrix:
+        read.append(stop - start)
+        return counts(self, start, stop)
+
+    monkeypatch.setattr(exporting, "_ROWS", 70)
+    monkeypatch.setattr(Store, "counts", noted)
+    export(tiny_store_path, tmp_path / "many.h5ad")
+    assert max(read) == 70
+    one, many = (anndata.read_h5ad(tmp_path / name) for name in ("one.h5ad", "many.h5ad"))
+    assert (one.X != many.X).nnz == 0
+    pd.testing.assert_frame_equal(one.obs, many.obs)
+    assert list(many.obs_names) == list(
+        anndata.io.read_zarr(tiny_store_path / "cells.zarr").obs_names
+    )
+
+
+def test_every_kind_of_column_comes_back(tmp_path: Path) -> None:
+    labels = ["ctrl", "A", "A", "ctrl", "B", "A+B"]
+    cells = adata(
+        labels,
+        counts=sp.csr_matrix(np.diag([1.0, 2**24 + 1, 3, 4, 5, 6])[:, :3]),
+        ordered=pd.Categorical(list("bbacab"), categories=list("cab!"), ordered=True),
+        numbers=pd.Categorical([3, 1, 3, 3, 1, 1]),
+        whole=pd.array([1, None, 3, 4, 5, 6], dtype="Int64"),
+        maybe=pd.array([True, None, False, True, True, False], dtype="boolean"),
+        small=np.arange(6, dtype=np.int8),
+        real=np.linspace(0, 1, 6, dtype=np.float32),
+        library_size=np.arange(1, 7) * 1e9,
+    )
+    ingest(written(cells, tmp_path), tmp_path / "store")
+    export(tmp_path / "store", tmp_path / "back.h5ad")
+    source = anndata.read_h5ad(tmp_path / "cells.h5ad")
+    found = anndata.read_h5ad(tmp_path / "back.h5ad")
+    # Not found[...].obs, which drops categories that no cell has.
+    pd.testing.assert_frame_equal(found.obs.loc[source.obs_names], source.obs)
+    assert found.X.dtype == np.float64  # float32 would round one of them
+    np.testing.assert_array_equal(found[source.obs_names].X.toarray(), cells.X.toarray())
+
+
+def test_some_conditions_of_a_store_are_written(tiny_store_path: Path, tmp_path: Path) -> None:
+    with Store.open(tiny_store_path) as store:
+        names = list(store.conditions)[1::2]
+        expected = to_adata(store, conditions=names)
+    export(tiny_store_path, tmp_path / "some.h5ad", conditions=names)
+    found = anndata.read_h5ad(tmp_path / "some.h5ad")
+    assert (found.X != expected.X).nnz == 0
+    assert list(found.obs_names) == list(expected.obs_names)
+    assert found.uns["scdfm"]["store"] == expected.uns["scdfm"]["store"]
 
 
 def test_conditions_can_be_chosen_in_any_spelling(tiny_store_path: Path) -> None:

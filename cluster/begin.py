@@ -7,8 +7,18 @@ from cluster.graph import edges_changed
 from cluster.plan import make_plan, require_edges, run_split, validation_cells
 from cluster.provenance import provenance
 from cluster.run import RunConfig, difference, read_run, write_run
-from cluster.run_files import MANIFEST, RUN, manifest, write_json
+from cluster.run_files import MANIFEST, RUN, has_begun, manifest, write_json
 from data_store.reader import Store
+
+
+def open_store(run: RunConfig) -> Store:
+    """The newest version of a run's store, or the one that the run has begun to learn from.
+
+    Raises:
+        FileNotFoundError, ValueError: No whole store, or it does not hold that version.
+    """
+    begun = manifest(run.directory) if has_begun(run.directory) else {}
+    return Store.open(run.store, fingerprint=begun.get("fingerprint"))
 
 
 def check(run: RunConfig) -> None:
@@ -17,11 +27,11 @@ def check(run: RunConfig) -> None:
     Raises:
         FileNotFoundError: No such store, list of edges or model to start from.
         ValueError: No whole store, a split with an empty part, a list of edges or a model to start
-            from that does not fit, or the run's directory holds another configuration or was made
-            from other cells or edges.
+            from that does not fit, or the run's directory holds what another configuration has
+            learnt, or what was learnt from other cells or edges.
     """
-    with Store.open(run.store) as store:
-        if (run.directory / RUN).is_file():
+    with open_store(run) as store:
+        if has_begun(run.directory):
             _same_run(run, run.directory, fingerprint=store.fingerprint)
         else:
             require_inputs(run, store)
@@ -43,8 +53,8 @@ def require_inputs(run: RunConfig, store: Store) -> None:
 def prepare(run: RunConfig) -> None:
     """Make the plan of a run that `check` found in order, or keep the one that is there."""
     directory = run.directory
-    with Store.open(run.store) as store:
-        if not (directory / MANIFEST).is_file():
+    with open_store(run) as store:
+        if not _is_prepared(run, fingerprint=store.fingerprint):
             plan = make_plan(run, store)
             facts = {**provenance(run, store), "graph": plan.graph_facts}
             if run.init_from is not None:
@@ -53,6 +63,17 @@ def prepare(run: RunConfig) -> None:
             write_run(run, directory / RUN)
             plan.save(directory)
             write_json(directory / MANIFEST, facts)
+
+
+def _is_prepared(run: RunConfig, *, fingerprint: str) -> bool:
+    directory, facts = run.directory, manifest(run.directory)
+    if has_begun(directory):
+        return True
+    return (
+        facts.get("fingerprint") == fingerprint
+        and not edges_changed(run.graph, facts.get("graph", {}))
+        and difference(read_run(directory / RUN), run) is None
+    )
 
 
 def _same_run(run: RunConfig, directory: Path, *, fingerprint: str) -> None:

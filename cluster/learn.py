@@ -29,7 +29,6 @@ from cluster.run_files import (
     MODEL,
     RESULT,
     discard_leftovers,
-    forget as forget,
     jsonable,
     latest_checkpoint,
     manifest,

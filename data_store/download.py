@@ -20,13 +20,13 @@ import h5py
 
 from data_store.commit import sha256 as hash_of
 from data_store.options import Say
+from data_store.remote import no_driver
 from data_store.room import room_for
 
 CACHE = "SCDFM_CACHE"  # environment variable: the folder for downloads
 _BLOCK = 1 << 20
 _ZIP = b"PK\x03\x04"
 _INSIDE = (".h5ad", ".h5")  # what is taken out of a .zip
-_DRIVERS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 
 
 class Download(NamedTuple):
@@ -174,15 +174,10 @@ def _http_reason(error: OSError) -> str:
 def _over_fsspec(url: str, path: Path, *, progress: "Progress") -> None:
     from fsspec.core import url_to_fs
 
-    scheme = url.partition("://")[0].lower()
     try:
         system, place = url_to_fs(url)
     except ImportError as error:
-        driver = _DRIVERS.get(scheme)
-        remedy = f"pip install {driver}" if driver else _one_line(error)
-        raise ValueError(
-            f"expected a driver for {scheme}:// to read {shown(url)}; {remedy}"
-        ) from None
+        raise ValueError(no_driver(shown(url), error)) from None
     except ValueError as error:
         raise ValueError(
             f"expected an address with https://, s3://, gs:// or another scheme of fsspec, got "

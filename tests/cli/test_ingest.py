@@ -98,3 +98,11 @@ def test_bad_sources_are_one_line_each(scdfm: Call, monkeypatch: pytest.MonkeyPa
     asked = ("--genes", 2, "--gene-list", "genes.txt")
     Path("genes.txt").write_text("A\n")
     refused(scdfm("ingest", "cells.h5ad", "store", *asked), "--genes or --gene-list, got both")
+
+
+def test_a_store_may_be_laid_out_for_a_network(scdfm: Call) -> None:
+    written(adata(), Path())
+    assert scdfm("ingest", "cells.h5ad", "store").status == 0
+    assert scdfm("ingest", "cells.h5ad", "far", "--remote").status == 0
+    assert facts(scdfm, "far")["cells"] == facts(scdfm)["cells"]
+    assert facts(scdfm, "far")["recipe"]["options"] != facts(scdfm)["recipe"]["options"]  # type: ignore[index]

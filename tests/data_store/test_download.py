@@ -200,7 +200,7 @@ def test_other_schemes_are_read_through_their_driver(tmp_path: Path, cache: Path
 
 def test_a_missing_driver_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "s3fs", None)  # as if it were not installed
-    refused("s3://bucket/cells.h5ad", "driver for s3://.*pip install s3fs")
+    refused("s3://bucket/cells.h5ad", "driver that reads s3://.*pip install s3fs")
     refused("nowhere://x/cells.h5ad", "another scheme of fsspec, got nowhere://x/cells.h5ad")
 
 

@@ -221,15 +221,16 @@ class Store:
         self, rows: NDArray[np.int64], *, genes: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """log1p per 10k of these rows, in rising order, (cells, genes), dense."""
+        if not len(rows):
+            return self.expression(0, 0, genes=genes)
         # Rows that share a chunk are read as one run, at least mostly.
-        heads = np.flatnonzero(np.diff(rows, prepend=-_NEAR - 1) > _NEAR)
-        tails = np.append(heads[1:], len(rows))
-        result = np.empty((len(rows), self._columns(genes).width), dtype=np.float32)
-        for low, high in zip(heads.tolist(), tails.tolist(), strict=True):
-            first = int(rows[low])
-            run = self.expression(first, int(rows[high - 1]) + 1, genes=genes)
-            result[low:high] = run[rows[low:high] - first]
-        return result
+        parts = np.split(rows, np.flatnonzero(np.diff(rows) > _NEAR) + 1)
+        runs = [(int(part[0]), int(part[-1]) + 1) for part in parts]
+        begins = np.cumsum([0, *(stop - start for start, stop in runs)])
+        order = np.full(begins[-1], -1)
+        wanted = [part - part[0] + begin for part, begin in zip(parts, begins, strict=False)]
+        order[np.concatenate(wanted)] = np.arange(len(rows))
+        return self.expression_of(runs, genes=genes, order=order)
 
     def counts(self, start: int, stop: int) -> sp.csr_matrix:
         """Stored values of rows start to stop, CSR (cells, genes): counts, unless normalised."""

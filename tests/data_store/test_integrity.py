@@ -25,17 +25,36 @@ def test_a_fresh_store_has_no_fault(tiny_store_path: Path) -> None:
     assert verify(tiny_store_path) == []
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_any_flipped_bit_is_found(copy: Path, seed: int) -> None:
-    draw = np.random.default_rng(seed)
+def test_any_of_fifty_flipped_bits_is_found(copy: Path) -> None:
+    draw = np.random.default_rng(0)
     files = sorted(file for file in copy.rglob("*") if file.is_file())
-    file = files[draw.integers(len(files))]
-    flip(file, place=int(draw.integers(file.stat().st_size * 8)))
-    if file.name == "manifest.json":
-        with pytest.raises(ValueError, match="manifest"):
-            verify(copy)
-        return
-    assert [fault.path for fault in verify(copy)] == [file.relative_to(copy).as_posix()]
+    for number in range(50):
+        # Every file has its turn, then files come by chance.
+        file = files[number] if number < len(files) else files[draw.integers(len(files))]
+        place = int(draw.integers(file.stat().st_size * 8))
+        flip(file, place=place)
+        if file.name == "manifest.json":
+            with pytest.raises(ValueError, match="manifest"):
+                verify(copy)
+        else:
+            assert [fault.path for fault in verify(copy)] == [file.relative_to(copy).as_posix()]
+        flip(file, place=place)
+    assert verify(copy) == []
+
+
+def test_any_of_fifty_flipped_bits_in_x_is_found_by_reading(copy: Path) -> None:
+    draw = np.random.default_rng(1)
+    files = [copy / f"cells.zarr/X/{part}/c/0" for part in ("data", "indices", "indptr")]
+    for _ in range(50):
+        file = files[draw.integers(3)]
+        place = int(draw.integers(file.stat().st_size * 8))
+        flip(file, place=place)
+        with (
+            Store.open(copy) as store,
+            pytest.raises(ValueError, match=f"{file.parent.parent.name}/c/0"),
+        ):
+            store.expression(0, 600)
+        flip(file, place=place)
 
 
 @pytest.mark.parametrize("part", ["data", "indices", "indptr"])
@@ -60,6 +79,14 @@ def test_a_shard_that_goes_missing_is_named(copy: Path) -> None:
     with pytest.raises(ValueError, match=r"cells.zarr/X/data/c/0"):
         Store.open(copy)
     assert [fault.problem for fault in verify(copy)] == ["missing"]
+
+
+def test_a_store_of_a_newer_schema_is_named_by_what_reads_it(copy: Path) -> None:
+    path = copy / "manifest.json"
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2', 1))
+    for read in (Store.open, verify):
+        with pytest.raises(ValueError, match=r"manifest.json, got 2; upgrade scdfm"):
+            read(copy)
 
 
 def test_a_file_that_ingest_did_not_write_is_named(copy: Path) -> None:

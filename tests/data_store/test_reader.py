@@ -1,6 +1,7 @@
 """Reading gives log1p per 10k of exactly the rows and genes asked for."""
 
 import json
+import logging
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from anndata.io import read_zarr
 
 from data_store import reader
+from data_store.arrays import codec_pipeline
 from data_store.ingest import ingest
 from data_store.reader import Store
 from tests.data_store.cells import adata, written
@@ -99,6 +101,32 @@ def test_cells_without_counts_read_as_zeros(tmp_path: Path) -> None:
         values = store.expression(0, 6)
         assert np.isfinite(values).all()
         assert (values > 0).sum() == 2
+
+
+def test_the_decoder_in_use_is_told_once(
+    tiny_store_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="data_store"), Store.open(tiny_store_path) as store:
+        store.expression(0, 50)
+    (line,) = [record.message for record in caplog.records]
+    assert "our own decoder" in line
+    assert codec_pipeline(store._root["X"]["data"]) in line
+
+
+def test_rows_that_are_far_apart_are_those_rows(store: Store) -> None:
+    rows = np.array([0, 3, 70, 71, 200, 599])
+    genes = np.array([5, 2])
+    np.testing.assert_array_equal(
+        store.expression_at(rows, genes=genes), store.expression(0, 600, genes=genes)[rows]
+    )
+    assert store.expression_at(rows[:0], genes=genes).shape == (0, 2)
+
+
+def test_runs_of_rows_stand_where_they_are_told_to(store: Store) -> None:
+    whole = store.expression(0, 600)
+    order = np.array([2, -1, 0, 1, -1])
+    found = store.expression_of([(10, 12), (100, 103)], order=order)
+    np.testing.assert_array_equal(found, whole[[100, 101, 10]])
 
 
 def test_rows_and_genes_outside_the_store_are_refused(store: Store) -> None:

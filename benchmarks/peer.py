@@ -104,8 +104,15 @@ class Peer:
         self.optimiser.step()
         return float(loss.detach())
 
-    def sample(self, *, control: Tensor, tokens: Tensor, condition: Tensor) -> Tensor:
-        """Generate a cell from each control cell, (cells, genes), by its RK4 over 20 points."""
+    def load(self, checkpoint: Path) -> None:
+        """Take the weights that the network's velocity uses from a checkpoint."""
+        state = torch.load(checkpoint, weights_only=True)["model_state_dict"]
+        unknown = self.network.load_state_dict(state, strict=False).unexpected_keys
+        assert not unknown, unknown
+        self.network.eval()  # the release's own sampling leaves dropout on, which only takes time
+
+    def sample(self, *, control: Tensor, tokens: Tensor, condition: Tensor, points: int) -> Tensor:
+        """Generate a cell from each control cell, (cells, genes), by its RK4 over some points."""
         self._configure(genes=control.shape[1], tokens=tokens)
         cells: Tensor = self._script.generate_sample(
             self._script.wrapped_vf,
@@ -114,6 +121,7 @@ class Peer:
             self.network,
             gene_ids=tokens,
             gene_all=tokens,
+            steps=points,
         )
         return cells
 

@@ -39,17 +39,18 @@ class Task:
         """Token id of each gene, (genes,)."""
         return torch.arange(SPECIALS, SPECIALS + self.genes)
 
-    def step(self, index: int, *, genes: int) -> StepCells:
-        """The cells of one step over a random subset of genes."""
+    def step(self, index: int, *, genes: int, cells: int | None = None) -> StepCells:
+        """Some cells, or all, and a random subset of genes for one step."""
         generator = torch.Generator().manual_seed(index)
         subset = torch.randperm(self.genes, generator=generator)[:genes]
+        rows = torch.randperm(len(self.target), generator=generator)[:cells]
         return StepCells(
             index=index,
-            target=self.target[:, subset],
-            control=self.control[:, subset],
+            target=self.target[rows][:, subset],
+            control=self.control[rows][:, subset],
             genes=self.tokens[subset],
             conditions=self.condition[None],
-            sizes=(len(self.target),),
+            sizes=(len(rows),),
             names=("a double",),
         )
 

@@ -1,11 +1,12 @@
 """A run file: everything that decides what is trained, on what, and how it is judged."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     Field,
     NonNegativeInt,
     PositiveInt,
@@ -28,6 +29,11 @@ from scdfm.training import TrainingConfig
 
 Metric = Literal["mse", "mae", "l2", "pearson_delta", "discrimination_score_l1"]
 HIGHER_IS_BETTER: frozenset[Metric] = frozenset({"pearson_delta", "discrimination_score_l1"})
+
+
+def _switch(given: Any) -> Any:
+    """YAML reads a bare on as true and off as false."""
+    return {True: "on", False: "off"}[given] if isinstance(given, bool) else given
 
 
 class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
@@ -66,8 +72,8 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     training: TrainingConfig = TrainingConfig()
     validation: ValidationConfig = ValidationConfig()
     sampling: SamplingConfig = SamplingConfig()
-    precision: Precision = "auto"
-    compile: Compile = "auto"
+    precision: Precision = "auto"  # of products; cluster.precision tells what auto means
+    compile: Annotated[Compile, BeforeValidator(_switch)] = "auto"  # the velocity; on a GPU
     threads: PositiveInt | None = None  # of one worker; none: its share of the cores
 
     @model_validator(mode="before")

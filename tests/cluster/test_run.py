@@ -43,6 +43,17 @@ def test_overrides_reach_into_sections(run: RunConfig, tmp_path: Path) -> None:
     assert difference(run, changed) == "model.width was 16 and is now 32"
 
 
+@pytest.mark.parametrize("word", ["on", "off", "auto"])
+def test_a_switch_is_a_bare_word(run: RunConfig, tmp_path: Path, word: str) -> None:
+    write_run(run, tmp_path / "run.yaml")
+    with (tmp_path / "run.yaml").open("a") as file:
+        file.write(f"compile: {word}\n")  # YAML takes the last, and reads on and off as bools
+    changed = read_run(tmp_path / "run.yaml")
+    assert changed.compile == word
+    write_run(changed, tmp_path / "again.yaml")
+    assert read_run(tmp_path / "again.yaml") == changed
+
+
 def test_no_graph_is_a_bare_word(run: RunConfig, tmp_path: Path) -> None:
     write_run(run, tmp_path / "run.yaml")
     assert read_run(tmp_path / "run.yaml", overrides={"graph": "none"}).graph.kind == "none"

@@ -11,7 +11,7 @@ from anndata.io import read_zarr
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from data_store import assemble, columns, reader, spill
+from data_store import assemble, columns, reader, spill, stream
 from data_store.ingest import IngestOptions, ingest
 from data_store.integrity import verify
 from data_store.reader import Store
@@ -97,6 +97,7 @@ def _check(path: Path, cells: anndata.AnnData) -> None:
         config = BatchConfig(conditions=2, cells=3, genes=5)
         genes = np.arange(cells.n_vars)
         drawn = Stream(store, targets=targets, genes=genes, config=config, seed=0)
+        _check_independence(path, drawn, targets=targets, genes=genes, config=config)
         batch = drawn.batch(0)
         for j, place in enumerate(batch.units):
             unit = store.units[place]
@@ -105,3 +106,37 @@ def _check(path: Path, cells: anndata.AnnData) -> None:
             }
             part = batch.target[batch.offsets[j] : batch.offsets[j + 1]]
             assert {row.tobytes() for row in part} <= rows
+
+
+def _check_independence(
+    path: Path, drawn: Stream, *, targets: list[Cells], genes: np.ndarray, config: BatchConfig
+) -> None:
+    """Batches do not depend on the number of workers, on what is kept, or on earlier batches."""
+    alone = {index: drawn.batch(index) for index in (4, 2, 3)}
+    with Store.open(path, cache_bytes=0) as cold:
+        other = Stream(cold, targets=targets, genes=genes, config=config, seed=0)
+        shared = [
+            b for rank in range(2) for b in other.batches(start=2, stop=5, rank=rank, world=2)
+        ]
+    assert sorted(batch.index for batch in shared) == [2, 3, 4]
+    for batch in shared:
+        assert batch.units == alone[batch.index].units
+        for name in ("offsets", "target", "control", "genes"):
+            np.testing.assert_array_equal(getattr(batch, name), getattr(alone[batch.index], name))
+
+
+@given(available=st.integers(1, 300), size=st.integers(1, 300), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_every_cell_of_any_unit_is_reached(available: int, size: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    cells = Cells(unit=0, start=1_000, stop=1_000 + available)
+    seen = np.zeros(available, dtype=np.int64)
+    draws = 40 * -(-available // size)  # a cell is missed by all of them once in 10^17 times
+    for _ in range(draws):
+        runs, to = stream._window(cells, size=size, draw=draw)
+        rows = np.concatenate([np.arange(start, stop) for start, stop in runs])
+        assert sorted(to[to >= 0].tolist()) == list(range(size))
+        taken = np.bincount(rows[to >= 0] - cells.start, minlength=available)
+        assert taken.max() - taken.min() <= 1  # nobody is taken twice before all are taken once
+        seen += taken
+    assert seen.min() > 0

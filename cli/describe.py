@@ -102,6 +102,12 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
         "control words": ", ".join(facts["recipe"]["controls"]),
         "sources": ", ".join(source["name"] for source in facts["sources"]),
     }
+    if len(facts["versions"]) > 1:
+        shape["versions"] = "\n".join(
+            f"{version['fingerprint'][:12]}  {version['cells']:,} cells of {len(version['sources'])} "
+            f"sources, in {version['path']}"
+            for version in facts["versions"]
+        )
     detected = [f"  {line}" for line in facts["detections"]]
     return [_pairs(shape), _contexts(facts["contexts"]), "  detected at ingest", *detected]
 

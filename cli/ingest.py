@@ -19,6 +19,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
         "scdfm ingest norman.h5ad stores/norman.zarr --layer counts --library-size ncounts",
         "scdfm ingest papalexi.h5ad stores/papalexi.zarr --condition perturbation --context bio_rep",
         "scdfm ingest filtered_feature_bc_matrix.h5 stores/screen.zarr --cells identities.csv",
+        "scdfm ingest second_batch.h5ad stores/norman.zarr --append",
         "scdfm ingest https://dataverse.harvard.edu/api/access/datafile/6154020 stores/norman.zarr "
         "--recipe norman",
     )
@@ -99,6 +100,10 @@ def ingest(
     ] = False,
     memory: Annotated[str, typer.Option(help="To use at most, such as 2GB.")] = "2GB",
     workers: Annotated[int, typer.Option(min=1, help="Threads that share the work.")] = 1,
+    append: Annotated[
+        bool,
+        typer.Option("--append", help="Add to the store that is there, as its next version."),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write cells into a sharded store.
@@ -132,6 +137,7 @@ def ingest(
             "remote": remote,
             "memory": memory,
             "workers": workers,
+            "append": append,
             "overwrite": overwrite,
         }
     )

@@ -66,6 +66,14 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     append: bool = False  # to the store that is there, as its new version
 
     @model_validator(mode="after")
+    def _a_store_grows_or_goes(self) -> Self:
+        if self.append and self.overwrite:
+            raise ValueError(
+                "expected --append or --overwrite, got both; one keeps what is there, one does not"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _genes_are_chosen_in_one_way(self) -> Self:
         if self.genes is not None and self.gene_list:
             raise ValueError(

@@ -1,11 +1,13 @@
 """What a store holds, in numbers, for `scdfm inspect`."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_store.reader import Store, Unit
+from data_store.versions import versions
 
 _SAMPLE = 4_000_000  # cells whose library sizes are read, at most
 _RUNS = 64
@@ -41,9 +43,25 @@ def summarise(store: Store) -> dict[str, Any]:
         "smallest": [_unit(unit) for unit in sorted(_perturbed(store), key=len)[:_SMALLEST]],
         "units": [_unit(unit) for unit in store.units],
         "recipe": manifest.recipe.model_dump(mode="json"),
+        "versions": _versions(store),
         "sources": [source.model_dump(mode="json") for source in manifest.sources],
         "detections": list(manifest.detections),
     }
+
+
+def _versions(store: Store) -> list[dict[str, Any]]:
+    """The versions that the store holds, oldest first; behind a URL only the one that is open."""
+    if not isinstance(store.path, Path):
+        return []
+    return [
+        {
+            "fingerprint": version.manifest.fingerprint,
+            "cells": version.manifest.cells,
+            "sources": [source.name for source in version.manifest.sources],
+            "path": version.folder or ".",
+        }
+        for version in versions(store.path)
+    ]
 
 
 def _context(store: Store, context: str) -> dict[str, Any]:

@@ -19,8 +19,7 @@ FROZEN = {
     "--condition-column --control --context --context-column --layer --library-size "
     "--library-size-column --perturbation --separator --normalised --min-cells "
     "--min-condition-cells --genes --gene-list --exclude --drop-unlabelled --join --seed --remote "
-    "--memory "
-    "--workers --overwrite",
+    "--memory --workers --append --overwrite",
     "verify": "STORE|PREDICTION --json",
     "inspect": "STORE|RUN|MODEL|PREDICTION --json",
     "export": "STORE OUT.h5ad --conditions --overwrite",

@@ -182,3 +182,10 @@ def test_a_graph_of_other_genes_is_refused() -> None:
 
     with pytest.raises(ValueError, match="one row for each of the model's 7 genes, got 5"):
         build_field(ModelConfig(width=16), vocabulary=small.vocabulary(), graph=none_graph(5))
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"), [(512, 8), (96, 1), (130, 2), (200, 2), (129, 1), (16, 1)]
+)
+def test_heads_left_out_divide_any_width(width: int, heads: int) -> None:
+    assert ModelConfig(width=width).head_count == heads

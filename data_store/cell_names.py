@@ -14,7 +14,7 @@ _ROWS = 65_536
 
 
 def distinct(sources: Sequence[Source], *, say: Say) -> list[Source]:
-    """The sources, with the name of its file behind every cell name where files share names.
+    """The sources, with the name of its file (or folder) behind every cell name where some are shared.
 
     Raises:
         ValueError: A name occurs twice in one source.
@@ -35,8 +35,8 @@ def distinct(sources: Sequence[Source], *, say: Say) -> list[Source]:
         return list(sources)
     marks = _marks(sources)
     say(
-        f"cell names: {shared} occur in several sources; all got the name of their file, as in "
-        f"{_name(sources[0], 0)}-{marks[0]}"
+        f"cell names: {shared} occur in several sources; all got the name of their file or folder, "
+        f"as in {_name(sources[0], 0)}-{marks[0]}"
     )
     return [replace(s, suffix=f"-{mark}") for s, mark in zip(sources, marks, strict=True)]
 
@@ -71,13 +71,13 @@ def _refuse_repeats(source: Source) -> None:
 
 
 def _marks(sources: Sequence[Source]) -> list[str]:
-    """What tells the sources apart: names of files, with their folder or a number if need be."""
-    stems = [source.path.stem for source in sources]
-    if len(set(stems)) < len(stems):
-        stems = [f"{source.path.parent.name}_{source.path.stem}" for source in sources]
-    if len(set(stems)) < len(stems):
-        stems = [f"{number}_{stem}" for number, stem in enumerate(stems)]
-    return stems
+    """What tells the sources apart: names of their files, or of the folders where these differ."""
+    paths = [source.path.resolve() for source in sources]
+    names = [(path.stem, *(folder.name for folder in path.parents)) for path in paths]
+    for level in zip(*names, strict=False):
+        if len(set(level)) == len(level) and all(level):
+            return list(level)
+    return [f"{number}_{path.stem}" for number, path in enumerate(paths)]
 
 
 def _name(source: Source, cell: int) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import threading
 import zipfile
@@ -13,7 +14,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from data_store.download import download, is_address, shown
+from data_store.download import Progress, download, is_address, shown
 from data_store.ingest import IngestOptions, ingest
 from data_store.schema import read_manifest
 from tests.data_store.cells import adata, written
@@ -225,3 +226,20 @@ def test_paths_are_no_addresses() -> None:
 def test_what_may_be_secret_is_not_shown() -> None:
     assert shown("https://me:word@x.org:8/a/b.h5ad?sig=1#z") == "https://x.org:8/a/b.h5ad"
     assert shown("s3://bucket/b.h5ad") == "s3://bucket/b.h5ad"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_has_come_is_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream, expected in ((Terminal(), "\rx.h5ad: 5 of 12 MB\r\033[K"), (io.StringIO(), "")):
+        monkeypatch.setattr("sys.stderr", stream)
+        with Progress("x.h5ad") as progress:
+            progress.total = 12_000_000
+            progress.update(5_000_000)
+            progress.update(1_000)
+        assert stream.getvalue() == expected

@@ -74,7 +74,9 @@ def test_a_folder_of_all_kinds_becomes_one_store(tmp_path: Path) -> None:
     text = "\n".join(said)
     assert "genes: intersect of 3 sources, 2 of 6; 2 are in all, 4 only in some" in text
     assert text.count("counts: X") == 1
-    assert "cell names: 12 occur in several sources; all got the name of their file" in text
+    assert (
+        "cell names: 12 occur in several sources; all got the name of their file or folder" in text
+    )
 
 
 def _marked(folder: Path, said: list[str]) -> Path:
@@ -86,10 +88,21 @@ def _marked(folder: Path, said: list[str]) -> Path:
     return path
 
 
-def test_files_of_one_name_are_told_apart_by_folder(tmp_path: Path) -> None:
-    for folder in ("x", "y"):
-        (tmp_path / folder).mkdir()
-        written(adata(), tmp_path / folder)
-    ingest([tmp_path / "x", tmp_path / "y"], tmp_path / "store")
+@pytest.mark.parametrize("inside", ["", "outs"])
+def test_files_of_one_name_are_told_apart_by_folder(tmp_path: Path, inside: str) -> None:
+    for lane in ("lane1", "lane2"):
+        (tmp_path / lane / inside).mkdir(parents=True)
+        written(adata(), tmp_path / lane / inside)
+    ingest([tmp_path / lane / inside for lane in ("lane1", "lane2")], tmp_path / "store")
     found = read_zarr(tmp_path / "store" / "cells.zarr")
-    assert {name.split("-")[1] for name in found.obs_names} == {"x_cells", "y_cells"}
+    assert {name.split("-")[1] for name in found.obs_names} == {"lane1", "lane2"}
+
+
+def test_files_that_no_folder_tells_apart_are_numbered(tmp_path: Path) -> None:
+    paths = []
+    for folder in ("a/x", "a/y", "b/x"):
+        (tmp_path / folder).mkdir(parents=True)
+        paths.append(written(adata(), tmp_path / folder))
+    ingest(paths, tmp_path / "store")
+    found = read_zarr(tmp_path / "store" / "cells.zarr")
+    assert {name.split("-")[1] for name in found.obs_names} == {"0_cells", "1_cells", "2_cells"}

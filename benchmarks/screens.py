@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 _BLOCK = 5_000  # cells at once
 _CONTROLS = 0.08  # of all cells
+_DEPTH = 0.35  # standard deviation of its logarithm
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _counts(
     mean: NDArray[np.float32], *, cells: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Counts of cells, (cells, genes)."""
-    depth = np.exp(rng.normal(0, 0.35, cells)).astype(np.float32)
+    depth = np.exp(rng.normal(0, _DEPTH, cells)).astype(np.float32)
     rate = depth[:, None] * mean
     seen = rng.random(rate.shape, dtype=np.float32) < -np.expm1(-rate)
     counts = np.zeros_like(rate)
@@ -84,10 +85,11 @@ def _counts(
 def _means(screen: Screen, *, rng: np.random.Generator) -> NDArray[np.float32]:
     """Mean counts of genes that are seen at the screen's density."""
     shape = np.exp(rng.normal(0, 2.2, screen.genes))
+    depth = np.exp(rng.normal(0, _DEPTH, (200, 1)))
     low, high = 1e-9, 1e3
     while high / low > 1.001:
         middle = (low * high) ** 0.5
-        if -np.expm1(-middle * shape).mean() < screen.density:
+        if -np.expm1(-middle * shape * depth).mean() < screen.density:
             low = middle
         else:
             high = middle

@@ -29,7 +29,7 @@ SCREENS = {
     "many": Screen(cells=100_000, genes=2_000, conditions=1_000),
     "large": Screen(cells=1_000_000, genes=2_000, conditions=100, contexts=10),
 }
-BATCHES = {"release": 40, "cold": 1}  # of a turn; 400 of others
+BATCHES = {"release": 50, "cold": 1}  # of a turn; 800 of others
 RATIOS = {  # name: (faster, slower or same)
     "ratio_time": ("main", "release"),
     "ratio_csr": ("main", "csr"),
@@ -95,7 +95,7 @@ def _compare(
         sides["release"] = ("release", "main")
     commands = {}
     for name, (side, screen) in sides.items():
-        batches = max(1, BATCHES.get(name, 400) // options.scale)
+        batches = max(1, BATCHES.get(name, 800) // options.scale)
         command = [sys.executable, __file__, "--side", side, "--at", str(folder / screen)]
         command += ["--batches", str(batches)]
         command += ["--release", str(options.release)] if options.release else []

@@ -46,7 +46,7 @@ def ours(options: argparse.Namespace) -> None:
             file.read_bytes()
     with Store.open(path) as store:
         batches = _stream(store).batches()
-        for _ in range(5 * options.batches):
+        for _ in range(2 * options.batches):
             next(batches)
 
         def work() -> Facts:

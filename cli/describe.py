@@ -18,6 +18,10 @@ def kind_of(path: Path) -> Kind:
         FileNotFoundError: Nothing is there.
         ValueError: It is nothing that scdfm writes.
     """
+    from data_store.remote import url_of
+
+    if url_of(path):
+        return "store"  # the only thing that can be read over a network
     if not path.exists():
         raise FileNotFoundError(
             f"expected a store, run, model or prediction at {path}, found nothing there"

@@ -282,7 +282,7 @@ def test_an_error_of_any_worker_is_the_error_of_the_ingest(tmp_path: Path) -> No
     cells = adata()
     cells.X[4, 1] = 0.5
     for workers in (1, 3):
-        with pytest.raises(ValueError, match="such as 0.5"):
+        with pytest.raises(ValueError, match=r"such as 0\.5"):
             take(cells, tmp_path, layer="X", workers=workers)
     assert [path.name for path in tmp_path.iterdir()] == ["cells.h5ad"]
 

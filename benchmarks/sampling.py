@@ -22,7 +22,7 @@ from rounds import Facts, Turn, interleave, median, ratio, serve, table
 from task import Task, make_task
 from torch import Tensor
 
-from cluster.precision import fast_matmul
+from cluster.precision import set_up
 from scdfm.field import ModelConfig
 from scdfm.objective import LossConfig
 from scdfm.release import ReleaseField, in_release_names, load_release, mask_graph
@@ -80,7 +80,7 @@ def parse() -> argparse.Namespace:
 
 def train(options: argparse.Namespace) -> None:
     """Train a network of the release's form on made-up cells and save it as the release does."""
-    fast_matmul(torch.device("cpu"))
+    set_up("auto", device=torch.device("cpu"))
     task = make_task(genes=options.all_genes, cells=64)
     graph = mask_graph(task.forbidden)
     config = ModelConfig(variant="release", width=options.width, layers=LAYERS, heads=HEADS)
@@ -148,7 +148,7 @@ def release(options: argparse.Namespace) -> None:
 
 def ours(options: argparse.Namespace) -> None:
     """A whole rollout."""
-    path = fast_matmul(torch.device("cpu"))
+    path = set_up("auto", device=torch.device("cpu")).matmul
     begin = start(options)
     field = _field(options, begin.task)
     with torch.no_grad():
@@ -205,7 +205,7 @@ def compare(options: argparse.Namespace) -> Facts:
 
 def errors_of_solvers(options: argparse.Namespace) -> dict[str, float]:
     """Distance of each solver's end from a fine solution's, for one cell."""
-    fast_matmul(torch.device("cpu"))
+    set_up("auto", device=torch.device("cpu"))
     whole = start(options)
     begin = whole._replace(control=whole.control[:1], noise=whole.noise[:1])
     field = _field(options, begin.task)

@@ -10,7 +10,7 @@ from task import SPECIALS, make_task
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from cluster.precision import fast_matmul
+from cluster.precision import set_up
 from scdfm import attention
 from scdfm.model import ModelConfig, VelocityField, build_field
 from scdfm.objective import LossConfig, StepCells
@@ -83,7 +83,7 @@ def matmul(case: Case, options: Namespace) -> None:
     forms = {"same": _release_form(case, options), "paper": _paper_form(case, options)}
     counted = {name: _count(*form) for name, form in forms.items()}
     del forms
-    path = fast_matmul(torch.device("cpu"))
+    path = set_up("auto", device=torch.device("cpu")).matmul
     a, b = torch.randn(2, PRODUCT, PRODUCT)
 
     def multiply() -> Facts:
@@ -130,7 +130,7 @@ def _trainer(field: VelocityField) -> Trainer:
 
 
 def _serve(field: VelocityField, cells: StepCells) -> None:
-    path = fast_matmul(torch.device("cpu"))
+    path = set_up("auto", device=torch.device("cpu")).matmul
     trainer = _trainer(field)
     for parameter in field.parameters():
         parameter.grad = torch.zeros_like(parameter)

@@ -102,7 +102,7 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
         "conditions": f"{facts['conditions']:,} ({facts['singles']} singles, "
         f"{facts['doubles']} doubles)",
         "cells of one": _spread(facts["cells_per_condition"]),
-        "smallest": ", ".join(f"{unit['condition']} {unit['cells']}" for unit in facts["smallest"]),
+        "smallest": ", ".join(_unit(unit, facts) for unit in facts["smallest"]),
         "control words": ", ".join(facts["recipe"]["controls"]),
         "sources": ", ".join(source["name"] for source in facts["sources"]),
     }
@@ -114,6 +114,11 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
         )
     detected = [f"  {line}" for line in facts["detections"]]
     return [_pairs(shape), _contexts(facts["contexts"]), "  detected at ingest", *detected]
+
+
+def _unit(unit: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    context = f" in {unit['context']}" if len(facts["contexts"]) > 1 else ""
+    return f"{unit['condition']}{context} {unit['cells']}"
 
 
 def _contexts(contexts: Mapping[str, Mapping[str, Any]]) -> "RenderableType":

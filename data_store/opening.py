@@ -51,7 +51,9 @@ def opened(sources: Sequence[str | Path], *, options: IngestOptions, say: Say) -
         found = distinct(found, say=say)
         if len(tables) == 1:
             found = [with_table(source, tables[0], say=say) for source in found]
-        yield Opened(sources=found, records=_records(places, found, tables), options=told)
+        records = _records(places, found, tables)
+        _tell_of_copies(records, say=say)
+        yield Opened(sources=found, records=records, options=told)
 
 
 def with_scratch(sources: Sequence[Source], folder: Path) -> list[Source]:
@@ -66,6 +68,14 @@ def _tables(options: IngestOptions, *, count: int) -> tuple[Path, ...]:
             f"{len(options.cells)}"
         )
     return options.cells
+
+
+def _tell_of_copies(records: Sequence[SourceRecord], *, say: Say) -> None:
+    first: dict[str, str] = {}
+    for record in records:
+        other = first.setdefault(record.fingerprint, record.name)
+        if other != record.name:
+            say(f"warning: {record.name} has the same content as {other}; its cells come twice")
 
 
 def _records(

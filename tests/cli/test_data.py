@@ -89,6 +89,8 @@ def test_inspect_shows_what_a_store_holds(scdfm: Call, tiny_store_path: Path) ->
     for word in ("600", "11 (6 singles, 5 doubles)", facts["fingerprint"], "line1", "line2"):
         assert word in text
     assert "library size: obs column 'ncounts'" in text
+    smallest = facts["smallest"][0]
+    assert f"{smallest['condition']} in {smallest['context']} {smallest['cells']}" in text
 
 
 def test_a_whole_store_verifies(scdfm: Call, tiny_store_path: Path) -> None:

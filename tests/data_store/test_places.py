@@ -106,3 +106,12 @@ def test_files_that_no_folder_tells_apart_are_numbered(tmp_path: Path) -> None:
     ingest(paths, tmp_path / "store")
     found = read_zarr(tmp_path / "store" / "cells.zarr")
     assert {name.split("-")[1] for name in found.obs_names} == {"0_cells", "1_cells", "2_cells"}
+
+
+def test_a_copy_of_a_file_is_warned_of(tmp_path: Path) -> None:
+    paths = [written(adata(), tmp_path, "a.h5ad")]
+    paths.append(tmp_path / "b.h5ad")
+    paths[1].write_bytes(paths[0].read_bytes())
+    said: list[str] = []
+    ingest(paths, tmp_path / "store", say=said.append)
+    assert "warning: b.h5ad has the same content as a.h5ad; its cells come twice" in said

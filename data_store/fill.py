@@ -41,8 +41,8 @@ def fill(
         workers: Who share the work.
     """
     position: NDArray[np.int32] | None = None
-    if len(kept) < len(routed.seen):
-        position = np.full(len(routed.seen), -1, dtype=np.int32)
+    if len(kept) < routed.genes:
+        position = np.full(routed.genes, -1, dtype=np.int32)
         position[kept] = np.arange(len(kept), dtype=np.int32)
     prepare = partial(
         _prepare,
@@ -63,7 +63,7 @@ def fill(
 
 def sums_of_all(routed: Routed, *, library: str | None, normalised: bool) -> UnitSums:
     """Sums over all cells, before any gene is dropped."""
-    sums = UnitSums(len(routed.seen))
+    sums = UnitSums(routed.genes)
     for bucket in range(routed.spill.buckets.total):
         rows = routed.spill.sorted(bucket)
         if rows is not None:

@@ -158,7 +158,7 @@ def _write(
         columns=columns,
         var=joined.var.iloc[kept],
         layout=layout,
-        nonzero=int(routed.seen[kept].sum()),
+        nonzero=routed.nonzero if routed.seen is None else int(routed.seen[kept].sum()),
         largest=routed.largest,
         normalised=normalised,
         remote=options.remote,
@@ -225,7 +225,9 @@ def _kept_genes(
     say: Say,
 ) -> NDArray[np.int64]:
     """Positions of the genes that the store keeps: seen and variable enough, or perturbed."""
-    kept = routed.seen >= options.min_cells
+    kept = np.ones(routed.genes, dtype=bool)
+    if routed.seen is not None:
+        kept = routed.seen >= options.min_cells
     if options.gene_list:
         kept &= np.isin(joined.genes, options.gene_list)
     if not kept.any():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from data_store import normalise
 from data_store.arrays import create
-from data_store.csr import row_blocks, rows_of
+from data_store.csr import column_sums, row_blocks, rows_of, seen
 
 PRECISION = 1e-7  # relative: what is stored is so near to the sums
 _SUMS = ("total", "linear_total", "linear_squares")
@@ -56,12 +56,10 @@ class UnitSums:
 
     def _add(self, rows: sp.csr_matrix, *, library: NDArray[np.float64], normalised: bool) -> None:
         log, linear = _values(rows, library=library, normalised=normalised)
-        one = np.ones(rows.shape[0])
-        matrix = sp.csr_matrix((log, rows.indices, rows.indptr), shape=rows.shape)
-        for k, values in enumerate((log, linear, linear)):
-            matrix.data = np.square(values, out=values) if k == 2 else values
-            self.sums[k] += matrix.T @ one
-        self.nonzero += np.bincount(rows.indices, minlength=rows.shape[1])
+        self.sums[0] += column_sums(rows, log)
+        self.sums[1] += column_sums(rows, linear)
+        self.sums[2] += column_sums(rows, np.square(linear, out=linear))
+        self.nonzero += seen(rows)
         self.cells += rows.shape[0]
 
 

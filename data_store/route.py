@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from data_store import normalise, spill
 from data_store.append import StoredCells
 from data_store.columns import Block
-from data_store.csr import row_sums, select_genes
+from data_store.csr import row_sums, seen, select_genes
 from data_store.detect import LibrarySize
 from data_store.joining import Joined, recoded
 from data_store.layout import Layout
@@ -31,7 +31,9 @@ class Routed(NamedTuple):
     """All rows in buckets, and what was seen on the way."""
 
     spill: Spill
-    seen: NDArray[np.int64]  # (genes,), cells in which a gene is not zero
+    genes: int
+    seen: NDArray[np.int64] | None  # (genes,), cells in which each is not zero, where that matters
+    nonzero: int  # values of all genes
     largest: float  # value
     library: LibrarySize
 
@@ -53,7 +55,8 @@ class _Checked(NamedTuple):
     arranged: Arranged
     obs: Block  # of all rows of the block
     row_sums: NDArray[np.float64]
-    seen: NDArray[np.int64]
+    seen: NDArray[np.int64] | None
+    nonzero: int
     largest: float
 
 
@@ -74,8 +77,10 @@ def route(
         ValueError: A value is not what it should be, or a file is damaged; names the file.
     """
     library = LibrarySize([] if normalised else joined.columns, options=options)
-    seen = np.zeros(len(joined.genes), dtype=np.int64)
-    largest = 0.0
+    # Costs a twentieth of an ingest, and decides nothing when all genes are kept.
+    count = bool(options.min_cells or options.genes or options.gene_list)
+    total = np.zeros(len(joined.genes), dtype=np.int64) if count else None
+    nonzero, largest = 0, 0.0
     sink = Spill(
         folder / "spill",
         buckets=_buckets(sources, layers=layers, layout=layout),
@@ -87,16 +92,26 @@ def route(
         layout=layout,
         normalised=normalised,
         seed=options.seed,
+        count=count,
         buckets=sink.buckets,
     )
     blocks = _read(sources, layers=layers, joined=joined, options=options)
     for checked in workers.in_order(check, blocks):
         library.see(checked.obs, row_sums=checked.row_sums)
-        seen += checked.seen
+        if total is not None and checked.seen is not None:
+            total += checked.seen
+        nonzero += checked.nonzero
         largest = max(largest, checked.largest)
         sink.add(checked.arranged)
     sink.finish()
-    return Routed(spill=sink, seen=seen, largest=largest, library=library)
+    return Routed(
+        spill=sink,
+        genes=len(joined.genes),
+        seen=total,
+        nonzero=nonzero,
+        largest=largest,
+        library=library,
+    )
 
 
 def _buckets(sources: Sequence[Source], *, layers: Sequence[str], layout: Layout) -> Buckets:
@@ -140,6 +155,7 @@ def _check(
     layout: Layout,
     normalised: bool,
     seed: int,
+    count: bool,
     buckets: Buckets,
 ) -> _Checked:
     check = normalise.as_log if normalised else normalise.as_counts
@@ -162,6 +178,7 @@ def _check(
         arranged=arranged,
         obs=obs,
         row_sums=sums,
-        seen=np.bincount(matrix.indices, minlength=len(joined.genes)),
+        seen=seen(matrix) if count else None,
+        nonzero=matrix.nnz,
         largest=float(matrix.data.max(initial=0)),
     )

@@ -105,7 +105,7 @@ class RemoteFiles:
         async with self._free:
             try:
                 buffer = await self._store.get(name, default_buffer_prototype(), part)
-            except OSError as error:
+            except _network_errors() as error:
                 what = " ".join(str(error).split())[:120] or type(error).__name__
                 raise ValueError(
                     f"expected to read {name} of the store {self.where}, could not ({what}); check "
@@ -120,6 +120,13 @@ class RemoteFiles:
                 "files; use one that knows the Range header"
             )
         return raw
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    # Imported when there is an error: a store on this machine needs no http.
+    from aiohttp import ClientError
+
+    return OSError, ClientError
 
 
 def no_driver(url: str, error: ImportError) -> str:

@@ -23,7 +23,7 @@ from data_store.schema import read_manifest
 from data_store.stream import BatchConfig, Cells, Stream
 from data_store.upload import upload
 
-DELAY = 0.05  # seconds
+DELAY = 0.1  # seconds
 CONFIG = BatchConfig(conditions=5, cells=8, genes=20)
 
 
@@ -203,7 +203,13 @@ def test_a_server_that_sends_whole_files_is_named(
         store.expression(0, 10)
 
 
-def test_a_server_that_is_gone_is_named(served: str) -> None:
+def test_a_server_that_refuses_is_named(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Ranges, "do_GET", lambda self: self.send_error(403))
+    with pytest.raises(ValueError, match=r"could not \(403.*your access"):
+        Store.open(served)
+
+
+def test_a_server_that_is_gone_is_named() -> None:
     with pytest.raises(ValueError, match=r"could not .*check the address"):
         Store.open("http://127.0.0.1:9/store")
 

@@ -39,7 +39,7 @@ from data_store.schema import (
 from data_store.sources import Source
 from data_store.upload import discard_leftovers, manifest_at, new_store, require_writable
 from data_store.variable import most_variable
-from data_store.workers import Workers
+from data_store.workers import Workers, affordable
 
 __all__ = ["IngestOptions", "ingest"]
 
@@ -97,7 +97,9 @@ def ingest(
             records=records,
             options=told,
             base=base,
-            workers=stack.enter_context(Workers(told.workers)),
+            workers=stack.enter_context(
+                Workers(affordable(told.workers, memory=told.memory, say=say))
+            ),
             say=tell,
             said=said,
         )

@@ -14,6 +14,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+BYTES = 200_000_000  # of memory that a worker of an ingest takes: a bucket, some times over
+
+
+def affordable(workers: int, *, memory: int, say: Callable[[str], None]) -> int:
+    """As many of these workers as fit into the memory, at least one."""
+    room = max(1, min(workers, memory // BYTES))
+    if room < workers:
+        say(f"workers: {room} of {workers}, more would not fit into --memory")
+    return room
+
+
 class Workers:
     """Some threads; one worker is the caller itself, without any thread."""
 
@@ -37,7 +48,10 @@ class Workers:
     def in_order(
         self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[Result]:
-        """The results of a function, in the order of the items; at most one is ready and unread."""
+        """The results of a function, in the order of the items.
+
+        One item more than there are workers is under way or waits to be taken, at most.
+        """
         if self._pool is None:
             yield from map(function, items)
             return

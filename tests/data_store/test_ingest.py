@@ -15,6 +15,7 @@ from anndata.io import read_zarr, sparse_dataset
 from data_store import spill
 from data_store.ingest import IngestOptions, ingest
 from data_store.reader import Store
+from data_store.workers import affordable
 from tests.data_store.cells import adata, written
 
 
@@ -278,6 +279,15 @@ def test_workers_change_no_byte_of_the_store(
     assert together.fingerprint == alone.fingerprint
 
 
+def test_there_are_no_more_workers_than_the_memory_has_room_for() -> None:
+    said: list[str] = []
+    assert affordable(2, memory=1_000_000_000, say=said.append) == 2
+    assert said == []
+    assert affordable(9, memory=1_000_000_000, say=said.append) == 5
+    assert said == ["workers: 5 of 9, more would not fit into --memory"]
+    assert affordable(9, memory=100_000_000, say=said.append) == 1
+
+
 def test_an_error_of_any_worker_is_the_error_of_the_ingest(tmp_path: Path) -> None:
     cells = adata()
     cells.X[4, 1] = 0.5
@@ -307,6 +317,19 @@ def test_several_sources_become_one_store(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             found.obs.loc[first.obs_names, "library_size"], np.asarray(first.X.sum(axis=1)).ravel()
         )
+
+
+def test_texts_of_one_source_and_categories_of_another_become_texts(tmp_path: Path) -> None:
+    # anndata writes texts that repeat as categories, and others as texts.
+    repeating, other = adata(["ctrl", "A", "A"]), adata(["ctrl", "B", "B+A"])
+    other.obs_names = ["d0", "d1", "d2"]
+    paths = [written(repeating, tmp_path, "1.h5ad"), written(other, tmp_path, "2.h5ad")]
+    kinds = [h5py.File(path)["obs/condition"].attrs["encoding-type"] for path in paths]
+    assert kinds == ["categorical", "string-array"]
+    ingest(paths, tmp_path / "store")
+    expected = pd.concat([repeating.obs["condition"].astype(str), other.obs["condition"]])
+    found = stored(tmp_path / "store").obs["condition"]
+    assert dict(found.astype(str)) == dict(expected.astype(str))
 
 
 def test_real_norman_cells_come_back(real_data: Path, tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ Axes: cells, genes, width. Time runs from 0 to 1.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 FREQUENCIES = 256  # sinusoids and cosinusoids of the time embedding, together
@@ -92,10 +93,36 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform features (..., width)."""
-        hidden = functional.gelu(self.hidden(x), approximate="tanh")
+        hidden = self.hidden(x)
+        if x.device.type == "cpu" and hidden.dtype == self.out.weight.dtype:
+            last: Tensor = _GeluLinear.apply(hidden, self.out.weight, self.out.bias)  # type: ignore[no-untyped-call]
+        else:  # fused there, or under autocast
+            last = self.out(functional.gelu(hidden, approximate="tanh"))
         # Drawing the mask on CPU costs as much as the matrix product: on the narrow side, then.
-        out: Tensor = self.dropout(self.out(hidden))
+        out: Tensor = self.dropout(last)
         return out
+
+
+class _GeluLinear(torch.autograd.Function):
+    """A linear layer after a GELU, which is computed again in the backward pass.
+
+    A hundredth of a step's time for an eighth of its memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(hidden, weight)
+        return functional.linear(functional.gelu(hidden, approximate="tanh"), weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        hidden, weight = ctx.saved_tensors
+        active = functional.gelu(hidden, approximate="tanh").flatten(0, -2)
+        rows = slope.flatten(0, -2)
+        of_weight = rows.mT @ active
+        of_hidden = torch.ops.aten.gelu_backward(slope @ weight, hidden, approximate="tanh")
+        return of_hidden, of_weight, rows.sum(0)
 
 
 class Injection(nn.Module):

@@ -219,6 +219,24 @@ def test_recomputed_activations_give_the_same_gradients_dropout_included(variant
             assert torch.equal(ours[name].grad, weight.grad), name
 
 
+@pytest.mark.parametrize("variant", ["paper", "release"])
+def test_recomputed_activations_are_not_kept(variant: str) -> None:
+    def kept(made: Trainer) -> int:
+        numbers = 0
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal numbers
+            numbers += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            made.step(next(batches(0)))
+        return numbers
+
+    every = kept(trainer(variant=variant))
+    assert kept(trainer(variant=variant, checkpoint_activations=True)) < every / 2
+
+
 def test_logs_hold_the_mean_of_the_steps_since_the_last() -> None:
     logs: list[StepLog] = []
     run(trainer(steps=6, validate_every=6), logs=logs)

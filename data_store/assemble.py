@@ -22,7 +22,7 @@ from data_store.schema import CELLS, CONDITIONS, MOMENTS
 from data_store.workers import Workers
 
 _CHUNK_ROWS = 64  # mean rows in a chunk at most: a batch reads little in vain,
-_CHUNK_VALUES = 16_384  # and values, for the same reason; smaller ones decode more slowly
+_CHUNK_VALUES = 12_288  # and values, for the same reason; smaller ones decode more slowly
 _REMOTE_CHUNK_ROWS = 256  # a network takes as long for more
 _SHARD_ROWS = 8_192  # mean rows in a file
 _REMOTE_SHARD_ROWS = 32_768

@@ -298,7 +298,7 @@ def test_https_can_only_be_read(tiny_h5ad: Path) -> None:
 def test_chunks_for_a_network_hold_more_rows(tiny_h5ad: Path, tmp_path: Path) -> None:
     near, shard = _lengths(400_000_000, cells=1_000_000, remote=False)
     far, far_shard = _lengths(400_000_000, cells=1_000_000, remote=True)
-    assert (near, far) == (16_384, 102_400)
+    assert (near, far) == (12_288, 102_400)
     assert shard == pytest.approx(8_192 * 400, rel=0.01)
     assert far_shard == pytest.approx(32_768 * 400, rel=0.01)
     options = IngestOptions(context_column="context", remote=True)

@@ -20,7 +20,7 @@ from data_store.labels import canonical, parse
 from data_store.options import IngestOptions, Say
 from data_store.reader import Store
 from data_store.remote import url_of
-from data_store.schema import CELLS, LIBRARY_SIZE, Manifest, Recipe, SourceRecord
+from data_store.schema import CELLS, LIBRARY_SIZE, Manifest, Recipe, SourceRecord, read_manifest
 from data_store.sources import Source, open_source
 from data_store.swap import tidy
 
@@ -101,6 +101,20 @@ def joined(
     added = _distinct(base.source, [source for source, _ in new], say=say)
     say(f"append: to the {base.manifest.cells} cells of {base.manifest.fingerprint[:12]}")
     return [base.source, *added], (*base.manifest.sources, *(record for _, record in new))
+
+
+def require_unchanged(base: Base, store: Path | str) -> None:
+    """Refuse to go on when another process appended meanwhile: its cells would be missing.
+
+    Raises:
+        ValueError: The newest version is another one.
+    """
+    newest = read_manifest(Path(store)).fingerprint
+    if newest != base.manifest.fingerprint:
+        raise ValueError(
+            f"expected {store} to stay as it was when the append began, another process added "
+            "cells; run the command again"
+        )
 
 
 def excluded(base: Base, sources: Sequence[Source]) -> IngestOptions:

@@ -91,6 +91,8 @@ def ingest(
             discard_leftovers(store)
             return done
         folder = stack.enter_context(new_store(store, overwrite=told.overwrite, append=told.append))
+        if base is not None:
+            append.require_unchanged(base, store)
         return _write(
             with_scratch(found, folder),
             folder,

@@ -196,6 +196,21 @@ def test_appending_needs_a_store(first: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["first.h5ad"]
 
 
+def test_two_appends_at_once_lose_no_cells(first: Path, second: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    ingest(first, store)
+    third = written(screen(["ctrl", "C"], prefix="c"), tmp_path, "third.h5ad")
+
+    def meanwhile(line: str) -> None:
+        if line.startswith("append: to the 6 cells"):
+            grow(third, store)
+
+    with pytest.raises(ValueError, match="another process added cells; run the command again"):
+        ingest(second, store, options=IngestOptions(append=True), say=meanwhile)
+    assert grow(second, store)[0].cells == len(FIRST) + 2 + len(SECOND)
+    assert len(versions(store)) == 3
+
+
 def test_a_damaged_old_version_is_named(first: Path, second: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     ingest(first, store)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from data_store import normalise
 from data_store.arrays import create
-from data_store.csr import column_sums, row_blocks, rows_of, seen
+from data_store.csr import ColumnSums, row_blocks, rows_of
 
 PRECISION = 1e-7  # relative: what is stored is so near to the sums
 _SUMS = ("total", "linear_total", "linear_squares")
@@ -56,10 +56,11 @@ class UnitSums:
 
     def _add(self, rows: sp.csr_matrix, *, library: NDArray[np.float64], normalised: bool) -> None:
         log, linear = _values(rows, library=library, normalised=normalised)
-        self.sums[0] += column_sums(rows, log)
-        self.sums[1] += column_sums(rows, linear)
-        self.sums[2] += column_sums(rows, np.square(linear, out=linear))
-        self.nonzero += seen(rows)
+        columns = ColumnSums(rows)
+        self.sums[0] += columns.of(log)
+        self.sums[1] += columns.of(linear)
+        self.sums[2] += columns.of(np.square(linear, out=linear))
+        self.nonzero += columns.count()
         self.cells += rows.shape[0]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from data_store import normalise, spill
 from data_store.append import StoredCells
 from data_store.columns import Block
-from data_store.csr import row_sums, seen, select_genes
+from data_store.csr import ColumnSums, row_sums, select_genes
 from data_store.detect import LibrarySize
 from data_store.joining import Joined, recoded
 from data_store.layout import Layout
@@ -178,7 +178,7 @@ def _check(
         arranged=arranged,
         obs=obs,
         row_sums=sums,
-        seen=seen(matrix) if count else None,
+        seen=ColumnSums(matrix).count() if count else None,
         nonzero=matrix.nnz,
         largest=float(matrix.data.max(initial=0)),
     )

@@ -164,14 +164,18 @@ class ChunkReader:
         wanted = []
         for run, place in zip(runs, places, strict=True):
             # Chunks that follow each other in the array do so in the file: one read.
-            begin, end = int(place[:, 0].min()), int(place.sum(axis=1).max())
+            begin = min(offset for offset, _ in place)
+            end = max(offset + size for offset, size in place)
+            if begin < 0:  # how an index says that a chunk was never written
+                with self._named(run.file):
+                    raise OSError("a chunk is missing")
             wanted.append(Range(run.file, begin, end - begin))
         for run, place, part, raw in zip(
             runs, places, wanted, self._files.ranges(wanted), strict=True
         ):
             with self._named(part.name):
                 body = _whole(raw, part)
-                for k, (offset, size) in enumerate(place.tolist()):
+                for k, (offset, size) in enumerate(place):
                     begin = offset - part.start
                     chunk = _checked(body, begin, begin + size)
                     blosc.decompress(chunk, run.out[k])
@@ -183,8 +187,8 @@ class ChunkReader:
             item = run.out[k].copy() if run.array.keep == "decoded" else chunk
             self.cache.put(run.key(k), item)
 
-    def _places(self, run: _Run) -> NDArray[np.int64]:
-        """Offset and length of each chunk of a run, (chunks, 2)."""
+    def _places(self, run: _Run) -> list[list[int]]:
+        """Offset and length of each chunk of a run."""
         with self._lock:
             index = self._indices.get(run.file)
             if index is not None:
@@ -194,7 +198,8 @@ class ChunkReader:
         if index is None:  # another thread needed the room
             self._find([run])
             return self._places(run)
-        return index[run.low : run.low + len(run.out)]
+        places: list[list[int]] = index[run.low : run.low + len(run.out)].tolist()
+        return places
 
     @contextmanager
     def _named(self, name: str) -> Iterator[None]:

@@ -74,8 +74,9 @@ def densify(
     to: NDArray[np.int64],
 ) -> None:
     """Write the expression of rows into rows `to` of `out`, which hold zeros."""
-    place, data, lengths = rows.indices, rows.data, np.diff(rows.indptr)
-    if columns.place is not None:
+    if columns.place is None:
+        place, data, lengths = rows.indices, rows.data, np.diff(rows.indptr)
+    else:
         # Genes are chosen first: logarithms are what is dear.
         place = columns.place.take(rows.indices, mode="clip")
         kept = (place >= 0).nonzero()[0]

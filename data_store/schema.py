@@ -1,7 +1,8 @@
 """What a store says about itself: `manifest.json`, written last.
 
 A store is a directory with `cells.zarr` (AnnData), `conditions.parquet` (one row per unit),
-`moments.zarr` (sums per unit and gene) and the manifest. A unit is (context, condition).
+`moments.zarr` (sums per unit and gene) and the manifest; a store that grew has its older versions, each such a
+directory, below `versions/`. A unit is (context, condition).
 """
 
 import hashlib

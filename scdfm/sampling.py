@@ -5,7 +5,7 @@ Source: scDFM, section A.3 and Algorithm 3.
 
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from scdfm.flow import Source
 from scdfm.model import VelocityField
 from scdfm.precision import autocast
 from scdfm.randomness import numpy_generator
-from scdfm.solvers import Solver, solve
+from scdfm.solvers import Solver, Spacing, solve
 
 
 class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
@@ -26,8 +26,16 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
 
     solver: Solver = "midpoint"
     steps: PositiveInt = 10
+    spacing: Literal["auto", "even", "late"] = "auto"  # of the steps in time
     clamp: bool = True  # expression cannot be negative
     batch: PositiveInt = 64  # cells integrated together
+
+    @property
+    def steps_lie(self) -> Spacing:
+        """The spacing in use: even where paper (Euler) and release (RK4) have it so."""
+        if self.spacing != "auto":
+            return self.spacing
+        return "late" if self.solver in ("midpoint", "heun") else "even"
 
 
 def rollout(
@@ -65,7 +73,13 @@ def rollout(
         def velocity(x: Tensor, t: float) -> Tensor:
             return field.velocity(x, x.new_full((len(x),), t), around)
 
-        end = solve(velocity, start, solver=config.solver, steps=config.steps)
+        end = solve(
+            velocity,
+            start,
+            solver=config.solver,
+            steps=config.steps,
+            spacing=config.steps_lie,
+        )
     field.train(was_training)
     return end.clamp_min(0) if config.clamp else end
 

@@ -4,12 +4,16 @@ Each entry: the nodes c, the rows of a, the weights b (Hairer, Norsett, Wanner 1
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 Solver = Literal["euler", "midpoint", "heun", "rk4"]
+Spacing = Literal["even", "late"]
+
+LATENESS = 1.5  # of 1, 1.5, 2 and 3, the smallest error with ten steps of the midpoint rule
 
 
 class Tableau(NamedTuple):
@@ -32,20 +36,36 @@ TABLEAUS: dict[Solver, Tableau] = {
 }
 
 
+def times(steps: int, *, spacing: Spacing) -> tuple[float, ...]:
+    """Times between steps, from 0 to 1, (steps + 1,).
+
+    "late" makes steps shorter towards 1: there a velocity changes fastest, since what is left of
+    the noise must go in the time that is left.
+    """
+    even = [step / steps for step in range(steps + 1)]
+    return tuple(even if spacing == "even" else [1 - (1 - u) ** LATENESS for u in even])
+
+
 def solve(
-    velocity: Callable[[Tensor, float], Tensor], start: Tensor, *, solver: Solver, steps: int
+    velocity: Callable[[Tensor, float], Tensor],
+    start: Tensor,
+    *,
+    solver: Solver,
+    steps: int,
+    spacing: Spacing = "even",
 ) -> Tensor:
-    """Integrate from t = 0 to t = 1 in equal steps and return the end point.
+    """Integrate from t = 0 to t = 1 and return the end point.
 
     Args:
         velocity: Maps (x, t) to dx/dt, of x's shape.
         start: x at t = 0.
         solver: Which method.
         steps: Number of steps, at least 1.
+        spacing: How long each step is.
     """
     x = start
-    for step in range(steps):
-        x = _advance(velocity, x, t=step / steps, dt=1 / steps, tableau=TABLEAUS[solver])
+    for t, end in pairwise(times(steps, spacing=spacing)):
+        x = _advance(velocity, x, t=t, dt=end - t, tableau=TABLEAUS[solver])
     return x
 
 

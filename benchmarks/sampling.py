@@ -95,7 +95,7 @@ def train(options: argparse.Namespace) -> None:
     for step in range(options.steps):
         losses = trainer.step(task.step(step, genes=64, cells=8))
         if (step + 1) % 50 == 0:
-            print(f"step {step + 1}: flow loss {float(losses.cfm):.3f}", file=sys.stderr)
+            print(f"step {step + 1}: flow loss {float(losses.cfm.detach()):.3f}", file=sys.stderr)
     weights = in_release_names(trainer.model.state_dict(), layers=LAYERS, drugs=False)
     options.weights.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"model_state_dict": weights}, options.weights)

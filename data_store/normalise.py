@@ -14,12 +14,15 @@ LARGEST_LOG = 9.5  # log1p(10,000) is 9.21; some scales are a little above 10,00
 def as_counts(block: sp.csr_matrix, *, where: str) -> sp.csr_matrix:
     """Check that all values are whole and not negative; indices sorted, zeros left out.
 
+    A gene that a cell has several times has the sum of its values, which is what is checked.
+
     Returns:
         CSR with uint16 values, or uint32 when a count needs it.
 
     Raises:
         ValueError: NaN, negative, fractional or too large values.
     """
+    block = _summed(block)
     data = block.data
     with np.errstate(invalid="ignore"):
         whole = data.astype(np.uint32)
@@ -27,7 +30,7 @@ def as_counts(block: sp.csr_matrix, *, where: str) -> sp.csr_matrix:
     if not np.array_equal(whole, data):
         raise ValueError(_what_is_wrong(data, where=where))
     small = whole.astype(np.uint16) if len(whole) == 0 or whole.max() < 65_536 else whole
-    return _canonical(block, small)
+    return _without_zeros(block, small)
 
 
 def as_log(block: sp.csr_matrix, *, where: str) -> sp.csr_matrix:
@@ -36,6 +39,7 @@ def as_log(block: sp.csr_matrix, *, where: str) -> sp.csr_matrix:
     Raises:
         ValueError: NaN, negative or too large values.
     """
+    block = _summed(block)
     data = block.data.astype(np.float32)
     if not np.isfinite(data).all() or (len(data) and data.min() < 0):
         raise ValueError(_what_is_wrong(block.data, where=where))
@@ -44,7 +48,7 @@ def as_log(block: sp.csr_matrix, *, where: str) -> sp.csr_matrix:
             f"expected log1p per 10k (at most {np.log1p(TARGET_SUM):.2f}) in {where}, "
             f"got {data.max():.4g}; name the layer that holds counts with --layer"
         )
-    return _canonical(block, data)
+    return _without_zeros(block, data)
 
 
 def looks_like_counts(block: sp.csr_matrix) -> bool:
@@ -81,10 +85,20 @@ def expression(
     return np.log1p(values, out=values)
 
 
-def _canonical(block: sp.csr_matrix, data: NDArray[Any]) -> sp.csr_matrix:
+def _summed(block: sp.csr_matrix) -> sp.csr_matrix:
+    """Indices sorted, each once."""
+    if block.has_canonical_format:
+        return block
+    # Not block.astype, which adds up before it widens.
+    wide = (block.data.astype(np.float64), block.indices, block.indptr)
+    result = sp.csr_matrix(wide, shape=block.shape, copy=True)
+    result.sum_duplicates()
+    return result
+
+
+def _without_zeros(block: sp.csr_matrix, data: NDArray[Any]) -> sp.csr_matrix:
     result = sp.csr_matrix((data, block.indices, block.indptr), shape=block.shape, copy=False)
-    if not result.has_canonical_format:
-        result.sum_duplicates()
+    result.has_canonical_format = True
     if len(result.data) and not result.data.all():
         result.eliminate_zeros()
     return result

@@ -41,6 +41,10 @@ class Files(Protocol):
         """
         ...
 
+    def read_all(self, names: Sequence[str]) -> list[bytes | None]:
+        """Whole files, together; None where there is none."""
+        ...
+
     def ranges(self, wanted: Sequence[Range]) -> list[bytes | None]:
         """Some bytes of files: fewer than asked for where a file ends, None where there is none."""
         ...
@@ -75,6 +79,9 @@ class LocalFiles:
         with open(name, "rb", opener=self._open) as file:
             return file.read()
 
+    def read_all(self, names: Sequence[str]) -> list[bytes | None]:
+        return [self._read_or_none(name) for name in names]
+
     def ranges(self, wanted: Sequence[Range]) -> list[bytes | None]:
         return [self._range(part) for part in wanted]
 
@@ -94,6 +101,12 @@ class LocalFiles:
     def close(self) -> None:
         with self._lock:
             self._handles.clear()
+
+    def _read_or_none(self, name: str) -> bytes | None:
+        try:
+            return self.read(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def _open(self, name: str, flags: int) -> int:
         if self._folder is None:

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
+from anndata._io.specs.registry import IORegistryError
 from anndata.io import read_elem
 from numpy.typing import NDArray
 
@@ -38,6 +39,7 @@ from data_store.schema import (
     Manifest,
     Perturbation,
 )
+from data_store.small_files import check_categories, check_small_files
 from data_store.versions import folder_of, unknown_version
 
 CACHE_BYTES = 64 * 1024**2
@@ -73,6 +75,7 @@ class Store:
     def __init__(self, files: Files, *, manifest: Manifest, cache_bytes: int) -> None:
         self.files, self.path = files, files.where
         self.manifest = manifest
+        self._categories_checked = False
         sizes = {shard.path: shard.bytes for shard in manifest.shards}
         self._reader = ChunkReader(files, size=sizes.__getitem__, cache_bytes=cache_bytes)
         with self._readable(CELLS):
@@ -88,7 +91,7 @@ class Store:
         fingerprint: str | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> Self:
-        """Open a store; of one on this machine, check that every file is there with its size.
+        """Open a store; check its small files and, of one on this machine, every file's size.
 
         Args:
             path: A directory, or the URL of one: s3://, gs://, https://, memory://.
@@ -106,6 +109,7 @@ class Store:
             files, manifest = _older(files, manifest, fingerprint=fingerprint)
         if isinstance(files, LocalFiles):
             _check_sizes(files, manifest)
+        check_small_files(files, manifest)
         return cls(files, manifest=manifest, cache_bytes=cache_bytes)
 
     def __enter__(self) -> Self:
@@ -246,6 +250,7 @@ class Store:
     def obs(self, start: int, stop: int) -> pd.DataFrame:
         """What the source says about rows start to stop, and their library sizes."""
         start, stop = self._range(start, stop)
+        self._check_categories()
         with self._readable(f"{CELLS}/obs"):
             group = self._root["obs"]
             names = [str(name) for name in group.attrs["column-order"]]
@@ -260,6 +265,11 @@ class Store:
         start, stop = self._range(start, stop)
         (sizes,) = self._reader.read([Span(self._arrays.library, start, stop)])
         return sizes
+
+    def _check_categories(self) -> None:
+        if not self._categories_checked:
+            check_categories(self.files, self.manifest)
+            self._categories_checked = True
 
     def _open_arrays(self) -> None:
         self._root: Any = self.files.group(CELLS)
@@ -306,7 +316,7 @@ class Store:
         """Turn what a library says about damaged bytes into an error that names the store."""
         try:
             yield
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError, IORegistryError) as error:
             what = " ".join(str(error).split())[:120]
             raise ValueError(
                 f"expected intact files in {part} of the store {self.path}, they are damaged or "

@@ -77,10 +77,13 @@ class RemoteFiles:
         self._free = asyncio.Semaphore(IN_FLIGHT)
 
     def read(self, name: str) -> bytes:
-        (raw,) = self._all([(name, None)])
+        (raw,) = self.read_all([name])
         if raw is None:
             raise FileNotFoundError(f"{self.where}/{name}")
         return raw
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | None]:
+        return self._all([(name, None) for name in names])
 
     def ranges(self, wanted: Sequence[Range]) -> list[bytes | None]:
         return self._all(

@@ -99,3 +99,25 @@ def test_a_changed_manifest_is_refused(copy: Path) -> None:
     path.write_text(path.read_text().replace('"cells": 600', '"cells": 601', 1))
     with pytest.raises(ValueError, match="changed or damaged"):
         Store.open(copy)
+
+
+SMALL = (
+    "conditions.parquet",
+    "cells.zarr/var/_index/c/0",
+    "cells.zarr/var/zarr.json",
+    "cells.zarr/obs/condition/categories/c/0",
+    "cells.zarr/obs/condition/zarr.json",
+    "moments.zarr/total/zarr.json",
+)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_any_flipped_bit_in_a_small_file_is_found_by_reading(copy: Path, name: str) -> None:
+    draw = np.random.default_rng(2)
+    for place in draw.integers((copy / name).stat().st_size * 8, size=20):
+        flip(copy / name, place=int(place))
+        with pytest.raises(ValueError, match=f"{name} of the store"), Store.open(copy) as store:
+            store.obs(0, 10)
+        flip(copy / name, place=int(place))
+    with Store.open(copy) as store:
+        assert len(store.obs(0, 10)) == 10

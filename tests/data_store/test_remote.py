@@ -189,6 +189,18 @@ def test_a_flipped_bit_names_store_and_shard(slow: type[Slow]) -> None:
         store.expression(0, 600)
 
 
+@pytest.mark.parametrize("name", ["cells.zarr/var/_index/c/0", "conditions.parquet"])
+def test_a_flipped_bit_in_a_small_file_is_named(slow: type[Slow], name: str) -> None:
+    raw = bytearray(slow.files[f"store/{name}"])
+    raw[30] ^= 4
+    slow.files[f"store/{name}"] = bytes(raw)
+    with pytest.raises(ValueError, match=f"{name} of the store slow://store, they have changed"):
+        Store.open("slow://store")
+    del slow.files[f"store/{name}"]
+    with pytest.raises(ValueError, match=f"{name} of the store slow://store, it is missing"):
+        Store.open("slow://store")
+
+
 def test_without_a_manifest_there_is_no_store(slow: type[Slow]) -> None:
     del slow.files["store/manifest.json"]
     with pytest.raises(ValueError, match=r"manifest.json at slow://store, found none"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import h5py
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from data_store.columns import Block, Column
 from data_store.matrices import Matrix
 from data_store.options import Say
 
-_SAMPLES, _SAMPLE_BYTES = 64, 65_536
+_BLOCK = 262_144  # bytes that share a checksum in a fingerprint
 
 
 @dataclass(frozen=True)
@@ -168,18 +169,19 @@ def named_by(source: Source, column: str) -> Source:
 
 
 def fingerprint(path: Path) -> str:
-    """The identity of a source: sizes and evenly spaced samples of its bytes; no path, no date."""
+    """The identity of a source: of all its bytes; no path, no date.
+
+    A checksum of every block is hashed: an edit in place is seen at the speed of reading, where
+    a hash of all bytes would take a tenth of an ingest.
+    """
     digest = hashlib.sha256()
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    samples = max(1, _SAMPLES // len(files))
     for file in files:
-        size = file.stat().st_size
         name = file.relative_to(path).as_posix() if path.is_dir() else ""
-        digest.update(f"{name} {size}\n".encode())
+        digest.update(f"{name} {file.stat().st_size}\n".encode())
         with file.open("rb") as stream:
-            for place in np.linspace(0, max(0, size - _SAMPLE_BYTES), samples).astype(int):
-                stream.seek(int(place))
-                digest.update(stream.read(_SAMPLE_BYTES))
+            while block := stream.read(_BLOCK):
+                digest.update(google_crc32c.value(block).to_bytes(4, "little"))
     return digest.hexdigest()
 
 

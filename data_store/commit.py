@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from data_store.room import room_for
@@ -103,8 +103,12 @@ def _parents(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _alone(partial: Path) -> Iterator[None]:
-    partial.mkdir(exist_ok=True)
-    with locked(partial):
+    with ExitStack() as stack:
+        while True:
+            partial.mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):  # another process took it for a leftover: once more
+                stack.enter_context(locked(partial))
+                break
         yield
 
 

@@ -86,6 +86,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises:
         FileExistsError: Another process holds it.
+        FileNotFoundError: It is not there, or another process removed it just now.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -95,6 +96,9 @@ def locked(folder: Path) -> Iterator[None]:
             raise FileExistsError(
                 f"expected to be alone, another process writes {folder}; wait for it or stop it"
             ) from None
+        # Its owner may have removed it after we opened it: then we hold what nobody sees.
+        if not os.path.samestat(os.fstat(handle), folder.stat()):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
         yield
     finally:
         os.close(handle)

@@ -1,0 +1,29 @@
+"""Who writes a directory is alone, whoever tidies up at the same time."""
+
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+
+from data_store.commit import committed
+from data_store.swap import tidy
+
+
+def test_a_writer_begins_while_others_tidy_up(tmp_path: Path) -> None:
+    place, done = tmp_path / "store", Event()
+
+    def tidy_on() -> None:
+        while not done.is_set():
+            tidy(place)
+
+    others = [Thread(target=tidy_on) for _ in range(2)]
+    for other in others:
+        other.start()
+    try:
+        for number in range(40):
+            with suppress(FileExistsError), committed(place, overwrite=True) as folder:
+                (folder / "manifest.json").write_text(str(number))
+    finally:
+        done.set()
+        for other in others:
+            other.join()
+    assert int((place / "manifest.json").read_text()) >= 0

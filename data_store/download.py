@@ -13,6 +13,9 @@ import shutil
 import sys
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,7 +74,7 @@ def download(url: str, *, sha256: str | None, say: Say) -> Download:
         say(f"{shown(url)}: downloaded, sha256 {found}")
     else:
         say(f"{shown(url)}: as downloaded before to {path}")
-    return Download(path=_unpacked(path), url=shown(url), sha256=found)
+    return Download(path=_unpacked(path, sha256=found), url=shown(url), sha256=found)
 
 
 def shown(url: str) -> str:
@@ -90,20 +93,19 @@ def _record(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def _recorded(path: Path) -> str | None:
+def _recorded(path: Path, **expected: str) -> str | None:
     """The hash of a file that is as it was when it came; None for any other."""
     try:
-        recorded = str(json.loads(_record(path).read_text(encoding="utf-8"))["sha256"])
-        return recorded if recorded == hash_of(path) else None
+        facts = json.loads(_record(path).read_text(encoding="utf-8"))
+        found = str(facts["sha256"])
+        known = all(facts[name] == value for name, value in expected.items())
+        return found if known and found == hash_of(path) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _fetch(url: str, path: Path, *, sha256: str | None) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
-    try:
-        came = partial / path.name
+    with _arriving(path) as came:
         with room_for(path.parent):
             _transfer(url, came)
         _refuse_other_kinds(came, url=url)
@@ -113,24 +115,62 @@ def _fetch(url: str, path: Path, *, sha256: str | None) -> str:
                 f"expected sha256 {sha256} at {shown(url)}, got {found}; correct --sha256, or the file "
                 "is not the one you want"
             )
-        _record(path).unlink(missing_ok=True)
-        came.replace(path)
-        facts = json.dumps({"url": shown(url), "sha256": found})
-        (partial / "record").write_text(facts, encoding="utf-8")
-        (partial / "record").replace(_record(path))
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _keep(came, path, {"url": shown(url), "sha256": found})
     return found
 
 
+@contextmanager
+def _arriving(path: Path) -> Iterator[Path]:
+    """Where a file may come, of this process alone; what is left there is removed.
+
+    So are the folders of the cache that were made for it, when nothing was kept in them.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    try:
+        yield partial / path.name
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):  # not empty
+            for folder in made:
+                folder.rmdir()
+
+
+def _keep(came: Path, path: Path, facts: dict[str, str]) -> None:
+    """Give a file its own name; no moment shows it with another file's record."""
+    record = _record(came)
+    record.write_text(json.dumps(facts), encoding="utf-8")
+    _record(path).unlink(missing_ok=True)
+    came.replace(path)
+    record.replace(_record(path))
+
+
 def _refuse_other_kinds(path: Path, *, url: str) -> None:
-    """A page that asks to log in must not stay in the cache as cells."""
+    """A page that asks to log in, or half a .zip, must not stay in the cache as cells."""
     with path.open("rb") as file:
         start = file.read(24)
-    if not start.startswith(_ZIP) and not h5py.is_hdf5(path):
+    if start.startswith(_ZIP):
+        _refuse_damaged(path, url=url)
+    elif not h5py.is_hdf5(path):
         raise ValueError(
             f"expected an .h5ad, 10x .h5 or .zip file at {shown(url)}, got {path.stat().st_size} "
             f"bytes that begin with {start!r}; use the address of the file itself"
+        )
+
+
+def _refuse_damaged(archive: Path, *, url: str) -> None:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            bad = opened.testzip()
+        reason = f"{bad} in it is damaged" if bad else ""
+    # RuntimeError: it asks for a password, or is packed in a way that Python cannot read.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        reason = _one_line(error)
+    if reason:
+        raise ValueError(
+            f"expected a .zip that can be unpacked at {shown(url)}, it cannot ({reason}); run the "
+            "command again to download it again, or unpack it yourself and name the file"
         )
 
 
@@ -213,7 +253,7 @@ def _failed(url: str, reason: str) -> ValueError:
     )
 
 
-def _unpacked(path: Path) -> Path:
+def _unpacked(path: Path, *, sha256: str) -> Path:
     """The one file of cells in a .zip beside it; any other file as it is."""
     with path.open("rb") as file:
         if file.read(len(_ZIP)) != _ZIP:
@@ -227,12 +267,12 @@ def _unpacked(path: Path) -> Path:
                 "unpack it and name the files"
             )
         target = path.with_name(f"{path.name}.{Path(inside[0].filename).name}")
-        if target.exists() and target.stat().st_size == inside[0].file_size:
-            return target
-        partial = target.with_name(f".{target.name}.partial")
-        with room_for(target.parent), archive.open(inside[0]) as source, partial.open("wb") as out:
-            shutil.copyfileobj(source, out, _BLOCK)
-        partial.replace(target)
+        # Another version of the .zip may hold a file of the same name and size.
+        if _recorded(target, zip=sha256) is None:
+            with _arriving(target) as came, room_for(target.parent):
+                with archive.open(inside[0]) as source, came.open("wb") as out:
+                    shutil.copyfileobj(source, out, _BLOCK)
+                _keep(came, target, {"zip": sha256, "sha256": hash_of(came)})
     return target
 
 

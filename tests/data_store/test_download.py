@@ -186,6 +186,54 @@ def test_a_zip_with_one_file_of_cells_is_unpacked(
     refused(f"{address}/two", r"one \.h5ad or \.h5 file in the \.zip .*a\.h5ad, b\.h5ad")
 
 
+def zipped(path: Path, **files: bytes) -> Path:
+    """A .zip with a file of each name, not compressed."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}.h5ad"), content)
+    return path
+
+
+def test_a_new_zip_is_unpacked_where_its_file_has_the_size_of_the_old_one(
+    address: str, folder: Path
+) -> None:
+    zipped(folder / "x.zip", cells=b"first")
+    download(f"{address}/x.zip", sha256=None, say=print)
+    new = sha256(zipped(folder / "x.zip", cells=b"other"))
+    got = download(f"{address}/x.zip", sha256=new, say=print)
+    assert (got.path.read_bytes(), got.sha256) == (b"other", new)
+
+
+def test_an_unpacked_file_that_was_changed_is_unpacked_again(address: str, folder: Path) -> None:
+    zipped(folder / "x.zip", cells=b"first")
+    got = download(f"{address}/x.zip", sha256=None, say=print)
+    got.path.write_bytes(b"other")
+    assert download(f"{address}/x.zip", sha256=None, say=print).path.read_bytes() == b"first"
+    assert sorted(file.suffix for file in got.path.parent.iterdir()) == [
+        ".h5ad", ".json", ".json", ".zip",
+    ]  # fmt: skip
+
+
+def test_a_damaged_zip_is_not_kept(address: str, folder: Path, cache: Path) -> None:
+    path = zipped(folder / "x.zip", cells=b"first")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    refused(f"{address}/x.zip", "not a zip file.*download it again")
+    path.write_bytes(whole.replace(b"first", b"firsT"))
+    refused(f"{address}/x.zip", r"cells\.h5ad in it is damaged")
+    assert not cache.exists()
+    path.write_bytes(whole)
+    assert download(f"{address}/x.zip", sha256=None, say=print).path.read_bytes() == b"first"
+
+
+def test_a_failed_download_leaves_no_folder(address: str, cache: Path) -> None:
+    refused(f"{address}/absent.h5ad", "404")
+    assert not cache.exists()
+    cache.mkdir()  # the user's own
+    refused(f"{address}/absent.h5ad", "404")
+    assert list(cache.iterdir()) == []
+
+
 def test_other_schemes_are_read_through_their_driver(tmp_path: Path, cache: Path) -> None:
     path = written(adata(), tmp_path)
     memory = fsspec.filesystem("memory")

@@ -1,13 +1,26 @@
 """Who writes a directory is alone, whoever tidies up at the same time."""
 
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
+
+import pytest
 
 from data_store.commit import committed
 from data_store.swap import tidy
 
 
+@pytest.fixture
+def _eager_threads() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("_eager_threads")
 def test_a_writer_begins_while_others_tidy_up(tmp_path: Path) -> None:
     place, done = tmp_path / "store", Event()
 
@@ -19,7 +32,7 @@ def test_a_writer_begins_while_others_tidy_up(tmp_path: Path) -> None:
     for other in others:
         other.start()
     try:
-        for number in range(40):
+        for number in range(150):
             with suppress(FileExistsError), committed(place, overwrite=True) as folder:
                 (folder / "manifest.json").write_text(str(number))
     finally:

@@ -69,6 +69,6 @@ def predict(
     )
     with PredictionBar() as bar:
         written = predict_on_cluster(
-            request, actors=actors, gpu=gpu, address=address, report=bar.report
+            request, actors=actors, gpu=gpu, address=address, report=bar.report, say=bar.tell
         )
     show(f"predictions {written}")

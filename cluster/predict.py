@@ -6,7 +6,6 @@ number, order and restarts change no byte. While work is under way it lies in `O
 manifest is written last and the whole renamed, so that what stands at OUT is complete.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -28,6 +27,7 @@ from cluster.precision import Precision, expected, set_up
 from cluster.provenance import model_identity, versions
 from cluster.sampler import Sampler, columns_in, starting_cells
 from cluster.session import require, session
+from cluster.store_version import open_version
 from data_store.prediction import (
     CHUNK_CELLS,
     discard_marks,
@@ -44,6 +44,7 @@ from scdfm.conditions import CONTROL, Condition, name, nearest, parse
 
 RESTARTS = 3  # of an actor and of its task, after its process or node died
 SHARD = 4 * CHUNK_CELLS  # cells of a task
+MARK = "request"  # in OUT.partial: the facts of what was begun
 THREADS = 1  # of an actor: more actors use more cores, and the bytes stay the same
 
 Report = Callable[[dict[str, Any]], None]
@@ -108,6 +109,7 @@ def predict(
     gpu: bool = False,
     address: str | None = None,
     report: Report = lambda line: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Predict cells of new conditions; continue when it was begun, return when it is done.
 
@@ -117,16 +119,23 @@ def predict(
         gpu: One GPU for each actor.
         address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
         report: Receives {"done", "total", "cells"}: shards done, shards, cells done.
+        say: Receives which version of a store that has grown is used.
 
     Raises:
         ValueError: Model, store, conditions, contexts or genes do not fit together.
         FileExistsError: Something else stands at `out`.
     """
-    with Store.open(request.store) as store:
+    partial = request.out.with_name(f"{request.out.name}.partial")
+    with open_version(
+        request.store,
+        trained_on=read_card(model_directory(request.model)).provenance.get("fingerprint"),
+        begun_on=(read_facts(request.out) or _begun(partial)).get("store"),
+        contexts=request.contexts,
+        say=say,
+    ) as store:
         work = look_up(request, store, device="cuda" if gpu else "cpu")
         if _is_done(work):
             return request.out
-        partial = request.out.with_name(f"{request.out.name}.partial")
         with lease(partial) as token:
             if read_facts(_cells(partial)) != _plain(work.facts):
                 _begin(partial, work, store)
@@ -256,10 +265,9 @@ def _plain(facts: dict[str, Any]) -> Any:
 
 def _begin(partial: Path, work: Work, store: Store) -> None:
     """Lay the result out, or keep what an interrupted run of the same request has written."""
-    mine = hashlib.sha256(json.dumps(work.facts, sort_keys=True).encode()).hexdigest()
-    mark = partial / "request"
-    if mark.is_file() and mark.read_text() == mine:
+    if _begun(partial) == _plain(work.facts):
         return
+    mark = partial / MARK
     mark.unlink(missing_ok=True)
     card = read_card(work.request.model)
     lay_out(
@@ -269,7 +277,16 @@ def _begin(partial: Path, work: Work, store: Store) -> None:
         facts=work.facts,
         rows=SHARD,
     )
-    mark.write_text(mine)
+    mark.write_text(json.dumps(work.facts))
+
+
+def _begun(partial: Path) -> dict[str, Any]:
+    """The facts of an interrupted run; nothing where there is none."""
+    try:
+        facts = json.loads((partial / MARK).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _cells(partial: Path) -> Path:

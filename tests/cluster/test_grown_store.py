@@ -1,14 +1,17 @@
-"""Runs and models stay with the cells they were made from when their store grows."""
+"""Runs, models and predictions stay with the cells they were made from when their store grows."""
 
 import shutil
 from pathlib import Path
 
 import anndata
+import numpy as np
 import pytest
 
 from cluster.begin import check
 from cluster.evaluate import evaluate
+from cluster.predict import PredictionRequest, predict
 from cluster.run import RunConfig, make_run
+from cluster.store_version import open_version
 from cluster.train import train_here
 from data_store.ingest import IngestOptions, ingest
 from data_store.reader import Store
@@ -55,3 +58,58 @@ def test_a_run_that_was_killed_goes_on_with_its_version(
     grow(tmp_path / "store", tiny_adata, folder=tmp_path)
     again = train_here(run)
     assert (again.model / "model.safetensors").read_bytes() == expected
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+def test_a_prediction_goes_on_with_the_version_of_its_model(
+    run: RunConfig, tiny_adata: anndata.AnnData, tmp_path: Path, ray_session: None
+) -> None:
+    model = train_here(run).model
+    with Store.open(run.store) as store:
+        trained_on, some = store.fingerprint, sorted(store.conditions)[0]
+    asked = PredictionRequest(
+        model=model, store=run.store, conditions=(some,), cells=200, out=tmp_path / "before.zarr"
+    )
+    before = anndata.read_zarr(predict(asked, say=lambda line: pytest.fail(line)))
+
+    def interrupt(line: dict[str, int]) -> None:
+        raise KeyboardInterrupt
+
+    after = asked.model_copy(update={"out": tmp_path / "after.zarr"})
+    with pytest.raises(KeyboardInterrupt):
+        predict(after, report=interrupt)
+    grow(tmp_path / "store", tiny_adata, folder=tmp_path)
+    said: list[str] = []
+    done: list[int] = []
+    cells = predict(after, say=said.append, report=lambda line: done.append(line["done"]))
+    assert done == [2]
+    assert [line[:60] for line in said] == [
+        f"controls of version {trained_on[:12]} of {run.store}"[:60]
+    ]
+    np.testing.assert_array_equal(np.asarray(anndata.read_zarr(cells).X), np.asarray(before.X))
+    assert predict(asked, report=lambda line: pytest.fail("worked again")) == asked.out
+
+
+def test_a_version_that_is_not_the_models_is_named(
+    tiny_store_path: Path, tiny_adata: anndata.AnnData, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(tiny_store_path, store)
+    with Store.open(store) as first:
+        old = first.fingerprint
+    grow(store, tiny_adata, folder=tmp_path)
+    with Store.open(store) as grown:
+        new = grown.fingerprint
+
+    def opened(**how: object) -> tuple[str, list[str]]:
+        said: list[str] = []
+        with open_version(str(store), say=said.append, **how) as version:  # type: ignore[arg-type]
+            return version.fingerprint, said
+
+    assert opened(trained_on=None) == opened(trained_on=new) == (new, [])
+    assert opened(trained_on=old)[0] == opened(trained_on="other", begun_on=old)[0] == old
+    found, [line] = opened(trained_on="another")
+    assert found == new
+    assert f"version {new[:12]} of {store}; the model was made from another" in line
+    assert opened(trained_on=old, contexts=["moon"])[0] == new

@@ -189,7 +189,9 @@ def layer(source: Source, *, options: IngestOptions, say: Say) -> tuple[str, boo
             where = "X" if name == "X" else f"layers[{name!r}]; X holds no counts"
             say(f"counts: {where}")
             return name, False
-    if source.layers[0] == "X" and normalise.looks_like_log(source.head("X", elements=_LOOK)):
+    if source.layers[0] == "X" and normalise.looks_like_log(
+        source.head("X", elements=_LOOK), rows=not source.is_column_major("X")
+    ):
         say(
             "values: X holds log values and no layer 'counts' exists; stored as float32 as they are"
         )
@@ -243,10 +245,11 @@ class LibrarySize:
         self._empty += int((row_sums == 0).sum())
         for name in self.candidates:
             sizes = np.asarray(block[name], dtype=np.float64)
-            if self._asked and not (np.isfinite(sizes) & ((sizes > 0) | (row_sums == 0))).all():
+            bad = ~(np.isfinite(sizes) & ((sizes > 0) | (row_sums == 0)))
+            if self._asked and bad.any():
                 raise ValueError(
                     f"expected library sizes above 0 in obs column {name!r}, got "
-                    f"{sizes[~(sizes > 0)][0]:g}; choose another with --library-size-column"
+                    f"{sizes[bad][0]:g}; choose another with --library-size-column"
                 )
             # Written as a negation so that NaN counts as below. float32 sums may be rounded.
             self._below[name] += int((~(sizes >= row_sums * (1 - 1e-6))).sum())

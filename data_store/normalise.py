@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from data_store.csr import row_sums
 from data_store.schema import TARGET_SUM
 
 LARGEST_LOG = 9.5  # log1p(10,000) is 9.21; some scales are a little above 10,000
@@ -28,7 +29,7 @@ def as_counts(block: sp.csr_matrix, *, where: str) -> sp.csr_matrix:
         whole = data.astype(np.uint32)
     # NaN, negative, fractional and huge values all differ from their unsigned integer.
     if not np.array_equal(whole, data):
-        raise ValueError(_what_is_wrong(data, where=where))
+        raise ValueError(_what_is_wrong(block, where=where))
     small = whole.astype(np.uint16) if len(whole) == 0 or whole.max() < 65_536 else whole
     return _without_zeros(block, small)
 
@@ -42,11 +43,17 @@ def as_log(block: sp.csr_matrix, *, where: str) -> sp.csr_matrix:
     block = _summed(block)
     data = block.data.astype(np.float32)
     if not np.isfinite(data).all() or (len(data) and data.min() < 0):
-        raise ValueError(_what_is_wrong(block.data, where=where))
+        raise ValueError(_what_is_wrong(block, where=where))
     if len(data) and data.max() > LARGEST_LOG:
         raise ValueError(
             f"expected log1p per 10k (at most {np.log1p(TARGET_SUM):.2f}) in {where}, "
             f"got {data.max():.4g}; name the layer that holds counts with --layer"
+        )
+    largest = _largest_total(block)
+    if largest > np.expm1(LARGEST_LOG):
+        raise ValueError(
+            f"expected log1p per 10k in {where}, got a cell that adds up to {largest:.0f} before the "
+            "logarithm; name the layer that holds counts with --layer, or normalise to 10,000"
         )
     return _without_zeros(block, data)
 
@@ -56,10 +63,24 @@ def looks_like_counts(block: sp.csr_matrix) -> bool:
     return bool(np.equal(np.floor(block.data), block.data).all())
 
 
-def looks_like_log(block: sp.csr_matrix) -> bool:
-    """Whether all values lie in the range of log1p per 10k."""
+def looks_like_log(block: sp.csr_matrix, *, rows: bool = True) -> bool:
+    """Whether values lie in the range of log1p per 10k, and each cell's in sum.
+
+    Args:
+        block: Values.
+        rows: Whether its rows are whole cells, so that their sums tell something.
+    """
     data = block.data
-    return len(data) == 0 or bool(np.nanmin(data) >= 0 and np.nanmax(data) <= LARGEST_LOG)
+    if len(data) and not (np.nanmin(data) >= 0 and np.nanmax(data) <= LARGEST_LOG):
+        return False
+    return not rows or _largest_total(block) <= np.expm1(LARGEST_LOG)
+
+
+def _largest_total(block: sp.csr_matrix) -> float:
+    """What the values of a cell add up to at most, when they are logs."""
+    counts = np.expm1(block.data.astype(np.float64))
+    cells = sp.csr_matrix((counts, block.indices, block.indptr), shape=block.shape, copy=False)
+    return float(row_sums(cells).max(initial=0))
 
 
 def scale(library: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -104,7 +125,8 @@ def _without_zeros(block: sp.csr_matrix, data: NDArray[Any]) -> sp.csr_matrix:
     return result
 
 
-def _what_is_wrong(data: NDArray[Any], *, where: str) -> str:
+def _what_is_wrong(block: sp.csr_matrix, *, where: str) -> str:
+    data = block.data
     if np.isnan(data).any():
         return f"expected numbers in {where}, got NaN; remove these cells or fill them"
     if (data < 0).any():
@@ -114,8 +136,10 @@ def _what_is_wrong(data: NDArray[Any], *, where: str) -> str:
         )
     if data.max() >= 2**32:
         return f"expected counts below 2^32 in {where}, got {data.max():.4g}; name another --layer"
-    part = data[data != np.floor(data)][0]
-    if data.max() <= LARGEST_LOG:
+    parts = data[data != np.floor(data)]
+    part = parts[0]
+    # Hardly a log is whole; a few fractions among counts are no logs.
+    if 2 * len(parts) > len(data) and looks_like_log(block):
         return (
             f"expected counts in {where}, got log values such as {part:.4g}; "
             "name the layer that holds counts with --layer, or pass --normalised to store log values"

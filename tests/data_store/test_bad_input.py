@@ -149,9 +149,10 @@ def test_gene_or_drug_that_cannot_be_told(tmp_path: Path) -> None:
     )
 
 
-def test_library_sizes_that_are_not_positive(tmp_path: Path) -> None:
-    path = written(adata(size=[1.0, 2, 3, 4, 5, np.nan]), tmp_path)
-    refused(path, "library sizes above 0.*'size'", library_size_column="size")
+@pytest.mark.parametrize("size", [np.nan, np.inf, 0.0, -1.0])
+def test_library_sizes_that_are_not_positive(tmp_path: Path, size: float) -> None:
+    path = written(adata(size=[1.0, 2, 3, 4, 5, size]), tmp_path)
+    refused(path, f"library sizes above 0.*'size', got {size:g};", library_size_column="size")
 
 
 def test_an_unknown_excluded_condition(tmp_path: Path) -> None:

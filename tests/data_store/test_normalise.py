@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from data_store.normalise import LARGEST_LOG, as_counts, as_log
+from data_store.normalise import LARGEST_LOG, as_counts, as_log, looks_like_log
 
 
 def one_cell(*values: float, dtype: type) -> sp.csr_matrix:
@@ -38,3 +38,24 @@ def test_checking_leaves_the_block_as_it_was() -> None:
     block = one_cell(1, 2, dtype=np.float32)
     as_counts(block, where="cells")
     assert block.data.tolist() == [1, 2]
+
+
+def cells_of(value: float, *, genes: int = 40) -> sp.csr_matrix:
+    """Two cells with this value in every gene."""
+    return sp.csr_matrix(np.full((2, genes), value))
+
+
+def test_fractions_that_add_up_to_more_than_a_cell_of_logs_are_none() -> None:
+    assert looks_like_log(cells_of(np.log1p(10_000 / 40)))
+    assert not looks_like_log(cells_of(8.5))
+    with pytest.raises(ValueError, match="adds up to 196551 before the logarithm; name the layer"):
+        as_log(cells_of(8.5), where="cells")
+    with pytest.raises(ValueError, match=r"whole counts in cells, got fractions such as 8\.5"):
+        as_counts(cells_of(8.5), where="cells")
+
+
+def test_a_fraction_among_counts_is_not_called_a_log() -> None:
+    counts = cells_of(1.0)
+    counts.data[70] = 2.5
+    with pytest.raises(ValueError, match=r"whole counts in cells, got fractions such as 2\.5"):
+        as_counts(counts, where="cells")

@@ -35,6 +35,8 @@ class Moments(NamedTuple):
 class UnitSums:
     """The running sums of one unit."""
 
+    BYTES = 8 * (len(_SUMS) + 1)  # per gene
+
     def __init__(self, genes: int) -> None:
         self.cells = 0
         self.sums = np.zeros((len(_SUMS), genes))

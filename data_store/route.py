@@ -16,6 +16,7 @@ from data_store.csr import ColumnSums, row_sums, select_genes
 from data_store.detect import LibrarySize
 from data_store.joining import Joined, recoded
 from data_store.layout import Layout
+from data_store.moments import UnitSums
 from data_store.options import IngestOptions
 from data_store.sources import Source
 from data_store.spill import Arranged, Buckets, Rows, Spill
@@ -83,7 +84,7 @@ def route(
     nonzero, largest = 0, 0.0
     sink = Spill(
         folder / "spill",
-        buckets=_buckets(sources, layers=layers, layout=layout),
+        buckets=_buckets(sources, layers=layers, layout=layout, genes=len(joined.genes)),
         memory=int(options.memory * _SHARE_HELD),
     )
     check = partial(
@@ -114,13 +115,20 @@ def route(
     )
 
 
-def _buckets(sources: Sequence[Source], *, layers: Sequence[str], layout: Layout) -> Buckets:
+def _buckets(
+    sources: Sequence[Source], *, layers: Sequence[str], layout: Layout, genes: int
+) -> Buckets:
     """Buckets for all cells, judged by the values of each source."""
     size = 0.0
     for source, layer in zip(sources, layers, strict=True):
         size += (6 * source.values_per_cell(layer) + _ROW_BYTES) * source.cells
     cells = sum(source.cells for source in sources)
-    return spill.plan(layout.cells, row_bytes=size / cells, bucket_bytes=spill.BUCKET_BYTES)
+    return spill.plan(
+        layout.cells,
+        row_bytes=size / cells,
+        unit_bytes=UnitSums.BYTES * genes,
+        bucket_bytes=spill.BUCKET_BYTES,
+    )
 
 
 def _read(

@@ -78,19 +78,29 @@ class Buckets(NamedTuple):
         )
 
 
-def plan(cells: NDArray[np.int64], *, row_bytes: float, bucket_bytes: int) -> Buckets:
-    """Cut units of these sizes into buckets of at most about `bucket_bytes`."""
+def plan(
+    cells: NDArray[np.int64], *, row_bytes: float, unit_bytes: int, bucket_bytes: int
+) -> Buckets:
+    """Cut units of these sizes into buckets of at most about `bucket_bytes`.
+
+    Args:
+        cells: Of each unit, (units,).
+        row_bytes: Of a cell.
+        unit_bytes: Of the sums of a unit; a bucket has those of all its units at once.
+        bucket_bytes: For the rows, and as much for the sums.
+    """
     first, parts = np.zeros(len(cells), dtype=np.int64), np.ones(len(cells), dtype=np.int64)
-    bucket, room = -1, 0.0
+    most = max(1, bucket_bytes // max(1, unit_bytes))  # units in a bucket
+    bucket, room, units = -1, 0.0, 0
     for unit, size in enumerate(cells * row_bytes):
         if size > bucket_bytes:
             parts[unit] = int(-(-size // bucket_bytes))
             first[unit], room = bucket + 1, 0.0
             bucket += int(parts[unit])
             continue
-        if size > room or bucket < 0:
-            bucket, room = bucket + 1, float(bucket_bytes)
-        first[unit], room = bucket, room - size
+        if size > room or units == most or bucket < 0:
+            bucket, room, units = bucket + 1, float(bucket_bytes), 0
+        first[unit], room, units = bucket, room - size, units + 1
     return Buckets(first=first, parts=parts)
 
 

@@ -29,7 +29,7 @@ from data_store.chunks import ChunkReader, Sharded, Span
 from data_store.files import Files, LocalFiles
 from data_store.labels import Tokens
 from data_store.moments import Moments
-from data_store.remote import manifest_of, open_files
+from data_store.remote import UnreachableError, manifest_of, open_files
 from data_store.rows import Columns, RowArrays, densify, read_rows
 from data_store.schema import (
     CELLS,
@@ -316,6 +316,8 @@ class Store:
         """Turn what a library says about damaged bytes into an error that names the store."""
         try:
             yield
+        except UnreachableError:
+            raise
         except (OSError, RuntimeError, KeyError, TypeError, ValueError, IORegistryError) as error:
             what = " ".join(str(error).split())[:120]
             raise ValueError(

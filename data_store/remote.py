@@ -1,7 +1,7 @@
 """Stores behind a URL, to read: s3://, gs://, https://, memory:// and whatever else fsspec knows.
 
 Read through zarr's own stores, many ranges at a time: a network answers slowly, but it answers
-many at once. Without its manifest, which is written last, there is no store.
+many at once. A connection that breaks is tried again. Without its manifest, which is written last, there is no store.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import zarr
-from zarr.abc.store import RangeByteRequest
-from zarr.core.buffer import default_buffer_prototype
+from zarr.abc.store import ByteRequest, RangeByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
@@ -20,6 +20,7 @@ from data_store.files import Files, LocalFiles, Range
 from data_store.schema import MANIFEST, Manifest, parse_manifest, read_manifest
 
 IN_FLIGHT = 64  # reads of one store at a time
+WAITS = (0.2, 0.6, 1.8)  # seconds before a read that failed is tried again
 
 _URL = re.compile(r"([a-z][a-z0-9+.]+):/{1,2}(?!/)(.+)")
 _DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
@@ -60,6 +61,33 @@ def manifest_of(files: Files) -> Manifest:
     return parse_manifest(raw, path=f"{files.where}/{MANIFEST}")
 
 
+class UnreachableError(ValueError):
+    """A file of a store could not be read over the network."""
+
+
+class _Patient(FsspecStore):
+    """Tries again what a busy server or a broken connection refused, zarr's own reads, too."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        for wait in (*WAITS, None):
+            try:
+                return await super().get(key, prototype, byte_range)
+            except _network_errors() as error:
+                if wait is None or not _may_pass(error):
+                    raise self._unreachable(key, error) from None
+                await asyncio.sleep(wait)
+        raise AssertionError("the last try returns or raises")
+
+    def _unreachable(self, key: str, error: Exception) -> UnreachableError:
+        what = " ".join(str(error).split())[:120] or type(error).__name__
+        return UnreachableError(
+            f"expected to read {key} of the store {self.fs.unstrip_protocol(self.path)}, could not "
+            f"({what}); check the address, the network and your access"
+        )
+
+
 class RemoteFiles:
     """Files below a URL."""
 
@@ -68,7 +96,7 @@ class RemoteFiles:
     def __init__(self, url: str) -> None:
         self.where = url
         try:
-            self._store = FsspecStore.from_url(url, read_only=True)
+            self._store = _Patient.from_url(url, read_only=True)
         except ImportError as error:
             raise ValueError(no_driver(url, error)) from None
         except ValueError as error:  # fsspec: Protocol not known
@@ -106,14 +134,7 @@ class RemoteFiles:
 
     async def _get(self, name: str, part: RangeByteRequest | None) -> bytes | None:
         async with self._free:
-            try:
-                buffer = await self._store.get(name, default_buffer_prototype(), part)
-            except _network_errors() as error:
-                what = " ".join(str(error).split())[:120] or type(error).__name__
-                raise ValueError(
-                    f"expected to read {name} of the store {self.where}, could not ({what}); check "
-                    "the address, the network and your access"
-                ) from None
+            buffer = await self._store.get(name, default_buffer_prototype(), part)
         if buffer is None:
             return None
         raw = buffer.to_bytes()
@@ -130,6 +151,14 @@ def _network_errors() -> tuple[type[Exception], ...]:
     from aiohttp import ClientError
 
     return OSError, ClientError
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same read may well succeed in a moment."""
+    status = getattr(error, "status", None)  # of aiohttp, where a server answered
+    if status:
+        return status >= 500 or status in (408, 429)  # timeout, too many requests
+    return not isinstance(error, PermissionError)
 
 
 def no_driver(url: str, error: ImportError) -> str:

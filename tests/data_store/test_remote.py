@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import fsspec
 import numpy as np
 import pytest
@@ -34,6 +35,8 @@ class Slow(AsyncFileSystem):
     files: dict[str, bytes] = {}  # noqa: RUF012
     delay = 0.0
     now = most = reads = 0
+    breaks = 0  # reads to come that find the connection broken
+    broken: Exception = ConnectionResetError("the connection broke")
 
     async def _cat_file(
         self, path: str, start: int | None = None, end: int | None = None, **_: Any
@@ -43,6 +46,9 @@ class Slow(AsyncFileSystem):
         kind.most = max(kind.most, kind.now)
         await asyncio.sleep(self.delay)
         kind.now -= 1
+        if kind.breaks:
+            kind.breaks -= 1
+            raise self.broken
         name = self._strip_protocol(path).lstrip("/")
         if name not in self.files:
             raise FileNotFoundError(path)
@@ -60,7 +66,7 @@ def slow(tiny_store_path: Path) -> Iterator[type[Slow]]:
     }
     Slow.delay = 0.0
     yield Slow
-    Slow.files = {}
+    Slow.files, Slow.breaks = {}, 0
 
 
 @pytest.fixture
@@ -160,6 +166,52 @@ def test_batches_ahead_share_the_wait(slow: type[Slow]) -> None:
         assert sum(1 for _ in stream(store).batches(stop=16)) == 16
         took = time.perf_counter() - start
     assert took < slow.reads / 16 * DELAY
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_store.remote.WAITS", (0.0, 0.0, 0.0))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError("broken"), aiohttp.ServerDisconnectedError(), TimeoutError()]
+)
+def test_a_connection_that_breaks_is_tried_again(
+    slow: type[Slow], error: Exception, tiny_store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow, "broken", error)
+    slow.breaks = 3
+    with Store.open("slow://store", cache_bytes=0) as far, Store.open(tiny_store_path) as near:
+        slow.breaks = 3
+        np.testing.assert_array_equal(far.expression(3, 450), near.expression(3, 450))
+        slow.breaks = 3  # what zarr reads
+        assert far.genes == near.genes
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_connection_that_stays_broken_is_named(slow: type[Slow]) -> None:
+    with Store.open("slow://store", cache_bytes=0) as store:
+        slow.breaks = 1_000
+        with pytest.raises(
+            ValueError, match=r"^expected to read .* of the store slow://store, could"
+        ):
+            store.expression(0, 10)
+        with pytest.raises(
+            ValueError, match=r"^expected to read .* of the store slow://store, could"
+        ):
+            _ = store.moments
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_denies_is_asked_once(
+    slow: type[Slow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow, "broken", PermissionError("denied"))
+    slow.breaks, slow.reads = 1_000, 0
+    with pytest.raises(ValueError, match="denied"):
+        Store.open("slow://store")
+    assert slow.reads == 1
 
 
 def test_what_was_read_is_kept_within_its_bytes(slow: type[Slow]) -> None:

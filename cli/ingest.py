@@ -42,7 +42,10 @@ def ingest(
     ] = None,
     cells: Annotated[
         list[Path] | None,
-        typer.Option(help="Table with a row per cell (.csv, .tsv, .parquet); once, or per source."),
+        typer.Option(
+            help="Table with a row per cell (.csv, .tsv, .parquet), read whole into memory; once, or "
+            "per source."
+        ),
     ] = None,
     gene_column: Annotated[
         str | None, typer.Option(help="var column of the gene names.", show_default="var's index")
@@ -98,7 +101,7 @@ def ingest(
     remote: Annotated[
         bool, typer.Option("--remote", help="Larger chunks, for a store that goes to a network.")
     ] = False,
-    memory: Annotated[str, typer.Option(help="To use at most, such as 2GB.")] = "2GB",
+    memory: Annotated[str, typer.Option(help="To use at most, such as 500MB.")] = "1GB",
     workers: Annotated[int, typer.Option(min=1, help="Threads that share the work.")] = 1,
     append: Annotated[
         bool,

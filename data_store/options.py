@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
@@ -23,17 +24,35 @@ Say = Callable[[str], None]
 RecipeName = Literal["norman", "combosciplex"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_LEAST_MEMORY = 100_000_000
 
 
 def _bytes(value: object) -> object:
     """Read "2GB" or "512 MB"; numbers are bytes."""
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([KMGT]?)i?(B?)\s*", value, flags=re.IGNORECASE)
+    size = r"\s*(\d+\.?\d*|\.\d+)\s*([KMGT]?)i?(B?)\s*"
+    match = re.fullmatch(size, value, flags=re.IGNORECASE)
     if match is None:
-        raise ValueError(f"expected a size such as 2GB, got {value!r}")
+        raise ValueError("expected a size such as 2GB or 500MB")
     unit = f"{match[2]}B".upper() if match[2] else ""
     return int(float(match[1]) * _UNITS[unit])
+
+
+def _enough(value: int) -> int:
+    if value < _LEAST_MEMORY:
+        raise ValueError(f"expected at least {_LEAST_MEMORY // 10**6}MB")
+    return value
+
+
+def _hash(value: str) -> str:
+    # Said before a file is downloaded that cannot have it.
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError("expected a SHA-256 of 64 hexadecimal digits")
+    return value
+
+
+_Hash = Annotated[str, AfterValidator(_hash)]
 
 
 class IngestOptions(BaseModel, frozen=True, extra="forbid"):
@@ -42,7 +61,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     recipe: RecipeName | None = None  # columns and names of a published file
     cells: tuple[Path, ...] = ()  # tables of cells: one for all sources, or one for each
     gene_column: str | None = None  # var column with the gene names; None: var's index
-    sha256: tuple[str, ...] = ()  # of the sources that are addresses, in their order
+    sha256: tuple[_Hash, ...] = ()  # of the sources that are addresses, in their order
     condition_column: str | None = None
     control: tuple[str, ...] = ()  # labels of the control; () means CONTROL_LABELS
     separator: str = Field(default="+", min_length=1)  # between the tokens of a label
@@ -60,7 +79,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     join: Literal["same", "intersect", "union"] = "same"  # genes of several sources
     remote: bool = False  # chunks for a network: fewer and larger; always so where STORE is a URL
     seed: NonNegativeInt = 0  # order of the cells within a unit
-    memory: Annotated[int, BeforeValidator(_bytes), Field(ge=100_000_000)] = 1_000_000_000
+    memory: Annotated[int, BeforeValidator(_bytes), AfterValidator(_enough)] = 1_000_000_000
     workers: PositiveInt = 1  # threads that share the work
     overwrite: bool = False
     append: bool = False  # to the store that is there, as its new version

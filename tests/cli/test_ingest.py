@@ -1,12 +1,15 @@
 """What `scdfm ingest` reads beside one file, and how it refuses."""
 
 import hashlib
+import inspect
 import json
 from pathlib import Path
 
 import fsspec
 import pytest
 
+from cli.ingest import ingest
+from data_store.options import IngestOptions
 from tests.cli.conftest import Call, Called
 from tests.data_store.cells import adata, written
 from tests.data_store.test_recipes import gears
@@ -106,3 +109,27 @@ def test_a_store_may_be_laid_out_for_a_network(scdfm: Call) -> None:
     assert scdfm("ingest", "cells.h5ad", "far", "--remote").status == 0
     assert facts(scdfm, "far")["cells"] == facts(scdfm)["cells"]
     assert facts(scdfm, "far")["recipe"]["options"] != facts(scdfm)["recipe"]["options"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("size", ["lots", "1.2.3GB", "."])
+def test_memory_that_is_no_size_is_said_once(scdfm: Call, size: str) -> None:
+    written(adata(), Path())
+    called = scdfm("ingest", "cells.h5ad", "store", "--memory", size)
+    refused(called, f"--memory: expected a size such as 2GB or 500MB, got '{size}'")
+    assert called.error.count("got") == 1
+
+
+def test_too_little_memory_is_said(scdfm: Call) -> None:
+    written(adata(), Path())
+    called = scdfm("ingest", "cells.h5ad", "store", "--memory", "5MB")
+    refused(called, "--memory: expected at least 100MB, got '5MB'")
+
+
+def test_memory_is_the_same_by_default_on_the_command_line_and_in_python() -> None:
+    default = inspect.signature(ingest).parameters["memory"].default
+    assert IngestOptions.model_validate({"memory": default}) == IngestOptions()
+
+
+def test_a_hash_that_is_none_is_refused_before_anything_is_downloaded(scdfm: Call) -> None:
+    asked = ("ingest", "https://no-such-host.invalid/x.h5ad", "store", "--sha256", "abc")
+    refused(scdfm(*asked), "--sha256: expected a SHA-256 of 64 hexadecimal digits, got 'abc'")

@@ -61,7 +61,9 @@ def verify(
     The exit status is 1 when anything has.
     """
     from cli.describe import kind_of
+    from data_store.remote import url_of
 
+    place = url_of(path) or path
     if path.is_file():
         raise ValueError(
             f"expected a store or a predicted .zarr, got the file {path}, which holds no hashes"
@@ -71,13 +73,13 @@ def verify(
     if path.exists() and kind_of(path) == "prediction":
         faults = prediction.verify_prediction(path)
     else:
-        faults = integrity.verify(path, say=say)
+        faults = integrity.verify(place, say=say)
     if json:
-        show_json({"path": str(path), "faults": [fault._asdict() for fault in faults]})
+        show_json({"path": str(place), "faults": [fault._asdict() for fault in faults]})
     elif not faults:
-        show(f"{path}: all is as it was written")
+        show(f"{place}: all is as it was written")
     for fault in faults:
-        say(f"scdfm: {path}: {fault.path}: {fault.problem}")
+        say(f"scdfm: {place}: {fault.path}: {fault.problem}")
     if faults:
         raise FaultsError
 

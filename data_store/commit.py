@@ -29,6 +29,7 @@ def committed(path: Path, *, overwrite: bool = False, append: bool = False) -> I
         OSError: The disk is full.
     """
     tidy(path)
+    _refuse_file_above(path)
     _refuse_existing(path, overwrite=overwrite or append)
     partial = unfinished(path)
     with room_for(path), _parents(path), _alone(partial):
@@ -116,6 +117,14 @@ def _check_place(path: Path, *, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"expected a directory {path.parent} for {path.name}; create it")
     _refuse_existing(path, overwrite=overwrite)
+
+
+def _refuse_file_above(path: Path) -> None:
+    for parent in path.parents:
+        if parent.exists() and not parent.is_dir():
+            raise NotADirectoryError(
+                f"expected directories above {path}, {parent} is a file; name another place"
+            )
 
 
 def _refuse_existing(path: Path, *, overwrite: bool) -> None:

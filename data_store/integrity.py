@@ -41,18 +41,18 @@ def verify(path: Path | str, *, say: Callable[[str], None] = lambda line: None) 
     Raises:
         FileNotFoundError, ValueError: There is no store that could be checked.
     """
-    faults = _faults(path, say=say)
+    faults = _faults(path, name="", say=say)
     for folder in older_folders(Path(path)) if url_of(path) is None else []:
         try:
-            found = _faults(Path(path) / folder, say=say)
+            found = _faults(Path(path) / folder, name=f"{folder}: ", say=say)
         except ValueError as error:
             found = [Fault(MANIFEST, str(error))]
         faults += [Fault(f"{folder}/{fault.path}", fault.problem) for fault in found]
     return faults
 
 
-def _faults(path: Path | str, *, say: Callable[[str], None]) -> list[Fault]:
-    """What is wrong with one version."""
+def _faults(path: Path | str, *, name: str, say: Callable[[str], None]) -> list[Fault]:
+    """What is wrong with one version; its name goes before what is said."""
     files = open_files(path)
     manifest = manifest_of(files)
     faults = [fault for shard in manifest.shards if (fault := _damage(files, shard))]
@@ -60,14 +60,14 @@ def _faults(path: Path | str, *, say: Callable[[str], None]) -> list[Fault]:
         faults += _strangers(files.where, manifest)
     if manifest.fingerprint != fingerprint(manifest.shards, perturbation=manifest.perturbation):
         faults.append(Fault(MANIFEST, "the fingerprint does not follow from the files' hashes"))
-    say(f"{len(manifest.shards)} files hashed, {len(faults)} faults")
+    say(f"{name}{len(manifest.shards)} files hashed, {len(faults)} faults")
     if faults:
         return faults
     with Store.open(path) as store:
         faults = _index_faults(store)
         for position, unit in enumerate(store.units):
             faults += _unit_faults(store, unit, position=position)
-    say(f"{len(store.units)} units compared with index and moments, {len(faults)} faults")
+    say(f"{name}{len(store.units)} units compared with index and moments, {len(faults)} faults")
     return faults
 
 

@@ -13,7 +13,7 @@ _TOLD = re.compile(r"(?:os error|errno =|\[errno) (\d+)", re.IGNORECASE)
 
 
 @contextmanager
-def room_for(path: Path) -> Iterator[None]:
+def room_for(path: Path, *, remedy: str = "name a place on another disk") -> Iterator[None]:
     """Turn the complaint of any library about a full disk into one line.
 
     Raises:
@@ -27,7 +27,7 @@ def room_for(path: Path) -> Iterator[None]:
             raise
         raise OSError(
             f"expected room for {path}, the disk is full or a limit is reached "
-            f"({os.strerror(number)}); free some or name a place on another disk, nothing was left"
+            f"({os.strerror(number)}); free some or {remedy}, nothing was left"
         ) from None
 
 

@@ -59,7 +59,10 @@ def unfinished(path: Path) -> Path:
 def tidy(path: Path) -> None:
     """Remove, or put back, what a process that was killed while it replaced `path` left."""
     for old in (leftover(path), unfinished(path)):
-        with suppress(FileNotFoundError, FileExistsError), locked(old):  # or its owner is at work
+        with (
+            suppress(FileNotFoundError, NotADirectoryError, FileExistsError),
+            locked(old),
+        ):  # or its owner is at work
             if old == leftover(path) and not path.exists():
                 old.rename(path)
             else:

@@ -4,7 +4,6 @@ An object store cannot rename a directory. So the manifest alone commits: it goe
 is replaced and comes last when one is written, and what is there without it is no store.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,7 +12,9 @@ from typing import Any
 import fsspec
 
 from data_store.commit import committed
+from data_store.leftovers import scratch
 from data_store.remote import manifest_of, no_driver, open_files, url_of
+from data_store.room import room_for
 from data_store.schema import CELLS, CONDITIONS, MANIFEST, MOMENTS, Manifest
 from data_store.swap import tidy
 
@@ -102,9 +103,10 @@ def _sent(url: str, *, overwrite: bool) -> Iterator[Path]:
     system, root = _writable(url)
     if not overwrite and system.exists(f"{root}/{MANIFEST}"):
         raise _taken(url)
-    with tempfile.TemporaryDirectory(prefix="scdfm-") as folder:
-        yield Path(folder)
-        upload(Path(folder), url, overwrite=overwrite)
+    with scratch() as folder:
+        with room_for(folder, remedy="set TMPDIR to a folder on another disk"):
+            yield folder
+        upload(folder, url, overwrite=overwrite)
 
 
 def _writable(url: str) -> tuple[Any, str]:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import anndata
+import fsspec
 import numpy as np
 import pytest
 
@@ -96,6 +97,17 @@ def test_inspect_shows_what_a_store_holds(scdfm: Call, tiny_store_path: Path) ->
 def test_a_whole_store_verifies(scdfm: Call, tiny_store_path: Path) -> None:
     assert scdfm("verify", tiny_store_path).status == 0
     assert json.loads(scdfm("verify", tiny_store_path, "--json").out)["faults"] == []
+
+
+def test_the_address_of_a_verified_store_stays_an_address(
+    scdfm: Call, tiny_store_path: Path
+) -> None:
+    system = fsspec.filesystem("memory")
+    system.put(str(tiny_store_path), "/verified", recursive=True)
+    called = scdfm("verify", "memory://verified")
+    system.rm("/verified", recursive=True)
+    assert called.out.startswith("memory://verified: all is")
+    assert scdfm("verify", "memory://verified").error.count("memory://verified") == 1
 
 
 def test_a_flipped_bit_is_found_and_its_file_named(scdfm: Call, tiny_store_path: Path) -> None:

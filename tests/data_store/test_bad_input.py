@@ -80,6 +80,19 @@ def test_a_missing_column_names_those_there_are(tmp_path: Path) -> None:
     refused(path, "'gone'.*it has X.*--layer", layer="gone")
 
 
+def test_a_misspelt_name_is_told_the_nearest(tmp_path: Path) -> None:
+    many = {f"column_{number}": [1.0] * 6 for number in range(20)}
+    cells = adata(**many, Cell_Line=["x"] * 6, total_counts=[9.0] * 6)
+    cells.layers["raw_counts"] = cells.X.copy()
+    cells.var["gene_symbols"] = cells.var_names.to_numpy()
+    path = written(cells, tmp_path)
+    refused(path, "'conditon' .nearest: 'condition'.", condition_column="conditon")
+    refused(path, "'cell_line' .nearest: 'Cell_Line'.", context_column="cell_line")
+    refused(path, "'raw_count' .nearest: 'raw_counts'.", layer="raw_count")
+    refused(path, "'totalcount' .nearest: 'total_counts'.", library_size_column="totalcount")
+    refused(path, "'gene_symbol' .nearest: 'gene_symbols'.", gene_column="gene_symbol")
+
+
 def test_no_column_that_may_hold_conditions(tmp_path: Path) -> None:
     path = written(adata(column="what", batch=list("abcdef")), tmp_path)
     refused(path, "what, batch; choose with --condition-column")
@@ -273,3 +286,13 @@ def test_labels_that_are_no_utf8(tmp_path: Path) -> None:
         made = file["obs"].create_dataset("condition", data=labels, dtype=h5py.string_dtype())
         made.attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
     refused(path, "text in UTF-8")
+
+
+def test_a_store_below_a_file_is_one_line(tiny_h5ad: Path, tmp_path: Path) -> None:
+    table = tmp_path / "cells.csv"
+    table.write_text("mine")
+    with pytest.raises(
+        NotADirectoryError, match=rf"above .*/x.zarr, {table} is a file; name anoth"
+    ):
+        ingest(tiny_h5ad, table / "new" / "x.zarr", options=IngestOptions(context_column="context"))
+    assert table.read_text() == "mine"

@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pytest
 
+from data_store.ingest import IngestOptions, ingest
 from data_store.integrity import verify
 from data_store.reader import Store
 
@@ -121,3 +123,17 @@ def test_any_flipped_bit_in_a_small_file_is_found_by_reading(copy: Path, name: s
         flip(copy / name, place=int(place))
     with Store.open(copy) as store:
         assert len(store.obs(0, 10)) == 10
+
+
+def test_what_is_said_of_an_older_version_names_it(
+    copy: Path, tiny_adata: anndata.AnnData, tmp_path: Path
+) -> None:
+    more = tiny_adata[:50].copy()
+    more.obs_names = [f"more{name}" for name in more.obs_names]
+    more.write_h5ad(tmp_path / "more.h5ad")
+    ingest(tmp_path / "more.h5ad", copy, options=IngestOptions(append=True))
+    said: list[str] = []
+    assert verify(copy, say=said.append) == []
+    (older,) = (copy / "versions").iterdir()
+    named = [line.startswith(f"versions/{older.name}: ") for line in said]
+    assert named == [False, False, True, True]

@@ -18,11 +18,12 @@ from fsspec.asyn import AsyncFileSystem
 from data_store.assemble import _lengths
 from data_store.ingest import IngestOptions, ingest
 from data_store.integrity import verify
+from data_store.leftovers import scratch
 from data_store.reader import Store
 from data_store.remote import url_of
 from data_store.schema import read_manifest
 from data_store.stream import BatchConfig, Cells, Stream
-from data_store.upload import upload
+from data_store.upload import new_store, upload
 
 DELAY = 0.1  # seconds
 CONFIG = BatchConfig(conditions=5, cells=8, genes=20)
@@ -368,3 +369,32 @@ def test_chunks_for_a_network_hold_more_rows(tiny_h5ad: Path, tmp_path: Path) ->
     options = IngestOptions(context_column="context", remote=True)
     ingest(tiny_h5ad, tmp_path / "store", options=options)
     assert read_manifest(tmp_path / "store").cells == 600
+
+
+def test_what_a_killed_ingest_left_goes_with_the_next(
+    memory: fsspec.AbstractFileSystem,
+    tiny_h5ad: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "scdfm-killed.store" / "cells.zarr").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    with scratch() as at_work:
+        ingest(tiny_h5ad, "memory://bucket/a", options=IngestOptions(context_column="context"))
+        assert {path.name for path in tmp_path.iterdir()} == {"mine", at_work.name}
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_full_disk_on_the_way_to_a_url_is_named(
+    memory: fsspec.AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with (
+        pytest.raises(
+            OSError, match=f"expected room for {tmp_path}/scdfm-.*set TMPDIR to a folder"
+        ),
+        new_store("memory://bucket/a", overwrite=False),
+    ):
+        raise RuntimeError("an error writing a chunk: File too large (os error 27)")
+    assert list(tmp_path.iterdir()) == []

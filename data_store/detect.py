@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from data_store import normalise
 from data_store.columns import Column, texts
 from data_store.labels import CONTROL_LABELS, Tokens, canonical, parse
+from data_store.names import listed, nearest
 from data_store.options import IngestOptions, Say
 from data_store.schema import Perturbation
 from data_store.sources import Source
@@ -32,7 +33,6 @@ LIBRARY_NAMES = ("ncounts", "n_counts", "total_counts", "nCount_RNA")
 
 _ROWS = 262_144
 _LOOK = 500_000  # values looked at to tell counts from logs
-_MANY = 12  # names listed in an error
 
 
 class Labels(NamedTuple):
@@ -51,8 +51,8 @@ def read_labels(source: Source, column: str, *, option: str) -> Labels:
     spec = source.columns.get(column)
     if spec is None:
         raise ValueError(
-            f"expected an obs column {column!r} in {source.path}, it has "
-            f"{listed(source.columns)}; choose one with {option}"
+            f"expected an obs column {column!r}{nearest(column, source.columns)} in {source.path}, "
+            f"it has {listed(source.columns)}; choose one with {option}"
         )
     seen: dict[str, int] = {}
     codes = np.full(source.cells, -1, dtype=np.int32)
@@ -177,8 +177,8 @@ def layer(source: Source, *, options: IngestOptions, say: Say) -> tuple[str, boo
     if options.layer is not None:
         if options.layer not in source.layers:
             raise ValueError(
-                f"expected a layer {options.layer!r} in {source.path}, it has "
-                f"{listed(source.layers)}; choose one with --layer"
+                f"expected a layer {options.layer!r}{nearest(options.layer, source.layers)} in "
+                f"{source.path}, it has {listed(source.layers)}; choose one with --layer"
             )
         return options.layer, options.normalised
     if options.normalised:
@@ -233,8 +233,8 @@ class LibrarySize:
         numeric = {c.name: c for c in columns if "" in c.dtypes and c.dtypes[""].kind in "iuf"}
         if self._asked and self._asked not in numeric:
             raise ValueError(
-                f"expected a numeric obs column {self._asked!r} with library sizes, there are "
-                f"{listed(numeric)}; choose one with --library-size-column"
+                f"expected a numeric obs column {self._asked!r}{nearest(self._asked, numeric)} with "
+                f"library sizes, there are {listed(numeric)}; choose one with --library-size-column"
             )
         self.candidates = [name for name in names if name in numeric]
         self._below = dict.fromkeys(self.candidates, 0)
@@ -275,10 +275,3 @@ class LibrarySize:
             "a crude stand-in if genes were left out of the file"
         )
         return None
-
-
-def listed(names: Iterable[str]) -> str:
-    """Some names for an error: the first dozen."""
-    names = [str(name) for name in names]
-    rest = len(names) - _MANY
-    return (", ".join(names[:_MANY]) or "none") + (f" and {rest} more" if rest > 0 else "")

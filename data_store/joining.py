@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import reduce
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_store.columns import Block, Column
-from data_store.detect import listed
+from data_store.names import listed, nearest
 from data_store.options import Say
 from data_store.sources import Source
 
@@ -64,11 +63,9 @@ def require_genes(wanted: Sequence[str], *, genes: Sequence[str]) -> None:
     measured = set(genes)
     missing = [gene for gene in wanted if gene not in measured]
     if missing:
-        near = get_close_matches(missing[0], genes, n=1, cutoff=0.6)
-        hint = f" (nearest: {near[0]!r})" if near else ""
         raise ValueError(
             f"expected measured genes in --gene-list, {len(missing)} of {len(wanted)} are not in "
-            f"the sources, first {missing[0]!r}{hint}; correct or remove them"
+            f"the sources, first {missing[0]!r}{nearest(missing[0], genes)}; correct or remove them"
         )
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data_store.detect import Labels, listed, parse_labels, read_labels
+from data_store.detect import Labels, parse_labels, read_labels
 from data_store.labels import Tokens, canonical, parse
+from data_store.names import listed
 from data_store.options import IngestOptions, Say
 from data_store.recipes import dropped
 from data_store.sources import Source

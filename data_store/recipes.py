@@ -7,7 +7,7 @@ recipe leaves out.
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from data_store.detect import listed
+from data_store.names import listed
 from data_store.options import IngestOptions, RecipeName, Say
 from data_store.sources import Source
 

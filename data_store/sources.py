@@ -26,6 +26,7 @@ from data_store import columns as cols
 from data_store import matrices, tenx
 from data_store.columns import Block, Column
 from data_store.matrices import Matrix
+from data_store.names import listed, nearest
 from data_store.options import Say
 
 _BLOCK = 262_144  # bytes that share a checksum in a fingerprint
@@ -152,8 +153,8 @@ def named_by(source: Source, column: str) -> Source:
     """
     if column not in source.var.columns:
         raise ValueError(
-            f"expected a var column {column!r} in {source.path}, it has "
-            f"{', '.join(map(str, source.var.columns)) or 'none'}; choose one with --gene-column"
+            f"expected a var column {column!r}{nearest(column, source.var)} in {source.path}, it has "
+            f"{listed(source.var)}; choose one with --gene-column"
         )
     if (missing := int(source.var[column].isna().sum())) > 0:
         raise ValueError(

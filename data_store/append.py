@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from data_store.cell_names import name_hashes
 from data_store.columns import named
 from data_store.detect import read_labels
+from data_store.joining import How
 from data_store.labels import canonical, parse
 from data_store.options import IngestOptions, Say
 from data_store.reader import Store
@@ -33,8 +34,9 @@ _DECIDED = {
     "library_size_column": "library_size_column",
     "seed": "seed",
     "min_condition_cells": "min_condition_cells",
+    "recipe": "recipe",
 }
-_CHOSEN_ONCE = ("recipe", "genes", "gene_list", "min_cells")  # genes and names stay as they are
+_CHOSEN_ONCE = ("genes", "gene_list", "min_cells")  # genes and names stay as they are
 
 
 class StoredCells(Source):
@@ -52,6 +54,12 @@ class Base(NamedTuple):
     source: StoredCells
     manifest: Manifest
     options: IngestOptions  # how new files are read
+
+    @property
+    def join(self) -> How:
+        """Which genes the new version has."""
+        by_itself = self.options.join == "same" and _genes_left_out(self.manifest)
+        return "first" if by_itself else self.options.join
 
 
 @contextmanager
@@ -142,6 +150,8 @@ def continued(base: Base, recipe: Recipe) -> Recipe:
     return recipe.model_copy(
         update={
             "layer": first.layer,
+            "gene_column": first.gene_column,
+            "genes_left_out": first.genes_left_out or recipe.genes_left_out,
             "min_cells": first.min_cells,
             "genes": first.genes,
             "exclude": tuple(dict.fromkeys((*first.exclude, *recipe.exclude))),
@@ -175,8 +185,22 @@ def _told(options: IngestOptions, manifest: Manifest, *, store: Path) -> IngestO
                 f"{_shown(value)}{_was(decided, name)}; leave the option out, or ingest all files "
                 "into a new store"
             )
+    if options.join == "union" and _genes_left_out(manifest):
+        raise ValueError(
+            f"expected the genes of {store} alone, which left out genes that its cells have, got "
+            "--join union: they would be 0 in these cells; leave the option out, or ingest all "
+            "files into a new store"
+        )
     decided["drop_unlabelled"] = options.drop_unlabelled or recipe.drop_unlabelled
+    decided["remote"] = options.remote or recipe.remote
     return options.model_copy(update=decided)
+
+
+def _genes_left_out(manifest: Manifest) -> bool:
+    """Whether cells were measured for genes that the store does not have."""
+    # Stores of before this was recorded tell it by their sources.
+    more = any(source.genes > manifest.genes for source in manifest.sources)
+    return manifest.recipe.genes_left_out or more
 
 
 def _was(decided: Mapping[str, Any], name: str) -> str:

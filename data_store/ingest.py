@@ -81,7 +81,10 @@ def ingest(
     with ExitStack() as stack:
         base = stack.enter_context(append.grown(store, options=options)) if options.append else None
         asked = options if base is None else base.options
-        found, records, told = stack.enter_context(opened(named, options=asked, say=tell))
+        usual = None if base is None else base.manifest.recipe.gene_column
+        found, records, told = stack.enter_context(
+            opened(named, options=asked, say=tell, usual_gene_column=usual)
+        )
         if base is not None:
             told = append.excluded(base, found)
             found, records = append.joined(base, found, records, say=tell)
@@ -129,7 +132,7 @@ def _write(
     say: Say,
     said: list[str],
 ) -> Manifest:
-    joined = join(sources, how=options.join, say=say)
+    joined = join(sources, how=options.join if base is None else base.join, say=say)
     require_genes(options.gene_list, genes=joined.genes)
     column = detect.condition_column(sources, options=options, say=say)
     layout = read_layout(sources, column=column, options=options, say=say)
@@ -184,6 +187,10 @@ def _write(
         exclude=options.exclude,
         drop_unlabelled=options.drop_unlabelled,
         min_condition_cells=options.min_condition_cells,
+        recipe=options.recipe,
+        gene_column=options.gene_column,
+        remote=options.remote,
+        genes_left_out=len(kept) < len({gene for source in sources for gene in source.genes}),
     )
     if base is not None:
         recipe = append.continued(base, recipe)

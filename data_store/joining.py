@@ -15,6 +15,10 @@ from data_store.options import Say
 from data_store.sources import Source
 
 
+How = Literal["same", "intersect", "union", "first"]
+"""Which genes several sources have in common; "first": those of the first, all others have more."""
+
+
 class Joined(NamedTuple):
     """What the sources have in common."""
 
@@ -29,9 +33,7 @@ class Joined(NamedTuple):
     ]  # per source: its category code -> ours, or the text where ours is none
 
 
-def join(
-    sources: Sequence[Source], *, how: Literal["same", "intersect", "union"], say: Say
-) -> Joined:
+def join(sources: Sequence[Source], *, how: How, say: Say) -> Joined:
     """Agree on genes and obs columns.
 
     Raises:
@@ -83,9 +85,12 @@ def recoded(block: Block, codes: dict[str, NDArray[Any]], *, columns: Sequence[C
     return result
 
 
-def _genes(sources: Sequence[Source], *, how: str, say: Say) -> tuple[str, ...]:
+def _genes(sources: Sequence[Source], *, how: How, say: Say) -> tuple[str, ...]:
     first = sources[0].genes
     if all(source.genes == first for source in sources):
+        return first
+    if how == "first":
+        _require_all(first, sources[1:], say=say)
         return first
     sets = [dict.fromkeys(source.genes) for source in sources]
     every = dict.fromkeys(gene for genes in sets for gene in genes)
@@ -103,6 +108,19 @@ def _genes(sources: Sequence[Source], *, how: str, say: Say) -> tuple[str, ...]:
         f"in all, {len(every) - len(common)} only in some"
     )
     return tuple(chosen)
+
+
+def _require_all(genes: tuple[str, ...], sources: Sequence[Source], *, say: Say) -> None:
+    for source in sources:
+        known = set(source.genes)
+        missing = [gene for gene in genes if gene not in known]
+        if missing:
+            raise ValueError(
+                f"expected the store's genes in {source.path}, {len(missing)} of {len(genes)} are "
+                f"not in it, first {missing[0]!r}; pass --join intersect to keep the common ones"
+            )
+        if len(known) > len(genes):
+            say(f"genes: of {source.name} the store's {len(genes)} of {len(known)}")
 
 
 def _var(sources: Sequence[Source], *, genes: tuple[str, ...]) -> pd.DataFrame:

@@ -25,13 +25,20 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(sources: Sequence[str | Path], *, options: IngestOptions, say: Say) -> Iterator[Opened]:
+def opened(
+    sources: Sequence[str | Path],
+    *,
+    options: IngestOptions,
+    say: Say,
+    usual_gene_column: str | None = None,
+) -> Iterator[Opened]:
     """Sources as a store needs them; they are closed at the end.
 
     Args:
         sources: Files, folders, lists, addresses, as `places.find` takes them.
         options: Recipe, gene column and cell tables are applied here.
         say: Receives one line for every detection.
+        usual_gene_column: Holds the gene names of a source that has it, unless told otherwise.
 
     Raises:
         FileNotFoundError, ValueError: Bad input, in one line.
@@ -46,6 +53,13 @@ def opened(sources: Sequence[str | Path], *, options: IngestOptions, say: Say) -
         told = recipes.applied(options, found, say=say)
         if told.gene_column is not None:
             found = [named_by(source, told.gene_column) for source in found]
+        elif usual_gene_column is not None:
+            found = [
+                named_by(source, usual_gene_column)
+                if usual_gene_column in source.var.columns
+                else source
+                for source in found
+            ]
         if len(tables) > 1:  # each lane's own table knows its own names
             found = [with_table(s, t, say=say) for s, t in zip(found, tables, strict=True)]
         found = distinct(found, say=say)

@@ -72,11 +72,23 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     exclude: tuple[str, ...] = ()  # conditions left out
     drop_unlabelled: bool = False
     min_condition_cells: PositiveInt = 1
+    recipe: str | None = None  # of a published file
+    gene_column: str | None = None  # var column of the gene names; None: var's index
+    remote: bool = False  # chunks for a network
+    genes_left_out: bool = False  # the cells were measured for more genes than the store has
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A manifest that was written before a field existed keeps its checksum.
-        late = {"exclude": (), "drop_unlabelled": False, "min_condition_cells": 1}
+        late = {
+            "exclude": (),
+            "drop_unlabelled": False,
+            "min_condition_cells": 1,
+            "recipe": None,
+            "gene_column": None,
+            "remote": False,
+            "genes_left_out": False,
+        }
         kept = {name: getattr(self, name) != value for name, value in late.items()}
         return {name: value for name, value in handler(self).items() if kept.get(name, True)}
 

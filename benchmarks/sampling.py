@@ -31,9 +31,10 @@ from scdfm.training import Trainer, TrainingConfig
 
 LAYERS, HEADS = 4, 8
 POINTS, EVALUATIONS = 20, 4  # of the release's solver: points in time, evaluations of a step
+SAME = 1e-5  # of the norm: how far apart velocities of one network may be
 FINE = SamplingConfig(solver="rk4", steps=40, clamp=False)
 SOLVERS = {
-    "midpoint 10": SamplingConfig(clamp=False),  # our default
+    "midpoint 10": SamplingConfig(clamp=False).settled("noise"),  # our default
     "midpoint 10, even steps": SamplingConfig(spacing="even", clamp=False),
     "euler 100": SamplingConfig(solver="euler", steps=100, clamp=False),
     "rk4 19": SamplingConfig(solver="rk4", steps=19, clamp=False),
@@ -157,7 +158,7 @@ def ours(options: argparse.Namespace) -> None:
         velocity = field(begin.noise, t, **where, condition=begin.task.condition)
 
     def sample() -> None:
-        _roll(field, begin, config=SamplingConfig())
+        _roll(field, begin, config=SamplingConfig().settled("noise"))
 
     serve(sample, matmul=path, velocity=velocity.flatten().tolist())
 
@@ -175,12 +176,14 @@ def compare(options: argparse.Namespace) -> Facts:
         rounds=options.rounds,
         note=lambda line: print(line, file=sys.stderr, flush=True),
     )
+    difference = _apart(*(torch.tensor(said[side]["velocity"]) for side in SIDES))
+    if difference > SAME:
+        raise SystemExit(f"the sides compute different velocities, {difference:.1e} apart")
     steps = POINTS - 1
     times = {
         "wall": (lambda turn: turn.wall, steps),
         "cpu": (lambda turn: turn.cpu, steps),
     }
-    theirs, mine = (torch.tensor(said[side]["velocity"]) for side in ("release", "ours"))
     figures: Facts = {
         "width": options.width,
         "cells": options.cells,
@@ -189,7 +192,7 @@ def compare(options: argparse.Namespace) -> Facts:
         "threads": options.threads,
         "matmul": said["ours"]["matmul"],
         "matmul_release": said["release"]["matmul"],
-        "velocity_difference": float((mine - theirs).norm() / theirs.norm()),
+        "velocity_difference": difference,
     }
     for name, (of, factor) in times.items():
         each = ratio(turns["release"], turns["ours"], of=of)
@@ -257,6 +260,10 @@ def _roll(field: ReleaseField, begin: Start, *, config: SamplingConfig) -> Tenso
         unit_of_cell=torch.zeros(len(begin.noise), dtype=torch.long),
         config=config,
     )
+
+
+def _apart(theirs: Tensor, mine: Tensor) -> float:
+    return float((mine - theirs).norm() / theirs.norm())
 
 
 def _added(turn: Turn) -> float:

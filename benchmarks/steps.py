@@ -3,6 +3,7 @@
 from argparse import Namespace
 from dataclasses import replace
 from typing import NamedTuple
+from unittest.mock import patch
 
 import torch
 from rounds import Facts, serve
@@ -144,12 +145,12 @@ def _serve(field: VelocityField, cells: StepCells) -> None:
 
 
 def _count(field: VelocityField, cells: StepCells) -> float:
-    """Floating-point operations of a step, with plain attention: nothing is computed twice."""
-    held = attention.PLAIN_UP_TO
-    attention.PLAIN_UP_TO = len(cells.genes)
-    try:
-        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            _trainer(field).step(cells)
-    finally:
-        attention.PLAIN_UP_TO = held
+    """Floating-point operations of a step with plain attention: nothing is computed twice."""
+    with (
+        patch.object(attention, "suits", lambda queries, values: False),
+        patch.object(attention, "PLAIN_UP_TO", len(cells.genes)),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
+        _trainer(field).step(cells)
     return float(counter.get_total_flops())

@@ -160,7 +160,7 @@ def _evaluate(
     generated = [min(part.stop - part.start, cells or part.stop - part.start) for part in test]
     report(
         f"generating {sum(generated)} cells of {len(test)} units, {len(sampler.genes)} genes, "
-        f"{card.sampling.solver} with {card.sampling.steps} steps ({how})"
+        f"{card.sampling.settled(card.source)} ({how})"
     )
     ours = pseudobulks(sampler, store, test, generated=generated)
     tables = {OURS: score(ours, metrics=METRICS)}

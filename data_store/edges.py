@@ -49,6 +49,9 @@ def read_edges(path: Path) -> EdgeList:
         )
     try:
         table = _table(path)
+        for name in (*ENDS, WEIGHT):
+            if table.column_names.count(name) > 1:
+                raise ValueError(f"{path} has more than one column {name}; keep one")
         found = {name: _cast(table, name) for name in (*ENDS, WEIGHT) if name in table.column_names}
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path} is no list of edges: {' '.join(str(error).split())}") from error

@@ -131,7 +131,7 @@ def attend_less(
         values: Of both, likewise.
         lam: Weight of the second map, a scalar.
     """
-    if suits(values):
+    if suits(queries[0], values):
         return map_difference(queries, keys, values, lam=lam)
     first, second = (attend(q, k, values) for q, k in zip(queries, keys, strict=True))
     return wide(first) - lam * wide(second)

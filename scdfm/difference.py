@@ -18,10 +18,12 @@ PIECE = 512 * 1024  # elements of a map computed at once: 2 MiB in float32
 FEATURES = 32  # from so many on it is faster than the fused kernel
 
 
-def suits(queries: Tensor) -> bool:
+def suits(queries: Tensor, values: Tensor) -> bool:
     """Whether `map_difference` is the fastest way for (cells, heads, genes, features)."""
     return (
         queries.device.type == "cpu"
+        and queries.numel() > 0
+        and (*queries.shape[:2], queries.shape[-1]) == (*values.shape[:2], values.shape[-1])
         and queries.dtype in (torch.float32, torch.float64)
         and queries.shape[-1] >= FEATURES
         and not torch.compiler.is_compiling()
@@ -42,9 +44,19 @@ def map_difference(
     Returns:
         (cells, heads, genes, features).
 
+    Raises:
+        ValueError: Cells, heads or features differ.
+
     Source: scDFM, eqs. 8-9.
     """
-    scale = values.shape[-1] ** -0.5
+    maps, features = values.shape[:2], values.shape[-1]
+    for x in (*queries, *keys):
+        if x.shape[:2] != maps or x.shape[-1] != features:
+            raise ValueError(
+                "queries, keys and values must have the same cells, heads and features, got "
+                f"{tuple(x.shape)} and {tuple(values.shape)}"
+            )
+    scale = features**-0.5
     flat = [x.flatten(0, 1) for x in (scale * queries[0], keys[0], scale * queries[1], keys[1])]
     difference: Tensor = _Difference.apply(*flat, values.flatten(0, 1), lam)  # type: ignore[no-untyped-call]
     return difference.view(queries[0].shape)

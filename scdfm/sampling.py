@@ -5,7 +5,7 @@ Source: scDFM, section A.3 and Algorithm 3.
 
 import zlib
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from scdfm.flow import Source
 from scdfm.model import VelocityField
 from scdfm.precision import autocast
 from scdfm.randomness import numpy_generator
-from scdfm.solvers import Solver, Spacing, solve
+from scdfm.solvers import Solver, solve
 
 
 class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
@@ -30,12 +30,20 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
     clamp: bool = True  # expression cannot be negative
     batch: PositiveInt = 64  # cells integrated together
 
-    @property
-    def steps_lie(self) -> Spacing:
-        """The spacing in use: even where paper (Euler) and release (RK4) have it so."""
+    def settled(self, source: Source) -> Self:
+        """The same without "auto".
+
+        Late steps from noise, but even ones for the paper's Euler and the release's RK4. From
+        control cells late steps measured worse.
+        """
         if self.spacing != "auto":
-            return self.spacing
-        return "late" if self.solver in ("midpoint", "heun") else "even"
+            return self
+        late = source == "noise" and self.solver in ("midpoint", "heun")
+        return self.model_copy(update={"spacing": "late" if late else "even"})
+
+    def __str__(self) -> str:
+        lie = "" if self.spacing == "auto" else f"{self.spacing} "
+        return f"{self.solver}, {self.steps} {lie}steps"
 
 
 def rollout(
@@ -60,7 +68,7 @@ def rollout(
         genes: Gene ids, (genes,).
         conditions: Token ids, (units, slots).
         unit_of_cell: Which condition each cell gets, (cells,).
-        config: Solver, steps and clamp.
+        config: Solver, steps and clamp; "auto" spacing is even.
         products: Number format of the field's products under autocast; none: as the weights are.
     """
     was_training = field.training
@@ -78,7 +86,7 @@ def rollout(
             start,
             solver=config.solver,
             steps=config.steps,
-            spacing=config.steps_lie,
+            spacing="late" if config.spacing == "late" else "even",
         )
     field.train(was_training)
     return end.clamp_min(0) if config.clamp else end
@@ -148,7 +156,7 @@ def generate(
             genes=genes,
             conditions=conditions,
             unit_of_cell=unit_of_cell,
-            config=config,
+            config=config.settled(source),
             products=products,
         )
         ends.append(end)

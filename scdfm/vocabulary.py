@@ -19,7 +19,8 @@ class Vocabulary:
 
     Attributes:
         genes: Measured genes in the model's order; token id = position.
-        perturbations: Names a condition may hold, sorted.
+        perturbations: Names that conditions of the screen hold, sorted. Of genes, any measured one
+            may be asked for, too: its embedding comes from its neighbours.
         kind: What a perturbation is. A perturbed gene shares its embedding with the measured
             gene of that name; a drug has a table of its own.
     """
@@ -52,7 +53,7 @@ class Vocabulary:
             return {name: row for row, name in enumerate(self.perturbations, start=1)}
         rows = {name: row for row, name in enumerate(self.genes)}
         rows |= {name: row for row, name in enumerate(self.unmeasured, start=self.null + 1)}
-        return {name: rows[name] for name in self.perturbations}
+        return rows
 
     def ids(self, condition: Condition, *, slots: int = 2) -> list[int]:
         """Token ids of a condition, padded with null to at least `slots`.
@@ -63,8 +64,8 @@ class Vocabulary:
         for token in condition:
             if token not in self._ids:
                 raise ValueError(
-                    f"the model knows {len(self._ids)} perturbations and {token!r} is not one; "
-                    f"{nearest(token, self.perturbations)}"
+                    f"the model knows {len(self._ids)} {self.kind}s and {token!r} is not one; "
+                    f"{nearest(token, list(self._ids))}"
                 )
         ids = [self._ids[token] for token in condition]
         return ids + [self.null] * max(0, slots - len(ids))

@@ -217,20 +217,33 @@ def _read(path: Path) -> tuple[dict[str, Tensor], int | None]:
     """The weights by name, and the steps they were trained for."""
     content = read_tensors(path, what="checkpoint of weights")
     state = content.get(STATE) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not state:
+    if isinstance(state, dict) and not state:
+        raise ValueError(f"expected weights under {STATE!r} in {path}, got none")
+    if not isinstance(state, dict):
         held = ", ".join(map(repr, list(content)[:SHOWN])) if isinstance(content, dict) else ""
         raise ValueError(
             f"expected {STATE!r} with weights in {path}, got {held or type(content).__name__}; "
             "give a checkpoint as the release saves it"
         )
     for name, tensor in state.items():
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+        if not isinstance(name, str) or not _is_weight(tensor):
             raise ValueError(
-                f"expected only weights under {STATE!r} in {path}, got "
+                f"expected only weights by name under {STATE!r} in {path}, got "
                 f"{type(tensor).__name__} for {name!r}"
+            )
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"expected finite weights in {path}, got NaN or infinity in {name}; its training "
+                "went wrong: give an earlier checkpoint"
             )
     steps = content.get("iteration")
     return dict(state), steps if isinstance(steps, int) else None
+
+
+def _is_weight(tensor: object) -> bool:
+    if not isinstance(tensor, Tensor):
+        return False
+    return tensor.layout == torch.strided and tensor.is_floating_point()
 
 
 def _check_names(state: Mapping[str, Tensor], wanted: Collection[str], *, path: Path) -> None:

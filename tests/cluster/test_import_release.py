@@ -285,7 +285,7 @@ def test_a_vocabulary_chooses_among_the_stores_genes(
     gone = len(tokens_of(tiny_store_path)) - len(reachable)
     assert any(f"{gone} of the store's" in line and "cannot be predicted" in line for line in said)
     assert any("1 of the 2 test conditions cannot be predicted" in line for line in said)
-    with pytest.raises(ValueError, match=r"the model knows \d+ perturbations"):
+    with pytest.raises(ValueError, match=r"the model knows \d+ genes"):
         model.card.vocabulary.ids(parse(lost[0]))
 
 

@@ -54,9 +54,10 @@ def test_its_gradients_equal_those_of_two_whole_maps(asked: int) -> None:
 
 def test_wide_heads_on_cpu_take_this_way(monkeypatch: pytest.MonkeyPatch) -> None:
     wide, narrow = torch.zeros(1, 1, 2, 64), torch.zeros(1, 1, 2, 16)
-    assert suits(wide)
-    assert not suits(narrow)
-    assert not suits(wide.bfloat16())
+    assert suits(wide, wide)
+    assert not suits(narrow, narrow)
+    assert not suits(wide.bfloat16(), wide.bfloat16())
+    assert not suits(wide.expand(3, -1, -1, -1), wide)  # values of one cell for all
     monkeypatch.setattr(attention, "map_difference", lambda *_, lam: lam)
     lam = torch.tensor(0.25)
     assert attention.attend_less((wide, wide), (wide, wide), wide, lam=lam) is lam
@@ -68,5 +69,25 @@ def test_either_way_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     lam = torch.tensor(0.4)
     given = ((query1, query2), (key1, key2), values)
     pieces = attention.attend_less(*given, lam=lam)
-    monkeypatch.setattr(attention, "suits", lambda queries: False)
+    monkeypatch.setattr(attention, "suits", lambda queries, values: False)
     torch.testing.assert_close(attention.attend_less(*given, lam=lam), pieces)
+
+
+def test_keys_of_other_cells_are_refused() -> None:
+    query1, key1, query2, key2, values, lam = inputs()
+    with pytest.raises(ValueError, match="same cells, heads and features"):
+        map_difference((query1, query2), (key1[:1], key2), values, lam=lam)
+
+
+def test_inputs_may_be_views_and_no_gradient_need_be_asked_for() -> None:
+    given = inputs()
+    views = [x.mT.contiguous().mT for x in given[:5]]
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(*views, given[5]), whole(*given))
+
+
+def test_a_gradient_of_one_input_alone_is_right() -> None:
+    given = [x.detach() for x in inputs()]
+    given[1].requires_grad_()
+    pair = [torch.autograd.grad(form(*given).sum(), given[1]) for form in (ours, whole)]
+    torch.testing.assert_close(*pair)

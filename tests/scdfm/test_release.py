@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from scdfm import difference, gene_encoder
 from scdfm.checkpoint import Model, load_model, save_model
 from scdfm.mmd import mmd2
 from scdfm.model import ModelConfig
@@ -48,8 +49,16 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=["small", "large"])
+def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute as networks of this size are computed, and as those of thousands of genes are."""
+    if request.param == "large":
+        monkeypatch.setattr(difference, "FEATURES", 1)
+        monkeypatch.setattr(gene_encoder, "DENSE_UP_TO", 0)
+
+
 @pytest.fixture(params=[torch.float64, torch.float32], ids=["float64", "float32"])
-def golden(request: pytest.FixtureRequest, kind: str, real_data: Path) -> Golden:
+def golden(request: pytest.FixtureRequest, kind: str, real_data: Path, ways: None) -> Golden:
     folder = real_data / "release_golden" / kind
     with np.load(folder / "golden.npz") as arrays:
         values = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
@@ -375,7 +384,25 @@ def test_weights_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
         load(path)
 
 
-@pytest.mark.parametrize("content", [{"weights": 1}, [1, 2], {"model_state_dict": {}}])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({}, "got none"),
+        ({3: torch.ones(1)}, "got Tensor for 3"),
+        ({"a": torch.ones(2, 2).to_sparse()}, "got Tensor for 'a'"),
+        ({"a": torch.tensor([1.0, torch.nan])}, "NaN or infinity in a"),
+    ],
+    ids=["empty", "numbered", "sparse", "not finite"],
+)
+def test_weights_that_are_of_no_use_are_refused(
+    tmp_path: Path, weights: object, message: str
+) -> None:
+    torch.save({"model_state_dict": weights}, tmp_path / "c.pt")
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("content", [{"weights": 1}, [1, 2]])
 def test_another_layout_is_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "c.pt")
     with pytest.raises(ValueError, match="expected 'model_state_dict' with weights in"):

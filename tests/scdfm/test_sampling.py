@@ -103,3 +103,11 @@ def test_blocks_hold_every_gene_once() -> None:
 def test_genes_that_fit_are_one_block_in_order() -> None:
     [block] = canonical_blocks(6, size=9, seed=3)
     assert block.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_steps_are_late_from_noise_and_even_from_control_cells() -> None:
+    midpoint = SamplingConfig()
+    assert midpoint.settled("noise").spacing == "late"
+    assert midpoint.settled("other_control").spacing == "even"
+    assert SamplingConfig(solver="rk4").settled("noise").spacing == "even"
+    assert SamplingConfig(spacing="late").settled("control").spacing == "late"

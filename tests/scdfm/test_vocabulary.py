@@ -31,7 +31,12 @@ def test_an_unknown_token_is_refused_with_the_nearest() -> None:
         words.ids(("KLF2",))
 
 
-def test_a_measured_gene_that_was_never_in_the_screen_is_unknown() -> None:
+def test_a_measured_gene_that_was_never_perturbed_may_be_asked_for() -> None:
     words = Vocabulary(genes=("KLF1", "GAPDH"), perturbations=("KLF1",))
-    with pytest.raises(ValueError, match="'GAPDH' is not one"):
-        words.ids(("GAPDH",))
+    assert words.ids(("GAPDH",)) == [1, words.null]
+
+
+def test_a_drug_that_was_never_in_the_screen_is_unknown() -> None:
+    words = Vocabulary(genes=("KLF1",), perturbations=("aspirin",), kind="drug")
+    with pytest.raises(ValueError, match="knows 1 drugs and 'KLF1' is not one"):
+        words.ids(("KLF1",))

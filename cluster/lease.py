@@ -10,7 +10,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FILE = "lease"
@@ -24,9 +24,12 @@ class LeaseLostError(RuntimeError):
 def lease(directory: Path) -> Iterator[str]:
     """Hold a directory's lease for the time of the block; gives the token.
 
+    A block that fails before it writes anything leaves no directory that was not there before.
+
     Raises:
         ValueError: Another process holds it.
     """
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / FILE).open("a+") as file:
         try:
@@ -41,7 +44,11 @@ def lease(directory: Path) -> Iterator[str]:
         file.truncate(0)
         file.write(json.dumps(holder))
         file.flush()
-        yield token
+        try:
+            yield token
+        except BaseException:
+            _discard(directory, missing)
+            raise
 
 
 def check(directory: Path, token: str) -> None:
@@ -52,6 +59,15 @@ def check(directory: Path, token: str) -> None:
     """
     if _read(directory).get("token") != token:
         raise LeaseLostError(f"{directory} was taken over by {_holder(directory)}")
+
+
+def _discard(directory: Path, missing: list[Path]) -> None:
+    """Remove what taking the lease has made, unless it holds anything by now."""
+    if directory in missing and [path.name for path in directory.iterdir()] == [FILE]:
+        (directory / FILE).unlink()
+        with suppress(OSError):  # not empty: others use it
+            for folder in missing:
+                folder.rmdir()
 
 
 def _holder(directory: Path) -> str:

@@ -138,8 +138,10 @@ def predict(
             return request.out
         with lease(partial) as token:
             if read_facts(_cells(partial)) != _plain(work.facts):
-                _begin(partial, work, store)
-                _fill(work, partial, token, actors=actors, gpu=gpu, address=address, report=report)
+                with session(address):
+                    _require(work, actors=actors, gpu=gpu)
+                    _begin(partial, work, store)
+                    _fill(work, partial, token, actors=actors, gpu=gpu, report=report)
                 seal(_cells(partial), facts=work.facts)
             discard_marks(_cells(partial))
             if request.out.suffix == ".h5ad":
@@ -150,22 +152,16 @@ def predict(
     return request.out
 
 
-def _fill(
-    work: Work,
-    partial: Path,
-    token: str,
-    *,
-    actors: int,
-    gpu: bool,
-    address: str | None,
-    report: Report,
-) -> None:
+def _require(work: Work, *, actors: int, gpu: bool) -> None:
+    """Refuse what the cluster could never run, before anything is written."""
+    pool = min(actors, work.shards)
+    require(cpus=pool * THREADS, gpus=pool if gpu else 0)
+
+
+def _fill(work: Work, partial: Path, token: str, *, actors: int, gpu: bool, report: Report) -> None:
     """Generate the shards that are not there yet."""
     todo = [shard for shard in range(work.shards) if not is_written(_cells(partial), shard)]
-    with session(address):
-        pool = min(actors, max(1, len(todo)))
-        require(cpus=pool * THREADS, gpus=pool if gpu else 0)
-        _share(work, partial, token, todo, actors=pool, gpu=gpu, report=report)
+    _share(work, partial, token, todo, actors=min(actors, len(todo)), gpu=gpu, report=report)
 
 
 def look_up(

@@ -40,3 +40,23 @@ def test_a_killed_process_leaves_no_lease_behind(tmp_path: Path) -> None:
     time.sleep(0.1)
     with lease(tmp_path) as token:
         check(tmp_path, token)
+
+
+def test_a_refusal_leaves_nothing_that_was_not_there(tmp_path: Path) -> None:
+    for there, name in ((False, "runs/new"), (True, "begun")):
+        directory = tmp_path / name
+        if there:
+            (directory / "model").mkdir(parents=True)
+        with pytest.raises(ValueError, match="no such gene"), lease(directory):
+            raise ValueError("no such gene")
+    assert [path.name for path in tmp_path.iterdir()] == ["begun"]
+
+
+def test_a_failure_keeps_what_was_written(tmp_path: Path) -> None:
+    def fail() -> None:
+        (tmp_path / "work" / "journal").touch()
+        raise ValueError("late")
+
+    with pytest.raises(ValueError, match="late"), lease(tmp_path / "work"):
+        fail()
+    assert (tmp_path / "work" / "journal").exists()

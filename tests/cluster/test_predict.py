@@ -106,6 +106,18 @@ def test_a_prediction_that_failed_while_it_was_exported_is_exported_again(
     assert [path.name for path in tmp_path.iterdir()] == ["cells.h5ad"]
 
 
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_more_actors_than_the_cluster_has_cores_are_refused(
+    trained: Path, tmp_path: Path, ray_session: None
+) -> None:
+    asked = request(trained, tmp_path / "cells.zarr", cells=40_000)
+    with pytest.raises(ValueError, match="CPUs and the cluster has"):
+        predict(asked, actors=500)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_stands_for_its_model(trained: Path, tmp_path: Path) -> None:
     asked = request(trained, tmp_path / "cells.zarr", model=trained)
     with Store.open(asked.store) as store:

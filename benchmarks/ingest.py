@@ -69,13 +69,7 @@ def prepare(folder: Path, *, scale: int) -> None:
         if path.exists():
             continue
         print(f"{name}: {screen}", file=sys.stderr, flush=True)
-        smaller = Screen(
-            cells=screen.cells // scale,
-            genes=screen.genes,
-            conditions=max(2, screen.conditions // scale),
-            contexts=screen.contexts,
-        )
-        write_screen(folder / "partial.h5ad", smaller)
+        write_screen(folder / "partial.h5ad", screen.fewer(scale))
         (folder / "partial.h5ad").rename(path)
     if not (folder / "gzip.h5ad").exists():
         anndata.read_h5ad(folder / "main.h5ad").write_h5ad(

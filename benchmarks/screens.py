@@ -4,7 +4,7 @@ Counts are Poisson above zero, genes differ as in a real screen and cells in the
 together are seen at a chosen density. (`scdfm simulate` makes the screens with a known truth.)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anndata
@@ -28,6 +28,10 @@ class Screen:
     contexts: int = 1
     density: float = 0.08  # non-zero values
     seed: int = 0
+
+    def fewer(self, scale: int) -> "Screen":
+        """So many times fewer cells, to try; units stay as large where there are enough."""
+        return replace(self, cells=self.cells // scale, conditions=max(2, self.conditions // scale))
 
     def __str__(self) -> str:
         return f"{self.cells} x {self.genes}, {self.conditions * self.contexts} units"

@@ -5,7 +5,6 @@ import importlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,12 @@ CELLS, GENES = 64, 1_000
 CONFIG = BatchConfig(conditions=1, cells=CELLS, genes=GENES)
 
 
-def prepare(path: Path, screen: Screen, *, scale: int, keep_source: bool) -> None:
+def prepare(path: Path, screen: Screen, *, keep_source: bool) -> None:
     """Make the store `path`.zarr, unless it is there, and leave `path`.h5ad where it is needed."""
     source, store = path.with_suffix(".h5ad"), path.with_suffix(".zarr")
     if store.exists() and (source.exists() or not keep_source):
         return
-    few = replace(screen, cells=screen.cells // scale, conditions=screen.conditions // scale)
-    write_screen(source, few)
+    write_screen(source, screen)
     ingest(source, store, options=IngestOptions(context_column="context", perturbation="gene"))
     if not keep_source:
         source.unlink()
@@ -97,7 +95,8 @@ def csr(options: argparse.Namespace) -> None:
             target = rows[draw.integers(1, len(rows))]
             genes = np.sort(draw.choice(counts.shape[1], size=GENES, replace=False))
             for of in (target, rows[0]):
-                values = dense(draw.choice(of, size=CELLS, replace=False), genes)
+                few = len(of) < CELLS  # in a screen made smaller to try
+                values = dense(draw.choice(of, size=CELLS, replace=few), genes)
                 assert values.shape == (CELLS, GENES)
         return {"batches": options.batches}
 

@@ -15,7 +15,7 @@ from data_store.columns import Column, texts
 from data_store.labels import CONTROL_LABELS, Tokens, canonical, parse
 from data_store.names import listed, nearest
 from data_store.options import IngestOptions, Say
-from data_store.schema import Perturbation
+from data_store.schema import LIBRARY_SIZE, Perturbation
 from data_store.sources import Source
 
 CONDITION_NAMES = (
@@ -29,7 +29,8 @@ CONDITION_NAMES = (
     "compound",
     "treatment",
 )
-LIBRARY_NAMES = ("ncounts", "n_counts", "total_counts", "nCount_RNA")
+# Ours first: a store that left genes out, or its export, knows better than its row sums.
+LIBRARY_NAMES = (LIBRARY_SIZE, "ncounts", "n_counts", "total_counts", "nCount_RNA")
 
 _ROWS = 262_144
 _LOOK = 500_000  # values looked at to tell counts from logs

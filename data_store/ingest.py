@@ -18,7 +18,7 @@ from data_store.assemble import Writer
 from data_store.columns import Column, named
 from data_store.commit import hash_files, write_durably
 from data_store.fill import fill, sums_of_all
-from data_store.joining import Joined, join, require_genes
+from data_store.joining import Joined, join, require_genes, tell_of_lost
 from data_store.labels import CONTROL_LABELS
 from data_store.layout import Layout, read_layout
 from data_store.opening import opened, with_scratch
@@ -137,6 +137,8 @@ def _write(
     column = detect.condition_column(sources, options=options, say=say)
     layout = read_layout(sources, column=column, options=options, say=say)
     tokens = [tokens for _, tokens in layout.units]
+    if options.join == "intersect":
+        tell_of_lost(joined, sources, perturbed={token for of in tokens for token in of}, say=say)
     kind = detect.perturbation(tokens, genes=joined.genes, options=options, say=say)
     layers, normalised = _layers(sources, options=options, say=say)
     routed = route(
@@ -263,7 +265,8 @@ def _stored_columns(columns: Sequence[Column]) -> tuple[tuple[Column, ...], dict
     """The obs columns of the store, ours last; a column that has our name gets another."""
     taken = {column.name for column in columns}
     other = f"{LIBRARY_SIZE}_of_source"
-    assert not taken >= {LIBRARY_SIZE, other}, taken
+    while other in taken:  # a store of a store's cells
+        other += "_of_source"
     renamed = {other: LIBRARY_SIZE} if LIBRARY_SIZE in taken else {}
     stored = [named(c, other) if c.name == LIBRARY_SIZE else c for c in columns]
     ours = Column(LIBRARY_SIZE, "array", "0.2.0", {"": np.dtype(np.float64)})

@@ -1,6 +1,6 @@
 """Several sources as one: common genes, common obs columns."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any, Literal, NamedTuple
@@ -13,7 +13,6 @@ from data_store.columns import Block, Column
 from data_store.names import listed, nearest
 from data_store.options import Say
 from data_store.sources import Source
-
 
 How = Literal["same", "intersect", "union", "first"]
 """Which genes several sources have in common; "first": those of the first, all others have more."""
@@ -68,6 +67,19 @@ def require_genes(wanted: Sequence[str], *, genes: Sequence[str]) -> None:
         raise ValueError(
             f"expected measured genes in --gene-list, {len(missing)} of {len(wanted)} are not in "
             f"the sources, first {missing[0]!r}{nearest(missing[0], genes)}; correct or remove them"
+        )
+
+
+def tell_of_lost(
+    joined: Joined, sources: Sequence[Source], *, perturbed: Collection[str], say: Say
+) -> None:
+    """Name the perturbed genes that some sources measure and others do not."""
+    kept = set(joined.genes)
+    some = {gene for source in sources for gene in source.genes if gene not in kept}
+    if lost := sorted(some.intersection(perturbed)):
+        say(
+            f"warning: genes: left out {len(lost)} that are perturbed, as not all sources measure "
+            f"them: {listed(lost)}; --join union keeps them"
         )
 
 

@@ -22,7 +22,7 @@ from data_store.sources import Source
 from data_store.spill import Arranged, Buckets, Rows, Spill
 from data_store.workers import Workers
 
-ROW_SUM = "_row_sum"  # travels with obs
+ROW_SUM = "/row_sum"  # travels with obs, under a name that no column can have
 _LARGEST_BLOCK = 1_000_000  # values read at once
 _ROW_BYTES = 100  # of a cell beside its values, about
 _SHARE_HELD = 0.125  # of the memory: rows that wait to be spilled

@@ -115,6 +115,33 @@ def test_a_source_column_with_our_name_gets_another(tmp_path: Path) -> None:
     )
 
 
+def test_a_source_may_have_every_name_of_ours(tmp_path: Path) -> None:
+    numbers = np.arange(6.0)
+    cells = adata(library_size=numbers, library_size_of_source=numbers + 10, _row_sum=numbers + 20)
+    found = stored(take(cells, tmp_path)[0]).obs
+    assert list(found.columns[1:]) == [
+        "library_size_of_source_of_source",
+        "library_size_of_source",
+        "_row_sum",
+        "library_size",
+    ]
+    order = np.array([int(name[1:]) for name in found.index])
+    np.testing.assert_array_equal(found.iloc[:, 1:4], order[:, None] + [0.0, 10, 20])
+
+
+def test_a_store_of_a_stores_cells_keeps_their_library_sizes(tmp_path: Path) -> None:
+    counts = np.arange(60).reshape(6, 10) % 7
+    cells = adata(genes=list("ABCDEFGHIJ"), counts=counts)
+    store, _ = take(cells, tmp_path, genes=2)
+    again, third = tmp_path / "again", tmp_path / "third"
+    assert ingest(store, again).genes < 10
+    ingest(again, third)
+    for place in (store, again, third):
+        sizes = stored(place).obs["library_size"]
+        expected = counts.sum(axis=1)[[int(name[1:]) for name in sizes.index]]
+        np.testing.assert_array_equal(sizes, expected)
+
+
 def test_counts_take_sixteen_bits_unless_one_needs_more(tmp_path: Path) -> None:
     cells = adata()
     store, _ = take(cells, tmp_path)
@@ -317,6 +344,19 @@ def test_several_sources_become_one_store(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             found.obs.loc[first.obs_names, "library_size"], np.asarray(first.X.sum(axis=1)).ravel()
         )
+
+
+def test_perturbed_genes_that_an_intersection_drops_are_named(tmp_path: Path) -> None:
+    second = adata(genes=["A", "D", "C"])
+    second.obs_names = [f"d{number}" for number in range(6)]
+    paths = [written(adata(), tmp_path, "1.h5ad"), written(second, tmp_path, "2.h5ad")]
+    said: list[str] = []
+    for join in ("union", "intersect"):
+        options = IngestOptions.model_validate({"join": join})
+        ingest(paths, tmp_path / join, options=options, say=said.append)
+    warnings = [line for line in said if "that are perturbed" in line]
+    assert len(warnings) == 1  # of the intersection
+    assert "left out 1 that are perturbed, as not all sources measure them: B;" in warnings[0]
 
 
 def test_texts_of_one_source_and_categories_of_another_become_texts(tmp_path: Path) -> None:

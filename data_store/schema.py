@@ -31,7 +31,7 @@ Perturbation = Literal["gene", "drug"]
 
 
 class SourceRecord(BaseModel, frozen=True, extra="forbid"):
-    """One ingested file. Its fingerprint samples the bytes; it holds no path and no date."""
+    """One ingested file. Its fingerprint is of all its bytes; it holds no path and no date."""
 
     name: str
     cells: NonNegativeInt

@@ -116,7 +116,7 @@ def edges_changed(config: GraphConfig, facts: dict[str, Any]) -> str | None:
 def _cells_to_rank(store: Store, cells: Sequence[Cells], *, genes: NDArray[np.int64]) -> int:
     """How many cells hold no more values than can be ranked at once."""
     moments, units = store.moments, sorted({part.unit for part in cells})
-    values = int(moments.nonzero[units][:, genes].sum())
+    values = int(moments.nonzero_of(units)[genes].sum())
     return max(2, RANKED_VALUES * int(moments.cells[units].sum()) // max(1, values))
 
 

@@ -198,9 +198,9 @@ def run_genes(run: RunConfig, store: Store, *, split: Split) -> ChosenGenes:
     return choose_genes(
         run.genes,
         cells=int(moments.cells[known].sum()),
-        linear_total=moments.linear_total[known].sum(axis=0),
-        linear_squares=moments.linear_squares[known].sum(axis=0),
-        nonzero=moments.nonzero[known].sum(axis=0),
+        linear_total=moments.sum_of("linear_total", known),
+        linear_squares=moments.sum_of("linear_squares", known),
+        nonzero=moments.nonzero_of(known),
         perturbed=np.array(perturbed, dtype=np.int64),
     )
 

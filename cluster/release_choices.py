@@ -158,9 +158,9 @@ def evaluation_columns(
     chosen = choose_genes(
         GeneChoice(model=len(columns)),
         cells=int(moments.cells[known].sum()),
-        linear_total=moments.linear_total[known].sum(axis=0)[columns],
-        linear_squares=moments.linear_squares[known].sum(axis=0)[columns],
-        nonzero=moments.nonzero[known].sum(axis=0)[columns],
+        linear_total=moments.sum_of("linear_total", known)[columns],
+        linear_squares=moments.sum_of("linear_squares", known)[columns],
+        nonzero=moments.nonzero_of(known)[columns],
         perturbed=np.array([], dtype=np.int64),
     )
     evaluation: NDArray[np.int64] = columns[chosen.evaluation]

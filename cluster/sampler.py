@@ -179,7 +179,7 @@ def control_means(
 def _mean(store: Store, cells: StoreCells, *, columns: NDArray[np.int64]) -> NDArray[np.float64]:
     unit = store.units[cells.unit]
     if (cells.start, cells.stop) == (unit.start, unit.stop):
-        whole: NDArray[np.float64] = store.moments.total[cells.unit, columns] / len(unit)
+        whole: NDArray[np.float64] = store.moments.row("total", cells.unit)[columns] / len(unit)
         return whole
     part = store.expression(cells.start, cells.stop, genes=columns)
     mean: NDArray[np.float64] = part.mean(axis=0, dtype=np.float64)

@@ -10,7 +10,7 @@ import numpy as np
 from data_store.commit import sha256
 from data_store.files import Files, LocalFiles
 from data_store.labels import canonical, parse
-from data_store.moments import PRECISION, UnitSums
+from data_store.moments import PRECISION, SUMS, UnitSums
 from data_store.reader import Store, Unit
 from data_store.remote import manifest_of, open_files, url_of
 from data_store.schema import (
@@ -140,16 +140,10 @@ def _unit_faults(store: Store, unit: Unit, *, position: int) -> list[Fault]:
 
 def _agree(store: Store, sums: UnitSums, *, position: int) -> bool:
     stored = store.moments
-    kept = np.stack(
-        [
-            stored.total[position],
-            stored.linear_total[position],
-            stored.linear_squares[position],
-        ]
-    )
+    kept = np.stack([stored.row(name, position) for name in SUMS])
     return bool(
         np.allclose(kept, sums.sums, rtol=PRECISION, atol=0)
-        and np.array_equal(stored.nonzero[position], sums.nonzero)
+        and np.array_equal(stored.nonzero(position), sums.nonzero)
         and stored.cells[position] == sums.cells
     )
 

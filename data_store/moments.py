@@ -5,8 +5,11 @@ compression makes smaller. "log" is expression (log1p per 10k), "linear" the sam
 logarithm (per 10k), which scanpy's variable-gene flavour `seurat` needs.
 """
 
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,28 +21,83 @@ from data_store.arrays import create
 from data_store.csr import ColumnSums, row_blocks, rows_of
 
 PRECISION = 1e-7  # relative: what is stored is so near to the sums
-_SUMS = ("total", "linear_total", "linear_squares")
+SumName = Literal["total", "linear_total", "linear_squares"]
+SUMS: tuple[SumName, ...] = get_args(SumName)
 _CHUNK_BYTES = 2_000_000
+_CHUNKS_AT_ONCE = 8  # read together, since a network answers slowly
 
 
-class Moments(NamedTuple):
-    """Sums over the cells of each unit."""
+class Moments:
+    """The sums of a store's units, read when they are asked for: all at once may be gigabytes.
 
-    cells: NDArray[np.int64]  # (units,)
-    total: NDArray[np.float64]  # (units, genes), of log values
-    linear_total: NDArray[np.float64]  # (units, genes), of values per 10k
-    linear_squares: NDArray[np.float64]  # (units, genes), of their squares
-    nonzero: NDArray[np.int64]  # (units, genes), cells in which the gene is seen
+    `SumName` says of what: "total" of log values, "linear_total" of values per 10k and
+    "linear_squares" of their squares; "nonzero" is in how many cells a gene is seen.
+    """
+
+    def __init__(self, group: Any, *, readable: Callable[[], AbstractContextManager[None]]) -> None:
+        """Sums in an open zarr group; reads happen within `readable`, which says what is wrong."""
+        self._group, self._readable = group, readable
+        self._held: dict[
+            str, tuple[int, NDArray[Any]]
+        ] = {}  # the chunk read last, by its first row
+
+    @cached_property
+    def cells(self) -> NDArray[np.int64]:
+        """How many cells each unit has, (units,)."""
+        return self._read("cells", 0, None)
+
+    def row(self, name: SumName, unit: int) -> NDArray[np.float64]:
+        """The sums of one unit, (genes,)."""
+        return self._row(name, unit).astype(np.float64)
+
+    def nonzero(self, unit: int) -> NDArray[np.int64]:
+        """In how many cells of a unit each gene is seen, (genes,)."""
+        return self._row("nonzero", unit).astype(np.int64)
+
+    def sum_of(self, name: SumName, units: Iterable[int]) -> NDArray[np.float64]:
+        """The sums of several units together, (genes,)."""
+        return self._added(name, units, dtype=np.float64)
+
+    def nonzero_of(self, units: Iterable[int]) -> NDArray[np.int64]:
+        """In how many cells of several units each gene is seen, (genes,)."""
+        return self._added("nonzero", units, dtype=np.int64)
+
+    def _added(self, name: str, units: Iterable[int], *, dtype: Any) -> NDArray[Any]:
+        step = self._group[name].chunks[0] * _CHUNKS_AT_ONCE
+        result = np.zeros(self._group[name].shape[1], dtype=dtype)
+        first, rows = 0, np.empty((0, 0))
+        for unit in units:
+            if not first <= unit < first + len(rows):
+                first = unit // step * step
+                rows = self._read(name, first, first + step)
+            # Row by row, so that the sum depends on no block.
+            result += rows[unit - first]
+        return result
+
+    def _row(self, name: str, unit: int) -> NDArray[Any]:
+        step = self._group[name].chunks[0]
+        wanted = unit // step * step
+        first, rows = self._held.get(name, (-1, np.empty(0)))
+        if first != wanted:
+            rows = self._read(name, wanted, wanted + step)
+            self._held[name] = wanted, rows
+        row: NDArray[Any] = rows[unit - wanted]
+        return row
+
+    def _read(self, name: str, start: int, stop: int | None) -> NDArray[Any]:
+        # Not by zarrs, which does not check the CRC-32C of the last, partly used chunk.
+        with self._readable():
+            return np.asarray(self._group[name][start:stop])
 
 
 class UnitSums:
     """The running sums of one unit."""
 
-    BYTES = 8 * (len(_SUMS) + 1)  # per gene
+    BYTES = 8 * (len(SUMS) + 1)  # per gene
 
     def __init__(self, genes: int) -> None:
         self.cells = 0
-        self.sums = np.zeros((len(_SUMS), genes))
+        self.sums = np.zeros((len(SUMS), genes))
         self.nonzero = np.zeros(genes, dtype=np.int64)
 
     def add(
@@ -75,7 +133,7 @@ class MomentsWriter:
         shape, chunks = (units, genes), (self._chunk, max(1, genes))
         self._arrays = {
             name: create(group, name, shape=shape, dtype=dtype, chunks=chunks, shards=None)
-            for name, dtype in (*((name, "f4") for name in _SUMS), ("nonzero", "u4"))
+            for name, dtype in (*((name, "f4") for name in SUMS), ("nonzero", "u4"))
         }
         self._cells = create(
             group, "cells", shape=(units,), dtype="i8", chunks=(max(1, units),), shards=None
@@ -105,7 +163,7 @@ class MomentsWriter:
         if not self._waiting:
             return
         place = slice(self._written, self._written + len(self._waiting))
-        for k, name in enumerate(_SUMS):
+        for k, name in enumerate(SUMS):
             self._arrays[name][place] = np.stack(
                 [unit.sums[k].astype(np.float32) for unit in self._waiting]
             )
@@ -113,14 +171,6 @@ class MomentsWriter:
         self._counts[place] = [unit.cells for unit in self._waiting]
         self._written += len(self._waiting)
         self._waiting = []
-
-
-def read(group: Any) -> Moments:
-    """All moments in an open zarr group."""
-    # Not by zarrs, which does not check the CRC-32C of the last, partly used chunk.
-    arrays = {name: np.asarray(group[name][...]) for name in Moments._fields}
-    sums = {name: arrays[name].astype(np.float64) for name in _SUMS}
-    return Moments(cells=arrays["cells"], nonzero=arrays["nonzero"].astype(np.int64), **sums)
 
 
 def _values(

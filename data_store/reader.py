@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -23,7 +23,6 @@ from anndata.io import read_elem
 from numpy.typing import NDArray
 
 from data_store import columns as cols
-from data_store import moments
 from data_store.arrays import codec_pipeline
 from data_store.chunks import ChunkReader, Sharded, Span
 from data_store.files import Files, LocalFiles
@@ -171,8 +170,9 @@ class Store:
     @cached_property
     def moments(self) -> Moments:
         """Sums per unit and gene."""
-        with self._readable(MOMENTS):
-            return moments.read(self.files.group(MOMENTS))
+        readable = partial(self._readable, MOMENTS)
+        with readable():
+            return Moments(self.files.group(MOMENTS), readable=readable)
 
     def expression(
         self, start: int, stop: int, *, genes: NDArray[np.int64] | None = None

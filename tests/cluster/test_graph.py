@@ -62,7 +62,7 @@ def test_ranks_are_taken_of_no_more_values_than_memory_is_meant_for(
     with Store.open(tiny_store_path) as store:
         cells = training(store)
         units = [part.unit for part in cells]
-        values = int(store.moments.nonzero[units][:, GENES].sum())
+        values = int(store.moments.nonzero_of(units)[GENES].sum())
         monkeypatch.setattr(run_graphs, "RANKED_VALUES", values // 3)
         _, ranked = run_graph(GraphConfig(kind="spearman"), store, cells=cells, genes=GENES)
         _, whole = run_graph(GraphConfig(), store, cells=cells, genes=GENES)

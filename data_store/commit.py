@@ -108,8 +108,9 @@ def _alone(partial: Path) -> Iterator[None]:
         while True:
             partial.mkdir(exist_ok=True)
             with suppress(FileNotFoundError):  # another process took it for a leftover: once more
-                stack.enter_context(locked(partial))
-                break
+                number = stack.enter_context(locked(partial))
+                if os.path.samestat(os.fstat(number), partial.stat()):
+                    break
         yield
 
 

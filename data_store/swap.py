@@ -84,8 +84,8 @@ def exchange(first: Path, second: Path) -> bool:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a directory; the lock goes with the process, however it ends.
+def locked(folder: Path) -> Iterator[int]:
+    """Hold a directory; the lock goes with the process, however it ends. Gives its open number.
 
     Raises:
         FileExistsError: Another process holds it.
@@ -102,7 +102,7 @@ def locked(folder: Path) -> Iterator[None]:
         # Its owner may have removed it after we opened it: then we hold what nobody sees.
         if not os.path.samestat(os.fstat(handle), folder.stat()):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
-        yield
+        yield handle
     finally:
         os.close(handle)
 

@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
 from data_store.commit import committed
-from data_store.swap import tidy
+from data_store.swap import locked, tidy, unfinished
 
 
 @pytest.fixture
@@ -40,3 +40,21 @@ def test_a_writer_begins_while_others_tidy_up(tmp_path: Path) -> None:
         for other in others:
             other.join()
     assert int((place / "manifest.json").read_text()) >= 0
+
+
+def test_a_lock_on_a_directory_that_is_gone_by_then_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, first = tmp_path / "store", [True]
+
+    @contextmanager
+    def late(folder: Path) -> Iterator[int]:
+        with locked(folder) as number:
+            if first and first.pop():
+                unfinished(place).rmdir()
+            yield number
+
+    monkeypatch.setattr("data_store.commit.locked", late)
+    with committed(place) as folder:
+        (folder / "manifest.json").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
-from rounds import Facts, Turn, interleave, median, ratio, serve, table
+from rounds import Facts, interleave, median, ratio, serve, table
 from task import Task, make_task
 from torch import Tensor
 
@@ -200,9 +200,6 @@ def compare(options: argparse.Namespace) -> Facts:
         figures[f"ratio_{'time' if name == 'wall' else name}_lower"] = factor * each.lower
         figures[f"{name}_release"] = factor * median(turns["release"], of=of) / options.cells
         figures[f"{name}_ours"] = median(turns["ours"], of=of) / options.cells
-    figures["ratio_memory"] = ratio(turns["release"], turns["ours"], of=_added).median
-    for side in SIDES:
-        figures[f"added_{side}"] = median(turns[side], of=_added)
     return figures
 
 
@@ -224,7 +221,6 @@ def show(figures: Facts) -> None:
             name,
             figures[f"cpu_{side}"],
             figures[f"wall_{side}"],
-            figures[f"added_{side}"] / 2**30,
             figures[f"error {solver}"],
         ]
         for name, side, solver in (
@@ -232,9 +228,9 @@ def show(figures: Facts) -> None:
             ("ours, midpoint, 20 evaluations", "ours", "midpoint 10"),
         )
     ]
-    rows.append(["midpoint, even steps", "", "", "", figures["error midpoint 10, even steps"]])
-    rows.append(["Euler, 100 evaluations", "", "", "", figures["error euler 100"]])
-    print(table(["sampling a cell", "CPU s", "wall s", "added GiB", "ODE error"], rows))
+    rows.append(["midpoint, even steps", "", "", figures["error midpoint 10, even steps"]])
+    rows.append(["Euler, 100 evaluations", "", "", figures["error euler 100"]])
+    print(table(["sampling a cell", "CPU s", "wall s", "ODE error"], rows))
     print(
         f"\nd={figures['width']}, {figures['genes']} genes, {figures['cells']} cells together: "
         f"release / ours {figures['ratio_time']:.1f} (lower quartile "
@@ -264,10 +260,6 @@ def _roll(field: ReleaseField, begin: Start, *, config: SamplingConfig) -> Tenso
 
 def _apart(theirs: Tensor, mine: Tensor) -> float:
     return float((mine - theirs).norm() / theirs.norm())
-
-
-def _added(turn: Turn) -> float:
-    return float(turn.added)
 
 
 if __name__ == "__main__":

@@ -132,13 +132,22 @@ def _write(
     say: Say,
     said: list[str],
 ) -> Manifest:
-    joined = join(sources, how=options.join if base is None else base.join, say=say)
+    how = options.join if base is None else base.join
+    joined = join(sources, how=how, say=say)
     require_genes(options.gene_list, genes=joined.genes)
     column = detect.condition_column(sources, options=options, say=say)
     layout = read_layout(sources, column=column, options=options, say=say)
     tokens = [tokens for _, tokens in layout.units]
-    if options.join == "intersect":
-        tell_of_lost(joined, sources, perturbed={token for of in tokens for token in of}, say=say)
+    if how in ("intersect", "first"):
+        tell_of_lost(
+            joined,
+            sources,
+            perturbed={token for of in tokens for token in of},
+            remedy="--join union keeps them"
+            if base is None
+            else "to keep them, ingest all files into a new store",
+            say=say,
+        )
     kind = detect.perturbation(tokens, genes=joined.genes, options=options, say=say)
     layers, normalised = _layers(sources, options=options, say=say)
     routed = route(

@@ -71,15 +71,20 @@ def require_genes(wanted: Sequence[str], *, genes: Sequence[str]) -> None:
 
 
 def tell_of_lost(
-    joined: Joined, sources: Sequence[Source], *, perturbed: Collection[str], say: Say
+    joined: Joined,
+    sources: Sequence[Source],
+    *,
+    perturbed: Collection[str],
+    remedy: str,
+    say: Say,
 ) -> None:
-    """Name the perturbed genes that some sources measure and others do not."""
+    """Name the perturbed genes that some sources have and others do not."""
     kept = set(joined.genes)
     some = {gene for source in sources for gene in source.genes if gene not in kept}
     if lost := sorted(some.intersection(perturbed)):
         say(
-            f"warning: genes: left out {len(lost)} that are perturbed, as not all sources measure "
-            f"them: {listed(lost)}; --join union keeps them"
+            f"warning: genes: left out {len(lost)} that are perturbed, as not all sources have "
+            f"them: {listed(lost)}; {remedy}"
         )
 
 

@@ -356,7 +356,7 @@ def test_perturbed_genes_that_an_intersection_drops_are_named(tmp_path: Path) ->
         ingest(paths, tmp_path / join, options=options, say=said.append)
     warnings = [line for line in said if "that are perturbed" in line]
     assert len(warnings) == 1  # of the intersection
-    assert "left out 1 that are perturbed, as not all sources measure them: B;" in warnings[0]
+    assert "left out 1 that are perturbed, as not all sources have them: B;" in warnings[0]
 
 
 def test_texts_of_one_source_and_categories_of_another_become_texts(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class ValueEmbedder(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Embed values (cells, genes) as (cells, genes, width)."""
-        hidden = functional.relu(self.hidden(values.unsqueeze(-1)))
+        hidden = functional.relu(self.hidden(values.unsqueeze(-1)), inplace=True)
         embedded: Tensor = self.dropout(self.norm(self.out(hidden)))
         return embedded
 
@@ -138,7 +138,7 @@ class Injection(nn.Module):
     def forward(self, h: Tensor, perturbation: Tensor) -> Tensor:
         """Mix cells (cells, genes, width) with their perturbation (cells, 1, width)."""
         hidden = self.from_cell(h) + self.from_perturbation(perturbation)
-        out: Tensor = self.out(self.dropout(functional.leaky_relu(hidden)))
+        out: Tensor = self.out(self.dropout(functional.leaky_relu(hidden, inplace=True)))
         return out
 
 

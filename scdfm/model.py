@@ -138,7 +138,7 @@ class PaperField(VelocityField):
                 block, time=time, perturbation=surroundings.perturbation, control=memory
             )
             h = self.through(known, h)
-        h = nn.functional.leaky_relu(self.head(h, surroundings.perturbation))
+        h = nn.functional.leaky_relu(self.head(h, surroundings.perturbation), inplace=True)
         velocity: Tensor = self.velocity_out(h).squeeze(-1)
         return velocity
 

@@ -99,7 +99,8 @@ class Block(nn.Module):
         control: ControlMap,
     ) -> Tensor:
         """Transform h (cells, genes, width)."""
-        h = functional.leaky_relu(self.injection(self.gene_modulation(h, shift), perturbation))
+        h = self.injection(self.gene_modulation(h, shift), perturbation)
+        h = functional.leaky_relu(h, inplace=True)
         return cast(Tensor, self.cross(self.own(h, time), time, control))
 
 
@@ -169,7 +170,7 @@ class ReleaseField(VelocityField):
                 block, time=time, perturbation=around.perturbation, shift=shift, control=control
             )
             h = self.through(known, h)
-        h = functional.leaky_relu(self.head(h, around.perturbation))
+        h = functional.leaky_relu(self.head(h, around.perturbation), inplace=True)
         velocity: Tensor = self.velocity_out(h).squeeze(-1)
         return velocity
 

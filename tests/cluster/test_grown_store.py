@@ -9,7 +9,8 @@ import pytest
 
 from cluster.begin import check
 from cluster.evaluate import evaluate
-from cluster.predict import PredictionRequest, predict
+from cluster.predict import predict
+from cluster.request import PredictionRequest
 from cluster.run import RunConfig, make_run
 from cluster.store_version import open_version
 from cluster.train import train_here

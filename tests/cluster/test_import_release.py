@@ -13,7 +13,8 @@ from cluster.evaluate import evaluate
 from cluster.import_release import Imported, ImportRequest, import_release
 from cluster.inspect_run import describe_model
 from cluster.plan import contexts_of_conditions, units_of
-from cluster.predict import PredictionRequest, predict
+from cluster.predict import predict
+from cluster.request import PredictionRequest
 from data_store.ingest import IngestOptions, ingest
 from data_store.reader import Store
 from data_store.simulate import SimulateOptions, simulate

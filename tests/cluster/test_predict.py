@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from cluster.precision import arithmetic
-from cluster.predict import PredictionRequest, Predictor, Work, look_up, predict
+from cluster.predict import Predictor, predict
+from cluster.request import PredictionRequest, Work, look_up
 from cluster.run import read_run
 from data_store.prediction import verify_prediction
 from data_store.reader import Store

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cluster.evaluate import evaluate
-from cluster.predict import PredictionRequest, predict
+from cluster.predict import predict
+from cluster.request import PredictionRequest
 from cluster.run import make_run
 from cluster.train import train, train_here
 from data_store.reader import Store

@@ -109,7 +109,7 @@ def _compare(
 
 def _ingest(options: argparse.Namespace) -> None:
     """In the child: ingest one source again and again."""
-    from data_store.ingest import IngestOptions, ingest
+    from data_store.ingest.write import IngestOptions, ingest
 
     context = "context" if SCREENS[options.side].contexts > 1 else None
     told = IngestOptions(context_column=context, workers=options.workers, perturbation="gene")

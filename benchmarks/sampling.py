@@ -22,12 +22,12 @@ from rounds import Facts, interleave, median, ratio, serve, table
 from task import Task, make_task
 from torch import Tensor
 
-from cluster.precision import set_up
-from scdfm.field import ModelConfig
-from scdfm.objective import LossConfig
-from scdfm.release import ReleaseField, in_release_names, load_release, mask_graph
-from scdfm.sampling import SamplingConfig, rollout
-from scdfm.training import Trainer, TrainingConfig
+from cluster.runs.precision import set_up
+from scdfm.flow.objective import LossConfig
+from scdfm.flow.sampling import SamplingConfig, rollout
+from scdfm.flow.training import Trainer, TrainingConfig
+from scdfm.model.field import ModelConfig
+from scdfm.model.release import ReleaseField, in_release_names, load_release, mask_graph
 
 LAYERS, HEADS = 4, 8
 POINTS, EVALUATIONS = 20, 4  # of the release's solver: points in time, evaluations of a step

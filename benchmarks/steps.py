@@ -11,13 +11,13 @@ from task import SPECIALS, make_task
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from cluster.precision import set_up
-from scdfm import attention
-from scdfm.model import ModelConfig, VelocityField, build_field
-from scdfm.objective import LossConfig, StepCells
-from scdfm.release import ReleaseField, mask_graph
-from scdfm.training import Trainer, TrainingConfig
-from scdfm.vocabulary import Vocabulary
+from cluster.runs.precision import set_up
+from scdfm.flow.objective import LossConfig, StepCells
+from scdfm.flow.training import Trainer, TrainingConfig
+from scdfm.model import attention
+from scdfm.model.paper import ModelConfig, VelocityField, build_field
+from scdfm.model.release import ReleaseField, mask_graph
+from scdfm.model.vocabulary import Vocabulary
 
 ROWS = 6000  # of the release's embedding tables, whatever the vocabulary
 LAYERS = 4

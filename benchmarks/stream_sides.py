@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from rounds import Facts, serve, status
 from screens import Screen, write_screen
 
-from data_store.ingest import IngestOptions, ingest
-from data_store.reader import Store
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.store.reader import Store
 from data_store.stream import Batch, BatchConfig, Cells, Stream
 
 CELLS, GENES = 64, 1_000

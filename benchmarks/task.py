@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdfm.objective import StepCells
+from scdfm.flow.objective import StepCells
 
 SPECIALS = 4  # <pad> <cls> <mask> control, before the genes
 NULL = 3  # control

@@ -38,7 +38,7 @@ def simulate(
     if out.suffix != ".h5ad":
         raise ValueError(f"expected a file name that ends in .h5ad, got {out}")
     from data_store import simulate as screens
-    from data_store.commit import committed_file
+    from data_store.publish.commit import committed_file
 
     options = screens.SimulateOptions(
         cells=cells, genes=genes, singles=singles, doubles=doubles, contexts=contexts, seed=seed
@@ -61,14 +61,15 @@ def verify(
     The exit status is 1 when anything has.
     """
     from cli.describe import kind_of
-    from data_store.remote import url_of
+    from data_store.store.remote import url_of
 
     place = url_of(path) or path
     if path.is_file():
         raise ValueError(
             f"expected a store or a predicted .zarr, got the file {path}, which holds no hashes"
         )
-    from data_store import integrity, prediction
+    from data_store import prediction
+    from data_store.store import integrity
 
     if path.exists() and kind_of(path) == "prediction":
         faults = prediction.verify_prediction(path)
@@ -115,7 +116,7 @@ def export(
 
     Values, obs and var are those of the source.
     """
-    from data_store import export as exporting
+    from data_store.store import export as exporting
 
     wanted = None
     if conditions:
@@ -155,8 +156,8 @@ def split(
 ) -> None:
     """Part conditions into train, validation and test."""
     require_file(out, suffixes=(".json",))
-    from cluster.plan import contexts_of_conditions
-    from data_store.reader import Store
+    from cluster.runs.plan import contexts_of_conditions
+    from data_store.store.reader import Store
     from scdfm.splits import SplitConfig, make_split
 
     config = SplitConfig(

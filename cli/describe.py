@@ -18,7 +18,7 @@ def kind_of(path: Path) -> Kind:
         FileNotFoundError: Nothing is there.
         ValueError: It is nothing that scdfm writes.
     """
-    from data_store.remote import url_of
+    from data_store.store.remote import url_of
 
     if url_of(path):
         return "store"  # the only thing that can be read over a network
@@ -54,14 +54,14 @@ def describe(path: Path) -> dict[str, Any]:
     """
     kind = kind_of(path)
     if kind == "store":
-        from data_store.reader import Store
-        from data_store.summary import summarise
+        from data_store.store.reader import Store
+        from data_store.store.summary import summarise
 
         with Store.open(path) as store:
             return summarise(store)
     if kind == "prediction":
         return _prediction_facts(path)
-    from cluster.inspect_run import describe_model, describe_run
+    from cluster.runs.inspect_run import describe_model, describe_run
 
     return describe_model(path) if kind == "model" else describe_run(path)
 

@@ -36,7 +36,7 @@ def evaluate(
     The conditions are those of the test part of the model's split.
     """
     require_file(out, suffixes=(".json", ".csv"))
-    from cluster.evaluate import evaluate as evaluate_target
+    from cluster.work.evaluate import evaluate as evaluate_target
 
     result = evaluate_target(
         target,

@@ -73,8 +73,8 @@ def import_release(
     order = None
     if perturbations:
         order = in_order(perturbations, column="perturbation", option="--perturbations")
-    from cluster.import_release import ImportRequest
-    from cluster.import_release import import_release as write_model
+    from cluster.release.import_release import ImportRequest
+    from cluster.release.import_release import import_release as write_model
 
     request = ImportRequest(
         checkpoint=checkpoint,

@@ -113,7 +113,7 @@ def ingest(
 
     What is not told is detected and said.
     """
-    from data_store import ingest as ingestion
+    from data_store.ingest import write as ingestion
 
     options = ingestion.IngestOptions.model_validate(
         {
@@ -144,7 +144,7 @@ def ingest(
             "overwrite": overwrite,
         }
     )
-    from data_store.remote import url_of
+    from data_store.store.remote import url_of
 
     place = url_of(store) or store
     manifest = ingestion.ingest(sources, place, options=options, say=say)

@@ -53,8 +53,8 @@ def predict(
     wanted = from_text_or_file(conditions, column="condition", option="--conditions")
     only = from_text_or_file(genes, column="gene", option="--genes") if genes else None
     require_folder(out)
-    from cluster.predict import predict as predict_on_cluster
-    from cluster.request import PredictionRequest
+    from cluster.predict.actors import predict as predict_on_cluster
+    from cluster.predict.request import PredictionRequest
 
     request = PredictionRequest(
         model=model,

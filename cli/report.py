@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table as Drawing
 
-    from cluster.evaluate import Evaluation
+    from cluster.work.evaluate import Evaluation
     from scdfm.metrics import Table
     from scdfm.metrics.table import Score
 

@@ -12,7 +12,7 @@ def overrides(changes: Sequence[str] | None) -> dict[str, Any]:
     """
     if not changes:
         return {}
-    from cluster.config import scalar
+    from cluster.runs.yaml_file import scalar
 
     values: dict[str, Any] = {}
     for change in changes:

@@ -38,7 +38,7 @@ def train(
 
     Run the command again to resume a run that was stopped.
     """
-    from cluster.run import read_run
+    from cluster.runs.config import read_run
     from cluster.train import train as train_on_cluster
 
     config = read_run(run, overrides=overrides(changes))

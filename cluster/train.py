@@ -1,6 +1,6 @@
 """Train one run: through Ray Train on any number of workers, or in this process.
 
-A Ray worker wires and reports; what it learns is `cluster.learn`. Checkpoints are files in the
+A Ray worker wires and reports; what it learns is `cluster.work.learn`. Checkpoints are files in the
 run's directory and not Ray's, so that a run continues whoever started it.
 """
 
@@ -19,14 +19,14 @@ import torch
 from ray.train import FailureConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from cluster import journal, refusal
-from cluster.begin import check, prepare
-from cluster.learn import Place, Report, learn
-from cluster.lease import lease
-from cluster.run import RunConfig
-from cluster.run_files import RESULT, TrainResult, result
+from cluster.runs import journal, refusal
+from cluster.runs.begin import check, prepare
+from cluster.runs.config import RunConfig
+from cluster.runs.directory import RESULT, TrainResult, result
+from cluster.runs.lease import lease
 from cluster.session import require, session, share
-from scdfm.training import Round
+from cluster.work.learn import Place, Report, learn
+from scdfm.flow.training import Round
 
 RESTARTS = 3  # of the worker group, after a worker or its node died
 

@@ -22,10 +22,10 @@ from anndata.io import read_elem, write_elem
 from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeInt, ValidationError
 
-from data_store.arrays import create, repeatable_codecs
-from data_store.commit import committed_file, sha256, write_durably
-from data_store.integrity import Fault
-from data_store.schema import MANIFEST, ShardRecord
+from data_store.disk.arrays import create, repeatable_codecs
+from data_store.publish.commit import committed_file, sha256, write_durably
+from data_store.store.integrity import Fault
+from data_store.store.schema import MANIFEST, ShardRecord
 
 CHUNK_CELLS = 64
 MARKS = ".done"  # beside X: one file for each shard that is written

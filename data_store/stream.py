@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, PositiveInt
 
-from data_store.reader import Store
+from data_store.store.reader import Store
 
 _BATCH = 2  # purpose of the draw
 _NEAR = 64  # cells: so few more are read sooner than they are stepped over

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cluster.config import forgiving_yaml, one_line, set_dotted
-from scdfm.conditions import nearest
+from cluster.runs.yaml_file import forgiving_yaml, one_line, set_dotted
+from scdfm.screen.conditions import nearest
 from sweeps.schema import SweepConfig
 
 

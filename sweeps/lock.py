@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from cluster.fine_tune import source_model
-from data_store.commit import sha256
-from scdfm.checkpoint import WEIGHTS
+from cluster.runs.fine_tune import source_model
+from data_store.publish.commit import sha256
+from scdfm.flow.checkpoint import WEIGHTS
 from sweeps.schema import SweepConfig
 
 FILE = "sweep.lock.yaml"

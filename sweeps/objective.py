@@ -15,13 +15,13 @@ from typing import Any
 
 import ray.tune
 
-from cluster.journal import FILE as JOURNAL
-from cluster.journal import read_lines
-from cluster.lease import lease
-from cluster.run import RunConfig
-from cluster.run_files import forget
+from cluster.runs.config import RunConfig
+from cluster.runs.directory import forget
+from cluster.runs.journal import FILE as JOURNAL
+from cluster.runs.journal import read_lines
+from cluster.runs.lease import lease
 from cluster.train import train_here
-from scdfm.training import Round
+from scdfm.flow.training import Round
 from sweeps.schema import Configuration, SweepConfig
 from sweeps.space import split_run
 

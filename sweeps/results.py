@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from cluster.run import write_run
-from cluster.run_files import MODEL
+from cluster.runs.config import write_run
+from cluster.runs.directory import MODEL
 from sweeps.ledger import State, Trial
 from sweeps.schema import Configuration, SweepConfig
 from sweeps.space import split_run, trial_directory

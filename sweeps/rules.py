@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from cluster.run import HIGHER_IS_BETTER, Metric
-from scdfm.conditions import nearest
+from cluster.runs.config import HIGHER_IS_BETTER, Metric
+from scdfm.screen.conditions import nearest
 
 
 class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):

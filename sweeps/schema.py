@@ -11,9 +11,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from cluster.config import forgiving_yaml
-from cluster.presets import preset
-from cluster.run import RunConfig, make_run
+from cluster.runs.config import RunConfig, make_run
+from cluster.runs.presets import preset
+from cluster.runs.yaml_file import forgiving_yaml
 from scdfm.splits import SplitConfig
 from sweeps.dimension import Dimension, Value
 from sweeps.rules import (

@@ -1,8 +1,8 @@
 """Which settings of a run a sweep may search over, by dotted name."""
 
-from cluster.config import fields_at
-from cluster.run import RunConfig
-from scdfm.conditions import nearest
+from cluster.runs.config import RunConfig
+from cluster.runs.yaml_file import fields_at
+from scdfm.screen.conditions import nearest
 
 # The sweep sets these itself, or values of the metric would not be comparable between trials.
 RESERVED = {

@@ -14,8 +14,8 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from cluster.run import RunConfig
-from scdfm.randomness import numpy_generator
+from cluster.runs.config import RunConfig
+from scdfm.screen.randomness import numpy_generator
 from sweeps.dimension import Dimension
 from sweeps.rules import SearchConfig
 from sweeps.schema import Configuration, SweepConfig

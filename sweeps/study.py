@@ -15,12 +15,12 @@ from typing import Any
 import ray
 import ray.tune
 
-from cluster.begin import require_inputs
-from cluster.lease import lease
-from cluster.run import RunConfig
-from cluster.run_files import forget
+from cluster.runs.begin import require_inputs
+from cluster.runs.config import RunConfig
+from cluster.runs.directory import forget
+from cluster.runs.lease import lease
 from cluster.session import require, session
-from data_store.reader import Store
+from data_store.store.reader import Store
 from sweeps.ledger import Ledger, Trial
 from sweeps.lock import lock
 from sweeps.objective import tune_trial

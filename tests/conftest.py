@@ -7,7 +7,7 @@ from pathlib import Path
 import anndata
 import pytest
 
-from data_store.ingest import IngestOptions, ingest
+from data_store.ingest.write import IngestOptions, ingest
 from data_store.simulate import SimulateOptions, simulate
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.evaluate import evaluate
-from cluster.run import make_run
+from cluster.runs.config import make_run
 from cluster.train import train_here
-from data_store.ingest import ingest
+from cluster.work.evaluate import evaluate
+from data_store.ingest.write import ingest
 from data_store.simulate import SimulateOptions, simulate
 from sweeps import read_sweep
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scdfm.conditions import nearest
 from scdfm.gene_graph.graph import GeneGraph, symmetric
+from scdfm.screen.conditions import nearest
 
 
 class UserEdges(NamedTuple):

@@ -9,13 +9,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, NonNegativeInt
 
-from scdfm.conditions import nearest
 from scdfm.metrics.discrimination import (
     discrimination_score_cosine,
     discrimination_score_l1,
     discrimination_score_l2,
 )
 from scdfm.metrics.pseudobulk import Array, Pseudobulks, l2, mae, mse, pearson_delta
+from scdfm.screen.conditions import nearest
 
 
 class Metric(NamedTuple):

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scdfm.conditions import condition, name, nearest
-from scdfm.randomness import numpy_generator
+from scdfm.screen.conditions import condition, name, nearest
+from scdfm.screen.randomness import numpy_generator
 from scdfm.splits.config import Kind, SplitConfig
 from scdfm.splits.files import read_lists
 from scdfm.splits.screen import Screen

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from pydantic import ValidationError
 
-from scdfm.conditions import Condition, nearest
+from scdfm.screen.conditions import Condition, nearest
 from scdfm.splits import files
 from scdfm.splits.config import Kind, SplitConfig
 from scdfm.splits.kinds import KINDS, Chosen

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from scdfm.conditions import Condition, resolve
+from scdfm.screen.conditions import Condition, resolve
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from scdfm.conditions import CONTROL
+from scdfm.screen.conditions import CONTROL
 from scdfm.splits.config import Kind
 
 Part = Literal["train", "validation", "test"]

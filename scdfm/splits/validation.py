@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from scdfm.randomness import numpy_generator
+from scdfm.screen.randomness import numpy_generator
 from scdfm.splits.screen import Screen
 
 SHARE = 10  # one in ten doubles

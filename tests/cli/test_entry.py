@@ -58,7 +58,7 @@ def test_ctrl_c_is_one_line_and_130(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("data_store.integrity.manifest_of", interrupt)
+    monkeypatch.setattr("data_store.store.integrity.manifest_of", interrupt)
     called = scdfm("verify", tiny_store_path)
     assert called.status == 130
     assert called.error == f"scdfm: {explain(KeyboardInterrupt()).line}"

@@ -8,8 +8,8 @@ import pytest
 import typer
 
 from cli.main import app
-from data_store.options import IngestOptions
 from data_store.simulate import SimulateOptions
+from data_store.sources.options import IngestOptions
 from scdfm.splits import SplitConfig
 from tests.cli.conftest import Call
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scdfm.checkpoint import load_model
+from scdfm.flow.checkpoint import load_model
 from tests.cli.conftest import Call
 from tests.scdfm.release_files import write_checkpoint, write_mask
 

@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from cli.ingest import ingest
-from data_store.options import IngestOptions
+from data_store.sources.options import IngestOptions
 from tests.cli.conftest import Call, Called
 from tests.data_store.cells import adata, written
 from tests.data_store.test_recipes import gears

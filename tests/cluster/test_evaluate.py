@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from cluster.evaluate import evaluate
-from cluster.plan import make_plan, units_of
-from cluster.run import read_run
-from data_store.reader import Store
+from cluster.runs.config import read_run
+from cluster.runs.plan import make_plan, units_of
+from cluster.work.evaluate import evaluate
+from data_store.store.reader import Store
 
 pytestmark = pytest.mark.slow
 

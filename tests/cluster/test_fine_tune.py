@@ -9,16 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cluster import journal
-from cluster.begin import prepare
-from cluster.fine_tune import require_source
-from cluster.run import RunConfig, make_run
-from cluster.run_files import latest_checkpoint
+from cluster.runs import journal
+from cluster.runs.begin import prepare
+from cluster.runs.config import RunConfig, make_run
+from cluster.runs.directory import latest_checkpoint
+from cluster.runs.fine_tune import require_source
 from cluster.train import train_here
-from data_store.commit import sha256
-from data_store.reader import Store
-from scdfm.checkpoint import Model, load_model
-from scdfm.training import Round
+from data_store.publish.commit import sha256
+from data_store.store.reader import Store
+from scdfm.flow.checkpoint import Model, load_model
+from scdfm.flow.training import Round
 from tests.cluster.small import settings
 
 pytestmark = pytest.mark.slow

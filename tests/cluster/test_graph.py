@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster import graph as run_graphs
-from cluster.graph import edges_changed, graph_note, run_graph
-from cluster.plan import known_controls, make_plan
-from cluster.run import RunConfig, make_run
-from data_store.reader import Store
+from cluster.runs import graph as run_graphs
+from cluster.runs.config import RunConfig, make_run
+from cluster.runs.graph import edges_changed, graph_note, run_graph
+from cluster.runs.plan import known_controls, make_plan
+from data_store.store.reader import Store
 from data_store.stream import Cells
 from scdfm.gene_graph import GraphConfig, none_graph, pearson_graph, spearman_graph
 from tests.cluster.small import settings

@@ -7,15 +7,15 @@ import anndata
 import numpy as np
 import pytest
 
-from cluster.begin import check
-from cluster.evaluate import evaluate
-from cluster.predict import predict
-from cluster.request import PredictionRequest
-from cluster.run import RunConfig, make_run
-from cluster.store_version import open_version
+from cluster.predict.actors import predict
+from cluster.predict.request import PredictionRequest
+from cluster.predict.store_version import open_version
+from cluster.runs.begin import check
+from cluster.runs.config import RunConfig, make_run
 from cluster.train import train_here
-from data_store.ingest import IngestOptions, ingest
-from data_store.reader import Store
+from cluster.work.evaluate import evaluate
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.store.reader import Store
 from tests.cluster.small import settings
 
 pytestmark = pytest.mark.slow

@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from cluster.evaluate import evaluate
-from cluster.import_release import Imported, ImportRequest, import_release
-from cluster.inspect_run import describe_model
-from cluster.plan import contexts_of_conditions, units_of
-from cluster.predict import predict
-from cluster.request import PredictionRequest
-from data_store.ingest import IngestOptions, ingest
-from data_store.reader import Store
+from cluster.predict.actors import predict
+from cluster.predict.request import PredictionRequest
+from cluster.release.import_release import Imported, ImportRequest, import_release
+from cluster.runs.inspect_run import describe_model
+from cluster.runs.plan import contexts_of_conditions, units_of
+from cluster.work.evaluate import evaluate
+from data_store.ingest.write import IngestOptions, ingest
 from data_store.simulate import SimulateOptions, simulate
-from scdfm.checkpoint import load_model
-from scdfm.conditions import parse
-from scdfm.release import ReleaseField, load_release
+from data_store.store.reader import Store
+from scdfm.flow.checkpoint import load_model
+from scdfm.model.release import ReleaseField, load_release
+from scdfm.screen.conditions import parse
 from scdfm.splits import SplitConfig, make_split
 from tests.scdfm.release_files import mask, write_checkpoint, write_mask, write_vocabulary
 
@@ -124,8 +124,8 @@ def test_the_card_says_what_the_checkpoint_and_the_store_say(
 def test_evaluation_genes_are_chosen_as_a_run_chooses_them(
     files: Path, tiny_store_path: Path, tmp_path: Path
 ) -> None:
-    from cluster.plan import make_plan
-    from cluster.run import RunConfig
+    from cluster.runs.config import RunConfig
+    from cluster.runs.plan import make_plan
 
     imported(files, tiny_store_path, tmp_path)
     with Store.open(tiny_store_path) as store:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from cluster import journal
-from cluster.begin import prepare
-from cluster.run import RunConfig, make_run, read_run
-from cluster.run_files import latest_checkpoint
+from cluster.runs import journal
+from cluster.runs.begin import prepare
+from cluster.runs.config import RunConfig, make_run, read_run
+from cluster.runs.directory import latest_checkpoint
 from cluster.train import train_here
-from scdfm.checkpoint import load_model
-from scdfm.training import Round
+from scdfm.flow.checkpoint import load_model
+from scdfm.flow.training import Round
 from tests.cluster.small import settings
 
 pytestmark = pytest.mark.slow

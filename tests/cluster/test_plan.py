@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.plan import Plan, known_units, make_plan, units_of
-from cluster.run import RunConfig, make_run
-from cluster.sampler import starting_cells
-from data_store.reader import Store
+from cluster.runs.config import RunConfig, make_run
+from cluster.runs.plan import Plan, known_units, make_plan, units_of
+from cluster.work.sampler import starting_cells
+from data_store.store.reader import Store
 from tests.cluster.small import settings
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from cluster import precision
-from cluster.precision import arithmetic
+from cluster.runs import precision
+from cluster.runs.precision import arithmetic
 
 CPU = torch.device("cpu")
 
 WITHOUT_COMPILER = """
 import torch
-from cluster.precision import arithmetic
+from cluster.runs.precision import arithmetic
 for setting in ("auto", "on"):
     with arithmetic("auto", device=torch.device("cpu"), compile=setting) as how:
         print(how.compiled)

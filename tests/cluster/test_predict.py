@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from cluster.precision import arithmetic
-from cluster.predict import Predictor, predict
-from cluster.request import PredictionRequest, Work, look_up
-from cluster.run import read_run
+from cluster.predict.actors import Predictor, predict
+from cluster.predict.request import PredictionRequest, Work, look_up
+from cluster.runs.config import read_run
+from cluster.runs.precision import arithmetic
 from data_store.prediction import verify_prediction
-from data_store.reader import Store
+from data_store.store.reader import Store
 
 
 def request(trained: Path, out: Path, **changes: object) -> PredictionRequest:
@@ -98,7 +98,7 @@ def test_a_prediction_that_failed_while_it_was_exported_is_exported_again(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as disk:
-        disk.setattr("cluster.predict.write_h5ad", full_disk)
+        disk.setattr("cluster.predict.actors.write_h5ad", full_disk)
         with pytest.raises(OSError, match="No space left"):
             predict(asked)
     assert not asked.out.exists()

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.presets import NAMES, preset, with_preset
-from cluster.run import RunConfig, make_run, read_run, write_run
+from cluster.runs.config import RunConfig, make_run, read_run, write_run
+from cluster.runs.presets import NAMES, preset, with_preset
 from cluster.train import train_here
-from scdfm.model import ModelConfig
+from scdfm.model.paper import ModelConfig
 
 OWN: dict[str, Any] = {"store": "s.zarr", "name": "n", "split": {"kind": "additive"}}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import refusal
+from cluster.runs import refusal
 
 
 @pytest.mark.parametrize("kind", [ValueError, FloatingPointError, FileNotFoundError])

@@ -6,9 +6,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from cluster.run import make_run
+from cluster.runs.config import make_run
 from cluster.train import train_here
-from data_store.upload import upload
+from data_store.publish.upload import upload
 from tests.cluster.small import settings
 
 pytestmark = pytest.mark.slow

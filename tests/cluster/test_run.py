@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config import scalar, set_dotted
-from cluster.run import RunConfig, difference, make_run, read_run, write_run
+from cluster.runs.config import RunConfig, difference, make_run, read_run, write_run
+from cluster.runs.yaml_file import scalar, set_dotted
 from tests.cluster.small import settings
 
 

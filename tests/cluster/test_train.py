@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import journal
-from cluster.run import RunConfig, make_run, write_run
+from cluster.runs import journal
+from cluster.runs.config import RunConfig, make_run, write_run
 from cluster.session import require, share
 from cluster.train import train, train_here
 from tests.cluster.small import settings
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(300)]
 KILLED = """
 import sys
 from pathlib import Path
-from cluster.run import read_run
+from cluster.runs.config import read_run
 from cluster.train import train_here
 train_here(read_run(Path(sys.argv[1])))
 """

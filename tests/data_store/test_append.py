@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 from anndata.io import read_zarr
 
-from data_store.ingest import IngestOptions, ingest
-from data_store.integrity import verify
-from data_store.reader import Store
-from data_store.schema import Manifest
-from data_store.versions import versions
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.store.integrity import verify
+from data_store.store.reader import Store
+from data_store.store.schema import Manifest
+from data_store.store.versions import versions
 from tests.data_store.cells import adata, written
 
 FIRST = ("ctrl", "ctrl", "A", "A", "A+B", "B")
@@ -231,8 +231,8 @@ def test_a_damaged_old_version_is_named(first: Path, second: Path, tmp_path: Pat
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from data_store import swap
-from data_store.ingest import IngestOptions, ingest
+from data_store.publish import swap
+from data_store.ingest.write import IngestOptions, ingest
 
 left = int(sys.argv[3])
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import zarr
 
-from data_store.ingest import IngestOptions, ingest
-from data_store.integrity import verify
-from data_store.reader import Store
-from data_store.schema import Manifest
+from data_store.ingest.write import IngestOptions, ingest
 from data_store.simulate import SimulateOptions, simulate
+from data_store.store.integrity import verify
+from data_store.store.reader import Store
+from data_store.store.schema import Manifest
 from tests.data_store.cells import adata, written
 
 LABELS = ("ctrl", "A", "A", "B", "ctrl", "A+B")

@@ -11,8 +11,8 @@ import pytest
 import scipy.sparse as sp
 from anndata.io import write_elem
 
-from data_store.ingest import IngestOptions, ingest
-from data_store.reader import Store
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.store.reader import Store
 from tests.data_store.cells import adata, written
 
 

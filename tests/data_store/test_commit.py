@@ -8,8 +8,8 @@ from threading import Event, Thread
 
 import pytest
 
-from data_store.commit import committed
-from data_store.swap import locked, tidy, unfinished
+from data_store.publish.commit import committed
+from data_store.publish.swap import locked, tidy, unfinished
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_lock_on_a_directory_that_is_gone_by_then_is_none(
                 unfinished(place).rmdir()
             yield number
 
-    monkeypatch.setattr("data_store.commit.locked", late)
+    monkeypatch.setattr("data_store.publish.commit.locked", late)
     with committed(place) as folder:
         (folder / "manifest.json").touch()
     assert [path.name for path in tmp_path.iterdir()] == ["store"]

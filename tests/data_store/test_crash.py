@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_store.ingest import ingest
-from data_store.schema import read_manifest
+from data_store.ingest.write import ingest
 from data_store.simulate import SimulateOptions, simulate
+from data_store.store.schema import read_manifest
 
 # Imports come first: the moments of the kills are to spread over the ingest.
 # A step is whatever Python does to a file or directory beside the store. Steps, unlike seconds, are
@@ -21,7 +21,7 @@ from data_store.simulate import SimulateOptions, simulate
 PROGRAM = """
 import itertools, os, signal, sys
 from pathlib import Path
-from data_store.ingest import IngestOptions, ingest
+from data_store.ingest.write import IngestOptions, ingest
 
 source, store, workers, last = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 beside, steps = f"{store.parent}/.{store.name}", itertools.count()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from data_store.room import room_for
+from data_store.disk.room import room_for
 from data_store.simulate import SimulateOptions, simulate
 
 PROGRAM = "from cli.main import main; main()"

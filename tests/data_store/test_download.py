@@ -14,9 +14,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from data_store.download import Progress, download, is_address, shown
-from data_store.ingest import IngestOptions, ingest
-from data_store.schema import read_manifest
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.sources.download import Progress, download, is_address, shown
+from data_store.store.schema import read_manifest
 from tests.data_store.cells import adata, written
 
 
@@ -162,7 +162,7 @@ def test_a_full_disk_is_not_the_servers_fault(monkeypatch: pytest.MonkeyPatch, c
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("data_store.download._copy", full)
+    monkeypatch.setattr("data_store.sources.download._copy", full)
     with pytest.raises(OSError, match=r"expected room for .*cache"):
         download("memory://bucket/cells.h5ad", sha256=None, say=print)
     assert nothing_kept(cache)

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from data_store import export as exporting
-from data_store.export import export, to_adata
-from data_store.ingest import ingest
-from data_store.reader import Store
-from data_store.summary import summarise
+from data_store.ingest.write import ingest
+from data_store.store import export as exporting
+from data_store.store.export import export, to_adata
+from data_store.store.reader import Store
+from data_store.store.summary import summarise
 from tests.data_store.cells import adata, written
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from anndata.io import read_zarr
 
-from data_store.ingest import IngestOptions, ingest
+from data_store.ingest.write import IngestOptions, ingest
 from tests.data_store.cells import adata, written
 
 

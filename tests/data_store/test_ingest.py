@@ -12,10 +12,10 @@ import scipy.sparse as sp
 import zarr
 from anndata.io import read_zarr, sparse_dataset
 
-from data_store import spill
-from data_store.ingest import IngestOptions, ingest
-from data_store.reader import Store
-from data_store.workers import affordable
+from data_store.disk.workers import affordable
+from data_store.ingest import spill
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.store.reader import Store
 from tests.data_store.cells import adata, written
 
 
@@ -283,8 +283,8 @@ def test_memory_changes_nothing_in_the_store(
     monkeypatch.setattr(spill, "BUCKET_BYTES", 20_000)
     options = IngestOptions(context_column="context")
     plenty = ingest(tiny_h5ad, tmp_path / "plenty", options=options)
-    monkeypatch.setattr("data_store.route._SHARE_HELD", 1e-5)
-    monkeypatch.setattr("data_store.route._LARGEST_BLOCK", 700)
+    monkeypatch.setattr("data_store.ingest.route._SHARE_HELD", 1e-5)
+    monkeypatch.setattr("data_store.ingest.route._LARGEST_BLOCK", 700)
     little = ingest(tiny_h5ad, tmp_path / "little", options=options)
     assert little.fingerprint == plenty.fingerprint
 
@@ -294,7 +294,7 @@ def test_workers_change_no_byte_of_the_store(
     tiny_h5ad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     monkeypatch.setattr(spill, "BUCKET_BYTES", 20_000)
-    monkeypatch.setattr("data_store.route._LARGEST_BLOCK", 700)
+    monkeypatch.setattr("data_store.ingest.route._LARGEST_BLOCK", 700)
     alone = ingest(
         tiny_h5ad, tmp_path / "alone", options=IngestOptions(context_column="context", min_cells=2)
     )

@@ -7,9 +7,9 @@ import anndata
 import numpy as np
 import pytest
 
-from data_store.ingest import IngestOptions, ingest
-from data_store.integrity import verify
-from data_store.reader import Store
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.store.integrity import verify
+from data_store.store.reader import Store
 
 
 @pytest.fixture

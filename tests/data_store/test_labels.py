@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_store.labels import canonical, parse
+from data_store.store.labels import canonical, parse
 
 
 @pytest.mark.parametrize("label", ["A+ctrl", "ctrl+A", "A", "CTRL+A", " A "])

@@ -9,8 +9,8 @@ import pytest
 import zarr
 from numpy.typing import NDArray
 
-from data_store import moments
-from data_store.moments import SUMS, Moments, MomentsWriter, UnitSums
+from data_store.store import moments
+from data_store.store.moments import SUMS, Moments, MomentsWriter, UnitSums
 
 UNITS, GENES = 500, 400
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from data_store.normalise import LARGEST_LOG, as_counts, as_log, looks_like_log
+from data_store.store.normalise import LARGEST_LOG, as_counts, as_log, looks_like_log
 
 
 def one_cell(*values: float, dtype: type) -> sp.csr_matrix:

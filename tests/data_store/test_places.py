@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from anndata.io import read_zarr
 
-from data_store.ingest import IngestOptions, ingest
-from data_store.places import find
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.sources.places import find
 from tests.data_store.cells import adata, written
 from tests.data_store.test_tenx import table, version3
 

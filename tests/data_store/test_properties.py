@@ -11,10 +11,13 @@ from anndata.io import read_zarr
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from data_store import assemble, columns, reader, spill, stream
-from data_store.ingest import IngestOptions, ingest
-from data_store.integrity import verify
-from data_store.reader import Store
+from data_store import stream
+from data_store.disk import columns
+from data_store.ingest import assemble, spill
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.store import reader
+from data_store.store.integrity import verify
+from data_store.store.reader import Store
 from data_store.stream import BatchConfig, Cells, Stream
 
 LABELS = ["ctrl", "A", "B", "A+B", "B+A", "A+ctrl", "C+A+B"]
@@ -74,8 +77,8 @@ def test_any_screen_in_any_chunking_comes_back(
     options = IngestOptions(context_column="line", perturbation="gene", seed=seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spill, "BUCKET_BYTES", bucket)
-        patch.setattr("data_store.route._LARGEST_BLOCK", block)
-        patch.setattr("data_store.route._SHARE_HELD", 1e-5)
+        patch.setattr("data_store.ingest.route._LARGEST_BLOCK", block)
+        patch.setattr("data_store.ingest.route._SHARE_HELD", 1e-5)
         patch.setattr(columns, "_CHUNK", chunk)
         patch.setattr(assemble, "_POINTER_CHUNK", chunk)
         patch.setattr(reader, "_ROWS_AT_ONCE", block)

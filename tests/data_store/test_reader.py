@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from anndata.io import read_zarr
 
-from data_store import reader
-from data_store.arrays import codec_pipeline
-from data_store.ingest import ingest
-from data_store.moments import SUMS
-from data_store.reader import Store
+from data_store.disk.arrays import codec_pipeline
+from data_store.ingest.write import ingest
+from data_store.store import reader
+from data_store.store.moments import SUMS
+from data_store.store.reader import Store
 from tests.data_store.cells import adata, written
 
 

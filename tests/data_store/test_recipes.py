@@ -10,9 +10,9 @@ import pytest
 import scipy.sparse as sp
 from anndata.io import read_zarr
 
-from data_store.ingest import IngestOptions, ingest
-from data_store.reader import Store
-from data_store.recipes import NORMAN_EXTRA, RECIPES
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.sources.recipes import NORMAN_EXTRA, RECIPES
+from data_store.store.reader import Store
 from tests.data_store.cells import written
 
 SYMBOLS = ("KLF1", "MAP2K6", "C3orf72", "FOXL2", "ISG15")

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from fsspec.asyn import AsyncFileSystem
 
-from data_store.assemble import _lengths
-from data_store.ingest import IngestOptions, ingest
-from data_store.integrity import verify
-from data_store.leftovers import scratch
-from data_store.reader import Store
-from data_store.remote import url_of
-from data_store.schema import read_manifest
+from data_store.ingest.assemble import _lengths
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.publish.leftovers import scratch
+from data_store.publish.upload import new_store, upload
+from data_store.store.integrity import verify
+from data_store.store.reader import Store
+from data_store.store.remote import url_of
+from data_store.store.schema import read_manifest
 from data_store.stream import BatchConfig, Cells, Stream
-from data_store.upload import new_store, upload
 
 DELAY = 0.1  # seconds
 CONFIG = BatchConfig(conditions=5, cells=8, genes=20)
@@ -173,7 +173,7 @@ def test_batches_ahead_share_the_wait(slow: type[Slow]) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_store.remote.WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("data_store.store.remote.WAITS", (0.0, 0.0, 0.0))
 
 
 @pytest.mark.usefixtures("impatient")

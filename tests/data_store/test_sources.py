@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_store.ingest import ingest
-from data_store.sources import fingerprint
+from data_store.ingest.write import ingest
+from data_store.sources.source import fingerprint
 from tests.data_store.cells import adata, written
 
 

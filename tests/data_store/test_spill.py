@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_store.spill import plan
+from data_store.ingest.spill import plan
 
 
 def test_many_small_units_are_spread_so_that_their_sums_fit() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_store.reader import Store
+from data_store.store.reader import Store
 from data_store.stream import Batch, BatchConfig, Cells, Stream
 
 CONFIG = BatchConfig(conditions=3, cells=8, genes=20)

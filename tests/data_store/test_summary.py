@@ -6,9 +6,9 @@ import anndata
 import numpy as np
 import pytest
 
-from data_store.ingest import IngestOptions, ingest
-from data_store.reader import Store
-from data_store.summary import summarise
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.store.reader import Store
+from data_store.store.summary import summarise
 from tests.data_store.cells import adata, written
 
 

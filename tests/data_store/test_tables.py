@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from anndata.io import read_zarr
 
-from data_store.ingest import IngestOptions, ingest
+from data_store.ingest.write import IngestOptions, ingest
 from tests.data_store.cells import adata, written
 
 LABELS = ["ctrl", "ctrl", "A", "A", "A+B", "B"]

@@ -11,8 +11,8 @@ import scanpy
 import scipy.sparse as sp
 from anndata.io import read_zarr
 
-from data_store.ingest import IngestOptions, ingest
-from data_store.sources import open_source
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.sources.source import open_source
 
 SYMBOLS = ("A", "B", "C", "B", "CD3")
 KINDS = ("Gene Expression",) * 4 + ("Antibody Capture",)

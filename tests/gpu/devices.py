@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from scdfm.field import VelocityField
-from scdfm.objective import LossConfig, StepCells
-from scdfm.training import Trainer, TrainingConfig
+from scdfm.flow.objective import LossConfig, StepCells
+from scdfm.flow.training import Trainer, TrainingConfig
+from scdfm.model.field import VelocityField
 from tests.scdfm import small
 
 ON_GPU = [

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scdfm.sampling import SamplingConfig, rollout
-from scdfm.training import Trainer
+from scdfm.flow.sampling import SamplingConfig, rollout
+from scdfm.flow.training import Trainer
 from tests.gpu.devices import CUDA, cells, field, trainer
 
 pytestmark = pytest.mark.timeout(600)  # the compiler takes a minute on a busy core

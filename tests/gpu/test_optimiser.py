@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scdfm.checkpoint import load_state, save_state
-from scdfm.training import Trainer
+from scdfm.flow.checkpoint import load_state, save_state
+from scdfm.flow.training import Trainer
 from tests.gpu.devices import CUDA, ON_GPU, cells, trainer
 
 pytestmark = pytest.mark.timeout(120)

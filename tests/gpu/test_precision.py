@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scdfm.objective import Losses
-from scdfm.precision import autocast, wide
-from scdfm.sampling import SamplingConfig, rollout
+from scdfm.flow.objective import Losses
+from scdfm.flow.sampling import SamplingConfig, rollout
+from scdfm.model.precision import autocast, wide
 from tests.gpu.devices import CUDA, cells, field, trainer
 
 pytestmark = pytest.mark.timeout(120)

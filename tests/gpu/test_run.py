@@ -7,12 +7,12 @@ import anndata
 import numpy as np
 import pytest
 
-from cluster.evaluate import evaluate
-from cluster.predict import predict
-from cluster.request import PredictionRequest
-from cluster.run import make_run
+from cluster.predict.actors import predict
+from cluster.predict.request import PredictionRequest
+from cluster.runs.config import make_run
 from cluster.train import train, train_here
-from data_store.reader import Store
+from cluster.work.evaluate import evaluate
+from data_store.store.reader import Store
 from tests.cluster.small import settings
 from tests.gpu.devices import ON_GPU
 

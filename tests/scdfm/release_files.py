@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scdfm.model import ModelConfig
-from scdfm.release import ReleaseField, in_release_names, mask_graph
-from scdfm.release.tokens import SPECIALS
+from scdfm.model.paper import ModelConfig
+from scdfm.model.release import ReleaseField, in_release_names, mask_graph
+from scdfm.model.release.tokens import SPECIALS
 from tests.scdfm import small
 
 LAYERS = 1

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
+from scdfm.flow.objective import StepCells
 from scdfm.gene_graph import GeneGraph, pearson_graph
-from scdfm.model import ModelConfig, VelocityField, build_field
-from scdfm.objective import StepCells
-from scdfm.vocabulary import Vocabulary
+from scdfm.model.paper import ModelConfig, VelocityField, build_field
+from scdfm.model.vocabulary import Vocabulary
 
 GENES = 7
 NAMES = tuple(f"G{k}" for k in range(GENES))

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scdfm import baselines
-from scdfm.baselines import MeasuredUnits, Prediction, Units
-from scdfm.conditions import Condition, name, parse
-from scdfm.metrics import Pseudobulks, evaluate
+from scdfm.metrics import Pseudobulks, baselines, evaluate
+from scdfm.metrics.baselines import MeasuredUnits, Prediction, Units
+from scdfm.screen.conditions import Condition, name, parse
 
 CONTROLS = {"c0": np.array([1.0, 1.0]), "c1": np.array([5.0, 5.0]), "c2": np.array([9.0, 9.0])}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scdfm.checkpoint import (
+from scdfm.flow.checkpoint import (
     Model,
     ModelCard,
     fresh_directory,
@@ -14,7 +14,7 @@ from scdfm.checkpoint import (
     save_model,
     save_state,
 )
-from scdfm.sampling import SamplingConfig
+from scdfm.flow.sampling import SamplingConfig
 from scdfm.splits import Split
 from tests.scdfm import small
 from tests.scdfm.test_training import run, trainer

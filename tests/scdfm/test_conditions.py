@@ -2,7 +2,7 @@
 
 import pytest
 
-from scdfm.conditions import condition, name, nearest, parse, resolve
+from scdfm.screen.conditions import condition, name, nearest, parse, resolve
 
 CONDITIONS = {"KLF1": ("KLF1",), "KLF1+MAP2K6": ("KLF1", "MAP2K6")}
 LABELS = {"KLF1": "KLF1+ctrl", "KLF1+MAP2K6": "MAP2K6+KLF1"}

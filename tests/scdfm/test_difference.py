@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from scdfm import attention, difference
-from scdfm.difference import map_difference, suits
+from scdfm.model import attention
+from scdfm.model.kernels import difference
+from scdfm.model.kernels.difference import map_difference, suits
 
 CELLS, HEADS, GENES, FEATURES = 3, 2, 7, 4
 PIECES = {"all at once": 10**6, "map by map": GENES * GENES, "two rows": 2 * GENES}

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from scdfm.fine_tune import match, start_from
+from scdfm.flow.fine_tune import match, start_from
 from scdfm.gene_graph import GeneGraph, none_graph
-from scdfm.model import ModelConfig, VelocityField, build_field
-from scdfm.vocabulary import Vocabulary
+from scdfm.model.paper import ModelConfig, VelocityField, build_field
+from scdfm.model.vocabulary import Vocabulary
 from tests.scdfm import small
 
 VARIANTS = pytest.mark.parametrize("variant", ["paper", "release"])

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from scdfm.flow import end_point, straight_path
-from scdfm.objective import LossConfig, others, step_losses, unit_mmd
+from scdfm.flow.objective import LossConfig, others, step_losses, unit_mmd
+from scdfm.flow.path import end_point, straight_path
 from tests.scdfm import small
 
 

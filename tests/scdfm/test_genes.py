@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scdfm.genes import GeneChoice, choose_genes, most_expressed, most_variable
+from scdfm.screen.variable_genes import GeneChoice, choose_genes, most_expressed, most_variable
 
 NONE = np.array([], dtype=np.int64)
 

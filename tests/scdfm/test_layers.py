@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from scdfm.layers import FeedForward
+from scdfm.model.layers import FeedForward
 
 
 def test_a_gelu_computed_twice_gives_the_gradients_of_one_that_is_kept() -> None:

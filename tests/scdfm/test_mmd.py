@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdfm.mmd import BANDWIDTHS, mmd2
+from scdfm.flow.mmd import BANDWIDTHS, mmd2
 
 
 def by_the_book(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scdfm.attention import DifferentialAttention, StandardAttention
-from scdfm.model import ModelConfig, SubLayer, VelocityField, build_field
+from scdfm.model.attention import DifferentialAttention, StandardAttention
+from scdfm.model.paper import ModelConfig, SubLayer, VelocityField, build_field
 from tests.scdfm import small
 
 
@@ -144,7 +144,7 @@ def test_plain_and_fused_kernels_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = StandardAttention(32, heads=2)
     x = torch.randn(2, 9, 32)
     plain = layer(x, layer.remember(x))
-    monkeypatch.setattr("scdfm.attention.PLAIN_UP_TO", 0)
+    monkeypatch.setattr("scdfm.model.attention.PLAIN_UP_TO", 0)
     torch.testing.assert_close(layer(x, layer.remember(x)), plain)
 
 

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from scdfm import neighbourhood
-from scdfm.gene_encoder import GeneEncoder
 from scdfm.gene_graph import GeneGraph, pearson_graph
-from scdfm.neighbourhood import Edges, neighbour_attention
+from scdfm.model.gene_encoder import GeneEncoder
+from scdfm.model.kernels import neighbourhood
+from scdfm.model.kernels.neighbourhood import Edges, neighbour_attention
 
 EVERYONE, TOKENS, HEADS, FEATURES = 12, 5, 2, 3
 
@@ -97,5 +97,5 @@ def test_the_gene_encoder_gives_the_same_either_way(
 ) -> None:
     encoder = GeneEncoder(EVERYONE + 2, 8, heads=2, dropout=0.1, graph=graph).eval()
     dense = encoder(tokens)
-    monkeypatch.setattr("scdfm.gene_encoder.DENSE_UP_TO", 0)
+    monkeypatch.setattr("scdfm.model.gene_encoder.DENSE_UP_TO", 0)
     torch.testing.assert_close(encoder(tokens), dense)

@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from scdfm import difference, gene_encoder
-from scdfm.checkpoint import Model, load_model, save_model
-from scdfm.mmd import mmd2
-from scdfm.model import ModelConfig
-from scdfm.objective import LossConfig
-from scdfm.release import ReleaseField, in_release_names, load_release, mask_graph
-from scdfm.release.names import correspondence
-from scdfm.sampling import SamplingConfig, rollout
-from scdfm.training import Trainer, TrainingConfig
+from scdfm.flow.checkpoint import Model, load_model, save_model
+from scdfm.flow.mmd import mmd2
+from scdfm.flow.objective import LossConfig
+from scdfm.flow.sampling import SamplingConfig, rollout
+from scdfm.flow.training import Trainer, TrainingConfig
+from scdfm.model import gene_encoder
+from scdfm.model.kernels import difference
+from scdfm.model.paper import ModelConfig
+from scdfm.model.release import ReleaseField, in_release_names, load_release, mask_graph
+from scdfm.model.release.names import correspondence
 from tests.scdfm import small
 from tests.scdfm.test_checkpoint import model as saved_model
 

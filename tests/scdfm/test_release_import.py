@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdfm.gene_graph import GeneGraph
-from scdfm.release import load_release, read_release
-from scdfm.release.graph import release_graph
-from scdfm.release.tokens import (
+from scdfm.model.release import load_release, read_release
+from scdfm.model.release.graph import release_graph
+from scdfm.model.release.tokens import (
     drug_order,
     gene_graph,
     gene_rows,
@@ -20,7 +20,7 @@ from scdfm.release.tokens import (
     read_mask,
     read_vocabulary,
 )
-from scdfm.vocabulary import Vocabulary
+from scdfm.model.vocabulary import Vocabulary
 from tests.scdfm.release_files import mask, write_checkpoint, write_vocabulary
 
 GENES = ("A", "B", "C", "D", "E", "F")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdfm.sampling import Cells, SamplingConfig, canonical_blocks, generate, rollout
+from scdfm.flow.sampling import Cells, SamplingConfig, canonical_blocks, generate, rollout
 from tests.scdfm import small
 
 BLOCKS = [np.arange(small.GENES)]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchdiffeq import odeint
 
-from scdfm.solvers import Solver, Spacing, solve, times
+from scdfm.flow.solvers import Solver, Spacing, solve, times
 
 ORDERS: dict[Solver, int] = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scdfm.conditions import Condition, name, parse
+from scdfm.screen.conditions import Condition, name, parse
 from scdfm.splits import Split, SplitConfig, make_split
 
 SINGLES = ["A", "B", "C", "D", "E"]

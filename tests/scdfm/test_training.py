@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from scdfm.model import VelocityField
-from scdfm.objective import LossConfig, StepCells
-from scdfm.training import Round, StepLog, Trainer, TrainingConfig, fit
+from scdfm.flow.objective import LossConfig, StepCells
+from scdfm.flow.training import Round, StepLog, Trainer, TrainingConfig, fit
+from scdfm.model.paper import VelocityField
 from tests.scdfm import small
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scdfm.vocabulary import Vocabulary
+from scdfm.model.vocabulary import Vocabulary
 
 
 def test_a_measured_gene_shares_its_row_with_its_perturbation() -> None:

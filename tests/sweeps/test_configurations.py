@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cluster.run_files import manifest
-from data_store.reader import Store
+from cluster.runs.directory import manifest
+from data_store.store.reader import Store
 from sweeps import SweepConfig, read_sweep, tune
 from sweeps.lock import lock
 from sweeps.space import split_run

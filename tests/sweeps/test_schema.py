@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.run import make_run
+from cluster.runs.config import make_run
 from sweeps import SweepConfig, read_sweep, shipped_sweeps
 from sweeps.rules import ObjectiveConfig
 

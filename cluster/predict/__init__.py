@@ -1,0 +1,1 @@
+"""Cells of new conditions, by a pool of Ray actors."""

@@ -1,0 +1,61 @@
+"""Which version of a store a prediction starts from, when the store has grown.
+
+The controls of the version that the model was made from, as `evaluate` uses them; so the same command
+gives the same cells before and after an append.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from data_store.store.reader import Store
+
+
+def open_version(
+    path: str,
+    *,
+    trained_on: Any,
+    begun_on: Any = None,
+    contexts: Sequence[str] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Store:
+    """The version that the model was made from, or that work was begun on, or the newest.
+
+    Args:
+        path: Of the store.
+        trained_on: Fingerprint that the model's card names; None where it names none.
+        begun_on: Fingerprint that an unfinished or finished result names.
+        contexts: That must have controls in it; where an older version lacks one, it is not meant.
+        say: Receives which version it is, unless there is nothing else it could be.
+
+    Raises:
+        FileNotFoundError, ValueError: No whole store.
+    """
+    newest = Store.open(path)
+    wanted = [one for one in (trained_on, begun_on) if one is not None]
+    for fingerprint in wanted:
+        store = _version(newest, path, fingerprint=str(fingerprint))
+        if store is not None and set(contexts or ()) <= store.controls.keys():
+            break
+    else:
+        store = newest
+    if store is not newest:
+        newest.close()
+    if wanted and (store is not newest or store.fingerprint != trained_on):
+        say(_told(store, path, newest=newest.fingerprint, trained_on=trained_on))
+    return store
+
+
+def _version(newest: Store, path: str, *, fingerprint: str) -> Store | None:
+    if newest.fingerprint == fingerprint:
+        return newest
+    try:
+        return Store.open(path, fingerprint=fingerprint)
+    except ValueError:  # it is another store, or its older versions were not kept
+        return None
+
+
+def _told(store: Store, path: str, *, newest: str, trained_on: Any) -> str:
+    which = f"version {store.fingerprint[:12]} of {path}"
+    if store.fingerprint == trained_on:
+        return f"controls of {which}, which the model was made from; the newest is {newest[:12]}"
+    return f"controls of {which}; the model was made from {str(trained_on)[:12]}"

@@ -1,0 +1,1 @@
+"""A model made of a checkpoint that the authors' code has trained."""

@@ -1,0 +1,95 @@
+"""`init_from` in a run file: a run that starts from another model's weights."""
+
+from pathlib import Path
+from typing import Any
+
+from cluster.runs.config import RunConfig
+from cluster.runs.plan import Plan
+from cluster.runs.provenance import model_identity
+from data_store.publish.commit import sha256
+from scdfm.flow.checkpoint import CARD, WEIGHTS, load_model, read_card
+from scdfm.flow.fine_tune import match, require_same_size, start_from
+from scdfm.model.paper import VelocityField
+
+SHOWN = 5  # names in a message
+
+
+def source_model(path: Path) -> Path:
+    """The model directory that init_from names: a model, or a run or sweep that has one.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        ValueError: It is none of them.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"init_from: no such model: {path}")
+    for place in (path, path / "model", path / "best"):
+        if (place / CARD).is_file():
+            return place
+    raise ValueError(
+        f"init_from: expected a model, or a run that has one, got {path} without {CARD}; "
+        "name what `scdfm train` or `scdfm tune` exported"
+    )
+
+
+def require_source(run: RunConfig, *, perturbation: str) -> None:
+    """Refuse a run whose first weights could not be read or would not fit.
+
+    Args:
+        run: The run; without init_from there is nothing to refuse.
+        perturbation: What the store's perturbations are, "gene" or "drug".
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        ValueError: It is no whole model, or one of another size or kind.
+    """
+    if run.init_from is None:
+        return
+    model = load_model(source_model(run.init_from))
+    try:
+        if model.card.perturbation != perturbation:
+            raise ValueError(
+                f"perturbations are {model.card.perturbation}s there and {perturbation}s in "
+                f"{run.store}; start from a model of the same kind of screen"
+            )
+        require_same_size(run.model, source=model.card.model)
+    except ValueError as error:
+        raise ValueError(f"init_from {run.init_from}: {error}") from error
+
+
+def source_facts(run: RunConfig, plan: Plan) -> dict[str, Any]:
+    """Which model a run starts from and which tokens it knows; ready for JSON."""
+    assert run.init_from is not None
+    path = source_model(run.init_from)
+    card = read_card(path)
+    found = match(plan.vocabulary, source=card.vocabulary)
+    return {"path": str(path), **model_identity(path, card), **found._asdict()}
+
+
+def source_note(facts: dict[str, Any]) -> str:
+    """What a user should know about the first weights, in one line."""
+    new, rest = facts["new"], len(facts["new"]) - SHOWN
+    named = f" ({', '.join(new[:SHOWN])}{f' and {rest} more' if rest > 0 else ''})" if new else ""
+    return (
+        f"init_from {facts['path']}: {facts['matched']} tokens start from its weights, {len(new)} "
+        f"are new{named}, {facts['left']} of its own are not used"
+    )
+
+
+def begin_from(field: VelocityField, *, facts: dict[str, Any]) -> None:
+    """Give a field its first weights.
+
+    Args:
+        field: As the run's seed has drawn it.
+        facts: `source_facts` of the run, from when it was prepared.
+
+    Raises:
+        ValueError: The model is gone or not the same any more.
+    """
+    path = Path(facts["path"])
+    if not (path / WEIGHTS).is_file() or sha256(path / WEIGHTS) != facts["weights"]:
+        raise ValueError(
+            f"init_from {path} is not the model any more that this run was begun with; delete the "
+            "run's directory and train it again"
+        )
+    start_from(field, source=load_model(path).field)

@@ -1,0 +1,146 @@
+"""A run's gene graph: from the expression of its training cells, or from a user's list of edges."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_store.edges import read_edges
+from data_store.publish.commit import sha256
+from data_store.store.reader import Store
+from data_store.stream import Cells
+from scdfm.gene_graph import (
+    RANKED_VALUES,
+    GeneGraph,
+    GraphConfig,
+    edges_graph,
+    none_graph,
+    pearson_graph,
+    spearman_graph,
+)
+
+ROWS = 2048  # cells read at once, at most
+PIECE = 2**24  # values read at once: fewer cells of more genes
+
+
+def run_graph(
+    config: GraphConfig, store: Store, *, cells: Sequence[Cells], genes: NDArray[np.int64]
+) -> tuple[GeneGraph, dict[str, Any]]:
+    """Neighbours among a run's genes, and how they came about (ready for JSON).
+
+    Args:
+        config: What the user asks for.
+        store: Where the cells are.
+        cells: Training cells and the controls beside them.
+        genes: The run's genes, columns of the store.
+
+    Raises:
+        FileNotFoundError: No such list of edges.
+        ValueError: It is no such list, or none of its edges joins two of the run's genes.
+    """
+    if config.path is not None:
+        names = [store.genes[column] for column in genes.tolist()]
+        return user_graph(config, genes=names)
+    if config.kind == "none":
+        graph, facts = none_graph(len(genes)), {}
+    else:
+        limit = config.cells
+        if config.kind == "spearman":
+            limit = min(limit, _cells_to_rank(store, cells, genes=genes))
+        build = spearman_graph if config.kind == "spearman" else pearson_graph
+        used = _share(cells, limit=limit)
+        graph = build(
+            _blocks(store, used, genes=genes),
+            genes=len(genes),
+            k=config.nearest,
+            positive=config.positive,
+        )
+        facts = {"cells": _count(used), "of": _count(cells)}
+    return graph, {"kind": config.kind, "edges": graph.edges, **facts}
+
+
+def user_graph(config: GraphConfig, *, genes: Sequence[str]) -> tuple[GeneGraph, dict[str, Any]]:
+    """The graph of a user's list of edges, and what became of them."""
+    assert config.path is not None
+    listed = read_edges(config.path)
+    try:
+        found = edges_graph(
+            listed.sources,
+            listed.targets,
+            genes=genes,
+            weights=listed.weights,
+            k=config.k,
+            positive=config.positive,
+        )
+    except ValueError as error:
+        raise ValueError(f"{config.path}: {error}") from error
+    facts = {
+        "kind": config.kind,
+        "edges": found.graph.edges,
+        "path": str(config.path),
+        "sha256": listed.sha256,
+        "listed": found.edges,
+        "outside": found.outside,
+        "alone": found.alone,
+    }
+    return found.graph, facts
+
+
+def graph_note(facts: dict[str, Any]) -> str | None:
+    """What a user should know about the graph, in one line."""
+    if "listed" in facts:
+        return (
+            f"graph: {facts['listed'] - facts['outside']} of {facts['listed']} edges of "
+            f"{facts['path']} join two of the model's genes, {facts['outside']} are left out; "
+            f"{facts['alone']} genes have no neighbour"
+        )
+    if facts.get("cells", 0) < facts.get("of", 0):
+        return f"graph: {facts['kind']} over {facts['cells']} of {facts['of']} training cells"
+    return None
+
+
+def edges_changed(config: GraphConfig, facts: dict[str, Any]) -> str | None:
+    """How the list of edges differs from the one a run was begun with; none when it is gone.
+
+    A run keeps the graph that it made of the list, so it goes on without the file.
+    """
+    if config.path is None or not config.path.is_file():
+        return None
+    now, then = sha256(config.path), facts.get("sha256")
+    if now == then:
+        return None
+    return f"with {config.path} of sha256 {str(then)[:12]} and the file is now {now[:12]}"
+
+
+def _cells_to_rank(store: Store, cells: Sequence[Cells], *, genes: NDArray[np.int64]) -> int:
+    """How many cells hold no more values than can be ranked at once."""
+    moments, units = store.moments, sorted({part.unit for part in cells})
+    values = int(moments.nonzero_of(units)[genes].sum())
+    return max(2, RANKED_VALUES * int(moments.cells[units].sum()) // max(1, values))
+
+
+def _share(cells: Sequence[Cells], *, limit: int) -> list[Cells]:
+    """All cells, or the same share of each unit when there are more than the limit.
+
+    Rows stand in random order within a unit, so its first rows are a fair sample.
+    """
+    share = min(1.0, limit / _count(cells))
+    return [
+        part._replace(stop=part.start + max(1, round(share * (part.stop - part.start))))
+        for part in cells
+    ]
+
+
+def _count(cells: Sequence[Cells]) -> int:
+    return sum(part.stop - part.start for part in cells)
+
+
+def _blocks(
+    store: Store, cells: Sequence[Cells], *, genes: NDArray[np.int64]
+) -> Iterator[NDArray[np.float32]]:
+    """Expression of the cells, a block of rows at a time."""
+    rows = max(1, min(ROWS, PIECE // len(genes)))
+    for part in cells:
+        for start in range(part.start, part.stop, rows):
+            yield store.expression(start, min(start + rows, part.stop), genes=genes)

@@ -1,0 +1,226 @@
+"""What a run will do with a store: its split, genes, graph, and which cells go where.
+
+All of it is decided on cells outside the test part, before training starts.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.runs.config import RunConfig
+from cluster.runs.graph import run_graph, user_graph
+from data_store.store.reader import Store
+from data_store.stream import Cells
+from scdfm.gene_graph import GeneGraph
+from scdfm.model.vocabulary import Vocabulary
+from scdfm.screen.randomness import numpy_generator
+from scdfm.screen.variable_genes import ChosenGenes, choose_genes
+from scdfm.splits import Split, make_split
+from scdfm.splits.split import Part
+
+SPLIT, GENES, GRAPH = "split.json", "genes.json", "graph.npz"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run's decisions about its data.
+
+    Attributes:
+        split: Which conditions train, validate and test.
+        genes: Columns of the store: the model's genes, and those that are scored.
+        graph: Neighbours among the model's genes.
+        vocabulary: Names of the model's genes and of all perturbations in the store.
+        training: Cells to train on, one entry for each unit.
+        validation: Cells that validation rounds compare with, likewise.
+        graph_facts: How the graph came about, ready for JSON; empty in a plan that was read.
+    """
+
+    split: Split
+    genes: ChosenGenes
+    graph: GeneGraph
+    vocabulary: Vocabulary
+    training: tuple[Cells, ...]
+    validation: tuple[Cells, ...]
+    graph_facts: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, directory: Path) -> None:
+        """Write what cannot be told from run and store alone."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self.split.save(directory / SPLIT)
+        self.graph.save(directory / GRAPH)
+        columns = {name: columns.tolist() for name, columns in self.genes._asdict().items()}
+        (directory / GENES).write_text(json.dumps(columns))
+
+    @classmethod
+    def load(cls, directory: Path, *, run: RunConfig, store: Store) -> Self:
+        """Read a plan that `save` wrote."""
+        columns = json.loads((directory / GENES).read_text())
+        genes = ChosenGenes(**{name: np.array(some, np.int64) for name, some in columns.items()})
+        split, graph = Split.load(directory / SPLIT), GeneGraph.load(directory / GRAPH)
+        return cls(
+            split=split,
+            genes=genes,
+            graph=graph,
+            vocabulary=vocabulary(store, genes.model),
+            training=training_cells(split, store),
+            validation=validation_cells(split, store, run=run),
+        )
+
+
+def make_plan(run: RunConfig, store: Store) -> Plan:
+    """Decide split, genes and graph.
+
+    Raises:
+        FileNotFoundError: No such list of edges.
+        ValueError: The split leaves a part empty, no gene is expressed in training, or the list of
+            edges does not fit.
+    """
+    split = run_split(run, store)
+    genes = run_genes(run, store, split=split)
+    training = training_cells(split, store)
+    graph, facts = run_graph(
+        run.graph,
+        store,
+        cells=[*known_controls(split, store), *training],
+        genes=genes.model,
+    )
+    return Plan(
+        split=split,
+        genes=genes,
+        graph=graph,
+        graph_facts=facts,
+        vocabulary=vocabulary(store, genes.model),
+        training=training,
+        validation=validation_cells(split, store, run=run),
+    )
+
+
+def run_split(run: RunConfig, store: Store) -> Split:
+    """The run's split of the store's conditions.
+
+    Raises:
+        ValueError: A part is empty (names a kind that would work).
+    """
+    return make_split(
+        run.split,
+        conditions=store.conditions,
+        labels=store.labels,
+        contexts=contexts_of_conditions(store),
+    )
+
+
+def contexts_of_conditions(store: Store) -> dict[str, list[str]]:
+    """Which contexts hold each condition."""
+    contexts: dict[str, list[str]] = {name: [] for name in store.conditions}
+    for unit in store.units:
+        if not unit.is_control:
+            contexts[unit.condition].append(unit.context)
+    return contexts
+
+
+def units_of(split: Split, store: Store, part: Part) -> list[int]:
+    """Positions in store.units of a part's units; controls are in no part."""
+    return [
+        position
+        for position, unit in enumerate(store.units)
+        if not unit.is_control and split.part(unit.condition, context=unit.context) == part
+    ]
+
+
+def known_units(split: Split, store: Store) -> list[int]:
+    """Units that choices may look at: training, validation, and the controls beside them."""
+    controls = [cells.unit for cells in known_controls(split, store)]
+    return sorted(controls + units_of(split, store, "train") + units_of(split, store, "validation"))
+
+
+def known_controls(split: Split, store: Store) -> list[Cells]:
+    """The controls that choices may look at: those of a held-out context belong to its test."""
+    return [
+        Cells(position, unit.start, unit.stop)
+        for position, unit in enumerate(store.units)
+        if unit.is_control and split.knows_controls(unit.context)
+    ]
+
+
+def training_cells(split: Split, store: Store) -> tuple[Cells, ...]:
+    """The cells of each training unit, without those kept for validation."""
+    cells = []
+    for position in units_of(split, store, "train"):
+        unit = store.units[position]
+        kept = split.validation_cells(len(unit))
+        cells.append(Cells(position, unit.start, unit.stop - kept))
+    return tuple(cells)
+
+
+def validation_cells(split: Split, store: Store, *, run: RunConfig) -> tuple[Cells, ...]:
+    """The cells that validation compares with, of at most `run.validation.units` units."""
+    if split.validation_kind == "conditions":
+        whole = [(k, store.units[k]) for k in units_of(split, store, "validation")]
+        cells = [Cells(position, unit.start, unit.stop) for position, unit in whole]
+    else:
+        training = [(k, store.units[k]) for k in units_of(split, store, "train")]
+        cells = [
+            Cells(position, unit.stop - kept, unit.stop)
+            for position, unit in training
+            if (kept := split.validation_cells(len(unit)))
+        ]
+    if not cells:
+        raise ValueError(
+            "no cell is left to validate on: every training condition has a single cell; "
+            "ingest with --min-condition-cells 2 or more"
+        )
+    if len(cells) > run.validation.units:
+        draw = numpy_generator(run.seed, "validation units")
+        chosen = draw.choice(len(cells), run.validation.units, replace=False)
+        cells = [cells[position] for position in sorted(chosen.tolist())]
+    return tuple(cells)
+
+
+def run_genes(run: RunConfig, store: Store, *, split: Split) -> ChosenGenes:
+    """The run's genes, chosen on everything outside the test part."""
+    known = known_units(split, store)
+    moments = store.moments
+    column = {gene: position for position, gene in enumerate(store.genes)}
+    perturbed = sorted(
+        {
+            column[token]
+            for tokens in store.conditions.values()
+            for token in tokens
+            if token in column
+        }
+        if store.perturbation == "gene"
+        else ()
+    )
+    return choose_genes(
+        run.genes,
+        cells=int(moments.cells[known].sum()),
+        linear_total=moments.sum_of("linear_total", known),
+        linear_squares=moments.sum_of("linear_squares", known),
+        nonzero=moments.nonzero_of(known),
+        perturbed=np.array(perturbed, dtype=np.int64),
+    )
+
+
+def require_edges(run: RunConfig, store: Store, *, split: Split) -> None:
+    """Refuse a run whose list of edges is not there or does not fit its genes.
+
+    Raises:
+        FileNotFoundError: No such list of edges.
+        ValueError: It is no such list, or none of its edges joins two of the run's genes.
+    """
+    if run.graph.path is not None:
+        genes = run_genes(run, store, split=split)
+        user_graph(run.graph, genes=vocabulary(store, genes.model).genes)
+
+
+def vocabulary(store: Store, genes: NDArray[np.int64]) -> Vocabulary:
+    """Names of the model's genes, and of all perturbations in the store."""
+    return Vocabulary(
+        genes=tuple(store.genes[column] for column in genes),
+        perturbations=tuple(sorted({t for tokens in store.conditions.values() for t in tokens})),
+        kind=store.perturbation,
+    )

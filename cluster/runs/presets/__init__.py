@@ -1,0 +1,52 @@
+"""Run files that need not be written: `preset: NAME` fills in what a run file leaves out.
+
+What the user sets wins. Of a section with a `kind` (split, graph) nothing is filled in when the
+user chooses another kind: its options belong to the preset's own.
+"""
+
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from typing import Any
+
+from pydantic import BaseModel
+
+from cluster.runs.yaml_file import forgiving_yaml
+
+NAMES = ("norman", "combosciplex", "small", "tiny")
+
+
+def preset(name: str) -> dict[str, Any]:
+    """Settings of a preset, as a run file would hold them.
+
+    Raises:
+        ValueError: There is none of that name (names all).
+    """
+    if name not in NAMES:
+        raise ValueError(f"preset {name!r} does not exist; use one of {', '.join(NAMES)}")
+    with as_file(files("cluster.runs.presets") / f"{name}.yaml") as path:
+        return forgiving_yaml(path)
+
+
+def with_preset(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run file, its preset filled in and no longer named.
+
+    Raises:
+        ValueError: There is no such preset (names all).
+    """
+    given = dict(values)
+    if "preset" not in given:
+        return given
+    return _filled(given, preset(given.pop("preset")))
+
+
+def _filled(given: Mapping[str, Any], otherwise: Mapping[str, Any]) -> dict[str, Any]:
+    if "kind" in otherwise and given.get("kind", otherwise["kind"]) != otherwise["kind"]:
+        return dict(given)
+    merged = {**otherwise, **given}
+    for name in given.keys() & otherwise.keys():
+        inner = given[name]
+        if isinstance(inner, BaseModel):
+            inner = inner.model_dump(exclude_unset=True)
+        if isinstance(inner, Mapping) and isinstance(otherwise[name], Mapping):
+            merged[name] = _filled(inner, otherwise[name])
+    return merged

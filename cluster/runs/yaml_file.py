@@ -1,0 +1,100 @@
+"""Reading YAML for people: numbers are numbers, and a wrong key is told in one line."""
+
+import copy
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from scdfm.screen.conditions import nearest
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-3 as text; people mean a number."""
+
+
+_Loader.yaml_implicit_resolvers = copy.deepcopy(yaml.SafeLoader.yaml_implicit_resolvers)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def forgiving_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not YAML, or not a mapping of settings.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}; expected a YAML file")
+    try:
+        values = yaml.load(path.read_text(), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else type(values).__name__
+        raise ValueError(f"{path} must hold settings as `name: value`, got {found}")
+    return values
+
+
+def scalar(text: str) -> Any:
+    """Read one value as a YAML file would."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(
+            f"cannot read the value {text!r}: {' '.join(str(error).split())}"
+        ) from error
+
+
+def set_dotted(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Return a copy with one value set by its dotted name."""
+    head, _, rest = name.partition(".")
+    if not rest:
+        return {**values, head: value}
+    inner = values.get(head)
+    return {**values, head: set_dotted(inner if isinstance(inner, dict) else {}, rest, value)}
+
+
+def one_line(error: ValidationError, model: type[BaseModel]) -> str:
+    """Say the first fault of a configuration in one line; an unknown key gets the nearest name."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = fields_at(model, first["loc"][:-1])
+        return f"unknown setting {where!r}; {nearest(str(first['loc'][-1]), known)}"
+    if first["type"] == "missing":
+        return f"{where} is missing; set it"
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if isinstance(first["input"], dict | BaseModel) else f", got {first['input']!r}"
+    return f"{where}: {message}{got}" if where else message
+
+
+def fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names of the settings at a place inside a configuration."""
+    here: Any = model
+    for part in location:
+        fields = here.model_fields if _is_model(here) else {}
+        if part in fields:
+            here = _model_inside(fields[str(part)].annotation)
+    return list(here.model_fields) if _is_model(here) else []
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _model_inside(annotation: Any) -> Any:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple, list, dict):
+        for inner in typing.get_args(annotation):
+            found = _model_inside(inner)
+            if _is_model(found):
+                return found
+    return annotation

@@ -1,0 +1,1 @@
+"""What a process computes for a run, with or without Ray."""

@@ -1,0 +1,242 @@
+"""Score a model on the test part of its split, beside the baselines it must beat."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, NonNegativeInt
+
+from cluster.runs.directory import MODEL, RUN
+from cluster.runs.plan import units_of
+from cluster.runs.precision import Arithmetic, Precision, arithmetic
+from cluster.work.learn import METRICS
+from cluster.work.sampler import Sampler, columns_in, control_means, pseudobulks, unit_means
+from data_store.store.reader import Store
+from data_store.stream import Cells
+from scdfm.flow.checkpoint import CARD, Model, load_model
+from scdfm.metrics import Pseudobulks, Table
+from scdfm.metrics import evaluate as score
+from scdfm.metrics.baselines import MeasuredUnits, Prediction, Units, all_baselines
+from scdfm.model.paper import VelocityField, build_field
+from scdfm.screen.conditions import nearest
+from scdfm.screen.randomness import seed_torch
+
+OURS, UNTRAINED = "scDFM", "untrained"
+
+
+class Evaluation(BaseModel, frozen=True, extra="forbid"):
+    """A table of metrics for the model and each baseline, and what it was computed on."""
+
+    model: str
+    store: str
+    fingerprint: str
+    split: dict[str, Any]  # kind, seed, fold, context
+    tags: dict[str, str]  # of test conditions
+    genes: NonNegativeInt  # evaluation genes
+    genes_of_all_cells: NonNegativeInt | None  # `ingest --genes N`: chosen on test cells, too
+    conditions: NonNegativeInt  # test conditions
+    cells: NonNegativeInt  # cells generated, over all units
+    sampling: dict[str, Any]
+    arithmetic: dict[str, Any]  # device, precision, matrix products in use
+    tables: dict[str, Table]  # by row: scDFM, untrained, control, perturbed mean, additive
+    incomplete: dict[str, NonNegativeInt]  # units for which a baseline lacked something
+
+
+def evaluate(
+    target: Path,
+    *,
+    store: str | None = None,
+    cells: int | None = None,
+    untrained: bool = False,
+    precision: Precision = "auto",
+    gpu: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+) -> Evaluation:
+    """Score a run's best model, or a model, on its test conditions.
+
+    Baselines are fitted on the training and validation conditions, without the test part.
+
+    Args:
+        target: Run or model directory.
+        store: Where the cells are; default the store that the model was trained on.
+        cells: Cells to generate for a unit; default as many as were measured.
+        untrained: Score the same network with its first weights, too.
+        precision: Number format of the products; auto: float32 on CPU, bf16 on a GPU that has it.
+        gpu: Generate on this machine's GPU.
+        report: Receives a line for each thing that is done.
+
+    Raises:
+        ValueError: No run or model, a store with other cells, genes missing from the store, or
+            a GPU that is not there.
+    """
+    device = _device(gpu=gpu)
+    path = model_directory(target)
+    model = load_model(path)
+    where = store or str(model.card.provenance["store"])
+    # A store that grew since then still holds the cells that the model was trained on.
+    trained_on = None if store else model.card.provenance.get("fingerprint")
+    with Store.open(where, fingerprint=trained_on) as cells_of:
+        _same_cells(model, cells_of, where=where, given=store is not None)
+        model.field.to(device)
+        with arithmetic(precision, device=device) as how:
+            return _evaluate(
+                model, path, cells_of, cells=cells, untrained=untrained, how=how, report=report
+            )
+
+
+def _device(*, gpu: bool) -> torch.device:
+    if gpu and not torch.cuda.is_available():
+        raise ValueError("expected a GPU for --gpu, found none that CUDA can use; leave --gpu out")
+    return torch.device("cuda" if gpu else "cpu")
+
+
+def model_directory(target: Path) -> Path:
+    """The model directory that a run, a sweep or a model directory stands for.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        ValueError: It is none of them, or the run has no model yet.
+    """
+    if not target.exists():
+        raise FileNotFoundError(f"no such run or model: {target}")
+    for path in (target, target / MODEL, target / "best"):
+        if (path / CARD).is_file():
+            return path
+    if (target / RUN).is_file():
+        raise ValueError(
+            f"the run {target} has no model yet; run `scdfm train` to the end of its "
+            "first validation round"
+        )
+    raise ValueError(f"{target} is neither a run nor a model; expected run.yaml or {CARD} in it")
+
+
+def _same_cells(model: Model, store: Store, *, where: str, given: bool) -> None:
+    trained_on = model.card.provenance.get("fingerprint")
+    known = set(model.split.train) | set(model.split.validation)
+    if trained_on != store.fingerprint and not known <= store.conditions.keys():
+        missing = sorted(known - store.conditions.keys())
+        raise ValueError(
+            f"{where} lacks {len(missing)} of the conditions the model was trained on, first "
+            f"{missing[0]!r} ({nearest(missing[0], list(store.conditions))}); "
+            "baselines need them: use the store of the run"
+        )
+    if trained_on != store.fingerprint and not given:
+        raise ValueError(
+            f"{where} changed since the model was trained: its fingerprint was "
+            f"{str(trained_on)[:12]} and is {store.fingerprint[:12]}; name a store with --store "
+            "to evaluate on other cells"
+        )
+
+
+def _evaluate(
+    model: Model,
+    path: Path,
+    store: Store,
+    *,
+    cells: int | None,
+    untrained: bool,
+    how: Arithmetic,
+    report: Callable[[str], None],
+) -> Evaluation:
+    card, split = model.card, model.split
+    field = model.field
+    test = whole_units(store, units_of(split, store, "test"))
+    if not test:
+        raise ValueError(
+            f"none of the split's {len(split.test)} test conditions is in {store.path}, first "
+            f"{split.test[0]!r}; use the store of the run"
+        )
+    sampler = Sampler(
+        field=field,
+        columns=columns_in(store, card),
+        blocks=card.blocks(which="evaluation"),
+        source=card.source,
+        config=card.sampling,
+        seed=card.seed,
+        products=how.products,
+    )
+    generated = [min(part.stop - part.start, cells or part.stop - part.start) for part in test]
+    report(
+        f"generating {sum(generated)} cells of {len(test)} units, {len(sampler.genes)} genes, "
+        f"{card.sampling.settled(card.source)} ({how})"
+    )
+    ours = pseudobulks(sampler, store, test, generated=generated)
+    tables = {OURS: score(ours, metrics=METRICS)}
+    if untrained:
+        report("generating them again with untrained weights")
+        first = replace(sampler, field=first_weights(model))
+        tables[UNTRAINED] = score(
+            pseudobulks(first, store, test, generated=generated), metrics=METRICS
+        )
+    known = units_of(split, store, "train") + units_of(split, store, "validation")
+    incomplete = {}
+    for name, prediction in baselines(
+        ours, store, test=test, training=whole_units(store, sorted(known)), sampler=sampler
+    ).items():
+        units = replace(ours, predicted=prediction.mean)
+        tables[name] = score(units, metrics=METRICS)
+        incomplete[name] = int(prediction.incomplete.sum())
+    return Evaluation(
+        model=str(path),
+        store=str(store.path),
+        fingerprint=store.fingerprint,
+        split={
+            "kind": split.kind,
+            "seed": split.seed,
+            "fold": split.fold,
+            "context": split.context,
+        },
+        tags=split.tags,
+        genes=len(sampler.genes),
+        genes_of_all_cells=store.manifest.recipe.genes,
+        conditions=len(set(ours.conditions)),
+        cells=sum(generated),
+        sampling=card.sampling.model_dump(),
+        arithmetic=how.facts(),
+        tables=tables,
+        incomplete=incomplete,
+    )
+
+
+def baselines(
+    ours: Pseudobulks,
+    store: Store,
+    *,
+    test: Sequence[Cells],
+    training: Sequence[Cells],
+    sampler: Sampler,
+) -> dict[str, Prediction]:
+    """Predict the test units by every baseline."""
+    columns = sampler.columns[sampler.genes]
+    known = [store.units[part.unit] for part in training]
+    asked = [store.units[part.unit] for part in test]
+    contexts = tuple(unit.context for unit in known)
+    return all_baselines(
+        MeasuredUnits(
+            contexts=contexts,
+            conditions=tuple(unit.tokens for unit in known),
+            control=control_means(store, contexts, columns=columns),
+            mean=unit_means(store, training, columns=columns),
+        ),
+        Units(
+            contexts=tuple(unit.context for unit in asked),
+            conditions=tuple(unit.tokens for unit in asked),
+            control=ours.control,
+        ),
+    )
+
+
+def first_weights(model: Model) -> VelocityField:
+    """The network as training found it."""
+    seed_torch(model.card.seed, "weights")
+    field = build_field(model.card.model, vocabulary=model.card.vocabulary, graph=model.graph)
+    if model.card.source != "noise":
+        field.start_at_rest()
+    return field.to(next(model.field.parameters()).device)
+
+
+def whole_units(store: Store, positions: Sequence[int]) -> list[Cells]:
+    """All cells of some units."""
+    return [Cells(k, store.units[k].start, store.units[k].stop) for k in positions]

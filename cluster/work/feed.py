@@ -1,0 +1,35 @@
+"""From the store's batches (numpy) to a training step's cells (tensors on a device)."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from data_store.store.reader import Store
+from data_store.stream import Batch
+from scdfm.flow.objective import StepCells
+from scdfm.model.vocabulary import Vocabulary
+
+
+def feed(
+    batches: Iterable[Batch], *, store: Store, vocabulary: Vocabulary, device: torch.device
+) -> Iterator[StepCells]:
+    """Put each batch on the device."""
+    for batch in batches:
+        yield step_cells(batch, store=store, vocabulary=vocabulary, device=device)
+
+
+def step_cells(
+    batch: Batch, *, store: Store, vocabulary: Vocabulary, device: torch.device
+) -> StepCells:
+    """Put one batch on the device."""
+    units = [store.units[position] for position in batch.units]
+    sizes = (batch.offsets[1:] - batch.offsets[:-1]).tolist()
+    return StepCells(
+        index=batch.index,
+        target=torch.from_numpy(batch.target).to(device, non_blocking=True),
+        control=torch.from_numpy(batch.control).to(device, non_blocking=True),
+        genes=torch.from_numpy(batch.genes).to(device),
+        conditions=torch.tensor(vocabulary.table([unit.tokens for unit in units]), device=device),
+        sizes=tuple(sizes),
+        names=tuple(f"{unit.condition} ({unit.context})" for unit in units),
+    )

@@ -1,0 +1,1 @@
+"""Arrays, tables and bytes on disk or behind a URL; knows nothing of cells."""

@@ -1,0 +1,239 @@
+"""More cells for a store: its own cells and those of new files become its next version.
+
+Everything is written again, because a unit is one shuffled run of rows: batches from a store that
+grew are drawn as from one that was made at once. The new files are read as the store's were.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_store.disk.columns import named
+from data_store.publish.swap import tidy
+from data_store.sources.cell_names import name_hashes
+from data_store.sources.detect import read_labels
+from data_store.sources.joining import How
+from data_store.sources.options import IngestOptions, Say
+from data_store.sources.source import Source, open_source
+from data_store.store.labels import canonical, parse
+from data_store.store.reader import Store
+from data_store.store.remote import url_of
+from data_store.store.schema import (
+    CELLS,
+    LIBRARY_SIZE,
+    Manifest,
+    Recipe,
+    SourceRecord,
+    read_manifest,
+)
+
+# What the first ingest decided: option -> field of the manifest's recipe.
+_DECIDED = {
+    "condition_column": "condition_column",
+    "control": "controls",
+    "separator": "separator",
+    "context_column": "context_column",
+    "library_size_column": "library_size_column",
+    "seed": "seed",
+    "min_condition_cells": "min_condition_cells",
+    "recipe": "recipe",
+}
+_CHOSEN_ONCE = ("genes", "gene_list", "min_cells")  # genes and names stay as they are
+
+
+class StoredCells(Source):
+    """The cells of a store, as a source whose library sizes are known."""
+
+    def library_sizes(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Library sizes of rows start to stop, (cells,)."""
+        with self._readable():
+            return np.asarray(self.root["obs"][LIBRARY_SIZE][start:stop], dtype=np.float64)
+
+
+class Base(NamedTuple):
+    """The store that grows."""
+
+    source: StoredCells
+    manifest: Manifest
+    options: IngestOptions  # how new files are read
+
+    @property
+    def join(self) -> How:
+        """Which genes the new version has."""
+        by_itself = self.options.join == "same" and _genes_left_out(self.manifest)
+        return "first" if by_itself else self.options.join
+
+
+@contextmanager
+def grown(store: Path | str, *, options: IngestOptions) -> Iterator[Base]:
+    """The newest version of a store, as what cells are added to.
+
+    Raises:
+        FileNotFoundError: There is no store.
+        ValueError: The store is damaged or not on this machine, or an option contradicts how it
+            was made.
+    """
+    if url_of(store):
+        raise ValueError(
+            f"expected a store on this machine for --append, got {store}; append to a local copy "
+            "and send that, or ingest all files into a new store"
+        )
+    store = Path(store)
+    tidy(store)  # which may be what puts the store back
+    with Store.open(store) as opened:  # every file is there
+        manifest = opened.manifest
+    source = _source(store, manifest)
+    try:
+        yield Base(source, manifest, _told(options, manifest, store=store))
+    finally:
+        source.close()
+
+
+def joined(
+    base: Base, sources: Sequence[Source], records: Sequence[SourceRecord], *, say: Say
+) -> tuple[list[Source], tuple[SourceRecord, ...]]:
+    """The store's cells and those of files that it does not hold yet; and all their records.
+
+    Raises:
+        ValueError: Cells of a new file have names of the store, even with the file's name behind.
+    """
+    held = {record.fingerprint: record.name for record in base.manifest.sources}
+    new = [
+        (source, record)
+        for source, record in zip(sources, records, strict=True)
+        if record.fingerprint not in held
+    ]
+    for record in records:
+        if record.fingerprint in held:
+            say(f"{record.name}: the store holds it already, as {held[record.fingerprint]}")
+    if not new:
+        return [], base.manifest.sources
+    added = _distinct(base.source, [source for source, _ in new], say=say)
+    say(f"append: to the {base.manifest.cells} cells of {base.manifest.fingerprint[:12]}")
+    return [base.source, *added], (*base.manifest.sources, *(record for _, record in new))
+
+
+def require_unchanged(base: Base, store: Path | str) -> None:
+    """Refuse to go on when another process appended meanwhile: its cells would be missing.
+
+    Raises:
+        ValueError: The newest version is another one.
+    """
+    newest = read_manifest(Path(store)).fingerprint
+    if newest != base.manifest.fingerprint:
+        raise ValueError(
+            f"expected {store} to stay as it was when the append began, another process added "
+            "cells; run the command again"
+        )
+
+
+def excluded(base: Base, sources: Sequence[Source]) -> IngestOptions:
+    """The options with the conditions that the store leaves out, where a source has them."""
+    options = base.options
+    if not base.manifest.recipe.exclude:
+        return options
+    present: set[str] = set()
+    for source in sources:
+        labels = read_labels(source, str(options.condition_column), option="--condition-column")
+        present |= {canonical(parse(name, separator=options.separator)) for name in labels.names}
+    left_out = [
+        name
+        for name in base.manifest.recipe.exclude
+        if canonical(parse(name, separator=options.separator)) in present
+    ]
+    return options.model_copy(
+        update={"exclude": tuple(dict.fromkeys((*options.exclude, *left_out)))}
+    )
+
+
+def continued(base: Base, recipe: Recipe) -> Recipe:
+    """The recipe of the new version: what the first ingest decided about genes and layer stays."""
+    first = base.manifest.recipe
+    return recipe.model_copy(
+        update={
+            "layer": first.layer,
+            "gene_column": first.gene_column,
+            "genes_left_out": first.genes_left_out or recipe.genes_left_out,
+            "min_cells": first.min_cells,
+            "genes": first.genes,
+            "exclude": tuple(dict.fromkeys((*first.exclude, *recipe.exclude))),
+        }
+    )
+
+
+def _source(store: Path, manifest: Manifest) -> StoredCells:
+    """The store's cells under the names that its sources used."""
+    cells = open_source(store / CELLS)
+    columns = {name: column for name, column in cells.columns.items() if name != LIBRARY_SIZE}
+    homes: dict[str, Any] = {name: cells.homes[name] for name in columns}
+    for ours, theirs in manifest.recipe.renamed.items():
+        columns[theirs] = named(columns.pop(ours), theirs)
+        homes[theirs] = {theirs: homes.pop(ours)[ours]}
+    values = {field.name: getattr(cells, field.name) for field in fields(cells)}
+    return StoredCells(**{**values, "columns": columns, "homes": homes})
+
+
+def _told(options: IngestOptions, manifest: Manifest, *, store: Path) -> IngestOptions:
+    """The options for new files, which are to be read as the store's were."""
+    recipe = manifest.recipe
+    decided = {option: getattr(recipe, name) for option, name in _DECIDED.items()}
+    decided |= {"perturbation": manifest.perturbation, "normalised": manifest.normalised}
+    asked = options.model_dump(include={*decided, *_CHOSEN_ONCE}, exclude_defaults=True)
+    for name, value in asked.items():
+        known = decided.get(name)
+        if name in _CHOSEN_ONCE or value != known:
+            raise ValueError(
+                f"expected to read new files as {store} was read, got --{name.replace('_', '-')} "
+                f"{_shown(value)}{_was(decided, name)}; leave the option out, or ingest all files "
+                "into a new store"
+            )
+    if options.join == "union" and _genes_left_out(manifest):
+        raise ValueError(
+            f"expected the genes of {store} alone, which left out genes that its cells have, got "
+            "--join union: they would be 0 in these cells; leave the option out, or ingest all "
+            "files into a new store"
+        )
+    decided["drop_unlabelled"] = options.drop_unlabelled or recipe.drop_unlabelled
+    decided["remote"] = options.remote or recipe.remote
+    return options.model_copy(update=decided)
+
+
+def _genes_left_out(manifest: Manifest) -> bool:
+    """Whether cells were measured for genes that the store does not have."""
+    # Stores of before this was recorded tell it by their sources.
+    more = any(source.genes > manifest.genes for source in manifest.sources)
+    return manifest.recipe.genes_left_out or more
+
+
+def _was(decided: Mapping[str, Any], name: str) -> str:
+    return f" where it was {_shown(decided[name])}" if name in decided else ""
+
+
+def _shown(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _distinct(base: Source, sources: Sequence[Source], *, say: Say) -> list[Source]:
+    """New sources whose cells have no name of the store's: the file's name comes behind."""
+    known = name_hashes(base)
+    result = []
+    for source in sources:
+        shared = np.isin(name_hashes(source), known)
+        if shared.any():
+            source = replace(source, suffix=f"{source.suffix}-{source.path.stem}")
+            say(
+                f"cell names: {int(shared.sum())} of {source.name} occur in the store; all of its "
+                f"cells got the name of their file behind theirs"
+            )
+            if np.isin(name_hashes(source), known).any():
+                raise ValueError(
+                    f"expected cells that the store does not have, {source.path} has names of its "
+                    "cells even with the file's name behind; rename the file, or its cells"
+                )
+        result.append(source)
+    return result

@@ -1,0 +1,183 @@
+"""Which cell belongs to which unit, (context, condition), and in which order units stand."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_store.sources.detect import Labels, parse_labels, read_labels
+from data_store.sources.names import listed
+from data_store.sources.options import IngestOptions, Say
+from data_store.sources.recipes import dropped
+from data_store.sources.source import Source
+from data_store.store.labels import Tokens, canonical, parse
+
+ONE_CONTEXT = "all"
+
+
+class Layout(NamedTuple):
+    """The units of a store and the unit of every source cell."""
+
+    unit: NDArray[np.int32]  # (cells of all sources,), -1 for cells that are left out
+    units: tuple[tuple[str, Tokens], ...]  # (context, tokens), sorted by context and name
+    labels: dict[Tokens, str]  # how the data write it; the most frequent where they differ
+    cells: NDArray[np.int64]  # (units,)
+    controls: tuple[str, ...]  # labels of the control
+
+
+def read_layout(
+    sources: Sequence[Source], *, column: str, options: IngestOptions, say: Say
+) -> Layout:
+    """Read conditions and contexts of all cells.
+
+    Raises:
+        ValueError: No control cells, cells without a label, or contexts without controls.
+    """
+    conditions = _all_labels(sources, column, option="--condition-column")
+    contexts = _contexts(sources, options=options)
+    where = ", ".join(source.name for source in sources)
+    tokens, controls = parse_labels(conditions.names, options=options, path=where)
+    say(f"control: {listed(controls)}")
+    kept = _labelled(conditions, column=column, options=options, say=say)
+    if options.context_column is not None:
+        kept &= _labelled(contexts, column=options.context_column, options=options, say=say)
+    kept &= ~_excluded(conditions, tokens, options=options, say=say)
+    layout = _arrange(conditions, contexts, tokens=tokens, kept=kept, controls=controls)
+    layout = _without_small(layout, options=options, say=say)
+    _refuse_uncontrolled(layout)
+    _tell(layout, say=say)
+    return layout
+
+
+def _all_labels(sources: Sequence[Source], column: str, *, option: str) -> Labels:
+    """The labels of several sources under common codes."""
+    seen: dict[str, int] = {}
+    codes = []
+    for source in sources:
+        labels = read_labels(source, column, option=option)
+        common = [seen.setdefault(name, len(seen)) for name in labels.names]
+        codes.append(np.array([*common, -1], dtype=np.int32)[labels.codes])
+    return Labels(codes=np.concatenate(codes), names=tuple(seen))
+
+
+def _contexts(sources: Sequence[Source], *, options: IngestOptions) -> Labels:
+    if options.context_column is not None:
+        return _all_labels(sources, options.context_column, option="--context-column")
+    cells = sum(source.cells for source in sources)
+    return Labels(codes=np.zeros(cells, dtype=np.int32), names=(ONE_CONTEXT,))
+
+
+def _labelled(
+    labels: Labels, *, column: str, options: IngestOptions, say: Say
+) -> NDArray[np.bool_]:
+    has_label = labels.codes >= 0
+    missing = int((~has_label).sum())
+    if missing and not options.drop_unlabelled:
+        raise ValueError(
+            f"expected a label for every cell in obs column {column!r}, {missing} of "
+            f"{len(has_label)} cells have none; fill them or pass --drop-unlabelled"
+        )
+    if missing:
+        say(f"left out: {missing} cells without a label in {column!r}")
+    return has_label
+
+
+def _excluded(
+    conditions: Labels, tokens: list[Tokens], *, options: IngestOptions, say: Say
+) -> NDArray[np.bool_]:
+    """Cells of conditions that the user leaves out, by label or name, in any order of tokens."""
+    present = {canonical(parsed) for parsed in tokens}
+    wanted = {canonical(parse(name, separator=options.separator)) for name in options.exclude}
+    unknown = wanted - present
+    if unknown:
+        raise ValueError(
+            f"expected to exclude conditions of the data, {listed(sorted(unknown))} are not among "
+            "them; correct --exclude"
+        )
+    by_recipe = {canonical(parse(name)) for name in dropped(options)} & present
+    excluded = np.zeros(len(conditions.codes), dtype=bool)
+    for names, reason in ((wanted, "excluded"), (by_recipe - wanted, f"recipe {options.recipe}")):
+        hit = [canonical(parsed) in names for parsed in tokens]
+        cells = np.array([*hit, False])[conditions.codes]
+        if cells.any():
+            say(f"left out: {int(cells.sum())} cells of {listed(sorted(names))} ({reason})")
+        excluded |= cells
+    return excluded
+
+
+def _arrange(
+    conditions: Labels,
+    contexts: Labels,
+    *,
+    tokens: list[Tokens],
+    kept: NDArray[np.bool_],
+    controls: tuple[str, ...],
+) -> Layout:
+    width = max(1, len(conditions.names))
+    pair = contexts.codes.astype(np.int64) * width + conditions.codes
+    pair[~kept] = -1
+    counts = Counter(
+        dict(zip(*(a.tolist() for a in np.unique(pair, return_counts=True)), strict=True))
+    )
+    counts.pop(-1, None)
+    parsed = {code: (contexts.names[code // width], tokens[code % width]) for code in counts}
+    units = sorted(set(parsed.values()), key=lambda unit: (unit[0], canonical(unit[1])))
+    place = {unit: k for k, unit in enumerate(units)}
+    unit = np.full(len(pair), -1, dtype=np.int32)
+    codes = np.array(sorted(counts), dtype=np.int64)
+    targets = np.array([place[parsed[int(code)]] for code in codes], dtype=np.int32)
+    if len(codes):
+        unit[kept] = targets[np.searchsorted(codes, pair[kept])]
+    votes: dict[Tokens, Counter[str]] = {}
+    for code, count in counts.items():
+        votes.setdefault(tokens[code % width], Counter())[conditions.names[code % width]] += count
+    return Layout(
+        unit=unit,
+        units=tuple(units),
+        labels={t: min(v, key=lambda name: (-v[name], name)) for t, v in votes.items()},
+        cells=np.bincount(unit[unit >= 0], minlength=len(units)).astype(np.int64),
+        controls=controls,
+    )
+
+
+def _without_small(layout: Layout, *, options: IngestOptions, say: Say) -> Layout:
+    small = layout.cells < options.min_condition_cells
+    if not small.any():
+        return layout
+    say(
+        f"left out: {int(small.sum())} conditions with fewer than {options.min_condition_cells} "
+        f"cells ({int(layout.cells[small].sum())} cells)"
+    )
+    new = np.cumsum(~small, dtype=np.int32) - 1
+    new[small] = -1
+    units = tuple(unit for unit, gone in zip(layout.units, small, strict=True) if not gone)
+    present = {tokens for _, tokens in units}
+    return layout._replace(
+        unit=np.append(new, np.int32(-1)).astype(np.int32)[layout.unit],
+        units=units,
+        labels={tokens: label for tokens, label in layout.labels.items() if tokens in present},
+        cells=layout.cells[~small],
+    )
+
+
+def _refuse_uncontrolled(layout: Layout) -> None:
+    controlled = {context for context, tokens in layout.units if not tokens}
+    without = sorted({context for context, _ in layout.units} - controlled)
+    if without:
+        raise ValueError(
+            f"expected control cells in every context, {listed(without)} have none; "
+            "drop these cells, or choose another --context-column or --control"
+        )
+    if not any(tokens for _, tokens in layout.units):
+        raise ValueError(
+            f"expected perturbed cells, found only control ({listed(layout.controls)}); "
+            "choose another --condition-column or --control"
+        )
+
+
+def _tell(layout: Layout, *, say: Say) -> None:
+    names = {canonical(tokens) for _, tokens in layout.units if tokens}
+    contexts = {context for context, _ in layout.units}
+    say(f"{int(layout.cells.sum())} cells, {len(names)} conditions, {len(contexts)} contexts")

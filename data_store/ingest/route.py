@@ -1,0 +1,193 @@
+"""The first pass of an ingest: read, check, and send every row to its bucket."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from data_store.disk.columns import Block
+from data_store.disk.csr import ColumnSums, row_sums, select_genes
+from data_store.disk.workers import Workers
+from data_store.ingest import spill
+from data_store.ingest.append import StoredCells
+from data_store.ingest.layout import Layout
+from data_store.ingest.spill import Arranged, Buckets, Rows, Spill
+from data_store.sources.detect import LibrarySize
+from data_store.sources.joining import Joined, recoded
+from data_store.sources.options import IngestOptions
+from data_store.sources.source import Source
+from data_store.store import normalise
+from data_store.store.moments import UnitSums
+
+ROW_SUM = "/row_sum"  # travels with obs, under a name that no column can have
+_LARGEST_BLOCK = 1_000_000  # values read at once
+_ROW_BYTES = 100  # of a cell beside its values, about
+_SHARE_HELD = 0.125  # of the memory: rows that wait to be spilled
+
+
+class Routed(NamedTuple):
+    """All rows in buckets, and what was seen on the way."""
+
+    spill: Spill
+    genes: int
+    seen: NDArray[np.int64] | None  # (genes,), cells in which each is not zero, where that matters
+    nonzero: int  # values of all genes
+    largest: float  # value
+    library: LibrarySize
+
+
+class _Read(NamedTuple):
+    """A block of rows as its source has it."""
+
+    source: int
+    row: int  # the first one's, over all sources
+    where: str
+    block: sp.csr_matrix
+    obs: Block
+    library: NDArray[np.float64] | None  # where it is known
+
+
+class _Checked(NamedTuple):
+    """A block of rows in the order of the buckets."""
+
+    arranged: Arranged
+    obs: Block  # of all rows of the block
+    row_sums: NDArray[np.float64]
+    seen: NDArray[np.int64] | None
+    nonzero: int
+    largest: float
+
+
+def route(
+    sources: Sequence[Source],
+    *,
+    layers: Sequence[str],
+    joined: Joined,
+    layout: Layout,
+    normalised: bool,
+    folder: Path,
+    options: IngestOptions,
+    workers: Workers,
+) -> Routed:
+    """Read all sources once.
+
+    Raises:
+        ValueError: A value is not what it should be, or a file is damaged; names the file.
+    """
+    library = LibrarySize([] if normalised else joined.columns, options=options)
+    # Costs a twentieth of an ingest, and decides nothing when all genes are kept.
+    count = bool(options.min_cells or options.genes or options.gene_list)
+    total = np.zeros(len(joined.genes), dtype=np.int64) if count else None
+    nonzero, largest = 0, 0.0
+    sink = Spill(
+        folder / "spill",
+        buckets=_buckets(sources, layers=layers, layout=layout, genes=len(joined.genes)),
+        memory=int(options.memory * _SHARE_HELD),
+    )
+    check = partial(
+        _check,
+        joined=joined,
+        layout=layout,
+        normalised=normalised,
+        seed=options.seed,
+        count=count,
+        buckets=sink.buckets,
+    )
+    blocks = _read(sources, layers=layers, joined=joined, options=options)
+    for checked in workers.in_order(check, blocks):
+        library.see(checked.obs, row_sums=checked.row_sums)
+        if total is not None and checked.seen is not None:
+            total += checked.seen
+        nonzero += checked.nonzero
+        largest = max(largest, checked.largest)
+        sink.add(checked.arranged)
+    sink.finish()
+    return Routed(
+        spill=sink,
+        genes=len(joined.genes),
+        seen=total,
+        nonzero=nonzero,
+        largest=largest,
+        library=library,
+    )
+
+
+def _buckets(
+    sources: Sequence[Source], *, layers: Sequence[str], layout: Layout, genes: int
+) -> Buckets:
+    """Buckets for all cells, judged by the values of each source."""
+    size = 0.0
+    for source, layer in zip(sources, layers, strict=True):
+        size += (6 * source.values_per_cell(layer) + _ROW_BYTES) * source.cells
+    cells = sum(source.cells for source in sources)
+    return spill.plan(
+        layout.cells,
+        row_bytes=size / cells,
+        unit_bytes=UnitSums.BYTES * genes,
+        bucket_bytes=spill.BUCKET_BYTES,
+    )
+
+
+def _read(
+    sources: Sequence[Source], *, layers: Sequence[str], joined: Joined, options: IngestOptions
+) -> Iterator[_Read]:
+    elements = min(_LARGEST_BLOCK, options.memory // 200)
+    offset = 0
+    for k, source in enumerate(sources):
+        for start, block in source.blocks(layers[k], elements=elements):
+            stop = start + block.shape[0]
+            yield _Read(
+                source=k,
+                row=offset + start,
+                where=f"{source.path} ({layers[k]}, cells {start}-{stop})",
+                block=block,
+                obs=source.obs_block(
+                    [source.columns[column.name] for column in joined.columns],
+                    start=start,
+                    stop=stop,
+                ),
+                library=source.library_sizes(start, stop)
+                if isinstance(source, StoredCells)
+                else None,
+            )
+        offset += source.cells
+
+
+def _check(
+    read: _Read,
+    *,
+    joined: Joined,
+    layout: Layout,
+    normalised: bool,
+    seed: int,
+    count: bool,
+    buckets: Buckets,
+) -> _Checked:
+    check = normalise.as_log if normalised else normalise.as_counts
+    block = check(read.block, where=read.where)
+    # A store may have dropped genes that its cells' library sizes counted.
+    sums = row_sums(block) if read.library is None else read.library
+    rows = slice(read.row, read.row + block.shape[0])
+    obs = recoded(read.obs, joined.codes[read.source], columns=joined.columns)
+    obs[ROW_SUM] = sums
+    arranged = buckets.arrange(
+        Rows(
+            unit=layout.unit[rows],
+            key=spill.keys(rows.start, rows.stop, seed=seed),
+            matrix=select_genes(block, joined.positions[read.source], genes=len(joined.genes)),
+            obs=obs,
+        )
+    )
+    matrix = arranged.rows.matrix
+    return _Checked(
+        arranged=arranged,
+        obs=obs,
+        row_sums=sums,
+        seen=ColumnSums(matrix).count() if count else None,
+        nonzero=matrix.nnz,
+        largest=float(matrix.data.max(initial=0)),
+    )

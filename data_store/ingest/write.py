@@ -1,0 +1,321 @@
+"""Cells in files -> a store, in memory that does not grow with the number of cells.
+
+Two passes. The first reads blocks of rows, checks them and routes each row by (context,
+condition) into a bucket; the second sorts one bucket after the other by a random key and writes
+whole shards, with the sums of each unit on the way. Only a few bytes per cell stay in memory.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_store.disk.columns import Column, named
+from data_store.disk.workers import Workers, affordable
+from data_store.ingest import append
+from data_store.ingest.assemble import Writer
+from data_store.ingest.fill import fill, sums_of_all
+from data_store.ingest.layout import Layout, read_layout
+from data_store.ingest.route import Routed, route
+from data_store.ingest.variable import most_variable
+from data_store.publish.commit import hash_files, write_durably
+from data_store.publish.upload import discard_leftovers, manifest_at, new_store, require_writable
+from data_store.sources import detect
+from data_store.sources.joining import Joined, join, require_genes, tell_of_lost
+from data_store.sources.opening import opened, with_scratch
+from data_store.sources.options import IngestOptions, Say
+from data_store.sources.source import Source
+from data_store.store.labels import CONTROL_LABELS
+from data_store.store.remote import url_of
+from data_store.store.schema import (
+    LIBRARY_SIZE,
+    MANIFEST,
+    Manifest,
+    Perturbation,
+    Recipe,
+    ShardRecord,
+    SourceRecord,
+    fingerprint,
+    sealed,
+)
+
+__all__ = ["IngestOptions", "ingest"]
+
+
+def ingest(
+    sources: str | Path | Sequence[str | Path],
+    store: Path | str,
+    *,
+    options: IngestOptions | None = None,
+    say: Say = lambda line: None,
+) -> Manifest:
+    """Write a store from one or more files of cells.
+
+    Args:
+        sources: .h5ad files, anndata .zarr directories or 10x .h5 files, folders or .txt lists of
+            these, or addresses (https://..., s3://...).
+        store: The new directory, or a URL (s3://..., gs://...) that the store is sent to.
+        options: What must not be detected.
+        say: Receives one line for every detection.
+
+    Raises:
+        FileNotFoundError, FileExistsError, ValueError: Bad input, in one line; nothing is left.
+    """
+    options = options or IngestOptions()
+    if url := url_of(store):
+        require_writable(url)
+        options = options.model_copy(update={"remote": True})
+    named = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not named:
+        raise ValueError("expected at least one source of cells, got none; name an .h5ad file")
+    said: list[str] = []
+
+    def tell(line: str) -> None:
+        if line in said:  # the files of a folder are often alike
+            return
+        said.append(line)
+        say(line)
+
+    with ExitStack() as stack:
+        base = stack.enter_context(append.grown(store, options=options)) if options.append else None
+        asked = options if base is None else base.options
+        usual = None if base is None else base.manifest.recipe.gene_column
+        found, records, told = stack.enter_context(
+            opened(named, options=asked, say=tell, usual_gene_column=usual)
+        )
+        if base is not None:
+            told = append.excluded(base, found)
+            found, records = append.joined(base, found, records, say=tell)
+        done = _finished(store, records, options=told) if base is None else base.manifest
+        if done is not None and done.sources == records:
+            say(f"{store} already holds these cells")
+            discard_leftovers(store)
+            return done
+        folder = stack.enter_context(new_store(store, overwrite=told.overwrite, append=told.append))
+        if base is not None:
+            append.require_unchanged(base, store)
+        return _write(
+            with_scratch(found, folder),
+            folder,
+            records=records,
+            options=told,
+            base=base,
+            workers=stack.enter_context(
+                Workers(affordable(told.workers, memory=told.memory, say=say))
+            ),
+            say=tell,
+            said=said,
+        )
+
+
+def _finished(
+    store: Path | str, records: tuple[SourceRecord, ...], *, options: IngestOptions
+) -> Manifest | None:
+    """The manifest at this place if it comes from the same files and options."""
+    manifest = None if options.overwrite else manifest_at(store)
+    if manifest is None:
+        return None
+    same = manifest.sources == records and manifest.recipe.options == options.fingerprint()
+    return manifest if same else None
+
+
+def _write(
+    sources: list[Source],
+    folder: Path,
+    *,
+    records: tuple[SourceRecord, ...],
+    options: IngestOptions,
+    base: append.Base | None,
+    workers: Workers,
+    say: Say,
+    said: list[str],
+) -> Manifest:
+    how = options.join if base is None else base.join
+    joined = join(sources, how=how, say=say)
+    require_genes(options.gene_list, genes=joined.genes)
+    column = detect.condition_column(sources, options=options, say=say)
+    layout = read_layout(sources, column=column, options=options, say=say)
+    tokens = [tokens for _, tokens in layout.units]
+    if how in ("intersect", "first"):
+        tell_of_lost(
+            joined,
+            sources,
+            perturbed={token for of in tokens for token in of},
+            remedy="--join union keeps them"
+            if base is None
+            else "to keep them, ingest all files into a new store",
+            say=say,
+        )
+    kind = detect.perturbation(tokens, genes=joined.genes, options=options, say=say)
+    layers, normalised = _layers(sources, options=options, say=say)
+    routed = route(
+        sources,
+        layers=layers,
+        joined=joined,
+        layout=layout,
+        normalised=normalised,
+        folder=folder,
+        options=options,
+        workers=workers,
+    )
+    library = None if normalised else routed.library.choose(genes=len(joined.genes), say=say)
+    kept = _kept_genes(
+        routed,
+        joined,
+        layout=layout,
+        library=library,
+        normalised=normalised,
+        options=options,
+        say=say,
+    )
+    columns, renamed = _stored_columns(joined.columns)
+    writer = Writer(
+        folder,
+        columns=columns,
+        var=joined.var.iloc[kept],
+        layout=layout,
+        nonzero=routed.nonzero if routed.seen is None else int(routed.seen[kept].sum()),
+        largest=routed.largest,
+        normalised=normalised,
+        remote=options.remote,
+        workers=workers,
+    )
+    fill(writer, routed, kept=kept, renamed=renamed, library=library, workers=workers)
+    recipe = Recipe(
+        condition_column=column,
+        controls=options.control or CONTROL_LABELS,
+        separator=options.separator,
+        context_column=options.context_column,
+        layer=layers[0],
+        library_size_column=library,
+        renamed=renamed,
+        min_cells=options.min_cells,
+        genes=options.genes,
+        seed=options.seed,
+        options=options.fingerprint(),
+        exclude=options.exclude,
+        drop_unlabelled=options.drop_unlabelled,
+        min_condition_cells=options.min_condition_cells,
+        recipe=options.recipe,
+        gene_column=options.gene_column,
+        remote=options.remote,
+        genes_left_out=len(kept) < len({gene for source in sources for gene in source.genes}),
+    )
+    if base is not None:
+        recipe = append.continued(base, recipe)
+    shards = hash_files(folder, workers=workers)
+    return _seal(
+        folder, shards, writer=writer, recipe=recipe, records=records, kind=kind, said=said
+    )
+
+
+def _layers(
+    sources: Sequence[Source], *, options: IngestOptions, say: Say
+) -> tuple[list[str], bool]:
+    """The layer of each source, and whether they hold log values."""
+    found = [
+        # The cells of a store that grows are in X, and what they are is known.
+        ("X", options.normalised)
+        if isinstance(source, append.StoredCells)
+        else detect.layer(source, options=options, say=say)
+        for source in sources
+    ]
+    if len({normalised for _, normalised in found}) > 1:
+        raise ValueError(
+            "expected counts in all sources or log values in all, got both; name a --layer that "
+            "holds the same in all"
+        )
+    for source, (name, _) in zip(sources, found, strict=True):
+        if source.is_column_major(name):
+            say(
+                f"{name} of {source.name} is stored by columns (CSC): its rows are found by way of "
+                "the disk; write it as CSR to save that time"
+            )
+    return [name for name, _ in found], found[0][1]
+
+
+def _kept_genes(
+    routed: Routed,
+    joined: Joined,
+    *,
+    layout: Layout,
+    library: str | None,
+    normalised: bool,
+    options: IngestOptions,
+    say: Say,
+) -> NDArray[np.int64]:
+    """Positions of the genes that the store keeps: seen and variable enough, or perturbed."""
+    kept = np.ones(routed.genes, dtype=bool)
+    if routed.seen is not None:
+        kept = routed.seen >= options.min_cells
+    if options.gene_list:
+        kept &= np.isin(joined.genes, options.gene_list)
+    if not kept.any():
+        raise ValueError(
+            f"expected genes seen in {options.min_cells} cells, found none; lower --min-cells"
+        )
+    if options.genes is not None:
+        sums = sums_of_all(routed, library=library, normalised=normalised)
+        _, total, squares = np.where(kept, sums.sums, 0)
+        kept = most_variable(options.genes, cells=sums.cells, total=total, squares=squares)
+    perturbed = {token for _, tokens in layout.units for token in tokens}
+    kept |= np.array([gene in perturbed for gene in joined.genes])
+    if not kept.all():
+        rule = f"seen in {options.min_cells} cells"
+        rule += f", the {options.genes} most variable of all cells" if options.genes else ""
+        rule += f", among the {len(options.gene_list)} listed" if options.gene_list else ""
+        say(f"genes: kept {int(kept.sum())} of {len(kept)} ({rule}, or perturbed)")
+    return np.flatnonzero(kept)
+
+
+def _stored_columns(columns: Sequence[Column]) -> tuple[tuple[Column, ...], dict[str, str]]:
+    """The obs columns of the store, ours last; a column that has our name gets another."""
+    taken = {column.name for column in columns}
+    other = f"{LIBRARY_SIZE}_of_source"
+    while other in taken:  # a store of a store's cells
+        other += "_of_source"
+    renamed = {other: LIBRARY_SIZE} if LIBRARY_SIZE in taken else {}
+    stored = [named(c, other) if c.name == LIBRARY_SIZE else c for c in columns]
+    ours = Column(LIBRARY_SIZE, "array", "0.2.0", {"": np.dtype(np.float64)})
+    return (*stored, ours), renamed
+
+
+def _seal(
+    folder: Path,
+    shards: tuple[ShardRecord, ...],
+    *,
+    writer: Writer,
+    recipe: Recipe,
+    records: tuple[SourceRecord, ...],
+    kind: Perturbation,
+    said: list[str],
+) -> Manifest:
+    manifest = sealed(
+        Manifest(
+            package=_package_version(),
+            cells=writer.cells,
+            genes=writer.genes,
+            nonzero=writer.nonzero,
+            units=len(writer.layout.units),
+            contexts=tuple(dict.fromkeys(context for context, _ in writer.layout.units)),
+            perturbation=kind,
+            normalised=writer.normalised,
+            recipe=recipe,
+            sources=records,
+            detections=tuple(said),
+            shards=shards,
+            fingerprint=fingerprint(shards, perturbation=kind),
+        )
+    )
+    write_durably(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    return manifest
+
+
+def _package_version() -> str:
+    try:
+        return version("scdfm")
+    except PackageNotFoundError:  # run from a checkout
+        return "not installed"

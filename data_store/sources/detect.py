@@ -1,0 +1,278 @@
+"""What a file does not say outright: where conditions, controls, counts and library sizes are.
+
+Every choice is said in one line through `say`; what cannot be decided is an error that names the
+choices and the option that decides.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_store.disk.columns import Column, texts
+from data_store.sources.names import listed, nearest
+from data_store.sources.options import IngestOptions, Say
+from data_store.sources.source import Source
+from data_store.store import normalise
+from data_store.store.labels import CONTROL_LABELS, Tokens, canonical, parse
+from data_store.store.schema import LIBRARY_SIZE, Perturbation
+
+CONDITION_NAMES = (
+    "condition",
+    "perturbation",
+    "perturbation_name",
+    "gene",
+    "target_gene",
+    "guide_target",
+    "drug",
+    "compound",
+    "treatment",
+)
+# Ours first: a store that left genes out, or its export, knows better than its row sums.
+LIBRARY_NAMES = (LIBRARY_SIZE, "ncounts", "n_counts", "total_counts", "nCount_RNA")
+
+_ROWS = 262_144
+_LOOK = 500_000  # values looked at to tell counts from logs
+
+
+class Labels(NamedTuple):
+    """A text per cell, as codes."""
+
+    codes: NDArray[np.int32]  # (cells,), -1 where missing
+    names: tuple[str, ...]
+
+
+def read_labels(source: Source, column: str, *, option: str) -> Labels:
+    """One obs column as text.
+
+    Raises:
+        ValueError: There is no such column (names the columns), or it holds no labels.
+    """
+    spec = source.columns.get(column)
+    if spec is None:
+        raise ValueError(
+            f"expected an obs column {column!r}{nearest(column, source.columns)} in {source.path}, "
+            f"it has {listed(source.columns)}; choose one with {option}"
+        )
+    seen: dict[str, int] = {}
+    codes = np.full(source.cells, -1, dtype=np.int32)
+    for start in range(0, source.cells, _ROWS):
+        stop = min(start + _ROWS, source.cells)
+        codes[start:stop] = _encode(source, spec, seen, start=start, stop=stop)
+    return Labels(codes=codes, names=tuple(seen))
+
+
+def _encode(
+    source: Source, column: Column, seen: dict[str, int], *, start: int, stop: int
+) -> NDArray[np.int32]:
+    block = source.obs_block([column], start=start, stop=stop)
+    values = block[column.key(next(iter(column.dtypes)))]
+    missing = np.zeros(len(values), dtype=bool)
+    if "mask" in column.dtypes:
+        missing = block[column.key("mask")].astype(bool)
+    elif values.dtype.kind == "f":
+        missing = np.isnan(values)
+    distinct, inverse = np.unique(values, return_inverse=True)
+    if column.categories is not None:
+        words = [str(column.categories[code]) if code >= 0 else "" for code in distinct]
+    else:
+        words = list(texts(distinct)) if distinct.dtype.kind == "S" else [str(x) for x in distinct]
+    missing |= np.isin(inverse, [k for k, word in enumerate(words) if _is_blank(word)])
+    present = set(inverse[~missing].tolist())
+    new = [seen.setdefault(word, len(seen)) if k in present else -1 for k, word in enumerate(words)]
+    codes = np.array(new, dtype=np.int32)[inverse] if words else np.empty(0, dtype=np.int32)
+    codes[missing] = -1
+    return codes
+
+
+def _is_blank(word: str) -> bool:
+    return word.strip().casefold() in ("", "nan", "none", "<na>") and word != "none"
+
+
+def condition_column(sources: Sequence[Source], *, options: IngestOptions, say: Say) -> str:
+    """The obs column of the conditions.
+
+    Raises:
+        ValueError: It cannot be decided; lists the obs columns.
+    """
+    first = sources[0]
+    if options.condition_column is not None:
+        return options.condition_column
+    controls = options.control or CONTROL_LABELS
+    if not first.columns:
+        raise ValueError(
+            f"expected obs columns in {first.path}, it has none; give a table of its cells with "
+            "--cells"
+        )
+    usual = [name for name in CONDITION_NAMES if name in first.columns]
+    found: dict[tuple[str, ...], str] = {}
+    cells: list[NDArray[np.int32]] = []
+    for name in usual:
+        labels = read_labels(first, name, option="--condition-column")
+        names = _canonical_names(labels.names, controls=controls, separator=options.separator)
+        if names is None or canonical(()) not in names or len(set(names)) < 2:
+            continue
+        codes = _joint_codes(labels, names)
+        if not any(np.array_equal(codes, other) for other in cells):
+            found[tuple(names)] = name
+            cells.append(codes)
+    if len(cells) == 1:
+        name = next(iter(found.values()))
+    elif not cells and len(usual) == 1:
+        name = usual[0]
+    else:
+        problem = (
+            "several that may be it" if cells else "none that holds a control and a usual name"
+        )
+        raise ValueError(
+            f"expected one condition column in {first.path}, found {problem} among "
+            f"{listed(first.columns)}; choose with --condition-column"
+        )
+    say(f"conditions: obs column {name!r}")
+    return name
+
+
+def _canonical_names(
+    labels: Iterable[str], *, controls: Collection[str], separator: str
+) -> list[str] | None:
+    try:
+        return [canonical(parse(x, controls=controls, separator=separator)) for x in labels]
+    except ValueError:
+        return None
+
+
+def _joint_codes(labels: Labels, names: list[str]) -> NDArray[np.int32]:
+    """Codes of canonical names in alphabetical order, to compare columns."""
+    order = {name: k for k, name in enumerate(sorted(set(names)))}
+    return np.array([*(order[name] for name in names), -1], dtype=np.int32)[labels.codes]
+
+
+def parse_labels(
+    names: Sequence[str], *, options: IngestOptions, path: str
+) -> tuple[list[Tokens], tuple[str, ...]]:
+    """Tokens of each label, and the control labels that occur.
+
+    Raises:
+        ValueError: No label is the control; names labels and suggests --control.
+    """
+    controls = options.control or CONTROL_LABELS
+    tokens = [parse(name, controls=controls, separator=options.separator) for name in names]
+    found = tuple(name for name, parsed in zip(names, tokens, strict=True) if not parsed)
+    if not found:
+        raise ValueError(
+            f"expected control cells labelled {' or '.join(controls)} in {path}, found the labels "
+            f"{listed(sorted(names))}; name the control with --control"
+        )
+    return tokens, found
+
+
+def layer(source: Source, *, options: IngestOptions, say: Say) -> tuple[str, bool]:
+    """The matrix to read, and whether it holds log values.
+
+    Raises:
+        ValueError: No such layer, or none holds what is asked.
+    """
+    if not source.layers:
+        raise ValueError(f"expected a matrix X in {source.path}, found none; write the file with X")
+    if options.layer is not None:
+        if options.layer not in source.layers:
+            raise ValueError(
+                f"expected a layer {options.layer!r}{nearest(options.layer, source.layers)} in "
+                f"{source.path}, it has {listed(source.layers)}; choose one with --layer"
+            )
+        return options.layer, options.normalised
+    if options.normalised:
+        say(f"values: log values in {source.layers[0]}")
+        return source.layers[0], True
+    for name in ("X", "counts"):
+        if name in source.layers and normalise.looks_like_counts(source.head(name, elements=_LOOK)):
+            where = "X" if name == "X" else f"layers[{name!r}]; X holds no counts"
+            say(f"counts: {where}")
+            return name, False
+    if source.layers[0] == "X" and normalise.looks_like_log(
+        source.head("X", elements=_LOOK), rows=not source.is_column_major("X")
+    ):
+        say(
+            "values: X holds log values and no layer 'counts' exists; stored as float32 as they are"
+        )
+        return "X", True
+    name = source.layers[0]
+    # Reading on gives the reason: negative, NaN or fractional.
+    normalise.as_counts(source.head(name, elements=_LOOK), where=f"{source.path} ({name})")
+    raise ValueError(f"expected counts in X or layers['counts'] of {source.path}; name a --layer")
+
+
+def perturbation(
+    tokens: Iterable[Tokens], *, genes: Collection[str], options: IngestOptions, say: Say
+) -> Perturbation:
+    """Whether tokens name genes or drugs.
+
+    Raises:
+        ValueError: No token is a measured gene, so that only the user can know.
+    """
+    if options.perturbation is not None:
+        return options.perturbation
+    every = sorted({token for condition in tokens for token in condition})
+    measured = set(genes)
+    known = [token for token in every if token in measured]
+    if not known:
+        raise ValueError(
+            f"expected to tell genes from drugs, but none of the {len(every)} perturbed tokens "
+            f"({listed(every)}) is a measured gene; say --perturbation gene or --perturbation drug"
+        )
+    say(f"perturbation: gene ({len(known)} of {len(every)} perturbed tokens are measured genes)")
+    return "gene"
+
+
+class LibrarySize:
+    """Finds the library size while rows go by: a usual column that is never below the row sums."""
+
+    def __init__(self, columns: Sequence[Column], *, options: IngestOptions) -> None:
+        self._asked = options.library_size_column
+        names = (self._asked,) if self._asked else LIBRARY_NAMES
+        numeric = {c.name: c for c in columns if "" in c.dtypes and c.dtypes[""].kind in "iuf"}
+        if self._asked and self._asked not in numeric:
+            raise ValueError(
+                f"expected a numeric obs column {self._asked!r}{nearest(self._asked, numeric)} with "
+                f"library sizes, there are {listed(numeric)}; choose one with --library-size-column"
+            )
+        self.candidates = [name for name in names if name in numeric]
+        self._below = dict.fromkeys(self.candidates, 0)
+        self._empty = 0
+
+    def see(self, block: dict[str, NDArray[np.generic]], *, row_sums: NDArray[np.float64]) -> None:
+        """Compare these cells' candidates with their row sums."""
+        self._empty += int((row_sums == 0).sum())
+        for name in self.candidates:
+            sizes = np.asarray(block[name], dtype=np.float64)
+            bad = ~(np.isfinite(sizes) & ((sizes > 0) | (row_sums == 0)))
+            if self._asked and bad.any():
+                raise ValueError(
+                    f"expected library sizes above 0 in obs column {name!r}, got "
+                    f"{sizes[bad][0]:g}; choose another with --library-size-column"
+                )
+            # Written as a negation so that NaN counts as below. float32 sums may be rounded.
+            self._below[name] += int((~(sizes >= row_sums * (1 - 1e-6))).sum())
+
+    def choose(self, *, genes: int, say: Say) -> str | None:
+        """The column, or None for row sums."""
+        if self._empty:
+            say(f"warning: {self._empty} cells have no counts at all")
+        if self._asked:
+            if self._below[self._asked]:
+                say(
+                    f"warning: library size {self._asked!r} is below the row sum in "
+                    f"{self._below[self._asked]} cells"
+                )
+            return self._asked
+        for name in self.candidates:
+            if not self._below[name]:
+                say(f"library size: obs column {name!r}")
+                return name
+            say(f"library size: not {name!r}, it is below the row sum in {self._below[name]} cells")
+        say(
+            f"library size: row sums over {genes} genes (no obs column holds it); "
+            "a crude stand-in if genes were left out of the file"
+        )
+        return None

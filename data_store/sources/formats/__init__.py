@@ -1,0 +1,1 @@
+"""Files of one kind each, read as blocks of rows."""

@@ -1,0 +1,112 @@
+"""From what a user names to open sources: found, downloaded, opened, joined with tables, named."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from data_store.publish.commit import sha256
+from data_store.sources import recipes
+from data_store.sources.cell_names import distinct
+from data_store.sources.options import IngestOptions, Say
+from data_store.sources.places import Place, find
+from data_store.sources.source import Source, fingerprint, named_by, open_source
+from data_store.sources.tables import with_table
+from data_store.store.schema import SourceRecord
+
+
+class Opened(NamedTuple):
+    """Sources that are open, and how to read them."""
+
+    sources: list[Source]
+    records: tuple[SourceRecord, ...]
+    options: IngestOptions  # a recipe's among them
+
+
+@contextmanager
+def opened(
+    sources: Sequence[str | Path],
+    *,
+    options: IngestOptions,
+    say: Say,
+    usual_gene_column: str | None = None,
+) -> Iterator[Opened]:
+    """Sources as a store needs them; they are closed at the end.
+
+    Args:
+        sources: Files, folders, lists, addresses, as `places.find` takes them.
+        options: Recipe, gene column and cell tables are applied here.
+        say: Receives one line for every detection.
+        usual_gene_column: Holds the gene names of a source that has it, unless told otherwise.
+
+    Raises:
+        FileNotFoundError, ValueError: Bad input, in one line.
+    """
+    places = find(sources, sha256=options.sha256, say=say)
+    tables = _tables(options, count=len(places))
+    with ExitStack() as stack:
+        found: list[Source] = []
+        for place in places:
+            found.append(open_source(place.path, say=say))
+            stack.callback(found[-1].close)
+        told = recipes.applied(options, found, say=say)
+        if told.gene_column is not None:
+            found = [named_by(source, told.gene_column) for source in found]
+        elif usual_gene_column is not None:
+            found = [
+                named_by(source, usual_gene_column)
+                if usual_gene_column in source.var.columns
+                else source
+                for source in found
+            ]
+        if len(tables) > 1:  # each lane's own table knows its own names
+            found = [with_table(s, t, say=say) for s, t in zip(found, tables, strict=True)]
+        found = distinct(found, say=say)
+        if len(tables) == 1:
+            found = [with_table(source, tables[0], say=say) for source in found]
+        records = _records(places, found, tables)
+        _tell_of_copies(records, say=say)
+        yield Opened(sources=found, records=records, options=told)
+
+
+def with_scratch(sources: Sequence[Source], folder: Path) -> list[Source]:
+    """The sources with a folder for what does not fit in memory."""
+    return [replace(source, scratch=folder) for source in sources]
+
+
+def _tables(options: IngestOptions, *, count: int) -> tuple[Path, ...]:
+    if len(options.cells) not in (0, 1, count):
+        raise ValueError(
+            f"expected one --cells for all sources or one for each of {count}, got "
+            f"{len(options.cells)}"
+        )
+    return options.cells
+
+
+def _tell_of_copies(records: Sequence[SourceRecord], *, say: Say) -> None:
+    first: dict[str, str] = {}
+    for record in records:
+        other = first.setdefault(record.fingerprint, record.name)
+        if other != record.name:
+            say(f"warning: {record.name} has the same content as {other}; its cells come twice")
+
+
+def _records(
+    places: Sequence[Place], sources: Sequence[Source], tables: Sequence[Path]
+) -> tuple[SourceRecord, ...]:
+    """What the manifest keeps of each source."""
+    hashes = [sha256(table) for table in tables]
+    hashes = hashes if len(hashes) > 1 else hashes * len(sources)
+    return tuple(
+        SourceRecord(
+            name=source.name,
+            cells=source.cells,
+            genes=len(source.var),
+            fingerprint=fingerprint(source.path),
+            url=place.download.url if place.download else None,
+            sha256=place.download.sha256 if place.download else None,
+            table_sha256=hashes[number] if hashes else None,
+        )
+        for number, (place, source) in enumerate(zip(places, sources, strict=True))
+    )

@@ -1,0 +1,147 @@
+"""Tables about cells (.csv, .tsv, .parquet): conditions and contexts of files that hold none.
+
+A table has one row per cell and a column with the cells' names. It is read whole, text as codes;
+its columns join those of the source and win where both have one of a name.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from data_store.disk import columns as cols
+from data_store.sources.cell_names import name_blocks
+from data_store.sources.options import Say
+from data_store.sources.source import Source
+
+NAME_COLUMNS = ("barcode", "cell_barcode", "barcodes", "cell", "cell_id", "cell_name", "index", "")
+
+
+def with_table(source: Source, path: Path, *, say: Say) -> Source:
+    """The source with the columns of a table, joined by cell name; what does not match is counted.
+
+    Cells without a row have no labels.
+
+    Raises:
+        FileNotFoundError: There is no such table.
+        ValueError: It cannot be read, names a cell twice, has no other column, or matches no cell.
+    """
+    table = read_table(path)
+    names = next((name for name in NAME_COLUMNS if name in table), str(table.columns[0]))
+    place = _index(table[names], path=path)
+    rows = _matches(source, place)
+    found = int((rows >= 0).sum())
+    if not found:
+        raise ValueError(
+            f"expected cell names of {source.path} in column {names!r} of {path}, none of the "
+            f"{len(table)} rows matches, {str(table[names].iloc[0])!r} for one is no cell and "
+            f"{_first_name(source)!r} has no row; make the names equal"
+        )
+    say(
+        f"{path.name}: {found} of {source.cells} cells of {source.name} have a row (by "
+        f"{repr(names) if names else 'its first column'}), {source.cells - found} have none; {len(table) - found} rows are no cell of it"
+    )
+    return _joined(source, table.drop(columns=names), rows, say=say)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table with at least two columns and one row; text comes as categories.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: It is no such table.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a table of cells at {path}, found no such file")
+    try:
+        table = _read(path)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"expected a table of cells in {path}, could not read it ({reason})"
+        ) from None
+    if table.shape[1] < 2 or not len(table):
+        raise ValueError(
+            f"expected cell names and at least one other column in {path}, found {len(table)} rows "
+            f"of {', '.join(map(repr, table.columns)) or 'nothing'}"
+        )
+    return table
+
+
+def _read(path: Path) -> pd.DataFrame:
+    kinds = [ending.lower() for ending in path.suffixes]
+    if kinds[-1:] == [".parquet"]:
+        table = pq.read_table(path)
+    elif {".csv", ".tsv", ".txt"} & set(kinds[-2:]):
+        with path.open("rb") as stream:
+            tabs = ".csv" not in kinds[-2:]
+            compression = "gzip" if stream.read(2) == b"\x1f\x8b" else None
+        with pa.input_stream(str(path), compression=compression) as stream:
+            table = pyarrow.csv.read_csv(
+                stream, parse_options=pyarrow.csv.ParseOptions(delimiter="\t" if tabs else ",")
+            )
+    else:
+        raise ValueError(f"expected a table of cells in .csv, .tsv or .parquet, got {path}")
+    frame: pd.DataFrame = table.to_pandas(strings_to_categorical=True)
+    if frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index()  # a parquet file of pandas keeps the names there
+    return frame.rename(columns=str)
+
+
+def _index(names: "pd.Series[Any]", *, path: Path) -> pd.Index:
+    index = pd.Index(names.astype(str))
+    twice = index[index.duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"expected each cell once in {path}, {twice.nunique()} occur more than once, first "
+            f"{str(twice[0])!r}; leave one row for each"
+        )
+    return index
+
+
+def _matches(source: Source, place: pd.Index) -> NDArray[np.int64]:
+    """The row of every cell, -1 for those without one, (cells,)."""
+    rows = np.full(source.cells, -1, dtype=np.int64)
+    for start, names in name_blocks(source):
+        rows[start : start + len(names)] = place.get_indexer(pd.Index(cols.texts(names)))
+    return rows
+
+
+def _joined(source: Source, table: pd.DataFrame, rows: NDArray[np.int64], *, say: Say) -> Source:
+    frame = table.take(np.maximum(rows, 0)).reset_index(drop=True)
+    without = rows < 0
+    if without.any():
+        nullable = dict.fromkeys(frame.select_dtypes("integer").columns, "Int64")
+        nullable |= dict.fromkeys(frame.select_dtypes("bool").columns, "boolean")
+        frame = frame.astype(nullable).mask(pd.Series(without))
+    frame = frame.set_axis(pd.RangeIndex(len(frame)).astype(str))
+    home = cols.in_memory(_storable(frame))
+    columns = {name: cols.describe(home, name) for name in frame.columns}
+    joined = {name: column for name, column in columns.items() if column is not None}
+    if both := sorted(joined.keys() & source.columns.keys()):
+        say(f"obs of {source.name}: the table's {', '.join(both)} instead of its own")
+    return replace(
+        source,
+        columns={**source.columns, **joined},
+        homes={**source.homes, **dict.fromkeys(joined, home)},
+    )
+
+
+def _storable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns as AnnData can write them: what is neither text, number nor truth becomes text."""
+    for name in frame.columns:
+        kind = frame[name].dtype
+        if not isinstance(kind, pd.CategoricalDtype) and kind.kind not in "biuf":
+            frame[name] = frame[name].astype(str).where(frame[name].notna()).astype("category")
+    return frame
+
+
+def _first_name(source: Source) -> str:
+    names = source.cell_names(0, min(1, source.cells)).tolist()
+    return names[0].decode() if names else ""

@@ -1,0 +1,151 @@
+"""Whether a store still holds what ingest wrote: every file, the index, the sums."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data_store.disk.files import Files, LocalFiles
+from data_store.publish.commit import sha256
+from data_store.store.labels import canonical, parse
+from data_store.store.moments import PRECISION, SUMS, UnitSums
+from data_store.store.reader import Store, Unit
+from data_store.store.remote import manifest_of, open_files, url_of
+from data_store.store.schema import LIBRARY_SIZE, MANIFEST, Manifest, ShardRecord, fingerprint
+from data_store.store.versions import older_folders
+
+_ROWS = 4_096
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a store."""
+
+    path: str  # of the file, relative to the store
+    problem: str
+
+
+def verify(path: Path | str, *, say: Callable[[str], None] = lambda line: None) -> list[Fault]:
+    """Read a whole store, at a path or URL, and list what is wrong; nothing when all is well.
+
+    Behind a URL, files that ingest did not write, and older versions, go unnoticed: not every
+    server can list.
+
+    Raises:
+        FileNotFoundError, ValueError: There is no store that could be checked.
+    """
+    faults = _faults(path, name="", say=say)
+    for folder in older_folders(Path(path)) if url_of(path) is None else []:
+        try:
+            found = _faults(Path(path) / folder, name=f"{folder}: ", say=say)
+        except ValueError as error:
+            found = [Fault(MANIFEST, str(error))]
+        faults += [Fault(f"{folder}/{fault.path}", fault.problem) for fault in found]
+    return faults
+
+
+def _faults(path: Path | str, *, name: str, say: Callable[[str], None]) -> list[Fault]:
+    """What is wrong with one version; its name goes before what is said."""
+    files = open_files(path)
+    manifest = manifest_of(files)
+    faults = [fault for shard in manifest.shards if (fault := _damage(files, shard))]
+    if isinstance(files, LocalFiles):
+        faults += _strangers(files.where, manifest)
+    if manifest.fingerprint != fingerprint(manifest.shards, perturbation=manifest.perturbation):
+        faults.append(Fault(MANIFEST, "the fingerprint does not follow from the files' hashes"))
+    say(f"{name}{len(manifest.shards)} files hashed, {len(faults)} faults")
+    if faults:
+        return faults
+    with Store.open(path) as store:
+        faults = _index_faults(store)
+        for position, unit in enumerate(store.units):
+            faults += _unit_faults(store, unit, position=position)
+    say(f"{name}{len(store.units)} units compared with index and moments, {len(faults)} faults")
+    return faults
+
+
+def _damage(files: Files, shard: ShardRecord) -> Fault | None:
+    try:
+        size, found = _size_and_hash(files, shard.path)
+    except FileNotFoundError:
+        return Fault(shard.path, "missing")
+    if size != shard.bytes:
+        return Fault(shard.path, f"{size} bytes, expected {shard.bytes}")
+    if found != shard.sha256:
+        return Fault(shard.path, "its bytes have changed since ingest")
+    return None
+
+
+def _size_and_hash(files: Files, name: str) -> tuple[int, str]:
+    if isinstance(files, LocalFiles):
+        file = files.where / name
+        return file.stat().st_size, sha256(file)
+    raw = files.read(name)
+    return len(raw), hashlib.sha256(raw).hexdigest()
+
+
+def _strangers(path: Path, manifest: Manifest) -> list[Fault]:
+    known = {MANIFEST, *(shard.path for shard in manifest.shards)}
+    found = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    older = tuple(f"{folder}/" for folder in older_folders(path))
+    strange = [name for name in sorted(set(found) - known) if not name.startswith(older)]
+    return [Fault(name, "not written by ingest") for name in strange]
+
+
+def _index_faults(store: Store) -> list[Fault]:
+    expected = 0
+    for unit in store.units:
+        if unit.start != expected or unit.stop <= unit.start:
+            return [Fault("conditions.parquet", f"{_name(unit)} does not follow the unit before")]
+        expected = unit.stop
+    if expected != store.manifest.cells:
+        return [
+            Fault("conditions.parquet", f"ends at {expected}, not {store.manifest.cells} cells")
+        ]
+    return []
+
+
+def _unit_faults(store: Store, unit: Unit, *, position: int) -> list[Fault]:
+    """Compare a unit's cells with the index and the moments, a few thousand cells at a time."""
+    sums, nonzero, faults = UnitSums(store.manifest.genes), 0, []
+    for start in range(unit.start, unit.stop, _ROWS):
+        stop = min(start + _ROWS, unit.stop)
+        rows, obs = store.counts(start, stop), store.obs(start, stop)
+        if not rows.has_canonical_format or not rows.data.all():
+            faults.append(Fault("cells.zarr/X", f"{_name(unit)}: unsorted genes or stored zeros"))
+        library = obs[LIBRARY_SIZE].to_numpy(dtype=np.float64)
+        sums.add(rows, library=library, normalised=store.manifest.normalised)
+        nonzero += rows.nnz
+        labels = obs[store.manifest.recipe.condition_column].astype(str).unique().tolist()
+        if {_canonical(store, label) for label in labels} != {unit.condition}:
+            faults.append(
+                Fault("conditions.parquet", f"{_name(unit)} holds cells of {labels[0]!r}")
+            )
+        column = store.manifest.recipe.context_column
+        if column is not None and set(obs[column].astype(str)) != {unit.context}:
+            faults.append(Fault("conditions.parquet", f"{_name(unit)} holds other contexts"))
+    if nonzero != unit.nonzero:
+        faults.append(Fault("conditions.parquet", f"{_name(unit)}: {nonzero} values in X"))
+    if not _agree(store, sums, position=position):
+        faults.append(Fault("moments.zarr", f"{_name(unit)}: sums differ from the cells'"))
+    return faults
+
+
+def _agree(store: Store, sums: UnitSums, *, position: int) -> bool:
+    stored = store.moments
+    kept = np.stack([stored.row(name, position) for name in SUMS])
+    return bool(
+        np.allclose(kept, sums.sums, rtol=PRECISION, atol=0)
+        and np.array_equal(stored.nonzero(position), sums.nonzero)
+        and stored.cells[position] == sums.cells
+    )
+
+
+def _canonical(store: Store, label: str) -> str:
+    recipe = store.manifest.recipe
+    return canonical(parse(label, controls=recipe.controls, separator=recipe.separator))
+
+
+def _name(unit: Unit) -> str:
+    return f"{unit.condition!r} in {unit.context!r}"

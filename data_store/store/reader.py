@@ -1,0 +1,375 @@
+"""Cells of a store as arrays: any runs of rows, decoded when they are asked for.
+
+Rows are sorted by unit, (context, condition), so a unit is one run of rows. Expression is
+log1p(counts / library size * 10,000), float32.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse as sp
+from anndata._io.specs.registry import IORegistryError
+from anndata.io import read_elem
+from numpy.typing import NDArray
+
+from data_store.disk import columns as cols
+from data_store.disk.arrays import codec_pipeline
+from data_store.disk.chunks import ChunkReader, Sharded, Span
+from data_store.disk.files import Files, LocalFiles
+from data_store.store.labels import Tokens
+from data_store.store.moments import Moments
+from data_store.store.remote import UnreachableError, manifest_of, open_files
+from data_store.store.rows import Columns, RowArrays, densify, read_rows
+from data_store.store.schema import CELLS, CONDITIONS, LIBRARY_SIZE, MOMENTS, Manifest, Perturbation
+from data_store.store.small_files import check_categories, check_small_files
+from data_store.store.versions import folder_of, unknown_version
+
+CACHE_BYTES = 64 * 1024**2
+_ROWS_AT_ONCE = 4_096  # decoded together, at most
+_NEAR = 64  # rows: nearer ones share a chunk, mostly
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The cells of one condition in one context: rows start to stop of the store."""
+
+    context: str
+    condition: str  # canonical name
+    label: str  # as the data write it
+    tokens: Tokens
+    start: int
+    stop: int
+    nonzero: int = field(compare=False, default=0)  # values of all its cells
+
+    @property
+    def is_control(self) -> bool:
+        return not self.tokens
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class Store:
+    """An open store. Safe to read from several threads."""
+
+    def __init__(self, files: Files, *, manifest: Manifest, cache_bytes: int) -> None:
+        self.files, self.path = files, files.where
+        self.manifest = manifest
+        self._categories_checked = False
+        sizes = {shard.path: shard.bytes for shard in manifest.shards}
+        self._reader = ChunkReader(files, size=sizes.__getitem__, cache_bytes=cache_bytes)
+        with self._readable(CELLS):
+            self._open_arrays()
+        with self._readable(CONDITIONS):
+            self.units = _read_units(files.read(CONDITIONS))
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        fingerprint: str | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> Self:
+        """Open a store; check its small files and, of one on this machine, every file's size.
+
+        Args:
+            path: A directory, or the URL of one: s3://, gs://, https://, memory://.
+            fingerprint: Of the version to open; None: the newest.
+            cache_bytes: Room in memory for what was read before.
+
+        Raises:
+            FileNotFoundError: Nothing is there.
+            ValueError: It is no store, is incomplete, has another schema, or does not hold that
+                version; names the file.
+        """
+        files = open_files(path)
+        manifest = manifest_of(files)
+        if fingerprint is not None and manifest.fingerprint != fingerprint:
+            files, manifest = _older(files, manifest, fingerprint=fingerprint)
+        if isinstance(files, LocalFiles):
+            _check_sizes(files, manifest)
+        check_small_files(files, manifest)
+        return cls(files, manifest=manifest, cache_bytes=cache_bytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of files and of what was read."""
+        self._reader.cache.clear()
+        self.files.close()
+
+    @property
+    def fingerprint(self) -> str:
+        return self.manifest.fingerprint
+
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        return self.manifest.contexts
+
+    @property
+    def perturbation(self) -> Perturbation:
+        return self.manifest.perturbation
+
+    @cached_property
+    def genes(self) -> tuple[str, ...]:
+        """Names of the store's columns."""
+        with self._readable(f"{CELLS}/var"):
+            return tuple(map(str, self.var.index))
+
+    @cached_property
+    def var(self) -> pd.DataFrame:
+        """What the source says about the genes."""
+        with self._readable(f"{CELLS}/var"):
+            table: pd.DataFrame = read_elem(self._root["var"])
+        return table
+
+    @cached_property
+    def controls(self) -> dict[str, Unit]:
+        """The control of each context."""
+        return {unit.context: unit for unit in self.units if unit.is_control}
+
+    @cached_property
+    def conditions(self) -> dict[str, Tokens]:
+        """Tokens of each condition by canonical name, without the control."""
+        return {unit.condition: unit.tokens for unit in self.units if not unit.is_control}
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """How the data write each condition, by canonical name, without the control."""
+        return {unit.condition: unit.label for unit in self.units if not unit.is_control}
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Sums per unit and gene."""
+        readable = partial(self._readable, MOMENTS)
+        with readable():
+            return Moments(self.files.group(MOMENTS), readable=readable)
+
+    def expression(
+        self, start: int, stop: int, *, genes: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """log1p per 10k of rows start to stop, (cells, genes), dense.
+
+        Args:
+            start: First row.
+            stop: Row after the last.
+            genes: Columns of the store, in the wanted order; None for all.
+
+        Raises:
+            ValueError: Rows or columns outside the store; a damaged shard, which it names.
+        """
+        return self.expression_of([(start, stop)], genes=genes)
+
+    def expression_of(
+        self,
+        runs: Sequence[tuple[int, int]],
+        *,
+        genes: NDArray[np.int64] | None = None,
+        order: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
+        """log1p per 10k of runs of rows (start, stop), (cells, genes), dense.
+
+        Runs are read together, so that a remote store answers once for all of them.
+
+        Args:
+            runs: First row and row after the last of each.
+            genes: Columns of the store, in the wanted order; None for all.
+            order: Where each row goes, run after run, -1 for nowhere; None for one below the other.
+
+        Raises:
+            ValueError: Rows or columns outside the store; a damaged shard, which it names.
+        """
+        columns = self._columns(genes)
+        cells = sum(stop - start for start, stop in (self._range(*run) for run in runs))
+        order = np.arange(cells) if order is None else order
+        # One more row, the last and so the one that -1 means, for what goes nowhere.
+        result = np.zeros((np.count_nonzero(order >= 0) + 1, columns.width), dtype=np.float32)
+        done = 0
+        for part in _in_parts(runs):
+            for rows in read_rows(self._reader, self._arrays, part):
+                to = order[done : done + len(rows.scale)]
+                densify(rows, columns, normalised=self.manifest.normalised, out=result, to=to)
+                done += len(to)
+        return result[:-1]
+
+    def expression_at(
+        self, rows: NDArray[np.int64], *, genes: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """log1p per 10k of these rows, in rising order, (cells, genes), dense."""
+        if not len(rows):
+            return self.expression(0, 0, genes=genes)
+        # Rows that share a chunk are read as one run, at least mostly.
+        parts = np.split(rows, np.flatnonzero(np.diff(rows) > _NEAR) + 1)
+        runs = [(int(part[0]), int(part[-1]) + 1) for part in parts]
+        begins = np.cumsum([0, *(stop - start for start, stop in runs)])
+        order = np.full(begins[-1], -1)
+        wanted = [part - part[0] + begin for part, begin in zip(parts, begins, strict=False)]
+        order[np.concatenate(wanted)] = np.arange(len(rows))
+        return self.expression_of(runs, genes=genes, order=order)
+
+    def counts(self, start: int, stop: int) -> sp.csr_matrix:
+        """Stored values of rows start to stop, CSR (cells, genes): counts, unless normalised."""
+        start, stop = self._range(start, stop)
+        (rows,) = read_rows(self._reader, self._arrays, [(start, stop)])
+        indptr = rows.indptr.astype(np.int32) if len(rows.data) < 2**31 else rows.indptr
+        return sp.csr_matrix(
+            (rows.data, rows.indices.astype(indptr.dtype, copy=False), indptr),
+            shape=(stop - start, self.manifest.genes),
+            copy=False,
+        )
+
+    def obs(self, start: int, stop: int) -> pd.DataFrame:
+        """What the source says about rows start to stop, and their library sizes."""
+        start, stop = self._range(start, stop)
+        self._check_categories()
+        with self._readable(f"{CELLS}/obs"):
+            group = self._root["obs"]
+            names = [str(name) for name in group.attrs["column-order"]]
+            columns = [column for name in names if (column := cols.describe(group, name))]
+            index = cols.describe(group, cols.INDEX)
+            assert index is not None
+            block = cols.read_block(group, [*columns, index], start=start, stop=stop)
+        return cols.frame(columns, block, index=block[cols.INDEX])
+
+    def library_sizes(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Library sizes of rows start to stop, (cells,)."""
+        start, stop = self._range(start, stop)
+        (sizes,) = self._reader.read([Span(self._arrays.library, start, stop)])
+        return sizes
+
+    def _check_categories(self) -> None:
+        if not self._categories_checked:
+            check_categories(self.files, self.manifest)
+            self._categories_checked = True
+
+    def _open_arrays(self) -> None:
+        self._root: Any = self.files.group(CELLS)
+        # The page cache holds what a disk gave; of what a network gave we keep the bytes.
+        keep: Literal["encoded", "nothing"] = "encoded" if self.files.remote else "nothing"
+        self._arrays = RowArrays(
+            indptr=self._sharded("X/indptr", keep="decoded"),
+            indices=self._sharded("X/indices", keep=keep),
+            data=self._sharded("X/data", keep=keep),
+            library=self._sharded(f"obs/{LIBRARY_SIZE}", keep="decoded"),
+        )
+        logger.info(
+            "%s: X by our own decoder, which checks every chunk; metadata by %s",
+            self.path,
+            codec_pipeline(self._root["X"]["data"]),
+        )
+
+    def _sharded(self, part: str, *, keep: Literal["decoded", "encoded", "nothing"]) -> Sharded:
+        return Sharded(self._root[part], part=f"{CELLS}/{part}", keep=keep)
+
+    def _range(self, start: int, stop: int) -> tuple[int, int]:
+        if not 0 <= start <= stop <= self.manifest.cells:
+            raise ValueError(
+                f"expected rows within 0:{self.manifest.cells} of {self.path}, got {start}:{stop}"
+            )
+        return start, stop
+
+    def _columns(self, genes: NDArray[np.int64] | None) -> Columns:
+        if genes is None:
+            return Columns(None, self.manifest.genes)
+        if len(genes) and not (genes.min() >= 0 and genes.max() < self.manifest.genes):
+            raise ValueError(
+                f"expected gene columns within 0:{self.manifest.genes} of {self.path}, got "
+                f"{genes.min()} to {genes.max()}"
+            )
+        place = np.full(self.manifest.genes, -1, dtype=np.int32)
+        place[genes] = np.arange(len(genes), dtype=np.int32)
+        if len(genes) != np.count_nonzero(place >= 0):
+            raise ValueError("expected distinct gene columns, got one more than once")
+        return Columns(place, len(genes))
+
+    @contextmanager
+    def _readable(self, part: str) -> Iterator[None]:
+        """Turn what a library says about damaged bytes into an error that names the store."""
+        try:
+            yield
+        except UnreachableError:
+            raise
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError, IORegistryError) as error:
+            what = " ".join(str(error).split())[:120]
+            raise ValueError(
+                f"expected intact files in {part} of the store {self.path}, they are damaged or "
+                f"missing ({what}); run scdfm verify, then ingest again"
+            ) from None
+
+
+def _older(files: Files, newest: Manifest, *, fingerprint: str) -> tuple[Files, Manifest]:
+    """An older version of a store."""
+    store = files.where
+    files.close()
+    older = open_files(f"{store}/{folder_of(fingerprint)}")
+    try:
+        manifest = manifest_of(older)
+    except (FileNotFoundError, ValueError):
+        raise unknown_version(store, wanted=fingerprint, newest=newest.fingerprint) from None
+    if manifest.fingerprint != fingerprint:
+        raise unknown_version(store, wanted=fingerprint, newest=newest.fingerprint)
+    return older, manifest
+
+
+def _check_sizes(files: LocalFiles, manifest: Manifest) -> None:
+    for shard in manifest.shards:
+        size = files.size(shard.path)
+        if size != shard.bytes:
+            raise ValueError(
+                f"expected {shard.bytes} bytes in {shard.path} of the store {files.where}, got "
+                f"{'no file' if size is None else size}; ingest again or restore the file"
+            )
+
+
+def _in_parts(runs: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """The same rows in parts of bounded size."""
+    part: list[tuple[int, int]] = []
+    room = _ROWS_AT_ONCE
+    for start, stop in runs:
+        while start < stop:
+            cut = min(stop, start + room)
+            part.append((start, cut))
+            room -= cut - start
+            start = cut
+            if not room:
+                yield part
+                part, room = [], _ROWS_AT_ONCE
+    if part:
+        yield part
+
+
+def _read_units(table: bytes) -> tuple[Unit, ...]:
+    return tuple(
+        Unit(
+            context=row["context"],
+            condition=row["condition"],
+            label=row["label"],
+            tokens=tuple(row["tokens"]),
+            start=row["row_start"],
+            stop=row["row_stop"],
+            nonzero=row["nonzero_stop"] - row["nonzero_start"],
+        )
+        for row in pq.read_table(pa.BufferReader(table)).to_pylist()
+    )

@@ -1,0 +1,169 @@
+"""Stores behind a URL, to read: s3://, gs://, https://, memory:// and whatever else fsspec knows.
+
+Read through zarr's own stores, many ranges at a time: a network answers slowly, but it answers
+many at once. A connection that breaks is tried again. Without its manifest, which is written last, there is no store.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import zarr
+from zarr.abc.store import ByteRequest, RangeByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore
+
+from data_store.disk.files import Files, LocalFiles, Range
+from data_store.store.schema import MANIFEST, Manifest, parse_manifest, read_manifest
+
+IN_FLIGHT = 64  # reads of one store at a time
+WAITS = (0.2, 0.6, 1.8)  # seconds before a read that failed is tried again
+
+_URL = re.compile(r"([a-z][a-z0-9+.]+):/{1,2}(?!/)(.+)")
+_DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+
+
+def url_of(path: Path | str) -> str | None:
+    """The URL, or None for a path on this machine; mends what `Path` makes of `s3://`."""
+    match = _URL.fullmatch(str(path).rstrip("/"))
+    return f"{match[1]}://{match[2]}" if match else None
+
+
+def open_files(path: Path | str) -> Files:
+    """The files at a path or URL.
+
+    Raises:
+        ValueError: No driver for such URLs is installed.
+    """
+    url = url_of(path)
+    return LocalFiles(Path(path)) if url is None else RemoteFiles(url)
+
+
+def manifest_of(files: Files) -> Manifest:
+    """The manifest of a store, here or behind a URL.
+
+    Raises:
+        FileNotFoundError: There is nothing at this path.
+        ValueError: It is no store, was left unfinished, or has another schema; names the file.
+    """
+    try:
+        raw = files.read(MANIFEST)
+    except (FileNotFoundError, NotADirectoryError):
+        if isinstance(files, LocalFiles):
+            return read_manifest(files.where)  # which tells what is missing
+        raise ValueError(
+            f"expected a store with {MANIFEST} at {files.where}, found none; it is no store or its "
+            "upload never finished: ingest again"
+        ) from None
+    return parse_manifest(raw, path=f"{files.where}/{MANIFEST}")
+
+
+class UnreachableError(ValueError):
+    """A file of a store could not be read over the network."""
+
+
+class _Patient(FsspecStore):
+    """Tries again what a busy server or a broken connection refused, zarr's own reads, too."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        for wait in (*WAITS, None):
+            try:
+                return await super().get(key, prototype, byte_range)
+            except _network_errors() as error:
+                if wait is None or not _may_pass(error):
+                    raise self._unreachable(key, error) from None
+                await asyncio.sleep(wait)
+        raise AssertionError("the last try returns or raises")
+
+    def _unreachable(self, key: str, error: Exception) -> UnreachableError:
+        what = " ".join(str(error).split())[:120] or type(error).__name__
+        return UnreachableError(
+            f"expected to read {key} of the store {self.fs.unstrip_protocol(self.path)}, could not "
+            f"({what}); check the address, the network and your access"
+        )
+
+
+class RemoteFiles:
+    """Files below a URL."""
+
+    remote = True
+
+    def __init__(self, url: str) -> None:
+        self.where = url
+        try:
+            self._store = _Patient.from_url(url, read_only=True)
+        except ImportError as error:
+            raise ValueError(no_driver(url, error)) from None
+        except ValueError as error:  # fsspec: Protocol not known
+            raise ValueError(f"expected a URL that fsspec can open, got {url} ({error})") from None
+        # All reads run in zarr's own loop, whichever thread asks.
+        self._free = asyncio.Semaphore(IN_FLIGHT)
+
+    def read(self, name: str) -> bytes:
+        (raw,) = self.read_all([name])
+        if raw is None:
+            raise FileNotFoundError(f"{self.where}/{name}")
+        return raw
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | None]:
+        return self._all([(name, None) for name in names])
+
+    def ranges(self, wanted: Sequence[Range]) -> list[bytes | None]:
+        return self._all(
+            [(part.name, RangeByteRequest(part.start, part.start + part.size)) for part in wanted]
+        )
+
+    def group(self, name: str) -> Any:
+        return zarr.open_group(self._store, path=name, mode="r")
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _all(self, wanted: Sequence[tuple[str, RangeByteRequest | None]]) -> list[bytes | None]:
+        return sync(self._gather(wanted))
+
+    async def _gather(
+        self, wanted: Sequence[tuple[str, RangeByteRequest | None]]
+    ) -> list[bytes | None]:
+        return list(await asyncio.gather(*(self._get(name, part) for name, part in wanted)))
+
+    async def _get(self, name: str, part: RangeByteRequest | None) -> bytes | None:
+        async with self._free:
+            buffer = await self._store.get(name, default_buffer_prototype(), part)
+        if buffer is None:
+            return None
+        raw = buffer.to_bytes()
+        if part is not None and len(raw) > part.end - part.start:
+            raise ValueError(
+                f"expected a server that reads parts of files at {self.where}, it sends whole "
+                "files; use one that knows the Range header"
+            )
+        return raw
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    # Imported when there is an error: a store on this machine needs no http.
+    from aiohttp import ClientError
+
+    return OSError, ClientError
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same read may well succeed in a moment."""
+    status = getattr(error, "status", None)  # of aiohttp, where a server answered
+    if status:
+        return status >= 500 or status in (408, 429)  # timeout, too many requests
+    return not isinstance(error, PermissionError)
+
+
+def no_driver(url: str, error: ImportError) -> str:
+    """What to tell a user who has no driver for this URL."""
+    scheme = url.partition("://")[0]
+    driver = _DRIVERS.get(scheme)
+    remedy = f"pip install {driver}" if driver else " ".join(str(error).split())
+    return f"expected the driver that reads {scheme}:// URLs, it is not installed; {remedy}"

@@ -1,0 +1,205 @@
+"""Models and training states on disk, without pickle.
+
+Weights are safetensors, facts are JSON, the graph is npz, and the optimiser's state is loaded with
+`weights_only=True`. A directory is written beside its place and renamed, so that what exists is whole.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from scdfm.flow.path import Source
+from scdfm.flow.sampling import SamplingConfig, canonical_blocks
+from scdfm.gene_graph import GeneGraph
+from scdfm.model.paper import ModelConfig, VelocityField, build_field
+from scdfm.model.vocabulary import Vocabulary
+from scdfm.splits import Split
+
+CARD, WEIGHTS, GRAPH, SPLIT = "model.json", "model.safetensors", "graph.npz", "split.json"
+
+
+class ModelCard(BaseModel, frozen=True, extra="forbid"):
+    """What a model is, besides its weights and its graph."""
+
+    schema_version: Literal[1] = 1
+    model: ModelConfig
+    source: Source
+    sampling: SamplingConfig
+    genes: tuple[str, ...]
+    perturbations: tuple[str, ...]
+    perturbation: Literal["gene", "drug"]
+    contexts: tuple[str, ...]
+    evaluation_genes: tuple[str, ...]
+    genes_per_step: int  # size of the blocks of genes that are integrated together
+    seed: int  # of the run; fixes the canonical blocks
+    normalisation: str = "log1p(counts / library size * 10000)"
+    provenance: dict[str, Any]  # store and its fingerprint, run, step, validation score, versions
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Names the model knows."""
+        return Vocabulary(
+            genes=self.genes, perturbations=self.perturbations, kind=self.perturbation
+        )
+
+    def blocks(self, *, which: Literal["all", "evaluation"]) -> list[NDArray[np.int64]]:
+        """Gene ids that are integrated together, by block.
+
+        Blocks are the model's own: a caller's gene list selects from them and never reshapes
+        them.
+        """
+        if which == "all":
+            return canonical_blocks(len(self.genes), size=self.genes_per_step, seed=self.seed)
+        row = {gene: position for position, gene in enumerate(self.genes)}
+        chosen = np.array([row[gene] for gene in self.evaluation_genes], dtype=np.int64)
+        cuts = canonical_blocks(len(chosen), size=self.genes_per_step, seed=self.seed)
+        return [chosen[cut] for cut in cuts]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained velocity field with all that is needed to use it."""
+
+    field: VelocityField
+    card: ModelCard
+    graph: GeneGraph
+    split: Split
+
+
+def save_model(model: Model, path: Path) -> None:
+    """Write a model directory, replacing an older one at once or not at all."""
+    with fresh_directory(path) as directory:
+        save_file(_contiguous(model.field.state_dict()), directory / WEIGHTS)
+        model.graph.save(directory / GRAPH)
+        model.split.save(directory / SPLIT)
+        (directory / CARD).write_text(model.card.model_dump_json(indent=1))
+
+
+def load_model(path: Path) -> Model:
+    """Read a model directory.
+
+    Raises:
+        ValueError: Not a model directory, a part is missing or damaged, or it comes from another
+            version.
+    """
+    card = read_card(path)
+    for part in (WEIGHTS, GRAPH, SPLIT):
+        if not (path / part).is_file():
+            raise ValueError(f"{path} is not a whole model: {part} is missing; export it again")
+    graph, split = GeneGraph.load(path / GRAPH), Split.load(path / SPLIT)
+    field = build_field(card.model, vocabulary=card.vocabulary, graph=graph)
+    try:
+        field.load_state_dict(load_file(path / WEIGHTS))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path / WEIGHTS} does not hold this model's weights: {reason}"
+        ) from error
+    field.eval()
+    return Model(field=field, card=card, graph=graph, split=split)
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read only what a model is.
+
+    Raises:
+        ValueError: Not a model directory, or one of another version.
+    """
+    file = path / CARD
+    if not file.is_file():
+        raise ValueError(
+            f"{path} is not a model: expected a directory with {CARD}, as `scdfm train` and "
+            "`scdfm tune` export it"
+        )
+    try:
+        return ModelCard.model_validate_json(file.read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(
+            f"{file} is not a model card of this version: {where}: {first['msg']}"
+        ) from error
+
+
+def save_state(state: dict[str, Any], path: Path) -> None:
+    """Write a training state (`Trainer.state`) as a directory."""
+    with fresh_directory(path) as directory:
+        save_file(_contiguous(state["model"]), directory / WEIGHTS)
+        if state["averaged"] is not None:
+            save_file(_contiguous(state["averaged"]), directory / "averaged.safetensors")
+        torch.save(state["optimiser"], directory / "optimiser.pt")
+        (directory / "progress.json").write_text(json.dumps(state["progress"]))
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a training state for `Trainer.restore`, on CPU whatever device saved it.
+
+    Raises:
+        ValueError: A part is missing or damaged.
+    """
+    averaged = path / "averaged.safetensors"
+    try:
+        return {
+            "model": load_file(path / WEIGHTS),
+            "averaged": load_file(averaged) if averaged.is_file() else None,
+            "optimiser": torch.load(path / "optimiser.pt", weights_only=True, map_location="cpu"),
+            "progress": json.loads((path / "progress.json").read_text()),
+        }
+    except (
+        SafetensorError,
+        UnpicklingError,
+        LookupError,  # of torch.load, which follows the bytes it finds
+        RuntimeError,
+        OSError,
+        ValueError,
+    ) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path} is not a whole training state: {reason}; delete {path.parent} to train from "
+            "the first step again"
+        ) from error
+
+
+@contextmanager
+def fresh_directory(path: Path) -> Iterator[Path]:
+    """Fill a new directory, then put it in place of `path`; on an error nothing is left of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        yield draft
+        if path.exists():
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            path.rename(old)
+            draft.rename(path)
+            shutil.rmtree(old)
+        else:
+            draft.rename(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def discard_drafts(folder: Path) -> None:
+    """Remove what a process that was killed has left of its `fresh_directory` in a folder."""
+    for leftover in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}

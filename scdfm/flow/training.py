@@ -1,0 +1,362 @@
+"""The training loop: any iterable of cells in, rounds of validation out. Knows no cluster.
+
+A step is a function of (weights, optimiser state, batch): times, noise and dropout are drawn from
+the run's seed and the batch's index, so a run that was stopped goes on as if it had not been.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, Self
+
+import torch
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from scdfm.flow.objective import LossConfig, Losses, StepCells, step_losses
+from scdfm.flow.path import Source
+from scdfm.model.paper import VelocityField
+from scdfm.screen.randomness import seed_torch, torch_generator
+
+
+class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
+    """How long and how fast to learn, and when to stop."""
+
+    steps: PositiveInt = 100_000
+    learning_rate: PositiveFloat = 5e-5
+    final_learning_rate: float = Field(default=1e-6, ge=0)
+    warmup: NonNegativeInt = 0  # steps over which the rate rises from zero
+    weight_decay: float = Field(default=0.0, ge=0)  # decoupled from the gradient (AdamW)
+    clip_norm: PositiveFloat | None = None  # largest 2-norm of all gradients together
+    checkpoint_activations: bool = False  # less memory: run blocks again in the backward pass
+    ema: float | None = Field(
+        default=None, gt=0, lt=1
+    )  # decay of averaged weights, used for sampling
+    validate_every: PositiveInt = 2_000  # steps between validation rounds
+    patience: PositiveInt | None = None  # rounds without a better score before stopping
+    log_every: PositiveInt = 50  # steps between log lines
+
+    @model_validator(mode="after")
+    def warmup_is_shorter_than_training(self) -> Self:
+        if self.warmup >= self.steps:
+            raise ValueError(
+                f"warmup must be shorter than training, got warmup={self.warmup}, "
+                f"steps={self.steps}"
+            )
+        return self
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step: linear warm-up, then a cosine to the final rate."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        swing = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return self.final_learning_rate + swing * (self.learning_rate - self.final_learning_rate)
+
+
+class StepLog(NamedTuple):
+    """What happened in a step, or on average since the last log line."""
+
+    step: int
+    loss: float
+    cfm: float
+    mmd: float
+    learning_rate: float
+    steps_per_second: float
+
+
+class Round(NamedTuple):
+    """A validation round.
+
+    Attributes:
+        step: Steps done.
+        metrics: Validation metrics by name.
+        improved: The watched metric is the best so far.
+        last: Training ends here.
+    """
+
+    step: int
+    metrics: dict[str, float]
+    improved: bool
+    last: bool
+
+
+@dataclass
+class Progress:
+    """Where training stands; part of a checkpoint."""
+
+    step: int = 0
+    next_batch: int = 0  # first batch nobody has trained on
+    best: float | None = None
+    best_step: int = 0
+    rounds: int = 0  # validation rounds judged
+    rounds_without_gain: int = 0
+
+
+@dataclass
+class Trainer:
+    """A model with all that a training step changes."""
+
+    model: VelocityField
+    training: TrainingConfig
+    loss: LossConfig
+    source: Source
+    seed: int
+    world: int = 1  # data-parallel workers; a step uses this many batches
+    wrapped: nn.Module | None = None  # the model inside its data-parallel wrapper
+    products: torch.dtype | None = None  # of the field under autocast; none: as the weights
+    compiled: bool = False  # run the velocity through torch.compile
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=self.training.learning_rate,
+            weight_decay=self.training.weight_decay,
+            fused=True,  # one pass over the weights: several times faster, on CPU too
+        )
+        self.model.recompute = self.training.checkpoint_activations
+        self.averaged = copy.deepcopy(self.model) if self.training.ema else None
+        if self.compiled:
+            for model in filter(None, (self.model, self.averaged)):
+                model.compile_velocity()
+
+    @property
+    def sampler(self) -> VelocityField:
+        """The model to sample from: averaged weights where there are any."""
+        return self.averaged or self.model
+
+    def step(self, cells: StepCells) -> Losses:
+        """Take one optimiser step.
+
+        Raises:
+            FloatingPointError: Loss or gradient is not finite; names step, part and conditions.
+        """
+        self.model.train()
+        seed_torch(self.seed, "dropout", cells.index)
+        losses = step_losses(
+            self.wrapped or self.model,
+            cells,
+            source=self.source,
+            config=self.loss,
+            generator=torch_generator(self.seed, "flow", cells.index),
+            products=self.products,
+        )
+        self._refuse_non_finite(losses, cells)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.training.rate(self.progress.step)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        self._clip(cells)
+        self.optimiser.step()
+        self._average()
+        self.progress.step += 1
+        self.progress.next_batch += self.world
+        return losses
+
+    def _average(self) -> None:
+        if self.averaged is None or self.training.ema is None:
+            return
+        # Early on the average follows closely, or it would remember the random start.
+        step = self.progress.step
+        decay = min(self.training.ema, (1 + step) / (10 + step))
+        with torch.no_grad():
+            averaged: list[Tensor] = list(self.averaged.parameters())
+            current: list[Tensor] = list(self.model.parameters())
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+
+    def _refuse_non_finite(self, losses: Losses, cells: StepCells) -> None:
+        parts = {"cfm": losses.cfm, "mmd": losses.mmd}
+        values = torch.stack([part.detach() for part in parts.values()])  # one look at the device
+        for part, value in zip(parts, values.tolist(), strict=True):
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"step {self.progress.step}: the {part} loss is {value} on "
+                    f"{', '.join(cells.names)}; lower training.learning_rate or set "
+                    "training.clip_norm"
+                )
+
+    def _clip(self, cells: StepCells) -> None:
+        """Bound the gradient; refuse one that would make every weight infinite at once."""
+        gradients = {
+            name: weight.grad
+            for name, weight in self.model.named_parameters()
+            if weight.grad is not None
+        }
+        norm = nn.utils.get_total_norm(gradients.values())
+        if not math.isfinite(norm.item()):
+            where = _first_non_finite(gradients) or "all weights together"
+            elsewhere = "" if self.world == 1 else " or on another worker's cells"
+            raise FloatingPointError(
+                f"step {self.progress.step}: the gradient of {where} is not finite on "
+                f"{', '.join(cells.names)}{elsewhere}; lower training.learning_rate or set "
+                "precision to float32"
+            )
+        if self.training.clip_norm:
+            nn.utils.clip_grads_with_norm_(
+                self.model.parameters(), self.training.clip_norm, total_norm=norm
+            )
+
+    def refuse_infinite_weights(self) -> None:
+        """Make sure that what is judged and kept can be trained on.
+
+        Raises:
+            FloatingPointError: A weight is not finite, though every loss and gradient was.
+        """
+        # Part by part: the 2-norm of huge but finite weights could itself overflow.
+        name = _first_non_finite(dict(self.model.named_parameters()))
+        if name is not None:
+            raise FloatingPointError(
+                f"step {self.progress.step}: the weights {name} are not finite; lower "
+                "training.learning_rate"
+            )
+
+    def judge(self, metrics: dict[str, float], *, watch: str, mode: str) -> Round:
+        """Record a validation round and decide whether to go on.
+
+        Args:
+            metrics: Validation metrics by name.
+            watch: Which of them decides.
+            mode: "min" or "max".
+        """
+        score = metrics[watch] if mode == "min" else -metrics[watch]
+        progress = self.progress
+        improved = math.isfinite(score) and (progress.best is None or score < progress.best)
+        if improved:
+            progress.best, progress.best_step = score, progress.step
+        progress.rounds += 1
+        progress.rounds_without_gain = 0 if improved else progress.rounds_without_gain + 1
+        return Round(step=progress.step, metrics=metrics, improved=improved, last=self.over)
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps are done, or patience has run out."""
+        patience, waited = self.training.patience, self.progress.rounds_without_gain
+        tired = patience is not None and waited >= patience
+        return tired or self.progress.step >= self.training.steps
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed run needs, as tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict() if self.averaged else None,
+            "optimiser": self.optimiser.state_dict(),
+            "progress": asdict(self.progress),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state()`, on any device.
+
+        Raises:
+            ValueError: A weight or a moment of the optimiser is not finite.
+        """
+        _refuse_damaged(state)
+        self.model.load_state_dict(state["model"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        # How the update is computed belongs to this trainer, not to the one that saved.
+        own = self.optimiser.param_groups
+        groups = [
+            {**group, "fused": mine["fused"]}
+            for group, mine in zip(state["optimiser"]["param_groups"], own, strict=True)
+        ]
+        self.optimiser.load_state_dict({**state["optimiser"], "param_groups": groups})
+        self.progress = Progress(**state["progress"])
+
+
+def _refuse_damaged(state: dict[str, Any]) -> None:
+    moments = {
+        f"{moment} of weight {weight}": tensor
+        for weight, moments in state["optimiser"]["state"].items()
+        for moment, tensor in moments.items()
+    }
+    for part in (state["model"], state["averaged"] or {}, moments):
+        name = _first_non_finite(part)
+        if name is not None:
+            raise ValueError(
+                f"the training state of step {state['progress']['step']} cannot go on: {name} is "
+                "not finite; delete the run's checkpoints to begin again"
+            )
+
+
+def _first_non_finite(tensors: dict[str, Tensor]) -> str | None:
+    """Name of the first tensor with a NaN or an infinity; none where all are finite."""
+    for name, tensor in tensors.items():
+        # The extremes show both, and need no mask of the tensor's size.
+        low, high = tensor.detach().aminmax()
+        if not (math.isfinite(low.item()) and math.isfinite(high.item())):
+            return name
+    return None
+
+
+def fit(
+    trainer: Trainer,
+    batches: Iterable[StepCells],
+    *,
+    validate: Callable[[VelocityField], dict[str, float]],
+    watch: str,
+    mode: str,
+    log: Callable[[StepLog], None],
+) -> Iterator[Round]:
+    """Train until the steps are done or validation no longer improves.
+
+    Args:
+        trainer: The model and its state; changed in place.
+        batches: Cells of each step, from `trainer.progress.next_batch` on.
+        validate: Scores a model on the validation part.
+        watch: The metric that decides which checkpoint is best.
+        mode: "min" or "max".
+        log: Called with the mean of every `log_every` steps.
+
+    Yields:
+        Every validation round; the first before any step, so that the untrained model has a row.
+    """
+    if trainer.progress.rounds == 0:
+        yield trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
+    if trainer.over:
+        return
+    meter = _Meter(trainer)
+    for cells in batches:
+        meter.add(trainer.step(cells))
+        step = trainer.progress.step
+        due = step % trainer.training.validate_every == 0 or step >= trainer.training.steps
+        if step % trainer.training.log_every == 0 or due:
+            log(meter.read())
+        if due:
+            trainer.refuse_infinite_weights()
+            outcome = trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
+            yield outcome
+            meter = _Meter(trainer)
+            if outcome.last:
+                return
+
+
+class _Meter:
+    """Mean losses and rate since the last reading."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self._reset()
+
+    def _reset(self) -> None:
+        self.losses: list[Tensor] = []
+        self.began = time.perf_counter()
+
+    def add(self, losses: Losses) -> None:
+        self.losses.append(torch.stack(losses).detach())
+
+    def read(self) -> StepLog:
+        total, cfm, mmd = torch.stack(self.losses).mean(dim=0).tolist()
+        rate = len(self.losses) / (time.perf_counter() - self.began)
+        step = self.trainer.progress.step
+        self._reset()
+        return StepLog(
+            step=step,
+            loss=total,
+            cfm=cfm,
+            mmd=mmd,
+            learning_rate=self.trainer.training.rate(step - 1),
+            steps_per_second=rate,
+        )

@@ -1,0 +1,1 @@
+"""The velocity field: the paper's network, the release's, and the parts they share."""

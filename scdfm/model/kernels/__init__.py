@@ -1,0 +1,1 @@
+"""Attention as it is computed on CPU."""

@@ -1,0 +1,162 @@
+"""The velocity field: a Perturbation-Aware Differential Transformer over the genes of a cell.
+
+Axes: cells (of a step), genes (of a step), units (distinct conditions of a step), width.
+"""
+
+from functools import partial
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from scdfm.gene_graph import GeneGraph
+from scdfm.model.attention import Attention, DifferentialAttention, Memory, StandardAttention
+from scdfm.model.field import ModelConfig, VelocityField
+from scdfm.model.gene_encoder import GeneEncoder
+from scdfm.model.layers import (
+    FeedForward,
+    Injection,
+    Modulation,
+    TimeEmbedder,
+    ValueEmbedder,
+    layer_norm,
+)
+from scdfm.model.release.network import ReleaseField
+from scdfm.model.vocabulary import Vocabulary
+
+__all__ = ["ModelConfig", "PaperField", "VelocityField", "build_field"]
+
+
+class Surroundings(NamedTuple):
+    """All that a velocity needs and that does not depend on x_t: once per step or rollout.
+
+    Attributes:
+        genes: Z, the encoded genes, (genes, width).
+        perturbation: e_p of each cell, (cells, 1, width).
+        control: Keys and values of the control cells in each block.
+    """
+
+    genes: Tensor
+    perturbation: Tensor
+    control: tuple[Memory, ...]
+
+
+class SubLayer(nn.Module):
+    """Attention with its gate, and the MLP that may follow. Source: scDFM, eqs. 11-12."""
+
+    def __init__(self, config: ModelConfig, *, depth: int) -> None:
+        super().__init__()
+        width, heads = config.width, config.head_count
+        self.attention = (
+            DifferentialAttention(width, heads=heads, depth=depth)
+            if config.attention == "differential"
+            else StandardAttention(width, heads=heads)
+        )
+        self.modulation = Modulation(width)
+        self.mlp = FeedForward(width, dropout=config.dropout) if config.mlp else None
+        self.mlp_modulation = Modulation(width) if config.mlp else None
+
+    def forward(self, h: Tensor, time: Tensor, memory: Memory | None = None) -> Tensor:
+        """Attend to the memory, or to the cell itself without one."""
+        attention = cast(Attention, self.attention)
+        shift = self.modulation(time)
+        x = shift.apply(layer_norm(h))
+        y = attention(x, attention.remember(x) if memory is None else memory)
+        h = torch.addcmul(h, shift.gate, y)
+        if self.mlp is None or self.mlp_modulation is None:
+            return h
+        shift = self.mlp_modulation(time)
+        return torch.addcmul(h, shift.gate, self.mlp(shift.apply(layer_norm(h))))
+
+
+class Block(nn.Module):
+    """Perturbation injection, self-attention, attention to the control cell."""
+
+    def __init__(self, config: ModelConfig, *, depth: int) -> None:
+        super().__init__()
+        self.injection = Injection(config.width, dropout=config.dropout)
+        self.own = SubLayer(config, depth=depth)
+        self.cross = SubLayer(config, depth=depth)
+
+    def forward(self, h: Tensor, *, time: Tensor, perturbation: Tensor, control: Memory) -> Tensor:
+        """Transform h (cells, genes, width)."""
+        h = self.injection(h, perturbation)
+        return cast(Tensor, self.cross(self.own(h, time), time, control))
+
+
+class PaperField(VelocityField):
+    """The velocity field as the paper has it.
+
+    Source: scDFM, sections 3.3-3.4 and A.3.
+    """
+
+    def __init__(self, config: ModelConfig, *, vocabulary: Vocabulary, graph: GeneGraph) -> None:
+        """Build the field with weights drawn from torch's global generator."""
+        super().__init__()
+        width = config.width
+        self.config, self.vocabulary = config, vocabulary
+        self.values = ValueEmbedder(width, dropout=config.dropout)
+        self.gene_encoder = GeneEncoder(
+            vocabulary.gene_tokens,
+            width,
+            heads=config.head_count,
+            dropout=config.dropout,
+            graph=graph,
+        )
+        self.drugs = (
+            nn.Embedding(1 + len(vocabulary.perturbations), width)
+            if vocabulary.kind == "drug"
+            else None
+        )
+        self.drug_norm = nn.LayerNorm(width) if vocabulary.kind == "drug" else None
+        self.time = TimeEmbedder(width)
+        self.blocks = nn.ModuleList(Block(config, depth=depth) for depth in range(config.layers))
+        self.head = Injection(width, dropout=0.0)
+        self.velocity_out = nn.Linear(width, 1)
+        self._initialise()
+
+    def surroundings(
+        self, *, control: Tensor, genes: Tensor, conditions: Tensor, unit_of_cell: Tensor
+    ) -> Surroundings:
+        """Compute once what no x_t and no time changes."""
+        z, perturbations = self.encode(genes, conditions)
+        h_control = layer_norm(self.values(control) + z)
+        memories = tuple(
+            cast(Attention, cast(Block, block).cross.attention).remember(h_control)
+            for block in self.blocks
+        )
+        return Surroundings(
+            genes=z, perturbation=perturbations[unit_of_cell].unsqueeze(1), control=memories
+        )
+
+    def velocity(self, x_t: Tensor, t: Tensor, surroundings: Surroundings) -> Tensor:
+        """Velocity at x_t (cells, genes) and t (cells,), shape (cells, genes)."""
+        h = self.values(x_t) + surroundings.genes
+        time = self.time(t)
+        for block, memory in zip(self.blocks, surroundings.control, strict=True):
+            known = partial(
+                block, time=time, perturbation=surroundings.perturbation, control=memory
+            )
+            h = self.through(known, h)
+        h = nn.functional.leaky_relu(self.head(h, surroundings.perturbation), inplace=True)
+        velocity: Tensor = self.velocity_out(h).squeeze(-1)
+        return velocity
+
+
+def build_field(config: ModelConfig, *, vocabulary: Vocabulary, graph: GeneGraph) -> VelocityField:
+    """Build the field a configuration asks for, with weights from torch's global generator.
+
+    Raises:
+        ValueError: The graph is not about the vocabulary's genes.
+    """
+    if graph.tokens != len(vocabulary.genes):
+        raise ValueError(
+            f"the graph must have one row for each of the model's {len(vocabulary.genes)} "
+            f"genes, got {graph.tokens}; build it from the same genes"
+        )
+    if config.variant == "paper":
+        return PaperField(config, vocabulary=vocabulary, graph=graph)
+    drugs = 1 + len(vocabulary.perturbations) if vocabulary.kind == "drug" else None
+    field = ReleaseField(config, graph=graph, tokens=vocabulary.gene_tokens, drugs=drugs)
+    field.vocabulary = vocabulary
+    return field

@@ -16,7 +16,7 @@ import typer
 
 from cli import data, evaluate, import_release, ingest, predict, train, tune
 from cli.errors import FaultsError, explain
-from cli.terminal import say
+from cli.terminal import listen_closely, listening, say
 from cli.usage import example
 
 app = typer.Typer(
@@ -62,6 +62,8 @@ def scdfm(
 ) -> None:
     """Predict how single cells respond to gene and drug perturbations."""
     context.obj.debug = debug
+    if debug:
+        listen_closely()
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -71,9 +73,10 @@ def run(arguments: Sequence[str]) -> int:
     invocation = Invocation()
     command = typer.main.get_command(app)
     try:
-        result = command.main(
-            list(arguments), prog_name="scdfm", standalone_mode=False, obj=invocation
-        )
+        with listening():
+            result = command.main(
+                list(arguments), prog_name="scdfm", standalone_mode=False, obj=invocation
+            )
     except FaultsError:
         return 1
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of every error

@@ -3,14 +3,18 @@
 On a terminal tables are fitted to its width; in a pipe nothing is cut, coloured or redrawn.
 """
 
+import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+HOUSE = ("scdfm", "data_store", "cluster", "sweeps")  # loggers that speak to the user
 _PIPE_WIDTH = 10_000  # characters; a line in a pipe must not be folded
 
 
@@ -26,6 +30,43 @@ def say(line: str) -> None:
     """Tell a person something on the way."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+class _Lines(logging.Handler):
+    """Says what our packages log: the bare message, above a live bar.
+
+    A live bar of rich stands in for sys.stderr, so this looks it up for every line.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say one line."""
+        try:
+            say(self.format(record))
+        except Exception:  # noqa: BLE001 - a line that cannot be shown stops no work
+            self.handleError(record)
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Say on standard error what our packages log, for the time of the block."""
+    handler = _Lines()
+    loggers = [logging.getLogger(name) for name in HOUSE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+
+def listen_closely() -> None:
+    """Say also what is logged for whoever looks for a fault."""
+    for name in HOUSE:
+        logging.getLogger(name).setLevel(logging.DEBUG)
 
 
 def show(*parts: "RenderableType") -> None:

@@ -16,12 +16,12 @@ from cluster.work.sampler import Sampler, columns_in, control_means, pseudobulks
 from data_store.store.reader import Store
 from data_store.stream import Cells
 from scdfm.flow.checkpoint import CARD, Model, load_model
+from scdfm.flow.randomness import seed_torch
 from scdfm.metrics import Pseudobulks, Table
 from scdfm.metrics import evaluate as score
 from scdfm.metrics.baselines import MeasuredUnits, Prediction, Units, all_baselines
 from scdfm.model.paper import VelocityField, build_field
 from scdfm.screen.conditions import nearest
-from scdfm.screen.randomness import seed_torch
 
 OURS, UNTRAINED = "scDFM", "untrained"
 

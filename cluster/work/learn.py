@@ -38,10 +38,10 @@ from cluster.work.sampler import Sampler, pseudobulks
 from data_store.store.reader import Store
 from data_store.stream import Stream
 from scdfm.flow.checkpoint import Model, ModelCard, load_state, save_model, save_state
+from scdfm.flow.randomness import seed_torch
 from scdfm.flow.training import Round, StepLog, Trainer, fit
 from scdfm.metrics import evaluate
 from scdfm.model.paper import VelocityField, build_field
-from scdfm.screen.randomness import seed_torch
 
 METRICS = ("mse", "mae", "l2", "pearson_delta", "discrimination_score_l1")
 

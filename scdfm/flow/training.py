@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from scdfm.flow.objective import LossConfig, Losses, StepCells, step_losses
 from scdfm.flow.path import Source
+from scdfm.flow.randomness import seed_torch, torch_generator
 from scdfm.model.paper import VelocityField
-from scdfm.screen.randomness import seed_torch, torch_generator
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):

@@ -1,0 +1,104 @@
+"""Writing so that a reader sees all of a file or directory, or what was there before.
+
+A draft is filled beside its place, forced to the disk and renamed. A process that is killed leaves
+at most a draft, a hidden name that ends in .tmp or .old, which `discard_drafts` removes.
+"""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Fill a draft of a file, then put it in place of `path`; on an error nothing is left of it.
+
+    Raises:
+        FileNotFoundError: The directory does not exist, or the block wrote no draft.
+    """
+    draft = _draft(path)
+    try:
+        yield draft
+        _force(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _force(path.parent)
+
+
+@contextmanager
+def replaced_directory(path: Path) -> Iterator[Path]:
+    """Fill a draft of a directory, then put it in place of `path`; on an error nothing is left.
+
+    Directories above it are made where they are missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft, old = _draft(path), path.with_name(f".{path.name}.{os.getpid()}.old")
+    for leftover in (draft, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    draft.mkdir()
+    try:
+        yield draft
+        for inner in [*draft.rglob("*"), draft]:
+            _force(inner)
+        if path.exists():
+            path.rename(old)
+        draft.rename(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    _force(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file, at once or not at all."""
+    with replaced(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a file by plain values as JSON; a number that is not finite becomes null."""
+    write_text(path, json.dumps(jsonable(value), indent=1))
+
+
+def jsonable(value: Any) -> Any:
+    """A value with null where a number is not finite, since JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {name: jsonable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def discard_drafts(folder: Path) -> None:
+    """Remove the drafts that killed processes left in a folder; only its one writer may ask."""
+    for leftover in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _force(path: Path) -> None:
+    """Wait until the disk has a file's bytes, or a directory's names."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

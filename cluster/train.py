@@ -25,7 +25,9 @@ from cluster.runs.config import RunConfig
 from cluster.runs.directory import RESULT, TrainResult, result
 from cluster.runs.lease import lease
 from cluster.session import require, session, share
-from cluster.work.learn import Place, Report, learn
+from cluster.work.build import Place
+from cluster.work.keeper import Report
+from cluster.work.learn import learn
 from scdfm.flow.training import Round
 
 RESTARTS = 3  # of the worker group, after a worker or its node died

@@ -23,7 +23,7 @@ from cluster.release.choices import (
 from cluster.runs.config import RunConfig
 from cluster.runs.plan import Plan, run_split
 from cluster.runs.provenance import provenance
-from cluster.work.learn import make_card
+from cluster.work.build import make_card
 from data_store.publish.commit import sha256
 from data_store.store.reader import Store
 from data_store.stream import BatchConfig

@@ -1,59 +1,31 @@
-"""One worker's share of a run: read the plan, feed the trainer, keep checkpoints.
+"""One worker's share of a run: read the plan, feed the trainer, validate; the keeper writes.
 
 What is written, and where, is told in `cluster.runs.directory`.
 """
 
-import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, NamedTuple
 
 import torch
 import torch.distributed
 from torch import nn
 
-from cluster.runs import lease
 from cluster.runs.config import RunConfig
-from cluster.runs.directory import (
-    BEST,
-    CHECKPOINTS,
-    MANIFEST,
-    MODEL,
-    RESULT,
-    discard_leftovers,
-    jsonable,
-    latest_checkpoint,
-    manifest,
-    write_json,
-)
-from cluster.runs.fine_tune import begin_from, source_note
-from cluster.runs.graph import graph_note
-from cluster.runs.journal import Journal
+from cluster.runs.directory import latest_checkpoint, manifest
 from cluster.runs.plan import Plan
 from cluster.runs.precision import Arithmetic, arithmetic
-from cluster.runs.provenance import provenance
+from cluster.work.build import Place, make_card, make_trainer
 from cluster.work.feed import feed
+from cluster.work.keeper import Keeper, Report
 from cluster.work.sampler import Sampler, pseudobulks
 from data_store.store.reader import Store
 from data_store.stream import Stream
-from scdfm.flow.checkpoint import Model, ModelCard, load_state, save_model, save_state
-from scdfm.flow.randomness import seed_torch
-from scdfm.flow.training import Round, StepLog, Trainer, fit
+from scdfm.flow.checkpoint import load_state
+from scdfm.flow.training import Round, fit
 from scdfm.metrics import evaluate
-from scdfm.model.paper import VelocityField, build_field
+from scdfm.model.paper import VelocityField
 
 METRICS = ("mse", "mae", "l2", "pearson_delta", "discrimination_score_l1")
-
-Report = Callable[[dict[str, Any]], None]
-
-
-class Place(NamedTuple):
-    """Where a worker stands in its group."""
-
-    rank: int = 0
-    world: int = 1
-    device: torch.device = torch.device("cpu")
 
 
 def learn(
@@ -116,7 +88,7 @@ def learn(
 def _go(
     rounds: Iterator[Round],
     *,
-    keeper: "Keeper",
+    keeper: Keeper,
     rank: int,
     on_round: Callable[[Round], bool],
 ) -> None:
@@ -127,45 +99,6 @@ def _go(
             return
     if rank == 0:
         keeper.finish()
-
-
-def make_trainer(
-    run: RunConfig,
-    plan: Plan,
-    *,
-    place: Place,
-    how: Arithmetic,
-    wrap: Callable[[VelocityField], nn.Module] | None = None,
-    first: dict[str, Any] | None = None,
-) -> Trainer:
-    """Build the untrained field of a run, with its optimiser.
-
-    `first` says which model its weights are taken from; none: they are drawn.
-    """
-    field = untrained(run, plan)
-    if first is not None:
-        begin_from(field, facts=first)
-    field = field.to(place.device)
-    return Trainer(
-        field,
-        training=run.training,
-        loss=run.loss,
-        source=run.source,
-        seed=run.seed,
-        world=place.world,
-        wrapped=wrap(field) if wrap else None,
-        products=how.products,
-        compiled=how.compiled,
-    )
-
-
-def untrained(run: RunConfig, plan: Plan) -> VelocityField:
-    """The field as training finds it: weights drawn from the run's seed."""
-    seed_torch(run.seed, "weights")
-    field = build_field(run.model, vocabulary=plan.vocabulary, graph=plan.graph)
-    if run.source != "noise":
-        field.start_at_rest()
-    return field
 
 
 def _validate(
@@ -205,116 +138,3 @@ def validation_sampler(
         seed=run.seed,
         products=how.products,
     )
-
-
-def make_card(run: RunConfig, plan: Plan, *, facts: dict[str, Any]) -> ModelCard:
-    """Describe a run's model."""
-    names = dict(zip(plan.genes.model.tolist(), plan.vocabulary.genes, strict=True))
-    return ModelCard(
-        model=run.model,
-        source=run.source,
-        sampling=run.sampling,
-        genes=plan.vocabulary.genes,
-        perturbations=plan.vocabulary.perturbations,
-        perturbation=plan.vocabulary.kind,
-        contexts=tuple(facts.get("contexts", ())),
-        evaluation_genes=tuple(names[column] for column in plan.genes.evaluation.tolist()),
-        genes_per_step=run.batch.genes,
-        seed=run.seed,
-        provenance=facts,
-    )
-
-
-class Keeper:
-    """Writes what happens in a run; only rank 0 uses one."""
-
-    def __init__(
-        self,
-        run: RunConfig,
-        *,
-        store: Store,
-        plan: Plan,
-        trainer: Trainer,
-        how: Arithmetic,
-        token: str,
-        report: Report,
-    ) -> None:
-        self.run, self.plan, self.trainer, self.token = run, plan, trainer, token
-        begun = manifest(run.directory)
-        self.facts = provenance(run, store)
-        self.facts |= {name: begun[name] for name in ("graph", "init_from") if name in begun}
-        self.facts["arithmetic"] = how.facts()
-        self.how = how
-        self.directory = run.directory
-        self.journal = Journal(run.directory, report=report)
-
-    def begin(self, step: int | None) -> None:
-        """Go on after a step, or begin with what is to be said about graph and first weights."""
-        lease.check(self.directory, self.token)
-        discard_leftovers(self.directory)
-        self.journal.rewind(-1 if step is None else step)
-        self._note_arithmetic(step)
-        if step is None:
-            notes = [graph_note(self.facts.get("graph", {}))]
-            if "init_from" in self.facts:
-                notes.append(source_note(self.facts["init_from"]))
-            for note in filter(None, notes):
-                self.journal.write({"step": 0, "steps": self.run.training.steps, "note": note})
-
-    def _note_arithmetic(self, step: int | None) -> None:
-        """Say how steps are computed from here on, where that is not yet known.
-
-        A run may go on elsewhere: the manifest lists from which step it was computed how.
-        """
-        facts, now = manifest(self.directory), {"step": step or 0, **self.how.facts()}
-        known = [] if step is None else facts.get("arithmetic", [])
-        before = [one for one in known if one["step"] < now["step"]]
-        goes_on = bool(before) and {**before[-1], "step": now["step"]} == now
-        after = before if goes_on else [*before, now]
-        if after == known:
-            return
-        write_json(self.directory / MANIFEST, {**facts, "arithmetic": after})
-        if not goes_on:
-            note = f"computes in {self.how}"
-            self.journal.write(
-                {"step": now["step"], "steps": self.run.training.steps, "note": note}
-            )
-
-    def log(self, line: StepLog) -> None:
-        """Record the mean of some steps."""
-        self.journal.write({**line._asdict(), "steps": self.run.training.steps})
-
-    def keep(self, outcome: Round) -> None:
-        """Record a validation round: model if it is the best, journal, then training state."""
-        lease.check(self.directory, self.token)
-        # A rerun starts from the last state and repeats what came after it, byte for byte: so
-        # model and journal may be ahead of the state, never behind.
-        if outcome.improved or not (self.directory / BEST).is_file():
-            self._export(outcome)
-        self.journal.write(
-            {
-                "step": outcome.step,
-                "steps": self.run.training.steps,
-                "validation": outcome.metrics,
-                "best": outcome.improved,
-            }
-        )
-        path = self.directory / CHECKPOINTS / f"step-{outcome.step:08d}"
-        save_state(self.trainer.state(), path)
-        for older in sorted(path.parent.glob("step-*")):
-            if older != path:
-                shutil.rmtree(older)
-
-    def _export(self, outcome: Round) -> None:
-        facts = {**self.facts, "step": outcome.step, "validation": jsonable(outcome.metrics)}
-        card = make_card(self.run, self.plan, facts=facts)
-        save_model(
-            Model(self.trainer.sampler, card=card, graph=self.plan.graph, split=self.plan.split),
-            self.directory / MODEL,
-        )
-        write_json(self.directory / BEST, {"step": outcome.step, "metrics": outcome.metrics})
-
-    def finish(self) -> None:
-        """Record that the run is done."""
-        best = json.loads((self.directory / BEST).read_text())
-        write_json(self.directory / RESULT, {**best, "steps": self.trainer.progress.step})

@@ -25,8 +25,9 @@ from cluster.predict.store_version import open_version
 from cluster.runs.lease import check, lease
 from cluster.runs.precision import set_up
 from cluster.session import require, session
+from cluster.work.controls import StoreControls
 from cluster.work.evaluate import model_directory
-from cluster.work.sampler import Sampler, columns_in, starting_cells
+from cluster.work.sampler import Sampler, columns_in, sampler_of, starting_cells
 from data_store.prediction import (
     discard_marks,
     is_written,
@@ -162,7 +163,10 @@ def _obs(work: Work, store: Store) -> pd.DataFrame:
         control = store.controls[context]
         names = np.asarray(store.obs(control.start, control.stop).index)
         start = starting_cells(
-            store, context=context, condition=condition, cells=each, seed=work.request.seed
+            np.arange(control.start, control.stop),
+            condition=condition,
+            cells=each,
+            seed=work.request.seed,
         )
         tables.append(
             pd.DataFrame(
@@ -232,17 +236,13 @@ class Predictor:
                 f"without; ask for --precision {how.precision}"
             )
         model = load_model(request.model)
-        blocks = model.card.blocks(which="all")
-        wanted = set(self.work.genes.tolist())
-        return Sampler(
-            field=model.field.to(self.device),
-            columns=columns_in(self.store, model.card),
-            blocks=[block for block in blocks if wanted.intersection(block.tolist())],
-            source=model.card.source,
-            config=model.card.sampling,
-            seed=request.seed,
-            products=how.products,
-        )
+        model.field.to(self.device)
+        return sampler_of(model, genes=self.work.genes, seed=request.seed, products=how.products)
+
+    @cached_property
+    def controls(self) -> StoreControls:
+        """The store's controls, as the model reads them."""
+        return StoreControls(self.store, columns_in(self.store, read_card(self.work.request.model)))
 
     @cached_property
     def kept(self) -> NDArray[np.int64]:
@@ -263,15 +263,10 @@ class Predictor:
     def generate(self, context: str, condition: Condition, cells: slice) -> NDArray[np.float32]:
         """Generate some cells of a unit, (cells, genes asked for)."""
         start = starting_cells(
-            self.store,
-            context=context,
+            self.controls.rows(context),
             condition=condition,
             cells=self.work.request.cells,
             seed=self.work.request.seed,
         )
-        batch = self.sampler.config.batch
-        parts = []
-        for first in range(cells.start, cells.stop, batch):
-            some = slice(first, min(first + batch, cells.stop))
-            parts.append(self.sampler.cells(self.store, start.some(some), condition=condition))
-        return np.concatenate(parts)[:, self.kept]
+        batches = self.sampler.batches(self.controls, start.some(cells), condition=condition)
+        return np.concatenate(list(batches))[:, self.kept]

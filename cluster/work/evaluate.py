@@ -5,12 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeInt
 
 from cluster.runs.directory import MODEL, RUN
 from cluster.runs.plan import units_of
 from cluster.runs.precision import Arithmetic, Precision, arithmetic
+from cluster.work.controls import StoreControls
 from cluster.work.learn import METRICS
 from cluster.work.sampler import Sampler, columns_in, control_means, pseudobulks, unit_means
 from data_store.store.reader import Store
@@ -150,30 +153,34 @@ def _evaluate(
         )
     sampler = Sampler(
         field=field,
-        columns=columns_in(store, card),
         blocks=card.blocks(which="evaluation"),
         source=card.source,
         config=card.sampling,
         seed=card.seed,
         products=how.products,
     )
+    controls = StoreControls(store, columns_in(store, card))
     generated = [min(part.stop - part.start, cells or part.stop - part.start) for part in test]
     report(
         f"generating {sum(generated)} cells of {len(test)} units, {len(sampler.genes)} genes, "
         f"{card.sampling.settled(card.source)} ({how})"
     )
-    ours = pseudobulks(sampler, store, test, generated=generated)
+    ours = pseudobulks(sampler, controls, test, generated=generated)
     tables = {OURS: score(ours, metrics=METRICS)}
     if untrained:
         report("generating them again with untrained weights")
         first = replace(sampler, field=first_weights(model))
         tables[UNTRAINED] = score(
-            pseudobulks(first, store, test, generated=generated), metrics=METRICS
+            pseudobulks(first, controls, test, generated=generated), metrics=METRICS
         )
     known = units_of(split, store, "train") + units_of(split, store, "validation")
     incomplete = {}
     for name, prediction in baselines(
-        ours, store, test=test, training=whole_units(store, sorted(known)), sampler=sampler
+        ours,
+        store,
+        test=test,
+        training=whole_units(store, sorted(known)),
+        columns=controls.columns[sampler.genes],
     ).items():
         units = replace(ours, predicted=prediction.mean)
         tables[name] = score(units, metrics=METRICS)
@@ -206,10 +213,9 @@ def baselines(
     *,
     test: Sequence[Cells],
     training: Sequence[Cells],
-    sampler: Sampler,
+    columns: NDArray[np.int64],
 ) -> dict[str, Prediction]:
-    """Predict the test units by every baseline."""
-    columns = sampler.columns[sampler.genes]
+    """Predict the test units by every baseline, on these columns of the store."""
     known = [store.units[part.unit] for part in training]
     asked = [store.units[part.unit] for part in test]
     contexts = tuple(unit.context for unit in known)

@@ -15,6 +15,7 @@ from cluster.runs.directory import latest_checkpoint, manifest
 from cluster.runs.plan import Plan
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.work.build import Place, make_card, make_trainer
+from cluster.work.controls import StoreControls
 from cluster.work.feed import feed
 from cluster.work.keeper import Keeper, Report
 from cluster.work.sampler import Sampler, pseudobulks
@@ -115,7 +116,8 @@ def _validate(
     if place.rank == 0:
         sampler = validation_sampler(field, run, plan, how=how)
         generated = [run.validation.cells] * len(plan.validation)
-        units = pseudobulks(sampler, store, plan.validation, generated=generated)
+        controls = StoreControls(store, plan.genes.model)
+        units = pseudobulks(sampler, controls, plan.validation, generated=generated)
         overall = evaluate(units, metrics=METRICS).overall
         scores = [{name: score.value for name, score in overall.items()}]
     if place.world > 1:
@@ -131,7 +133,6 @@ def validation_sampler(
     card = make_card(run, plan, facts={})
     return Sampler(
         field=field,
-        columns=plan.genes.model,
         blocks=card.blocks(which="evaluation"),
         source=run.source,
         config=run.sampling.model_copy(update={"steps": run.validation.steps}),

@@ -1,4 +1,4 @@
-"""A velocity field at work on a store's controls: cells of a condition, or only their mean.
+"""A velocity field at work on controls: cells of a condition, or only their mean.
 
 Work is cut into batches of a fixed number of cells, so that a prediction has the same bytes
 however many actors share it.
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cluster.work.controls import Controls, StoreControls
 from data_store.store.reader import Store
 from data_store.stream import Cells as StoreCells
-from scdfm.flow.checkpoint import ModelCard
+from scdfm.flow.checkpoint import Model, ModelCard
 from scdfm.flow.path import Source
 from scdfm.flow.sampling import Cells, SamplingConfig, generate
 from scdfm.metrics import Pseudobulks
@@ -27,7 +28,7 @@ from scdfm.screen.randomness import numpy_generator
 class Start(NamedTuple):
     """Which control cells a prediction starts from."""
 
-    rows: NDArray[np.int64]  # of the store, (cells,)
+    rows: NDArray[np.int64]  # numbers of the control cells, (cells,)
     others: NDArray[np.int64]  # another control for each of them, of the same context
     replicates: NDArray[np.int64]  # how often the row was used before, (cells,)
 
@@ -42,7 +43,6 @@ class Sampler:
 
     Attributes:
         field: The velocity field.
-        columns: Where the store keeps the model's genes, (model genes,).
         blocks: Gene ids that are integrated together.
         source: Where paths start.
         config: Solver and batch.
@@ -51,7 +51,6 @@ class Sampler:
     """
 
     field: VelocityField
-    columns: NDArray[np.int64]
     blocks: Sequence[NDArray[np.int64]]
     source: Source
     config: SamplingConfig
@@ -67,14 +66,16 @@ class Sampler:
         """The same sampler for other genes."""
         return replace(self, blocks=blocks)
 
-    def cells(self, store: Store, start: Start, *, condition: Condition) -> NDArray[np.float32]:
+    def cells(
+        self, controls: Controls, start: Start, *, condition: Condition
+    ) -> NDArray[np.float32]:
         """Generate one cell from each control row, (cells, genes); at most a batch."""
-        first = self._read(store, start.rows)
+        first = controls.expression(start.rows)
         apart = self.source == "other_control"
         generated = generate(
             self.field,
             Cells(
-                control=self._read(store, start.others) if apart else first,
+                control=controls.expression(start.others) if apart else first,
                 start=first,
                 identity=start.rows.tolist(),
                 replicate=start.replicates.tolist(),
@@ -88,49 +89,58 @@ class Sampler:
         )
         return generated[:, np.argsort(np.concatenate(self.blocks))]
 
-    def _read(self, store: Store, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Expression of control rows in any order, repeats too, (cells, model genes)."""
-        each, inverse = np.unique(rows, return_inverse=True)
-        expression: NDArray[np.float32] = store.expression_at(each, genes=self.columns)[inverse]
-        return expression
-
     def batches(
-        self, store: Store, *, context: str, condition: Condition, cells: int
+        self, controls: Controls, start: Start, *, condition: Condition
     ) -> Iterator[NDArray[np.float32]]:
-        """Generate `cells` cells of a unit, a batch at a time, each (batch, genes)."""
-        start = starting_cells(
-            store, context=context, condition=condition, cells=cells, seed=self.seed
-        )
-        for first in range(0, cells, self.config.batch):
+        """Generate one cell from each control row, a batch at a time, each (batch, genes)."""
+        for first in range(0, len(start.rows), self.config.batch):
             part = slice(first, first + self.config.batch)
-            yield self.cells(store, start.some(part), condition=condition)
+            yield self.cells(controls, start.some(part), condition=condition)
 
     def mean(
-        self, store: Store, *, context: str, condition: Condition, cells: int
+        self, controls: Controls, *, context: str, condition: Condition, cells: int
     ) -> NDArray[np.float64]:
         """Mean over generated cells of a unit, (genes,)."""
+        start = starting_cells(
+            controls.rows(context), condition=condition, cells=cells, seed=self.seed
+        )
         total = np.zeros(len(self.genes))
-        for batch in self.batches(store, context=context, condition=condition, cells=cells):
+        for batch in self.batches(controls, start, condition=condition):
             total += batch.sum(axis=0, dtype=np.float64)
         return total / cells
 
 
+def sampler_of(
+    model: Model, *, genes: NDArray[np.int64], seed: int, products: torch.dtype | None
+) -> Sampler:
+    """A model's sampler for the blocks that hold these gene ids; it stays on the field's device."""
+    wanted = set(genes.tolist())
+    blocks = model.card.blocks(which="all")
+    return Sampler(
+        field=model.field,
+        blocks=[block for block in blocks if wanted.intersection(block.tolist())],
+        source=model.card.source,
+        config=model.card.sampling,
+        seed=seed,
+        products=products,
+    )
+
+
 def starting_cells(
-    store: Store, *, context: str, condition: Condition, cells: int, seed: int
+    controls: NDArray[np.int64], *, condition: Condition, cells: int, seed: int
 ) -> Start:
-    """Choose control cells of a context: without repeats while there are enough.
+    """Choose among the control cells of a context: without repeats while there are enough.
 
     The choice depends on (seed, condition) and is a prefix of the choice of more cells.
     """
-    control = store.controls[context]
     spoken = zlib.crc32(name(condition).encode())
-    order = numpy_generator(seed, "control cells", spoken).permutation(len(control))
-    place, count = np.arange(cells), len(control)
+    order = numpy_generator(seed, "control cells", spoken).permutation(len(controls))
+    place, count = np.arange(cells), len(controls)
     # Every round over the controls pairs each with another partner, never with itself.
     apart = 1 + place // count % max(1, count - 1)
     return Start(
-        rows=control.start + order[place % count],
-        others=control.start + order[(place + apart) % count],
+        rows=controls[order[place % count]],
+        others=controls[order[(place + apart) % count]],
         replicates=place // count,
     )
 
@@ -187,21 +197,26 @@ def _mean(store: Store, cells: StoreCells, *, columns: NDArray[np.int64]) -> NDA
 
 
 def pseudobulks(
-    sampler: Sampler, store: Store, cells: Sequence[StoreCells], *, generated: Sequence[int]
+    sampler: Sampler,
+    controls: StoreControls,
+    cells: Sequence[StoreCells],
+    *,
+    generated: Sequence[int],
 ) -> Pseudobulks:
     """Predict units and set them beside the real ones and their controls.
 
     Args:
         sampler: What predicts.
-        store: Where controls and real cells are.
+        controls: Of the store where the real cells are, too.
         cells: The real cells of each unit.
         generated: Cells to generate for each unit.
     """
+    store = controls.store
     units = [store.units[part.unit] for part in cells]
-    columns = sampler.columns[sampler.genes]
+    columns = controls.columns[sampler.genes]
     predicted = [
         sampler.mean(
-            store,
+            controls,
             context=unit.context,
             condition=unit.tokens,
             cells=count,

@@ -98,9 +98,8 @@ def test_a_prediction_starts_beside_the_cell_it_is_conditioned_on(run: RunConfig
     with Store.open(run.store) as store:
         [context, *_] = store.controls
         control = store.controls[context]
-        start = starting_cells(
-            store, context=context, condition=("A",), cells=2 * len(control), seed=0
-        )
+        rows = np.arange(control.start, control.stop)
+        start = starting_cells(rows, condition=("A",), cells=2 * len(control), seed=0)
     assert np.all(start.rows != start.others)
     assert len(set(zip(start.rows.tolist(), start.others.tolist(), strict=True))) == len(start.rows)
     assert sorted(start.rows[: len(control)]) == list(range(control.start, control.stop))

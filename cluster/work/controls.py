@@ -1,0 +1,50 @@
+"""Control cells as a model reads them: log1p per 10k over the model's genes, by context.
+
+A prediction starts from controls of a store, or of an AnnData in memory; both meet this interface, so
+that one sampler serves them.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_store.store.reader import Store
+
+
+class Controls(Protocol):
+    """Where a prediction's control cells come from."""
+
+    def rows(self, context: str) -> NDArray[np.int64]:
+        """Number of each control cell of a context; it decides the cell's noise, (cells,)."""
+        ...
+
+    def expression(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Expression of control cells in any order, repeats too, (cells, model genes)."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoreControls:
+    """The controls of a store; a cell's number is its row there.
+
+    Attributes:
+        store: Where they are.
+        columns: Where the store keeps the model's genes, (model genes,).
+    """
+
+    store: Store
+    columns: NDArray[np.int64]
+
+    def rows(self, context: str) -> NDArray[np.int64]:
+        """Rows of the store, (cells,)."""
+        control = self.store.controls[context]
+        return np.arange(control.start, control.stop)
+
+    def expression(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Read every row once, (cells, model genes)."""
+        each, inverse = np.unique(rows, return_inverse=True)
+        expression = self.store.expression_at(each, genes=self.columns)
+        repeated: NDArray[np.float32] = expression[inverse]
+        return repeated

@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata.io import write_elem
 
+from data_store.disk.h5ad import append_frames, append_rows
 from data_store.publish.commit import committed_file
 from data_store.store.labels import canonical, parse
 from data_store.store.reader import Store, Unit
@@ -78,50 +79,15 @@ def _write(store: Store, units: Sequence[Unit], file: h5py.File) -> None:
         write_elem(file, name, {})
     write_elem(file, "var", store.var)
     write_elem(file, "uns", {"scdfm": _facts(store)})
-    _write_obs(store, units, file)
-    _write_counts(store, units, file)
-
-
-def _write_obs(store: Store, units: Sequence[Unit], file: h5py.File) -> None:
-    """Let AnnData encode each block, and put the blocks together."""
-    cells = sum(map(len, units))
-    done = 0
-    for start, stop in _blocks(units):
-        with h5py.File("block", "w", driver="core", backing_store=False) as block:
-            write_elem(block, "obs", _obs(store, start, stop))
-            if not done:
-                block.copy("obs", file)
-                for name in _per_cell(file["obs"]):
-                    _lengthen(file["obs"], name, length=cells)
-            for name in _per_cell(block["obs"]):
-                file["obs"][name][done : done + stop - start] = block["obs"][name][:]
-        done += stop - start
-
-
-def _write_counts(store: Store, units: Sequence[Unit], file: h5py.File) -> None:
-    cells, nonzero = sum(map(len, units)), sum(unit.nonzero for unit in units)
-    group = file.create_group("X")
-    group.attrs.update(
-        {
-            "encoding-type": "csr_matrix",
-            "encoding-version": "0.1.0",
-            "shape": [cells, store.manifest.genes],
-        }
-    )
+    append_frames(file, "obs", (_obs(store, *block) for block in _blocks(units)))
     exact = store.manifest.normalised or _largest(store, units) < _EXACT
-    data = group.create_dataset("data", (nonzero,), dtype=np.float32 if exact else np.float64)
-    indices = group.create_dataset("indices", (nonzero,), dtype=np.int32)
-    pointers = np.zeros(1, dtype=np.int64)
-    kind = np.int32 if nonzero < 2**31 else np.int64
-    indptr = group.create_dataset("indptr", (cells + 1,), dtype=kind)
-    done = 0
-    for start, stop in _blocks(units):
-        block = store.counts(start, stop)
-        pointers = block.indptr[1:].astype(np.int64) + pointers[-1]
-        values = slice(int(pointers[-1]) - block.nnz, int(pointers[-1]))
-        data[values], indices[values] = block.data, block.indices
-        indptr[done + 1 : done + 1 + stop - start] = pointers
-        done += stop - start
+    kind = np.float32 if exact else np.float64
+    append_rows(
+        file,
+        "X",
+        (store.counts(*block).astype(kind) for block in _blocks(units)),
+        nonzero=sum(unit.nonzero for unit in units),
+    )
 
 
 def _largest(store: Store, units: Sequence[Unit]) -> float:
@@ -140,25 +106,6 @@ def _blocks(units: Sequence[Unit]) -> Iterator[tuple[int, int]]:
                 yield start, min(start + _ROWS, end)
             begin = unit.start if unit else end
         end = unit.stop if unit else end
-
-
-def _per_cell(obs: h5py.Group) -> list[str]:
-    """The arrays with a value per cell: all but the categories."""
-    names: list[str] = []
-
-    def visit(name: str, element: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(element, h5py.Dataset) and not name.endswith("/categories"):
-            names.append(name)
-
-    obs.visititems(visit)
-    return names
-
-
-def _lengthen(group: h5py.Group, name: str, *, length: int) -> None:
-    """An array of the same kind and another length in the place of this one."""
-    marks, dtype = dict(group[name].attrs), group[name].dtype
-    del group[name]
-    group.create_dataset(name, (length,), dtype=dtype).attrs.update(marks)
 
 
 def _obs(store: Store, start: int, stop: int) -> pd.DataFrame:

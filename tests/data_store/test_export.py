@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from data_store.disk.h5ad import append_rows
 from data_store.ingest.write import ingest
 from data_store.store import export as exporting
 from data_store.store.export import export, to_adata
@@ -84,6 +88,63 @@ def test_some_conditions_of_a_store_are_written(tiny_store_path: Path, tmp_path:
     assert (found.X != expected.X).nnz == 0
     assert list(found.obs_names) == list(expected.obs_names)
     assert found.uns["scdfm"]["store"] == expected.uns["scdfm"]["store"]
+
+
+def whole(path: Path) -> sp.csr_matrix:
+    """X of a file as its arrays say, checked to be a CSR matrix all through."""
+    with h5py.File(path) as file:
+        x = file["X"]
+        parts = x["data"][:], x["indices"][:], x["indptr"][:]
+        matrix = sp.csr_matrix(parts, shape=tuple(x.attrs["shape"]))
+    assert parts[2][0] == 0
+    assert parts[2][-1] == len(parts[0]) == len(parts[1])
+    matrix.check_format(full_check=True)
+    return matrix
+
+
+def same_cells(path: Path, expected: anndata.AnnData) -> None:
+    found = whole(path)
+    assert found.shape == expected.shape
+    assert (found != expected.X).nnz == 0
+    pd.testing.assert_frame_equal(anndata.read_h5ad(path).obs, expected.obs)
+
+
+def test_a_file_of_any_condition_holds_its_cells_and_nothing_else(
+    tiny_store_path: Path, tmp_path: Path
+) -> None:
+    with Store.open(tiny_store_path) as store:
+        names = ["control", *store.conditions]
+        sets = [[name] for name in names] + [names[:many] for many in range(2, len(names) + 1)]
+        for number, some in enumerate(sets):
+            path = tmp_path / f"{number}.h5ad"
+            export(tiny_store_path, path, conditions=some)
+            same_cells(path, to_adata(store, conditions=some))
+
+
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_a_file_of_any_set_of_conditions_in_blocks_of_any_size_is_whole(
+    tiny_store_path: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    with Store.open(tiny_store_path) as store, pytest.MonkeyPatch.context() as patch:
+        names = ["control", *store.conditions]
+        some = data.draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+        patch.setattr(exporting, "_ROWS", data.draw(st.sampled_from([31, 70, 200])))
+        path = tmp_path_factory.mktemp("sets") / "some.h5ad"
+        export(tiny_store_path, path, conditions=some)
+        same_cells(path, to_adata(store, conditions=some))
+
+
+def test_rows_without_a_value_and_pointers_of_any_length_are_written(tmp_path: Path) -> None:
+    empty, full = sp.csr_matrix((3, 4), dtype=np.float32), sp.eye(4, format="csr", dtype="f4")
+    for nonzero, kind in ((4, np.int32), (2**31, np.int64)):
+        with h5py.File(tmp_path / f"{nonzero}.h5ad", "w") as file:
+            append_rows(file, "X", iter([empty, full, empty]), nonzero=nonzero)
+            assert file["X/indptr"].dtype == kind
+        found = whole(tmp_path / f"{nonzero}.h5ad")
+        np.testing.assert_array_equal(found.toarray()[3:7], np.eye(4))
+        assert found.shape == (10, 4)
+        assert found.nnz == 4
 
 
 def test_conditions_can_be_chosen_in_any_spelling(tiny_store_path: Path) -> None:

@@ -175,7 +175,7 @@ def split(
         made = make_split(
             config,
             conditions=cells.conditions,
-            labels=cells.labels,
+            words=cells.words,
             contexts=contexts_of_conditions(cells),
         )
     if out is not None:

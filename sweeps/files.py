@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cluster.runs.yaml_file import forgiving_yaml, one_line, set_dotted
-from scdfm.screen.conditions import nearest
+from scdfm.screen.names import nearest
 from sweeps.schema import SweepConfig
 
 

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from cluster.runs.config import HIGHER_IS_BETTER, Metric
-from scdfm.screen.conditions import nearest
+from scdfm.screen.names import nearest
 
 
 class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):

@@ -2,7 +2,7 @@
 
 from cluster.runs.config import RunConfig
 from cluster.runs.yaml_file import fields_at
-from scdfm.screen.conditions import nearest
+from scdfm.screen.names import nearest
 
 # The sweep sets these itself, or values of the metric would not be comparable between trials.
 RESERVED = {

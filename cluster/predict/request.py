@@ -18,7 +18,8 @@ from cluster.work.sampler import columns_in
 from data_store.prediction import CHUNK_CELLS
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import ModelCard, read_card
-from scdfm.screen.conditions import CONTROL, Condition, nearest, parse
+from scdfm.screen.conditions import CONTROL, Condition, Words
+from scdfm.screen.names import nearest
 
 SHARD = 4 * CHUNK_CELLS  # cells of a task
 THREADS = 1  # of an actor: more actors use more cores, and the bytes stay the same
@@ -94,7 +95,9 @@ def look_up(
     request = request.model_copy(update={"model": model_directory(request.model)})
     card = read_card(request.model)
     columns_in(store, card)
-    conditions = tuple(dict.fromkeys(_condition(text, card) for text in request.conditions))
+    # A model that was saved without its words reads as the store at hand does.
+    words = card.words if "words" in card.model_fields_set else store.words
+    conditions = tuple(dict.fromkeys(_condition(text, card, words) for text in request.conditions))
     contexts = request.contexts or tuple(context for context in store.controls)
     for context in contexts:
         if context not in store.controls:
@@ -122,8 +125,8 @@ def look_up(
     return Work(request, conditions, contexts, genes, facts)
 
 
-def _condition(text: str, card: ModelCard) -> Condition:
-    condition = parse(text)
+def _condition(text: str, card: ModelCard, words: Words) -> Condition:
+    condition = words.parse(text)
     if not condition:
         raise ValueError(f"{text!r} is {CONTROL}, which needs no prediction; leave it out")
     card.vocabulary.ids(condition)

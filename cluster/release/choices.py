@@ -15,7 +15,7 @@ from scdfm.gene_graph import GeneGraph
 from scdfm.model.release.graph import release_graph
 from scdfm.model.release.tokens import SPECIALS, read_vocabulary
 from scdfm.model.vocabulary import Vocabulary
-from scdfm.screen.conditions import nearest
+from scdfm.screen.names import nearest
 from scdfm.screen.variable_genes import GeneChoice, choose_genes
 from scdfm.splits import Split
 

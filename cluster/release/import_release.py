@@ -245,6 +245,7 @@ def _plan(
         genes=ChosenGenes(columns, evaluation_columns(store, split=split, columns=columns)),
         graph=graph,
         vocabulary=names,
+        words=store.words,
         training=(),
         validation=(),
     )

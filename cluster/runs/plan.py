@@ -17,6 +17,7 @@ from data_store.store.reader import Store
 from data_store.stream import Cells
 from scdfm.gene_graph import GeneGraph
 from scdfm.model.vocabulary import Vocabulary
+from scdfm.screen.conditions import Words
 from scdfm.screen.randomness import numpy_generator
 from scdfm.screen.variable_genes import ChosenGenes, choose_genes
 from scdfm.splits import Split, make_split
@@ -34,6 +35,7 @@ class Plan:
         genes: Columns of the store: the model's genes, and those that are scored.
         graph: Neighbours among the model's genes.
         vocabulary: Names of the model's genes and of all perturbations in the store.
+        words: How the store writes conditions.
         training: Cells to train on, one entry for each unit.
         validation: Cells that validation rounds compare with, likewise.
         graph_facts: How the graph came about, ready for JSON; empty in a plan that was read.
@@ -43,6 +45,7 @@ class Plan:
     genes: ChosenGenes
     graph: GeneGraph
     vocabulary: Vocabulary
+    words: Words
     training: tuple[Cells, ...]
     validation: tuple[Cells, ...]
     graph_facts: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +69,7 @@ class Plan:
             genes=genes,
             graph=graph,
             vocabulary=vocabulary(store, genes.model),
+            words=store.words,
             training=training_cells(split, store),
             validation=validation_cells(split, store, run=run),
         )
@@ -94,6 +98,7 @@ def make_plan(run: RunConfig, store: Store) -> Plan:
         graph=graph,
         graph_facts=facts,
         vocabulary=vocabulary(store, genes.model),
+        words=store.words,
         training=training,
         validation=validation_cells(split, store, run=run),
     )
@@ -108,7 +113,7 @@ def run_split(run: RunConfig, store: Store) -> Split:
     return make_split(
         run.split,
         conditions=store.conditions,
-        labels=store.labels,
+        words=store.words,
         contexts=contexts_of_conditions(store),
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from scdfm.screen.conditions import nearest
+from scdfm.screen.names import nearest
 
 
 class _Loader(yaml.SafeLoader):

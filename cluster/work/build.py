@@ -77,5 +77,6 @@ def make_card(run: RunConfig, plan: Plan, *, facts: dict[str, Any]) -> ModelCard
         evaluation_genes=tuple(names[column] for column in plan.genes.evaluation.tolist()),
         genes_per_step=run.batch.genes,
         seed=run.seed,
+        words=plan.words,
         provenance=facts,
     )

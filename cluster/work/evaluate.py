@@ -24,7 +24,7 @@ from scdfm.metrics import Pseudobulks, Table
 from scdfm.metrics import evaluate as score
 from scdfm.metrics.baselines import MeasuredUnits, Prediction, Units, all_baselines
 from scdfm.model.paper import VelocityField, build_field
-from scdfm.screen.conditions import nearest
+from scdfm.screen.names import nearest
 
 OURS, UNTRAINED = "scDFM", "untrained"
 

@@ -21,7 +21,8 @@ from scdfm.flow.path import Source
 from scdfm.flow.sampling import Cells, SamplingConfig, generate
 from scdfm.metrics import Pseudobulks
 from scdfm.model.paper import VelocityField
-from scdfm.screen.conditions import Condition, name, nearest
+from scdfm.screen.conditions import Condition, name
+from scdfm.screen.names import nearest
 from scdfm.screen.randomness import numpy_generator
 
 

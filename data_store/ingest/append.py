@@ -20,7 +20,6 @@ from data_store.sources.detect import read_labels
 from data_store.sources.joining import How
 from data_store.sources.options import IngestOptions, Say
 from data_store.sources.source import Source, open_source
-from data_store.store.labels import canonical, parse
 from data_store.store.reader import Store
 from data_store.store.remote import url_of
 from data_store.store.schema import (
@@ -140,11 +139,9 @@ def excluded(base: Base, sources: Sequence[Source]) -> IngestOptions:
     present: set[str] = set()
     for source in sources:
         labels = read_labels(source, str(options.condition_column), option="--condition-column")
-        present |= {canonical(parse(name, separator=options.separator)) for name in labels.names}
+        present |= {options.words.name(label) for label in labels.names}
     left_out = [
-        name
-        for name in base.manifest.recipe.exclude
-        if canonical(parse(name, separator=options.separator)) in present
+        label for label in base.manifest.recipe.exclude if options.words.name(label) in present
     ]
     return options.model_copy(
         update={"exclude": tuple(dict.fromkeys((*options.exclude, *left_out)))}

@@ -17,9 +17,9 @@ from data_store.disk.arrays import Appender, create, shard_length
 from data_store.disk.columns import Block, Column, FrameWriter, write_element
 from data_store.disk.workers import Workers
 from data_store.ingest.layout import Layout
-from data_store.store.labels import canonical
 from data_store.store.moments import MomentsWriter, UnitSums
 from data_store.store.schema import CELLS, CONDITIONS, MOMENTS
+from scdfm.screen import conditions
 
 _CHUNK_ROWS = 64  # mean rows in a chunk at most: a batch reads little in vain,
 _CHUNK_VALUES = 12_288  # and values, for the same reason; smaller ones decode more slowly
@@ -166,7 +166,7 @@ def _write_conditions(path: Path, layout: Layout, *, nonzero: NDArray[np.int64])
     stops, values = np.cumsum(layout.cells), np.cumsum(nonzero)
     table = pa.table(
         {
-            "condition": [canonical(tokens) for _, tokens in layout.units],
+            "condition": [conditions.name(tokens) for _, tokens in layout.units],
             "label": [layout.labels[tokens] for _, tokens in layout.units],
             "tokens": pa.array([list(t) for _, t in layout.units], type=pa.list_(pa.string())),
             "context": [context for context, _ in layout.units],

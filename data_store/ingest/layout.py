@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_store.sources.detect import Labels, parse_labels, read_labels
-from data_store.sources.names import listed
 from data_store.sources.options import IngestOptions, Say
 from data_store.sources.recipes import dropped
 from data_store.sources.source import Source
-from data_store.store.labels import Tokens, canonical, parse
+from scdfm.screen.conditions import Condition, Words, name
+from scdfm.screen.names import apart, listed
 
 ONE_CONTEXT = "all"
 
@@ -21,10 +21,11 @@ class Layout(NamedTuple):
     """The units of a store and the unit of every source cell."""
 
     unit: NDArray[np.int32]  # (cells of all sources,), -1 for cells that are left out
-    units: tuple[tuple[str, Tokens], ...]  # (context, tokens), sorted by context and name
-    labels: dict[Tokens, str]  # how the data write it; the most frequent where they differ
+    units: tuple[tuple[str, Condition], ...]  # (context, tokens), sorted by context and name
+    labels: dict[Condition, str]  # how the data write it; the most frequent where they differ
     cells: NDArray[np.int64]  # (units,)
     controls: tuple[str, ...]  # labels of the control
+    excluded: tuple[str, ...]  # conditions that the user left out
 
 
 def read_layout(
@@ -43,8 +44,11 @@ def read_layout(
     kept = _labelled(conditions, column=column, options=options, say=say)
     if options.context_column is not None:
         kept &= _labelled(contexts, column=options.context_column, options=options, say=say)
-    kept &= ~_excluded(conditions, tokens, options=options, say=say)
+    words = _words(conditions, tokens, options=options)
+    excluded = tuple(one for text in options.exclude for one in apart(text, known=words.whole))
+    kept &= ~_left_out(conditions, tokens, words=words, asked=excluded, options=options, say=say)
     layout = _arrange(conditions, contexts, tokens=tokens, kept=kept, controls=controls)
+    layout = layout._replace(excluded=excluded)
     layout = _without_small(layout, options=options, say=say)
     _refuse_uncontrolled(layout)
     _tell(layout, say=say)
@@ -84,22 +88,47 @@ def _labelled(
     return has_label
 
 
-def _excluded(
-    conditions: Labels, tokens: list[Tokens], *, options: IngestOptions, say: Say
+def _words(conditions: Labels, tokens: list[Condition], *, options: IngestOptions) -> Words:
+    """How these data write conditions.
+
+    Raises:
+        ValueError: Two conditions have one canonical name.
+    """
+    known = dict(zip(conditions.names, tokens, strict=True))
+    first: dict[str, str] = {}
+    for label, tokens_of in known.items():
+        other = first.setdefault(name(tokens_of), label)
+        if known[other] != tokens_of:
+            raise ValueError(
+                f"expected labels to be told apart by their names, {other!r} and {label!r} are "
+                f"different conditions and both {name(tokens_of)!r}; rename one, or choose another "
+                "--separator or --control"
+            )
+    return options.words.model_copy(update={"known": known})
+
+
+def _left_out(
+    conditions: Labels,
+    tokens: list[Condition],
+    *,
+    words: Words,
+    asked: Sequence[str],
+    options: IngestOptions,
+    say: Say,
 ) -> NDArray[np.bool_]:
-    """Cells of conditions that the user leaves out, by label or name, in any order of tokens."""
-    present = {canonical(parsed) for parsed in tokens}
-    wanted = {canonical(parse(name, separator=options.separator)) for name in options.exclude}
+    """Cells of conditions that the user or the recipe leaves out, in any spelling."""
+    present = {name(parsed) for parsed in tokens}
+    wanted = {words.name(one) for one in asked}
     unknown = wanted - present
     if unknown:
         raise ValueError(
             f"expected to exclude conditions of the data, {listed(sorted(unknown))} are not among "
             "them; correct --exclude"
         )
-    by_recipe = {canonical(parse(name)) for name in dropped(options)} & present
+    by_recipe = {name(one) for one in dropped(options)} & present
     excluded = np.zeros(len(conditions.codes), dtype=bool)
     for names, reason in ((wanted, "excluded"), (by_recipe - wanted, f"recipe {options.recipe}")):
-        hit = [canonical(parsed) in names for parsed in tokens]
+        hit = [name(parsed) in names for parsed in tokens]
         cells = np.array([*hit, False])[conditions.codes]
         if cells.any():
             say(f"left out: {int(cells.sum())} cells of {listed(sorted(names))} ({reason})")
@@ -111,7 +140,7 @@ def _arrange(
     conditions: Labels,
     contexts: Labels,
     *,
-    tokens: list[Tokens],
+    tokens: list[Condition],
     kept: NDArray[np.bool_],
     controls: tuple[str, ...],
 ) -> Layout:
@@ -123,14 +152,14 @@ def _arrange(
     )
     counts.pop(-1, None)
     parsed = {code: (contexts.names[code // width], tokens[code % width]) for code in counts}
-    units = sorted(set(parsed.values()), key=lambda unit: (unit[0], canonical(unit[1])))
+    units = sorted(set(parsed.values()), key=lambda unit: (unit[0], name(unit[1])))
     place = {unit: k for k, unit in enumerate(units)}
     unit = np.full(len(pair), -1, dtype=np.int32)
     codes = np.array(sorted(counts), dtype=np.int64)
     targets = np.array([place[parsed[int(code)]] for code in codes], dtype=np.int32)
     if len(codes):
         unit[kept] = targets[np.searchsorted(codes, pair[kept])]
-    votes: dict[Tokens, Counter[str]] = {}
+    votes: dict[Condition, Counter[str]] = {}
     for code, count in counts.items():
         votes.setdefault(tokens[code % width], Counter())[conditions.names[code % width]] += count
     return Layout(
@@ -139,6 +168,7 @@ def _arrange(
         labels={t: min(v, key=lambda name: (-v[name], name)) for t, v in votes.items()},
         cells=np.bincount(unit[unit >= 0], minlength=len(units)).astype(np.int64),
         controls=controls,
+        excluded=(),
     )
 
 
@@ -178,6 +208,6 @@ def _refuse_uncontrolled(layout: Layout) -> None:
 
 
 def _tell(layout: Layout, *, say: Say) -> None:
-    names = {canonical(tokens) for _, tokens in layout.units if tokens}
+    names = {name(tokens) for _, tokens in layout.units if tokens}
     contexts = {context for context, _ in layout.units}
     say(f"{int(layout.cells.sum())} cells, {len(names)} conditions, {len(contexts)} contexts")

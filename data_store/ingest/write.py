@@ -28,7 +28,6 @@ from data_store.sources.joining import Joined, join, require_genes, tell_of_lost
 from data_store.sources.opening import opened, with_scratch
 from data_store.sources.options import IngestOptions, Say
 from data_store.sources.source import Source
-from data_store.store.labels import CONTROL_LABELS
 from data_store.store.remote import url_of
 from data_store.store.schema import (
     LIBRARY_SIZE,
@@ -186,7 +185,7 @@ def _write(
     fill(writer, routed, kept=kept, renamed=renamed, library=library, workers=workers)
     recipe = Recipe(
         condition_column=column,
-        controls=options.control or CONTROL_LABELS,
+        controls=options.words.controls,
         separator=options.separator,
         context_column=options.context_column,
         layer=layers[0],
@@ -196,7 +195,7 @@ def _write(
         genes=options.genes,
         seed=options.seed,
         options=options.fingerprint(),
-        exclude=options.exclude,
+        exclude=layout.excluded,
         drop_unlabelled=options.drop_unlabelled,
         min_condition_cells=options.min_condition_cells,
         recipe=options.recipe,

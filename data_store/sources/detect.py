@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_store.disk.columns import Column, texts
-from data_store.sources.names import listed, nearest
 from data_store.sources.options import IngestOptions, Say
 from data_store.sources.source import Source
 from data_store.store import normalise
-from data_store.store.labels import CONTROL_LABELS, Tokens, canonical, parse
 from data_store.store.schema import LIBRARY_SIZE, Perturbation
+from scdfm.screen.conditions import CONTROL, Condition, Words
+from scdfm.screen.names import aside, listed
 
 CONDITION_NAMES = (
     "condition",
@@ -52,7 +52,7 @@ def read_labels(source: Source, column: str, *, option: str) -> Labels:
     spec = source.columns.get(column)
     if spec is None:
         raise ValueError(
-            f"expected an obs column {column!r}{nearest(column, source.columns)} in {source.path}, "
+            f"expected an obs column {column!r}{aside(column, source.columns)} in {source.path}, "
             f"it has {listed(source.columns)}; choose one with {option}"
         )
     seen: dict[str, int] = {}
@@ -99,7 +99,6 @@ def condition_column(sources: Sequence[Source], *, options: IngestOptions, say: 
     first = sources[0]
     if options.condition_column is not None:
         return options.condition_column
-    controls = options.control or CONTROL_LABELS
     if not first.columns:
         raise ValueError(
             f"expected obs columns in {first.path}, it has none; give a table of its cells with "
@@ -110,8 +109,8 @@ def condition_column(sources: Sequence[Source], *, options: IngestOptions, say: 
     cells: list[NDArray[np.int32]] = []
     for name in usual:
         labels = read_labels(first, name, option="--condition-column")
-        names = _canonical_names(labels.names, controls=controls, separator=options.separator)
-        if names is None or canonical(()) not in names or len(set(names)) < 2:
+        names = _canonical_names(labels.names, options.words)
+        if names is None or CONTROL not in names or len(set(names)) < 2:
             continue
         codes = _joint_codes(labels, names)
         if not any(np.array_equal(codes, other) for other in cells):
@@ -133,11 +132,9 @@ def condition_column(sources: Sequence[Source], *, options: IngestOptions, say: 
     return name
 
 
-def _canonical_names(
-    labels: Iterable[str], *, controls: Collection[str], separator: str
-) -> list[str] | None:
+def _canonical_names(labels: Iterable[str], words: Words) -> list[str] | None:
     try:
-        return [canonical(parse(x, controls=controls, separator=separator)) for x in labels]
+        return [words.name(label) for label in labels]
     except ValueError:
         return None
 
@@ -150,18 +147,18 @@ def _joint_codes(labels: Labels, names: list[str]) -> NDArray[np.int32]:
 
 def parse_labels(
     names: Sequence[str], *, options: IngestOptions, path: str
-) -> tuple[list[Tokens], tuple[str, ...]]:
+) -> tuple[list[Condition], tuple[str, ...]]:
     """Tokens of each label, and the control labels that occur.
 
     Raises:
         ValueError: No label is the control; names labels and suggests --control.
     """
-    controls = options.control or CONTROL_LABELS
-    tokens = [parse(name, controls=controls, separator=options.separator) for name in names]
+    words = options.words
+    tokens = [words.parse(name) for name in names]
     found = tuple(name for name, parsed in zip(names, tokens, strict=True) if not parsed)
     if not found:
         raise ValueError(
-            f"expected control cells labelled {' or '.join(controls)} in {path}, found the labels "
+            f"expected control cells labelled {' or '.join(words.controls)} in {path}, found the labels "
             f"{listed(sorted(names))}; name the control with --control"
         )
     return tokens, found
@@ -178,7 +175,7 @@ def layer(source: Source, *, options: IngestOptions, say: Say) -> tuple[str, boo
     if options.layer is not None:
         if options.layer not in source.layers:
             raise ValueError(
-                f"expected a layer {options.layer!r}{nearest(options.layer, source.layers)} in "
+                f"expected a layer {options.layer!r}{aside(options.layer, source.layers)} in "
                 f"{source.path}, it has {listed(source.layers)}; choose one with --layer"
             )
         return options.layer, options.normalised
@@ -204,7 +201,7 @@ def layer(source: Source, *, options: IngestOptions, say: Say) -> tuple[str, boo
 
 
 def perturbation(
-    tokens: Iterable[Tokens], *, genes: Collection[str], options: IngestOptions, say: Say
+    tokens: Iterable[Condition], *, genes: Collection[str], options: IngestOptions, say: Say
 ) -> Perturbation:
     """Whether tokens name genes or drugs.
 
@@ -234,7 +231,7 @@ class LibrarySize:
         numeric = {c.name: c for c in columns if "" in c.dtypes and c.dtypes[""].kind in "iuf"}
         if self._asked and self._asked not in numeric:
             raise ValueError(
-                f"expected a numeric obs column {self._asked!r}{nearest(self._asked, numeric)} with "
+                f"expected a numeric obs column {self._asked!r}{aside(self._asked, numeric)} with "
                 f"library sizes, there are {listed(numeric)}; choose one with --library-size-column"
             )
         self.candidates = [name for name in names if name in numeric]

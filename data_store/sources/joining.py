@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_store.disk.columns import Block, Column
-from data_store.sources.names import listed, nearest
 from data_store.sources.options import Say
 from data_store.sources.source import Source
+from scdfm.screen.names import aside, listed
 
 How = Literal["same", "intersect", "union", "first"]
 """Which genes several sources have in common; "first": those of the first, all others have more."""
@@ -66,7 +66,7 @@ def require_genes(wanted: Sequence[str], *, genes: Sequence[str]) -> None:
     if missing:
         raise ValueError(
             f"expected measured genes in --gene-list, {len(missing)} of {len(wanted)} are not in "
-            f"the sources, first {missing[0]!r}{nearest(missing[0], genes)}; correct or remove them"
+            f"the sources, first {missing[0]!r}{aside(missing[0], genes)}; correct or remove them"
         )
 
 

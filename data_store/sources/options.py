@@ -17,6 +17,8 @@ from pydantic import (
 )
 
 from data_store.store.schema import Perturbation
+from scdfm.screen.conditions import CONTROL_WORDS, Words
+from scdfm.screen.names import apart
 
 Say = Callable[[str], None]
 """Receives one line for every detection."""
@@ -63,7 +65,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     gene_column: str | None = None  # var column with the gene names; None: var's index
     sha256: tuple[_Hash, ...] = ()  # of the sources that are addresses, in their order
     condition_column: str | None = None
-    control: tuple[str, ...] = ()  # labels of the control; () means CONTROL_LABELS
+    control: tuple[str, ...] = ()  # labels of the control; () means CONTROL_WORDS
     separator: str = Field(default="+", min_length=1)  # between the tokens of a label
     context_column: str | None = None  # cell line, patient or replicate; None: one context "all"
     layer: str | None = None  # "X" or a name in layers
@@ -74,7 +76,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     min_condition_cells: PositiveInt = 1  # drop (context, condition) with fewer cells
     genes: PositiveInt | None = None  # keep the most variable over ALL cells, and the perturbed
     gene_list: tuple[str, ...] = ()  # keep these genes, and the perturbed; () means all
-    exclude: tuple[str, ...] = ()  # conditions left out
+    exclude: tuple[str, ...] = ()  # conditions left out, each with or without commas
     drop_unlabelled: bool = False  # leave out cells without condition or context
     join: Literal["same", "intersect", "union"] = "same"  # genes of several sources
     remote: bool = False  # chunks for a network: fewer and larger; always so where STORE is a URL
@@ -100,9 +102,16 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
             )
         return self
 
+    @property
+    def words(self) -> Words:
+        """How labels are taken apart."""
+        return Words(controls=self.control or CONTROL_WORDS, separator=self.separator)
+
     def fingerprint(self) -> str:
         """The identity of what decides the store's content, beside the sources and tables."""
-        kept = self.model_dump_json(
+        # Whether --exclude was given A,B or twice is not what the user decided.
+        each = tuple(name for text in self.exclude for name in apart(text, known=()))
+        kept = self.model_copy(update={"exclude": each}).model_dump_json(
             exclude={"cells", "sha256", "memory", "workers", "overwrite", "append"}
         )
         return hashlib.sha256(kept.encode()).hexdigest()

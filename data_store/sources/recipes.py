@@ -7,9 +7,10 @@ recipe leaves out.
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from data_store.sources.names import listed
 from data_store.sources.options import IngestOptions, RecipeName, Say
 from data_store.sources.source import Source
+from scdfm.screen.conditions import JOINT, Condition, condition
+from scdfm.screen.names import listed
 
 NORMAN_EXTRA = (
     "C3orf72+FOXL2",
@@ -30,7 +31,7 @@ class Recipe(NamedTuple):
     layers: tuple[str, ...]  # with counts, the first one that is there
     options: dict[str, Any]  # other ones of IngestOptions
     gene_column: str | None = None  # of var, where it has it
-    drop: tuple[str, ...] = ()  # conditions left out, where they occur
+    drop: tuple[str, ...] = ()  # conditions left out, tokens joined by +, where they occur
 
 
 RECIPES: dict[RecipeName, Recipe] = {
@@ -82,9 +83,10 @@ def applied(options: IngestOptions, sources: Sequence[Source], *, say: Say) -> I
     return options.model_copy(update=chosen)
 
 
-def dropped(options: IngestOptions) -> tuple[str, ...]:
+def dropped(options: IngestOptions) -> tuple[Condition, ...]:
     """Conditions that the recipe leaves out where they occur."""
-    return RECIPES[options.recipe].drop if options.recipe is not None else ()
+    drop = RECIPES[options.recipe].drop if options.recipe is not None else ()
+    return tuple(condition(name.split(JOINT)) for name in drop)
 
 
 def _first_in_all(names: Sequence[str], places: Sequence[Collection[str]]) -> str | None:

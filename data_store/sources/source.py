@@ -26,8 +26,8 @@ from data_store.disk import columns as cols
 from data_store.disk.columns import Block, Column
 from data_store.sources.formats import matrices, tenx
 from data_store.sources.formats.matrices import Matrix
-from data_store.sources.names import listed, nearest
 from data_store.sources.options import Say
+from scdfm.screen.names import aside, listed
 
 _BLOCK = 262_144  # bytes that share a checksum in a fingerprint
 
@@ -153,7 +153,7 @@ def named_by(source: Source, column: str) -> Source:
     """
     if column not in source.var.columns:
         raise ValueError(
-            f"expected a var column {column!r}{nearest(column, source.var)} in {source.path}, it has "
+            f"expected a var column {column!r}{aside(column, source.var)} in {source.path}, it has "
             f"{listed(source.var)}; choose one with --gene-column"
         )
     if (missing := int(source.var[column].isna().sum())) > 0:

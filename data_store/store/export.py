@@ -12,7 +12,6 @@ from anndata.io import write_elem
 
 from data_store.disk.h5ad import append_frames, append_rows
 from data_store.publish.commit import committed_file
-from data_store.store.labels import canonical, parse
 from data_store.store.reader import Store, Unit
 from data_store.store.schema import LIBRARY_SIZE
 
@@ -121,11 +120,7 @@ def _facts(store: Store) -> dict[str, str]:
 def _units(store: Store, conditions: Collection[str] | None) -> list[Unit]:
     if conditions is None:
         return list(store.units)
-    recipe = store.manifest.recipe
-    wanted = {
-        canonical(parse(name, controls=recipe.controls, separator=recipe.separator)): name
-        for name in conditions
-    }
+    wanted = {store.words.name(name): name for name in conditions}
     found = [unit for unit in store.units if unit.condition in wanted]
     missing = [name for key, name in wanted.items() if key not in {u.condition for u in found}]
     if missing or not found:

@@ -9,7 +9,6 @@ import numpy as np
 
 from data_store.disk.files import Files, LocalFiles
 from data_store.publish.commit import sha256
-from data_store.store.labels import canonical, parse
 from data_store.store.moments import PRECISION, SUMS, UnitSums
 from data_store.store.reader import Store, Unit
 from data_store.store.remote import manifest_of, open_files, url_of
@@ -108,6 +107,7 @@ def _index_faults(store: Store) -> list[Fault]:
 
 def _unit_faults(store: Store, unit: Unit, *, position: int) -> list[Fault]:
     """Compare a unit's cells with the index and the moments, a few thousand cells at a time."""
+    words = store.manifest.recipe.words  # the index may be what is wrong
     sums, nonzero, faults = UnitSums(store.manifest.genes), 0, []
     for start in range(unit.start, unit.stop, _ROWS):
         stop = min(start + _ROWS, unit.stop)
@@ -118,7 +118,7 @@ def _unit_faults(store: Store, unit: Unit, *, position: int) -> list[Fault]:
         sums.add(rows, library=library, normalised=store.manifest.normalised)
         nonzero += rows.nnz
         labels = obs[store.manifest.recipe.condition_column].astype(str).unique().tolist()
-        if {_canonical(store, label) for label in labels} != {unit.condition}:
+        if {words.name(label) for label in labels} != {unit.condition}:
             faults.append(
                 Fault("conditions.parquet", f"{_name(unit)} holds cells of {labels[0]!r}")
             )
@@ -140,11 +140,6 @@ def _agree(store: Store, sums: UnitSums, *, position: int) -> bool:
         and np.array_equal(stored.nonzero(position), sums.nonzero)
         and stored.cells[position] == sums.cells
     )
-
-
-def _canonical(store: Store, label: str) -> str:
-    recipe = store.manifest.recipe
-    return canonical(parse(label, controls=recipe.controls, separator=recipe.separator))
 
 
 def _name(unit: Unit) -> str:

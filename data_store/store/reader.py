@@ -26,13 +26,13 @@ from data_store.disk import columns as cols
 from data_store.disk.arrays import codec_pipeline
 from data_store.disk.chunks import ChunkReader, Sharded, Span
 from data_store.disk.files import Files, LocalFiles
-from data_store.store.labels import Tokens
 from data_store.store.moments import Moments
 from data_store.store.remote import UnreachableError, manifest_of, open_files
 from data_store.store.rows import Columns, RowArrays, densify, read_rows
 from data_store.store.schema import CELLS, CONDITIONS, LIBRARY_SIZE, MOMENTS, Manifest, Perturbation
 from data_store.store.small_files import check_categories, check_small_files
 from data_store.store.versions import folder_of, unknown_version
+from scdfm.screen.conditions import Condition, Words
 
 CACHE_BYTES = 64 * 1024**2
 _ROWS_AT_ONCE = 4_096  # decoded together, at most
@@ -48,7 +48,7 @@ class Unit:
     context: str
     condition: str  # canonical name
     label: str  # as the data write it
-    tokens: Tokens
+    tokens: Condition
     start: int
     stop: int
     nonzero: int = field(compare=False, default=0)  # values of all its cells
@@ -151,7 +151,7 @@ class Store:
         return {unit.context: unit for unit in self.units if unit.is_control}
 
     @cached_property
-    def conditions(self) -> dict[str, Tokens]:
+    def conditions(self) -> dict[str, Condition]:
         """Tokens of each condition by canonical name, without the control."""
         return {unit.condition: unit.tokens for unit in self.units if not unit.is_control}
 
@@ -159,6 +159,12 @@ class Store:
     def labels(self) -> dict[str, str]:
         """How the data write each condition, by canonical name, without the control."""
         return {unit.condition: unit.label for unit in self.units if not unit.is_control}
+
+    @cached_property
+    def words(self) -> Words:
+        """How the data write conditions: the way to read a condition that a user names."""
+        known = {unit.label: unit.tokens for unit in self.units}
+        return self.manifest.recipe.words.model_copy(update={"known": known})
 
     @cached_property
     def moments(self) -> Moments:

@@ -19,6 +19,8 @@ from pydantic import (
     model_serializer,
 )
 
+from scdfm.screen.conditions import Words
+
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 CELLS = "cells.zarr"
@@ -76,6 +78,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     gene_column: str | None = None  # var column of the gene names; None: var's index
     remote: bool = False  # chunks for a network
     genes_left_out: bool = False  # the cells were measured for more genes than the store has
+
+    @property
+    def words(self) -> Words:
+        """How labels are taken apart, without the labels that a store knows."""
+        return Words(controls=self.controls, separator=self.separator)
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

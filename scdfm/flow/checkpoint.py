@@ -26,6 +26,7 @@ from scdfm.flow.sampling import SamplingConfig, canonical_blocks
 from scdfm.gene_graph import GeneGraph
 from scdfm.model.paper import ModelConfig, VelocityField, build_field
 from scdfm.model.vocabulary import Vocabulary
+from scdfm.screen.conditions import USUAL, Words
 from scdfm.splits import Split
 
 CARD, WEIGHTS, GRAPH, SPLIT = "model.json", "model.safetensors", "graph.npz", "split.json"
@@ -45,6 +46,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     evaluation_genes: tuple[str, ...]
     genes_per_step: int  # size of the blocks of genes that are integrated together
     seed: int  # of the run; fixes the canonical blocks
+    words: Words = USUAL  # of the store; models of before they were kept have the usual ones
     normalisation: str = "log1p(counts / library size * 10000)"
     provenance: dict[str, Any]  # store and its fingerprint, run, step, validation score, versions
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdfm.gene_graph.graph import GeneGraph, symmetric
-from scdfm.screen.conditions import nearest
+from scdfm.screen.names import nearest
 
 
 class UserEdges(NamedTuple):

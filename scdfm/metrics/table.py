@@ -15,7 +15,7 @@ from scdfm.metrics.discrimination import (
     discrimination_score_l2,
 )
 from scdfm.metrics.pseudobulk import Array, Pseudobulks, l2, mae, mse, pearson_delta
-from scdfm.screen.conditions import nearest
+from scdfm.screen.names import nearest
 
 
 class Metric(NamedTuple):

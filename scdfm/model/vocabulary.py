@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from scdfm.screen.conditions import Condition, nearest
+from scdfm.screen.conditions import Condition
+from scdfm.screen.names import nearest
 
 
 @dataclass(frozen=True)

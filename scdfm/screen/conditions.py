@@ -1,16 +1,24 @@
-"""Conditions: which perturbations a cell received.
+"""Conditions: which perturbations a cell received, and how labels say it.
 
-A condition is the sorted tuple of its perturbation tokens (genes or drugs); control is ().
-Its canonical name joins the tokens with "+".
+A condition is the sorted tuple of its perturbation tokens (genes or drugs); control is (). Its
+canonical name joins the tokens with "+". How a LABEL is read depends on whose it is: each store
+has its own control words and separator, and a model keeps those of the store it learnt from.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Collection, Iterable
+from functools import cached_property
+
+from pydantic import BaseModel, Field
+
+from scdfm.screen.names import nearest
 
 Condition = tuple[str, ...]
 
 CONTROL = "control"
-CONTROL_TOKENS = frozenset({"ctrl", "control", "non-targeting", "nt", "dmso", "vehicle"})
+CONTROL_WORDS = ("control", "ctrl", "non-targeting", "nt", "dmso", "vehicle")
+"""What is taken for "not perturbed" where an ingest is not told, without regard to case."""
+
+JOINT = "+"  # of canonical names, whatever separates the tokens of a label
 
 
 def condition(tokens: Iterable[str]) -> Condition:
@@ -20,58 +28,84 @@ def condition(tokens: Iterable[str]) -> Condition:
 
 def name(condition: Condition) -> str:
     """Canonical name: "A", "A+B", or "control" for ()."""
-    return "+".join(condition) if condition else CONTROL
+    return JOINT.join(condition) if condition else CONTROL
 
 
-def parse(text: str) -> Condition:
-    """Read a condition as people write it: any token order, control tokens dropped.
+class Words(BaseModel, frozen=True, extra="forbid"):
+    """How a store, or a model that learnt from one, writes its conditions."""
 
-    Source: SCIENCE section 5 ("A+ctrl", "ctrl+A" and "A" are the same single).
+    controls: tuple[str, ...]  # without regard to case; as a token they say nothing
+    separator: str = Field(min_length=1)  # between the tokens of a label
+    known: dict[str, Condition] = {}  # labels as the data write them; control is ()
 
-    Raises:
-        ValueError: A token is empty, as in "A+".
-    """
-    tokens = [token.strip() for token in text.split("+")]
-    if not all(tokens):
-        raise ValueError(f"a condition must be tokens joined by '+', got {text!r}; write A or A+B")
-    return condition(token for token in tokens if token.lower() not in CONTROL_TOKENS)
+    def parse(self, label: str) -> Condition:
+        """Read a condition in any spelling: whole labels and canonical names first, then tokens.
+
+        A known label is never taken apart, so it may hold commas, `+` or a control word. Of
+        others the tokens come in any order, and control words among them are dropped.
+
+        Raises:
+            ValueError: A token is empty, as in "A+".
+
+        Source: SCIENCE section 5 ("A+ctrl", "ctrl+A" and "A" are the same single).
+        """
+        whole = label.strip()
+        for known in (self.known, self._by_name):
+            if whole in known:
+                return known[whole]
+        if whole.casefold() in self._unperturbed:
+            return ()
+        tokens = [token.strip() for token in whole.split(self.separator)]
+        if not all(tokens):
+            raise ValueError(
+                f"expected tokens joined by {self.separator!r}, got the label {label!r} with an "
+                "empty part; write A or " + self.separator.join("AB")
+            )
+        return condition(token for token in tokens if token.casefold() not in self._unperturbed)
+
+    def name(self, label: str) -> str:
+        """Canonical name of a label."""
+        return name(self.parse(label))
+
+    def spell(self, condition: Condition) -> str:
+        """The label of a condition: as the data write it, or made with the data's separator."""
+        return self._spelling.get(condition) or self.separator.join(condition) or CONTROL
+
+    def find(self, label: str, *, among: Collection[str]) -> str:
+        """Canonical name of a condition that must be there.
+
+        Args:
+            label: In any spelling.
+            among: Canonical names of the conditions that exist.
+
+        Raises:
+            ValueError: No such condition; names the nearest.
+        """
+        found = self.name(label)
+        if found not in among:
+            raise ValueError(f"condition {label!r} is not in the data; {nearest(found, among)}")
+        return found
+
+    @property
+    def whole(self) -> Collection[str]:
+        """Labels and canonical names that are known, none of which is taken apart."""
+        return self.known.keys() | self._by_name.keys()
+
+    @cached_property
+    def _unperturbed(self) -> frozenset[str]:
+        return frozenset(word.strip().casefold() for word in self.controls)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Condition]:
+        return {name(one): one for one in self.known.values()}
+
+    @cached_property
+    def _spelling(self) -> dict[Condition, str]:
+        spelling: dict[Condition, str] = {}
+        for label, one in self.known.items():
+            spelling.setdefault(one, label)
+        return spelling
 
 
-def nearest(word: str, known: Collection[str]) -> str:
-    """Say which known name was probably meant, as the end of an error message.
-
-    Returns:
-        "did you mean 'KLF1'?", or the first known names when none is close.
-    """
-    folded: dict[str, str] = {}
-    for one in sorted(known):
-        folded.setdefault(one.lower(), one)
-    close = get_close_matches(word.lower(), folded, n=1)
-    if close:
-        return f"did you mean {folded[close[0]]!r}?"
-    if not known:
-        return "there are none"
-    some = ", ".join(sorted(known)[:5])
-    return f"known are {some}" + (f" and {len(known) - 5} more" if len(known) > 5 else "")
-
-
-def resolve(text: str, *, conditions: Mapping[str, Condition], labels: Mapping[str, str]) -> str:
-    """Find the canonical name of a condition written in any of its forms.
-
-    Args:
-        text: Canonical name, raw label, or tokens in any order.
-        conditions: Canonical name to tokens, of the conditions that exist.
-        labels: Canonical name to the label as the data writes it.
-
-    Raises:
-        ValueError: No such condition; names the nearest.
-    """
-    if text in conditions:
-        return text
-    for canonical, label in labels.items():
-        if label == text and canonical in conditions:
-            return canonical
-    canonical = name(parse(text))
-    if canonical not in conditions:
-        raise ValueError(f"condition {text!r} is not in the data; {nearest(canonical, conditions)}")
-    return canonical
+USUAL = Words(controls=CONTROL_WORDS, separator=JOINT)
+"""Of names that belong to no store, such as those of a model that was saved without its words."""

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
 
-from scdfm.screen.conditions import nearest
+from scdfm.screen.names import nearest
 
 T = TypeVar("T")
 

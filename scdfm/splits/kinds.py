@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scdfm.screen.conditions import condition, name, nearest
+from scdfm.screen.conditions import condition, name
+from scdfm.screen.names import nearest
 from scdfm.screen.randomness import numpy_generator
 from scdfm.splits.config import Kind, SplitConfig
 from scdfm.splits.files import read_lists
@@ -41,7 +42,7 @@ def additive(config: SplitConfig, screen: Screen) -> Chosen:
     The order of the labels AS THE DATA WRITES THEM and numpy's legacy shuffle are those of the
     release, so that its folds come out exactly.
     """
-    by_label = {screen.labels.get(name, name): name for name in screen.doubles}
+    by_label = {screen.words.spell(screen.conditions[name]): name for name in screen.doubles}
     labels = sorted(by_label)
     np.random.RandomState(config.seed + config.fold).shuffle(labels)
     count = _floor((config.fraction or ADDITIVE_FRACTION) * len(labels))

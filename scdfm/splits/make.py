@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 
 from pydantic import ValidationError
 
-from scdfm.screen.conditions import Condition, nearest
+from scdfm.screen.conditions import Condition, Words
+from scdfm.screen.names import nearest
 from scdfm.splits import files
 from scdfm.splits.config import Kind, SplitConfig
 from scdfm.splits.kinds import KINDS, Chosen
@@ -20,7 +21,7 @@ def make_split(
     config: SplitConfig,
     *,
     conditions: Mapping[str, Condition],
-    labels: Mapping[str, str],
+    words: Words,
     contexts: Mapping[str, Collection[str]],
 ) -> Split:
     """Part the conditions of a screen into train, validation and test.
@@ -28,7 +29,7 @@ def make_split(
     Args:
         config: What to do.
         conditions: Canonical name to sorted tokens; control, if there, is left out.
-        labels: Canonical name to the label as the data writes it.
+        words: How the data write conditions.
         contexts: Canonical name to the contexts that hold the condition.
 
     Raises:
@@ -37,7 +38,7 @@ def make_split(
         FileNotFoundError: The file of a split of kind `file` is not there.
     """
     perturbed = {one: tokens for one, tokens in conditions.items() if tokens}
-    screen = Screen(conditions=perturbed, labels=labels, contexts=contexts)
+    screen = Screen(conditions=perturbed, words=words, contexts=contexts)
     saved = _saved(config, screen)
     if saved is not None:
         return saved

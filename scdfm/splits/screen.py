@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from scdfm.screen.conditions import Condition, resolve
+from scdfm.screen.conditions import Condition, Words
 
 
 @dataclass(frozen=True)
@@ -12,12 +12,12 @@ class Screen:
 
     Attributes:
         conditions: Canonical name to tokens.
-        labels: Canonical name to the label as the data writes it.
+        words: How the data write conditions.
         contexts: Canonical name to the contexts that hold the condition.
     """
 
     conditions: Mapping[str, Condition]
-    labels: Mapping[str, str]
+    words: Words
     contexts: Mapping[str, Collection[str]]
 
     @property
@@ -41,8 +41,4 @@ class Screen:
 
     def resolve(self, names: Iterable[str]) -> tuple[str, ...]:
         """Canonical names, sorted, of conditions written in any form; unknown ones are errors."""
-        return tuple(
-            sorted(
-                {resolve(name, conditions=self.conditions, labels=self.labels) for name in names}
-            )
-        )
+        return tuple(sorted({self.words.find(name, among=self.conditions) for name in names}))

@@ -20,7 +20,7 @@ from data_store.simulate import SimulateOptions, simulate
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import load_model
 from scdfm.model.release import ReleaseField, load_release
-from scdfm.screen.conditions import parse
+from scdfm.screen.conditions import USUAL
 from scdfm.splits import SplitConfig, make_split
 from tests.scdfm.release_files import mask, write_checkpoint, write_mask, write_vocabulary
 
@@ -242,7 +242,7 @@ def test_a_saved_split_is_the_models(files: Path, tiny_store_path: Path, tmp_pat
         split = make_split(
             SplitConfig(kind="list", test=(double,)),
             conditions=store.conditions,
-            labels=store.labels,
+            words=store.words,
             contexts=contexts_of_conditions(store),
         )
     split.save(tmp_path / "split.json")
@@ -261,12 +261,12 @@ def test_a_vocabulary_chooses_among_the_stores_genes(
     reachable = [token for token in tokens_of(tiny_store_path) if token in kept]
     assert 0 < len(reachable) < len(tokens_of(tiny_store_path))
     with Store.open(tiny_store_path) as store:
-        test = [name for name in conditions if parse(name) == (reachable[0],)]
-        lost = [name for name in conditions if not set(parse(name)) & set(reachable)][:1]
+        test = [name for name in conditions if USUAL.parse(name) == (reachable[0],)]
+        lost = [name for name in conditions if not set(USUAL.parse(name)) & set(reachable)][:1]
         make_split(
             SplitConfig(kind="list", test=(*test, *lost)),
             conditions=conditions,
-            labels=store.labels,
+            words=store.words,
             contexts=contexts_of_conditions(store),
         ).save(tmp_path / "split.json")
     said: list[str] = []
@@ -287,7 +287,7 @@ def test_a_vocabulary_chooses_among_the_stores_genes(
     assert any(f"{gone} of the store's" in line and "cannot be predicted" in line for line in said)
     assert any("1 of the 2 test conditions cannot be predicted" in line for line in said)
     with pytest.raises(ValueError, match=r"the model knows \d+ genes"):
-        model.card.vocabulary.ids(parse(lost[0]))
+        model.card.vocabulary.ids(USUAL.parse(lost[0]))
 
 
 def test_a_split_that_leaves_nothing_to_test_is_refused(

@@ -8,7 +8,7 @@ import pytest
 
 from scdfm.metrics import Pseudobulks, baselines, evaluate
 from scdfm.metrics.baselines import MeasuredUnits, Prediction, Units
-from scdfm.screen.conditions import Condition, name, parse
+from scdfm.screen.conditions import USUAL, Condition, name
 
 CONTROLS = {"c0": np.array([1.0, 1.0]), "c1": np.array([5.0, 5.0]), "c2": np.array([9.0, 9.0])}
 
@@ -93,10 +93,10 @@ def test_the_real_norman_subset_gives_the_reference_values() -> None:
     library = screen.obs["ncounts"].to_numpy(dtype=np.float64)[:, None]
     expression = np.log1p(counts / library * 1e4)
     written = screen.obs["condition"].astype(str).to_numpy()
-    means = {parse(one): expression[written == one].mean(axis=0) for one in set(written)}
+    means = {USUAL.parse(one): expression[written == one].mean(axis=0) for one in set(written)}
 
     tested = [
-        parse(one)
+        USUAL.parse(one)
         for one in (
             "KLF1+MAP2K6",
             "KLF1+TGFBR2",

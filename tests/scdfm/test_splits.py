@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scdfm.screen.conditions import Condition, name, parse
+from scdfm.screen.conditions import USUAL, Condition, name
 from scdfm.splits import Split, SplitConfig, make_split
 
 SINGLES = ["A", "B", "C", "D", "E"]
@@ -25,14 +25,14 @@ def data(file: str) -> Path:
 def split(written: Iterable[str], *, contexts: Iterable[str] = ("all",), **config: Any) -> Split:
     """Make a split of conditions as the data write them."""
     tokens: dict[str, Condition] = {}
-    labels: dict[str, str] = {}
+    known: dict[str, Condition] = {}
     for label in written:
-        one = parse(label)
-        tokens[name(one)], labels[name(one)] = one, label
+        one = USUAL.parse(label)
+        tokens[name(one)], known[label] = one, one
     return make_split(
         SplitConfig(**config),
         conditions=tokens,
-        labels=labels,
+        words=USUAL.model_copy(update={"known": known}),
         contexts=dict.fromkeys(tokens, tuple(contexts)),
     )
 
@@ -57,7 +57,7 @@ def test_additive_fold_1_of_norman_is_that_of_the_release() -> None:
     doubles = data("norman_doubles_125.txt").read_text().split()
     expected = data("norman_additive_fold1_test.txt").read_text().split()
     made = split(doubles, kind="additive", fold=1)
-    assert set(made.test) == {name(parse(label)) for label in expected}
+    assert set(made.test) == {name(USUAL.parse(label)) for label in expected}
     assert len(made.test) == 37
 
 
@@ -85,21 +85,23 @@ def test_the_same_names_and_seed_give_the_same_split_in_any_order() -> None:
 
 def test_no_held_out_gene_is_seen_in_training() -> None:
     made = split(SINGLES + DOUBLES, kind="holdout", genes=2)
-    tested = {token for one in made.test if made.tags[one] == "single" for token in parse(one)}
-    trained = {token for one in (*made.train, *made.validation) for token in parse(one)}
+    tested = {
+        token for one in made.test if made.tags[one] == "single" for token in USUAL.parse(one)
+    }
+    trained = {token for one in (*made.train, *made.validation) for token in USUAL.parse(one)}
     assert tested
     assert not tested & trained
-    assert {parse(one) for one in SINGLES + DOUBLES if set(parse(one)) & tested} <= {
-        parse(one) for one in made.test
+    assert {USUAL.parse(one) for one in SINGLES + DOUBLES if set(USUAL.parse(one)) & tested} <= {
+        USUAL.parse(one) for one in made.test
     }
 
 
 def test_tags_count_the_tokens_that_training_never_saw() -> None:
     made = split(SINGLES + DOUBLES, kind="holdout", genes=3, seed=3)
-    trained = {token for one in (*made.train, *made.validation) for token in parse(one)}
+    trained = {token for one in (*made.train, *made.validation) for token in USUAL.parse(one)}
     for one, tag in made.tags.items():
-        unseen = len(set(parse(one)) - trained)
-        assert tag == ("single" if len(parse(one)) == 1 else f"double_{unseen}_unseen")
+        unseen = len(set(USUAL.parse(one)) - trained)
+        assert tag == ("single" if len(USUAL.parse(one)) == 1 else f"double_{unseen}_unseen")
 
 
 def test_without_doubles_a_fifth_of_the_single_genes_is_held_out() -> None:
@@ -221,9 +223,12 @@ def test_validation_on_the_norman_subset_is_the_two_doubles_that_can_be_spared()
 def test_every_token_of_a_validation_double_is_still_trained() -> None:
     for fold in range(20):
         made = split(SINGLES + DOUBLES, kind="additive", fold=fold)
-        trained = {token for one in made.train for token in parse(one)}
+        trained = {token for one in made.train for token in USUAL.parse(one)}
         assert len(made.validation) == 2
-        assert all(len(parse(one)) == 2 and set(parse(one)) <= trained for one in made.validation)
+        assert all(
+            len(USUAL.parse(one)) == 2 and set(USUAL.parse(one)) <= trained
+            for one in made.validation
+        )
 
 
 def test_a_tenth_of_many_doubles_validates() -> None:

@@ -18,7 +18,7 @@ from scdfm.gene_graph import GeneGraph
 from scdfm.model.release.network import ReleaseField
 from scdfm.model.release.weights import ReleaseWeights, mask_graph, read_tensors
 from scdfm.model.vocabulary import Vocabulary
-from scdfm.screen.conditions import CONTROL_TOKENS
+from scdfm.screen.conditions import CONTROL_WORDS
 
 SPECIALS = ("<pad>", "<cls>", "<mask>", "control")
 CONTROL_ROW = SPECIALS.index("control")
@@ -44,7 +44,7 @@ def drug_order(listed: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
             f"the list of perturbations names each row of the drug table once, got {twice[0]!r} "
             f"{listed.count(twice[0])} times; give the order of the table"
         )
-    controls = [name for name in listed if name.lower() in CONTROL_TOKENS]
+    controls = [name for name in listed if name.casefold() in CONTROL_WORDS]
     if len(controls) != 1:
         raise ValueError(
             "the list of perturbations must hold the control once, as it has a row of the drug "

@@ -1,0 +1,63 @@
+"""Names in messages and lists: some of them, the one that was perhaps meant, commas between them."""
+
+from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
+
+MANY = 12  # names listed
+SOME = 5  # names shown beside a question
+ALIKE = 0.6  # of the letters
+COMMA = ","
+
+
+def closest(word: str, known: Iterable[object]) -> str | None:
+    """The known name that is most like a word, whatever its case; None when none is like it."""
+    folded: dict[str, str] = {}
+    for one in sorted(map(str, known)):
+        folded.setdefault(one.casefold(), one)
+    close = get_close_matches(word.casefold(), folded, n=1, cutoff=ALIKE)
+    return folded[close[0]] if close else None
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Say which known name was probably meant, as the end of an error message.
+
+    Returns:
+        "did you mean 'KLF1'?", or the first known names when none is close.
+    """
+    close = closest(word, known)
+    if close is not None:
+        return f"did you mean {close!r}?"
+    return f"known are {listed(sorted(known), most=SOME)}" if known else "there are none"
+
+
+def aside(word: str, known: Iterable[object]) -> str:
+    """(nearest: 'condition'), to stand behind a name that is not there; nothing if none is like it."""
+    close = closest(word, known)
+    return f" (nearest: {close!r})" if close is not None else ""
+
+
+def listed(names: Iterable[object], *, most: int = MANY) -> str:
+    """Some names in a sentence: the first dozen."""
+    known = [str(name) for name in names]
+    rest = len(known) - most
+    return (", ".join(known[:most]) or "none") + (f" and {rest} more" if rest > 0 else "")
+
+
+def apart(text: str, *, known: Collection[str]) -> list[str]:
+    """Names that a text gives with commas; a known name that itself holds commas stays whole.
+
+    At every place the longest known name is taken: with `2,4-D` known, `2,4-D,A` is two names.
+    """
+    pieces, names, at = text.split(COMMA), [], 0
+    while at < len(pieces):
+        stop = next(
+            (end for end in range(len(pieces), at + 1, -1) if _joined(pieces[at:end]) in known),
+            at + 1,
+        )
+        names.append(_joined(pieces[at:stop]))
+        at = stop
+    return [name for name in names if name]
+
+
+def _joined(pieces: Sequence[str]) -> str:
+    return COMMA.join(pieces).strip()

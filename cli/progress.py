@@ -14,6 +14,8 @@ from cli.terminal import say
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from sweeps.events import SweepEvent
+
 _QUIET = 5.0  # seconds between plain lines
 
 
@@ -125,26 +127,25 @@ class SweepBar(Bar):
     def __init__(self) -> None:
         super().__init__("tune", unit="trials")
 
-    def report(self, event: Mapping[str, Any]) -> None:
+    def report(self, event: "SweepEvent") -> None:
         """Show an event; rounds only move the bar."""
-        metric, value = event["metric"], event.get("value")
-        scored = numbers({metric: value})
-        trial = f"trial {event['trial']}"
-        named = f"{event['name']}: " if event.get("name") else ""
+        scored = numbers({event.metric: event.value})
+        trial = f"trial {event.trial}"
+        named = f"{event.name}: " if event.name else ""
         line = {
-            "start": f"{trial} starts: {named}{numbers(event.get('configuration', {}))}",
-            "split": f"{trial} split {event.get('split')}: {scored}",
+            "start": f"{trial} starts: {named}{numbers(event.configuration or {})}",
+            "split": f"{trial} split {event.split}: {scored}",
             "complete": f"{trial} is complete: {scored}",
             "pruned": f"{trial} is given up: {scored}",
-            "failed": f"{trial} failed: {event.get('error')}",
-            "retry": f"{trial} is tried again: {event.get('error')}",
-        }.get(event["event"])
+            "failed": f"{trial} failed: {event.error}",
+            "retry": f"{trial} is tried again: {event.error}",
+        }.get(event.kind)
         if line is not None:
             self.tell(line)
-        notes = [] if event["best"] is None else [f"best {numbers({metric: event['best']})}"]
-        if event["event"] == "round":
-            notes.append(f"{trial} at step {event['step']}: {scored}")
-        self.update(event["over"], event["trials"], note="  ".join(notes))
+        notes = [] if event.best is None else [f"best {numbers({event.metric: event.best})}"]
+        if event.kind == "round":
+            notes.append(f"{trial} at step {event.step}: {scored}")
+        self.update(event.over, event.trials, note="  ".join(notes))
 
 
 def numbers(values: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ their own checkpoints, and Optuna's study remembers every proposal.
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from cluster.runs.directory import forget
 from cluster.runs.lease import lease
 from cluster.session import require, session
 from data_store.store.reader import Store
+from sweeps.events import OnEvent
 from sweeps.ledger import Ledger, Trial
 from sweeps.lock import lock
 from sweeps.objective import tune_trial
@@ -38,8 +39,6 @@ from sweeps.search import StudySearch, open_storage
 from sweeps.space import identity
 from sweeps.watch import TooManyFailures, Watch
 
-Report = Callable[[dict[str, Any]], None]
-
 
 class SweepFailedError(RuntimeError):
     """The sweep ended without a best model."""
@@ -49,17 +48,14 @@ def tune(
     sweep: SweepConfig,
     *,
     address: str | None = None,
-    report: Report = lambda line: None,
+    report: OnEvent = lambda event: None,
 ) -> SweepResult:
     """Run a sweep, or continue it; one that is done only returns what it found.
 
     Args:
         sweep: What to search.
         address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
-        report: Receives a line for each `event`: "start", "round", "split", "complete", "pruned",
-            "failed" or "retry" of a trial. All hold `trial` (its number), `trials` (budget),
-            `over` (trials that ended), `splits`, `metric` and `best` (so far, or none); "start" also
-            `configuration` and its `name`, where it is listed by one.
+        report: Receives what happens to each trial.
 
     Raises:
         ValueError: The directory holds another sweep, a split is empty on this store, the store
@@ -126,7 +122,7 @@ def _seconds_left(sweep: SweepConfig, ledger: Ledger) -> float | None:
     return max(0.0, (sweep.budget.hours - ledger.hours()) * 3600)
 
 
-def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: Report) -> None:
+def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
     """Spend what is left of the budget.
 
     Raises:

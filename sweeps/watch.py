@@ -1,18 +1,22 @@
-"""Watching Ray Tune from the driver: every event goes to the ledger, then to the user."""
+"""Watching Ray Tune from the driver: every event goes to the ledger, then to the user.
+
+Ray Tune pickles its callbacks and stoppers to restore an experiment, which we never ask of it. What
+watches here may hold a live display, which cannot be pickled: in Tune's file an empty one stands
+in its place.
+"""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ray.tune
+from ray.tune.stopper import NoopStopper
 
+from sweeps.events import Kind, OnEvent, SweepEvent
 from sweeps.ledger import Ledger, Trial
 from sweeps.objective import RUNG, VALUE
-from sweeps.schema import SweepConfig
+from sweeps.schema import Configuration, SweepConfig
 from sweeps.space import identity, trial_key
-
-Report = Callable[[dict[str, Any]], None]
 
 
 class Watch(ray.tune.Callback):
@@ -23,7 +27,7 @@ class Watch(ray.tune.Callback):
         reason: Why the first of them did.
     """
 
-    def __init__(self, sweep: SweepConfig, *, ledger: Ledger, report: Report) -> None:
+    def __init__(self, sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
         self._sweep, self._ledger, self._report = sweep, ledger, report
         self._trials = {trial.key: trial for trial in ledger.trials()}
         self._baseline = identity(sweep.baseline)
@@ -35,6 +39,10 @@ class Watch(ray.tune.Callback):
         self.failed = len(failures)
         self.reason = failures[0].error if failures else None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Stand as an empty callback in Ray Tune's own files."""
+        return ray.tune.Callback, ()
+
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Number new trials in the order in which they were proposed; workers start in any."""
         for trial in trials:
@@ -44,8 +52,8 @@ class Watch(ray.tune.Callback):
         """A trial begins, or begins again after a failure."""
         known = self._number(trial)
         if known.key not in self._began:
-            facts = {"configuration": known.configuration, "baseline": known.baseline}
-            self._tell("start", known, {**facts, "name": self._sweep.name_of(known.configuration)})
+            name = self._sweep.name_of(known.configuration)
+            self._tell("start", known, configuration=known.configuration, name=name)
         self._began.setdefault(known.key, time.monotonic())
 
     def _number(self, trial: Any) -> Trial:
@@ -71,58 +79,78 @@ class Watch(ray.tune.Callback):
         known = self._number(trial)
         value, rung, split = result[VALUE], result[RUNG], result["split"]
         if "score" in result:
-            facts = {"split": split, "value": result["score"]}
+            score = result["score"]
             if split not in known.values:
+                facts = {"split": split, "value": score}
                 self._ledger.write({"event": "split", "trial": known.key, **facts})
-            known.values[split] = result["score"]
-            self._tell("split", known, facts)
+            known.values[split] = score
+            self._tell("split", known, split=split, value=score)
             return
         if rung not in known.rounds:
             self._ledger.write({"event": "round", "trial": known.key, "rung": rung, "value": value})
         known.rounds[rung] = value
-        self._tell(
-            "round", known, {"split": split, "step": result["step"], "rung": rung, "value": value}
-        )
+        self._tell("round", known, split=split, step=result["step"], value=value)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial failed and is tried again."""
-        self._tell("retry", self._number(trial), {"error": _reason(trial)})
+        self._tell("retry", self._number(trial), error=_reason(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial finished all splits, or was pruned."""
         known = self._number(trial)
-        whole = bool(trial.last_result.get("complete"))
-        self._end(known, "complete" if whole else "pruned", {})
+        self._end(known, "complete" if trial.last_result.get("complete") else "pruned")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial failed for good."""
         self.failed += 1
         self.reason = self.reason or _reason(trial)
-        self._end(self._number(trial), "failed", {"error": _reason(trial)})
+        self._end(self._number(trial), "failed", error=_reason(trial))
 
-    def _end(self, trial: Trial, state: Any, facts: dict[str, Any]) -> None:
+    def _end(
+        self,
+        trial: Trial,
+        state: Literal["complete", "pruned", "failed"],
+        *,
+        error: str | None = None,
+    ) -> None:
         seconds = round(time.monotonic() - self._began.get(trial.key, time.monotonic()), 3)
+        facts = {} if error is None else {"error": error}
         self._ledger.write({"event": state, "trial": trial.key, "seconds": seconds, **facts})
         trial.state, trial.again = state, False
         value = (
             trial.mean if state == "complete" else trial.rounds.get(max(trial.rounds, default=0))
         )
-        self._tell(state, trial, {"value": value, "seconds": seconds, **facts})
+        self._tell(state, trial, value=value, error=error)
 
-    def _tell(self, event: str, trial: Trial, facts: dict[str, Any]) -> None:
+    def _tell(
+        self,
+        kind: Kind,
+        trial: Trial,
+        *,
+        value: float | None = None,
+        split: int | None = None,
+        step: int | None = None,
+        configuration: Configuration | None = None,
+        name: str | None = None,
+        error: str | None = None,
+    ) -> None:
         complete = [one.mean for one in self._trials.values() if one.state == "complete"]
         best = min if self._sweep.objective.direction == "min" else max
         self._report(
-            {
-                "event": event,
-                "trial": trial.number,
-                "trials": self._sweep.budget.trials,
-                "over": sum(one.over for one in self._trials.values()),
-                "splits": len(self._sweep.splits),
-                "metric": self._sweep.objective.metric,
-                "best": best(complete, default=None),
-                **facts,
-            }
+            SweepEvent(
+                kind=kind,
+                trial=trial.number,
+                trials=self._sweep.budget.trials,
+                over=sum(one.over for one in self._trials.values()),
+                metric=self._sweep.objective.metric,
+                best=best(complete, default=None),
+                value=value,
+                split=split,
+                step=step,
+                configuration=configuration,
+                name=name,
+                error=error,
+            )
         )
 
 
@@ -131,6 +159,10 @@ class TooManyFailures(ray.tune.Stopper):
 
     def __init__(self, watch: Watch, *, allowed: float) -> None:
         self._watch, self._allowed = watch, allowed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Stand as a stopper that never stops in Ray Tune's own files."""
+        return NoopStopper, ()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Never stop a single trial."""

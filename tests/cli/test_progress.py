@@ -1,8 +1,11 @@
 """Progress in a pipe is plain lines on standard error."""
 
+from typing import Any
+
 import pytest
 
 from cli.progress import Bar, PredictionBar, SweepBar, TrainingBar, duration, numbers
+from sweeps.events import Kind, SweepEvent
 
 
 def test_a_training_run_says_step_losses_rate_and_time_left(
@@ -51,12 +54,14 @@ def test_a_prediction_says_shards_and_cells(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_sweep_tells_how_each_trial_goes(capsys: pytest.CaptureFixture[str]) -> None:
-    common = {"trial": 1, "trials": 2, "over": 0, "splits": 1, "metric": "mse", "best": None}
+    def event(kind: Kind, *, over: int = 0, best: float | None = None, **facts: Any) -> SweepEvent:
+        return SweepEvent(kind=kind, trial=1, trials=2, over=over, metric="mse", best=best, **facts)
+
     with SweepBar() as bar:
-        bar.report({**common, "event": "round", "split": 0, "step": 100, "rung": 1, "value": 0.03})
-        bar.report({**common, "event": "start", "configuration": {"graph.k": 5}})
-        bar.report({**common, "event": "retry", "error": "ActorDiedError: gone"})
-        bar.report({**common, "event": "complete", "value": 0.02, "over": 2, "best": 0.02})
+        bar.report(event("round", split=0, step=100, value=0.03))
+        bar.report(event("start", configuration={"graph.k": 5}))
+        bar.report(event("retry", error="ActorDiedError: gone"))
+        bar.report(event("complete", value=0.02, over=2, best=0.02))
     lines = capsys.readouterr().err.splitlines()
     assert lines[:4] == [
         "tune 0/2 trials  trial 1 at step 100: mse 0.03",

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from sweeps import SweepConfig, SweepFailedError, tune
+from sweeps.events import SweepEvent
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -29,7 +31,7 @@ def scores(sweep: SweepConfig) -> list[tuple[Any, ...]]:
 def test_a_sweep_finds_a_model_and_a_second_run_of_it_does_nothing_more(
     tiny_sweep: SweepConfig,
 ) -> None:
-    told: list[dict[str, Any]] = []
+    told: list[SweepEvent] = []
     result = tune(tiny_sweep, report=told.append)
     assert len(result.leaderboard) == 3
     assert result.leaderboard[0].rank == 1
@@ -42,7 +44,7 @@ def test_a_sweep_finds_a_model_and_a_second_run_of_it_does_nothing_more(
     }
     assert (result.directory / "best-splits" / "1" / "model.safetensors").is_file()
     assert not (result.directory / "tune").exists()
-    assert told[-1]["over"] == 3
+    assert told[-1].over == 3
 
     ledger = (result.directory / "ledger.jsonl").read_text()
     again = tune(tiny_sweep, report=told.append)
@@ -56,6 +58,22 @@ def test_a_sweep_finds_a_model_and_a_second_run_of_it_does_nothing_more(
         pruned = trial.state == optuna.trial.TrialState.PRUNED
         assert pruned == (states[trial.params["loss.mmd_weight"]] == "pruned")
         assert trial.intermediate_values
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_what_watches_a_sweep_may_hold_what_cannot_be_pickled(tiny_sweep: SweepConfig) -> None:
+    lock = threading.RLock()  # a live progress bar holds one
+
+    def report(event: SweepEvent) -> None:
+        with lock:
+            told.append(event.kind)
+
+    told: list[str] = []
+    budget = tiny_sweep.budget.model_copy(update={"trials": 1})
+    result = tune(tiny_sweep.model_copy(update={"budget": budget}), report=report)
+    assert result.leaderboard[0].state == "complete"
+    assert told[0] == "start"
+    assert told[-1] == "complete"
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -112,7 +130,7 @@ def test_a_killed_sweep_ends_like_one_that_was_not(tiny_sweep: SweepConfig, tmp_
     file.write_text(yaml.safe_dump(sweep.model_dump(mode="json", exclude_unset=True)))
     code = (
         "import sweeps; sweeps.tune(sweeps.read_sweep('sweep.yaml'),"
-        " report=lambda line: print(line['event'], line['trial'], flush=True))"
+        " report=lambda event: print(event.kind, event.trial, flush=True))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path

@@ -1,0 +1,28 @@
+"""What a sweep tells while it runs."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from sweeps.schema import Configuration
+
+Kind = Literal["start", "round", "split", "complete", "pruned", "failed", "retry"]
+
+
+class SweepEvent(NamedTuple):
+    """Something happened to a trial; what does not belong to its kind is None."""
+
+    kind: Kind
+    trial: int  # its number, from 1
+    trials: int  # that the budget allows
+    over: int  # trials that have ended
+    metric: str
+    best: float | None  # value of the best complete trial so far
+    value: float | None = None  # mean so far; "split": of that split
+    split: int | None = None  # position of the split that the trial is at
+    step: int | None = None  # "round": steps of training on that split
+    configuration: Configuration | None = None  # "start": what is tried
+    name: str | None = None  # "start": of a listed configuration
+    error: str | None = None  # "failed", "retry": why
+
+
+OnEvent = Callable[[SweepEvent], None]

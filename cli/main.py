@@ -1,103 +1,36 @@
-"""The console script `scdfm`: its commands, and what happens when one fails.
+"""The console script `scdfm`: the command runs in a thread, the main thread waits for signals.
 
-Command modules import our packages and heavy libraries inside their functions: `scdfm --help` and
-a mistyped option must answer at once, and torch, Ray and scanpy take seconds to load.
+Ray, Ray Train and Ray Tune put handlers of their own in place of ours, and an exception that a
+handler raises can be lost in one of their callbacks. Only the main thread can have handlers, so the
+command runs in another one. Nothing heavy is imported here: a signal must find us from the start.
 """
 
 import os
+import signal
 import sys
-import traceback
-import warnings
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from types import FrameType
+from typing import NoReturn
 
-import typer
-
-from cli import data, evaluate, import_release, ingest, predict, train, tune
-from cli.errors import FaultsError, explain
-from cli.terminal import listen_closely, listening, say
-from cli.usage import example
-
-app = typer.Typer(
-    name="scdfm",
-    epilog=example(
-        "scdfm ingest norman.h5ad stores/norman.zarr",
-        "scdfm tune norman",
-        "scdfm evaluate runs/norman/best",
-        "scdfm predict runs/norman/best --store stores/norman.zarr --conditions A+B --out AB.h5ad",
-    ),
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # panels cut long option names off
-)
-for commands in (data, ingest, train, tune, evaluate, predict, import_release):
-    app.add_typer(commands.app)
-
-
-@dataclass
-class Invocation:
-    """What holds for every command."""
-
-    debug: bool = False
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"scdfm {version('scdfm')}")
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def scdfm(
-    context: typer.Context,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="SCDFM_DEBUG", help="Show where an error comes from.")
-    ] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """Predict how single cells respond to gene and drug perturbations."""
-    context.obj.debug = debug
-    if debug:
-        listen_closely()
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+_PATIENCE = 5.0  # seconds for the command to close its files after a signal
+_TICK = 0.1  # seconds between two looks for a signal
+_SHOW_CURSOR = "\x1b[?25h"
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command and give its exit status; what goes wrong is said in one line."""
-    invocation = Invocation()
-    command = typer.main.get_command(app)
-    try:
-        with listening():
-            result = command.main(
-                list(arguments), prog_name="scdfm", standalone_mode=False, obj=invocation
-            )
-    except FaultsError:
-        return 1
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of every error
-        return _failed(error, debug=invocation.debug)
-    # Typer gives Ctrl-C back as an exit status.
-    if result == 130:
-        return _failed(KeyboardInterrupt(), debug=False)
-    return result if isinstance(result, int) else 0
+    """Run a command in this thread and give its exit status."""
+    from cli.app import run
 
-
-def _failed(error: BaseException, *, debug: bool) -> int:
-    if debug:
-        traceback.print_exception(error)
-    failure = explain(error)
-    say(f"scdfm: {failure.line}")
-    return failure.status
+    return run(arguments)
 
 
 def main() -> None:
     """The console entry."""
     if not sys.warnoptions:
+        import warnings
+
         # Warnings are for the developers of our libraries; ours would be errors of their own.
         # Ray's workers read the variable.
         warnings.simplefilter("ignore")
@@ -105,7 +38,85 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is no reason to fail.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(Command(sys.argv[1:]).run())
+
+
+class Command:
+    """One command in a thread of its own."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = arguments
+        self._signal: signal.Signals | None = None
+        self._status = 1
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="command", daemon=True)
+        self._stderr = sys.stderr
+
+    def run(self) -> int:
+        """Run it to its end or to the first signal; gives its exit status."""
+        for number in _WORDS:
+            # Who starts a command with nohup or in the background has the signal ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+        self._thread.start()
+        while self._thread.is_alive():
+            self._thread.join(_TICK)
+            if self._signal is not None:
+                self._stop()
+        if self._error is not None:
+            raise self._error
+        return self._status
+
+    def _work(self) -> None:
+        try:
+            from cli.app import run
+
+            self._status = run(self._arguments, stopping=lambda: self._signal is not None)
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
+            self._error = error
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None or not self._thread.is_alive():
+            self._leave(signal.Signals(number))  # the second, or the work is over
+        self._signal = signal.Signals(number)
+
+    def _stop(self) -> NoReturn:
+        """Let the command close what it has open, then leave."""
+        assert self._signal is not None
+        import logging
+
+        logging.disable(logging.CRITICAL)  # what breaks now breaks because of the signal
+        _end_processes()
+        _interrupt(self._thread)
+        self._thread.join(_PATIENCE)
+        self._leave(self._signal)
+
+    def _leave(self, number: signal.Signals) -> NoReturn:
+        """End this process and all it has started, with one line."""
+        _end_processes()
+        # While a live bar is drawn it stands in for sys.stderr and hides the cursor.
+        bar = _SHOW_CURSOR + "\n" if sys.stderr is not self._stderr else ""
+        self._stderr.write(f"{bar}scdfm: {_WORDS[number]}; run the command again to go on\n")
+        for stream in (sys.stdout, self._stderr):
+            stream.flush()
+        os._exit(128 + number)
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """Raise KeyboardInterrupt in a thread, as soon as it runs Python code again."""
+    import ctypes
+
+    assert thread.ident is not None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt)
+    )
+
+
+def _end_processes() -> None:
+    """End a local Ray, which must not outlive the command."""
+    session = sys.modules.get("cluster.session")
+    if session is not None and hasattr(session, "abandon"):
+        session.abandon()
 
 
 if __name__ == "__main__":

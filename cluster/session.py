@@ -1,11 +1,18 @@
-"""A Ray session that is quiet, checks what it is asked for, and leaves nothing behind."""
+"""A Ray session that is quiet, listens to this machine only, and leaves nothing behind."""
 
+import fcntl
+import functools
 import logging
 import os
+import secrets
+import shutil
 import sys
+import tempfile
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 # Ray reads these when it is first imported.
@@ -18,8 +25,17 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
 
 import ray
+from ray._private import ray_constants
+
+from cluster.processes import kill_descendants
 
 OBJECT_STORE = 150 * 2**20  # bytes; cells travel through files, not through the object store
+_FOLDER = "scdfm-ray-"  # in the temporary directory: what a local Ray writes
+_LOCK = "in-use"
+_LONGEST = 40  # characters; a socket's path may have 107, and Ray adds about 65
+_YOUNG = 60.0  # seconds in which a folder without a lock may be about to get one
+
+_started: list[Path] = []  # folders of local sessions of this process
 
 
 @contextmanager
@@ -39,22 +55,113 @@ def session(address: str | None = None, *, cpus: int | None = None) -> Iterator[
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        ray.init(
-            address=address or "local",
-            num_cpus=None if address else cpus,
-            object_store_memory=None if address else OBJECT_STORE,
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    for name in ("ray.train", "ray.tune", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    with _joined(address) if address else _local(cpus):
+        for name in ("ray.train", "ray.tune", "ray.data"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        yield
+
+
+def abandon() -> None:
+    """End a local Ray at once, from whichever thread; only for a process that is about to end."""
+    kill_descendants()
+    while _started:
+        shutil.rmtree(_started.pop(), ignore_errors=True)
+
+
+@contextmanager
+def _joined(address: str) -> Iterator[None]:
+    _init(address=address)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _local(cpus: int | None) -> Iterator[None]:
+    with _folder() as folder, _on_loopback():
+        _init(
+            address="local",
+            num_cpus=cpus,
+            object_store_memory=OBJECT_STORE,
+            include_dashboard=False,
+            _temp_dir=str(folder),
+        )
+        try:
+            yield
+        finally:
+            if folder in _started:  # else abandoned: there is nothing left to talk to
+                ray.shutdown(wait_for_processes=True)
+
+
+def _init(**settings: Any) -> None:
+    # It warns before it sets the level that it is given.
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let a local Ray bind its servers to 127.0.0.1, and only whoever has its token use it.
+
+    Ray has a switch for loopback, meant for systems where it runs on one machine only; there is no
+    public one. Token authentication is Ray's default for a local session; without a token in the
+    environment Ray would leave one in the home directory.
+    """
+    names = (ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "RAY_AUTH_TOKEN", "RAY_AUTH_MODE")
+    before = {name: os.environ.get(name) for name in names}
+    clusters = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    os.environ["RAY_AUTH_TOKEN"] = _token()
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clusters
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@functools.cache
+def _token() -> str:
+    """The same for all sessions of this process: Ray reads it once."""
+    return secrets.token_hex(32)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder of our own for the time of the block; those of processes that died are removed."""
+    place = Path(tempfile.gettempdir())
+    if len(str(place)) > _LONGEST:
+        place = Path("/tmp")
+    for old in place.glob(f"{_FOLDER}*"):
+        _remove_dead(old)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=place))
+    _started.append(folder)
+    try:
+        with (folder / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(ValueError):  # abandoned
+            _started.remove(folder)
+
+
+def _remove_dead(folder: Path) -> None:
+    """Remove the folder of a process that no longer lives; its lock died with it."""
+    with suppress(OSError):  # another user's, or one that another process just removes
+        lock = folder / _LOCK
+        if not lock.exists() and time.time() - folder.stat().st_mtime < _YOUNG:
+            return
+        with lock.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def require(*, cpus: float, gpus: float = 0) -> None:

@@ -280,7 +280,7 @@ class Store:
             data=self._sharded("X/data", keep=keep),
             library=self._sharded(f"obs/{LIBRARY_SIZE}", keep="decoded"),
         )
-        logger.info(
+        logger.debug(
             "%s: X by our own decoder, which checks every chunk; metadata by %s",
             self.path,
             codec_pipeline(self._root["X"]["data"]),

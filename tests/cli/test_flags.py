@@ -7,7 +7,7 @@ CHANGELOG.
 import pytest
 import typer
 
-from cli.main import app
+from cli.app import app
 from data_store.simulate import SimulateOptions
 from data_store.sources.options import IngestOptions
 from scdfm.splits import SplitConfig

@@ -108,7 +108,7 @@ def test_cells_without_counts_read_as_zeros(tmp_path: Path) -> None:
 def test_the_decoder_in_use_is_told_once(
     tiny_store_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="data_store"), Store.open(tiny_store_path) as store:
+    with caplog.at_level(logging.DEBUG, "data_store.store"), Store.open(tiny_store_path) as store:
         store.expression(0, 50)
     (line,) = [record.message for record in caplog.records]
     assert "our own decoder" in line

@@ -1,0 +1,63 @@
+"""The processes that this one has started, and theirs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+
+def descendants(root: int | None = None) -> set[int]:
+    """Ids of all processes below one.
+
+    Args:
+        root: Its id; default this process.
+    """
+    parents = _parents()
+    found: set[int] = set()
+    level = {root or os.getpid()}
+    while level:
+        level = {child for child, parent in parents.items() if parent in level} - found
+        found |= level
+    return found
+
+
+def kill_descendants() -> None:
+    """End every process below this one at once, and those that they start meanwhile."""
+    while children := descendants():
+        for child in children:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(child, signal.SIGKILL)
+        time.sleep(0.02)
+        _reap(children)
+
+
+def _reap(processes: set[int]) -> None:
+    """Let those go that are our own children and have ended."""
+    for process in processes:
+        with suppress(ChildProcessError):
+            os.waitpid(process, os.WNOHANG)
+
+
+def _parents() -> dict[int, int]:
+    """The parent of every process that has not ended."""
+    if sys.platform == "linux":
+        return dict(filter(None, map(_read, Path("/proc").glob("[0-9]*/stat"))))
+    table = subprocess.run(
+        ["ps", "-axo", "pid=,ppid=,state="], capture_output=True, text=True, check=True
+    )
+    rows = (line.split() for line in table.stdout.splitlines())
+    return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
+
+
+def _read(path: Path) -> tuple[int, int] | None:
+    """Id and parent from a file of /proc; none for a process that has ended."""
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return None
+    # The name, in brackets, may hold spaces and brackets.
+    state, parent = text[text.rindex(")") + 1 :].split()[:2]
+    return None if state == "Z" else (int(path.parent.name), int(parent))

@@ -1,0 +1,32 @@
+"""Ending the processes that one has started, and theirs."""
+
+import subprocess
+import sys
+import time
+
+from cluster.processes import descendants
+
+SLEEP = "import time; time.sleep(60)"
+FATHER = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEP!r}])"
+
+
+def test_children_and_grandchildren_are_found_and_end() -> None:
+    with subprocess.Popen([sys.executable, "-c", FATHER]) as father:
+        while len(descendants(father.pid)) < 1:
+            time.sleep(0.05)
+        family = {father.pid, *descendants(father.pid)}
+        assert family <= descendants()
+        father.kill()
+
+
+def test_a_process_can_end_all_that_it_started() -> None:
+    code = (
+        "import subprocess, sys, time\n"
+        "from cluster.processes import descendants, kill_descendants\n"
+        f"subprocess.Popen([sys.executable, '-c', {FATHER!r}])\n"
+        "while len(descendants()) < 2: time.sleep(0.05)\n"
+        "kill_descendants()\n"
+        "print(len(descendants()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

@@ -6,7 +6,6 @@ import logging
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 import time
 import warnings
@@ -184,10 +183,3 @@ def share(workers: int) -> int:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     have = [node["Resources"].get("CPU", 0) for node in nodes if node["Alive"]]
     return max(1, int(min(max(have), sum(have) // workers)))
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

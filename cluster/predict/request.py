@@ -3,7 +3,7 @@
 Every cell's row and place in a shard follow from the request, before the first cell is computed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -97,7 +97,9 @@ def look_up(
     columns_in(store, card)
     # A model that was saved without its words reads as the store at hand does.
     words = card.words if "words" in card.model_fields_set else store.words
-    conditions = tuple(dict.fromkeys(_condition(text, card, words) for text in request.conditions))
+    conditions = tuple(
+        dict.fromkeys(asked_condition(text, card, words) for text in request.conditions)
+    )
     contexts = request.contexts or tuple(context for context in store.controls)
     for context in contexts:
         if context not in store.controls:
@@ -105,8 +107,10 @@ def look_up(
                 f"{request.store} has no controls in context {context!r}; "
                 f"{nearest(context, store.controls)}"
             )
-    _refuse_copies(request, card, store, contexts=contexts)
-    genes = _gene_ids(request.genes, card)
+    refuse_copies(
+        card, cells=request.cells, controls={one: len(store.controls[one]) for one in contexts}
+    )
+    genes = gene_ids(request.genes, card)
     facts = {
         "request": request.model_dump(mode="json", exclude={"out"}),
         "model": model_identity(request.model, card),
@@ -125,7 +129,12 @@ def look_up(
     return Work(request, conditions, contexts, genes, facts)
 
 
-def _condition(text: str, card: ModelCard, words: Words) -> Condition:
+def asked_condition(text: str, card: ModelCard, words: Words) -> Condition:
+    """The condition that a text names, which the model must be able to predict.
+
+    Raises:
+        ValueError: It is the control, or holds a token that the model does not know.
+    """
     condition = words.parse(text)
     if not condition:
         raise ValueError(f"{text!r} is {CONTROL}, which needs no prediction; leave it out")
@@ -133,20 +142,31 @@ def _condition(text: str, card: ModelCard, words: Words) -> Condition:
     return condition
 
 
-def _refuse_copies(
-    request: PredictionRequest, card: ModelCard, store: Store, *, contexts: tuple[str, ...]
-) -> None:
-    """From c_x alone a path has one end: more cells than controls would be copies."""
-    fewest = min(contexts, key=lambda context: len(store.controls[context]))
-    if card.source == "control" and request.cells > len(store.controls[fewest]):
+def refuse_copies(card: ModelCard, *, cells: int, controls: Mapping[str, int]) -> None:
+    """From c_x alone a path has one end: more cells than controls would be copies.
+
+    Args:
+        card: Of the model.
+        cells: To generate of each condition in each context.
+        controls: Control cells of each context.
+
+    Raises:
+        ValueError: The model starts from c_x, and a context has fewer controls than cells.
+    """
+    fewest = min(controls, key=lambda context: controls[context])
+    if card.source == "control" and cells > controls[fewest]:
         raise ValueError(
             f"a model with source control makes one cell from each control, and context "
-            f"{fewest!r} has {len(store.controls[fewest])}; ask for fewer --cells than "
-            f"{request.cells}"
+            f"{fewest!r} has {controls[fewest]}; ask for fewer --cells than {cells}"
         )
 
 
-def _gene_ids(genes: tuple[str, ...] | None, card: ModelCard) -> NDArray[np.int64]:
+def gene_ids(genes: Sequence[str] | None, card: ModelCard) -> NDArray[np.int64]:
+    """Ids of the genes asked for, each once; all of the model's where none are named.
+
+    Raises:
+        ValueError: The model does not have one of them (names the nearest).
+    """
     if genes is None:
         return np.arange(len(card.genes))
     ids = {gene: row for row, gene in enumerate(card.genes)}

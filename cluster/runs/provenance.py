@@ -1,7 +1,9 @@
 """Where a result comes from: cells, code, versions, machine."""
 
+import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +12,6 @@ from typing import Any
 import torch
 
 from cluster.runs.config import RunConfig
-from cluster.session import cores
 from data_store.publish.commit import sha256
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import WEIGHTS, ModelCard
@@ -29,7 +30,7 @@ def provenance(run: RunConfig, store: Store) -> dict[str, Any]:
         "commit": commit(),
         "hardware": {
             "machine": platform.machine(),
-            "cores": cores(),
+            "cores": _cores(),
             "gpus": [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())],
         },
         "date": datetime.now(tz=UTC).date().isoformat(),
@@ -66,3 +67,10 @@ def commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

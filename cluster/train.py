@@ -5,7 +5,6 @@ run's directory and not Ray's, so that a run continues whoever started it.
 """
 
 import os
-import shutil
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -19,11 +18,10 @@ import torch
 from ray.train import FailureConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from cluster.runs import journal, refusal
-from cluster.runs.begin import check, prepare
+from cluster.runs.begin import OpenRun
 from cluster.runs.config import RunConfig
-from cluster.runs.directory import RESULT, TrainResult, result
-from cluster.runs.lease import lease
+from cluster.runs.directory import RunDirectory, TrainResult
+from cluster.runs.journal import Journal
 from cluster.session import require, session, share
 from cluster.work.build import Place
 from cluster.work.keeper import Report
@@ -56,39 +54,39 @@ def train(
         ValueError: The run contradicts its directory, or the cluster is too small.
         RuntimeError: Training failed, also after restarts.
     """
-    check(run)
-    if (run.directory / RESULT).is_file():
-        return result(run)
+    opened = OpenRun(run)
+    opened.check()
+    if opened.directory.finished:
+        return opened.directory.result()
     with session(address):
         cpus = cpus_per_worker or share(workers)
         require(cpus=workers * cpus, gpus=workers if gpu else 0)
-        _train(run, workers=workers, resources=_resources(cpus, gpu=gpu), report=report)
-    return result(run)
-
-
-def _train(run: RunConfig, *, workers: int, resources: dict[str, float], report: Report) -> None:
-    with lease(run.directory) as token:
-        prepare(run)
-        trainer = TorchTrainer(
-            partial(_worker, run, token=token, home=Path.cwd()),
-            scaling_config=ScalingConfig(
-                num_workers=workers,
-                use_gpu="GPU" in resources,
-                resources_per_worker=resources,
-            ),
-            run_config=ray.train.RunConfig(
-                name=run.name,
-                storage_path=str((run.directory / "ray").resolve()),
-                failure_config=FailureConfig(max_failures=RESTARTS),
-            ),
+        scaling = ScalingConfig(
+            num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(cpus, gpu=gpu)
         )
-        refusal.forget(run.directory)
-        try:
-            with _Follow(run, report=report):
-                trainer.fit()
-        finally:
-            shutil.rmtree(run.directory / "ray", ignore_errors=True)
-            refusal.repeat(run.directory)
+        with opened.directory.held() as directory:
+            opened.prepare(directory)
+            _fit(partial(_worker, run, directory), directory, scaling=scaling, report=report)
+    return opened.directory.result()
+
+
+def _fit(
+    worker: Callable[..., None], directory: RunDirectory, *, scaling: ScalingConfig, report: Report
+) -> None:
+    directory.refusal.forget()
+    try:
+        with directory.rays_own_files() as files, _Follow(directory.journal, report=report):
+            TorchTrainer(
+                partial(worker, home=Path.cwd()),
+                scaling_config=scaling,
+                run_config=ray.train.RunConfig(
+                    name=directory.path.name,
+                    storage_path=str(files),
+                    failure_config=FailureConfig(max_failures=RESTARTS),
+                ),
+            ).fit()
+    finally:
+        directory.refusal.repeat()
 
 
 def train_here(
@@ -107,21 +105,22 @@ def train_here(
             that it is not finished.
         report: Receives every line of metrics.jsonl.
     """
-    check(run)
-    with lease(run.directory) as token:
-        prepare(run)
-        if not (run.directory / RESULT).is_file():
+    opened = OpenRun(run)
+    opened.check()
+    with opened.directory.held() as directory:
+        opened.prepare(directory)
+        if not directory.finished:
             torch.set_num_threads(run.threads or torch.get_num_threads())
             place = Place(device=torch.device(device))
-            learn(run, place=place, token=token, on_round=on_round, report=report)
-    return result(run)
+            learn(run, directory, place=place, on_round=on_round, report=report)
+    return opened.directory.result()
 
 
-def _worker(run: RunConfig, *, token: str, home: Path) -> None:
+def _worker(run: RunConfig, directory: RunDirectory, *, home: Path) -> None:
     """Train on this worker's share of the batches, reporting every validation round."""
     # Ray puts workers into a directory of their own; a run's paths mean the driver's.
     os.chdir(home)
-    if refusal.is_written(run.directory):
+    if directory.refusal.written:
         return
     me = ray.train.get_context()
     mine = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
@@ -131,15 +130,15 @@ def _worker(run: RunConfig, *, token: str, home: Path) -> None:
         ray.train.report({"step": outcome.step, **outcome.metrics})
         return True
 
-    with refusal.kept(run.directory, alone=me.get_world_size() == 1):
+    with directory.refusal.kept(alone=me.get_world_size() == 1):
         learn(
             run,
+            directory,
             place=Place(
                 rank=me.get_world_rank(),
                 world=me.get_world_size(),
                 device=ray.train.torch.get_device(),
             ),
-            token=token,
             on_round=on_round,
             report=lambda line: None,
             wrap=ray.train.torch.prepare_model if me.get_world_size() > 1 else None,
@@ -153,10 +152,9 @@ def _resources(cpus: int, *, gpu: bool) -> dict[str, float]:
 class _Follow:
     """Reads a run's metrics.jsonl while workers write it, and passes new lines on."""
 
-    def __init__(self, run: RunConfig, *, report: Report) -> None:
-        self.path = run.directory / journal.FILE
-        self.report = report
-        self.seen = len(list(journal.read_lines(self.path)))
+    def __init__(self, journal: Journal, *, report: Report) -> None:
+        self.journal, self.report = journal, report
+        self.seen = len(list(journal.lines()))
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._watch, name="follow", daemon=True)
 
@@ -173,7 +171,7 @@ class _Follow:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        lines = list(journal.read_lines(self.path))
+        lines = list(self.journal.lines())
         for line in lines[self.seen :]:
             self.report(line)
         # A resumed run first drops lines that it will write again.

@@ -16,9 +16,7 @@ from typing import Any
 import ray.tune
 
 from cluster.runs.config import RunConfig
-from cluster.runs.directory import forget
-from cluster.runs.journal import FILE as JOURNAL
-from cluster.runs.journal import read_lines
+from cluster.runs.directory import RunDirectory
 from cluster.runs.lease import lease
 from cluster.train import train_here
 from scdfm.flow.training import Round
@@ -87,7 +85,7 @@ def _train(
     rounds.tell()
     device = "cuda" if sweep.resources.gpu else "cpu"
     metrics = train_here(run, device=device, on_round=rounds.on_round).metrics
-    forget(run.directory)
+    RunDirectory(run.directory).forget_states()
     score = metrics[sweep.objective.metric]
     if not math.isfinite(score):
         raise FloatingPointError(
@@ -119,7 +117,7 @@ class _Rounds:
     def tell(self) -> None:
         """Report every round not told yet; the untrained model's and an undefined value are not."""
         best: float | None = None
-        for line in read_lines(self._run.directory / JOURNAL):
+        for line in RunDirectory(self._run.directory).journal.lines():
             score = line.get("validation", {}).get(self._metric)
             if score is not None:
                 best = score if best is None else self._better(best, score)

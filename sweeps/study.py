@@ -17,7 +17,7 @@ import ray.tune
 
 from cluster.runs.begin import require_inputs
 from cluster.runs.config import RunConfig
-from cluster.runs.directory import forget
+from cluster.runs.directory import RunDirectory
 from cluster.runs.lease import lease
 from cluster.session import require, session
 from data_store.store.reader import Store
@@ -217,7 +217,7 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
     for row in rows:
         if row.state == "pruned":
             for run in row.directory.glob("split-*"):
-                forget(run)
+                RunDirectory(run).forget_states()
     return SweepResult(
         directory=sweep.directory, leaderboard=rows, best_model=export_best(sweep, rows[0])
     )

@@ -113,7 +113,7 @@ def look_up(
     genes = gene_ids(request.genes, card)
     facts = {
         "request": request.model_dump(mode="json", exclude={"out"}),
-        "model": model_identity(request.model, card),
+        "model": model_identity(request.model, card)._asdict(),
         "store": store.fingerprint,
         "source": card.source,
         "sampling": card.sampling.model_dump(),

@@ -117,7 +117,7 @@ def import_release(request: ImportRequest, *, report: Report = lambda line: None
         field = named_field(
             weights, vocabulary=names, graph=plan.graph, drugs=drugs.rows if drugs else None
         )
-        facts = provenance(run, store) | {
+        facts = provenance(store, run=run.name, address=run.store).plain() | {
             "step": weights.iteration,
             "release": _origin(request, rebuilt=forbidden is None),
         }
@@ -206,7 +206,7 @@ def _split_config(request: ImportRequest, store: Store) -> SplitConfig:
 def _split(run: RunConfig, store: Store) -> Split:
     """The split, or how to give another one."""
     try:
-        return run_split(run, store)
+        return run_split(run.split, store)
     except ValueError as error:
         if run.split.kind == "file":
             raise

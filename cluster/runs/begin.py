@@ -1,40 +1,162 @@
 """How a run begins: refuse one that could not, then decide and write what it is."""
 
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from cluster.runs.config import RunConfig, difference, read_run, write_run
-from cluster.runs.directory import MANIFEST, RUN, has_begun, manifest, write_json
-from cluster.runs.fine_tune import require_source, source_facts
+from cluster.runs.config import RunConfig
+from cluster.runs.directory import RunDirectory
+from cluster.runs.fine_tune import require_source, source_facts, source_weights
 from cluster.runs.graph import edges_changed
-from cluster.runs.plan import make_plan, require_edges, run_split, validation_cells
+from cluster.runs.identity import changed, moved
+from cluster.runs.plan import SPLIT, make_plan, require_edges, run_split, validation_cells
 from cluster.runs.provenance import provenance
 from data_store.store.reader import Store
+from scdfm.screen.atomic import sha256
+from scdfm.splits import Split
+
+log = logging.getLogger(__name__)
 
 
-def open_store(run: RunConfig) -> Store:
-    """The newest version of a run's store, or the one that the run has begun to learn from.
+@dataclass(frozen=True)
+class OpenRun:
+    """A run file beside what its directory holds."""
 
-    Raises:
-        FileNotFoundError, ValueError: No whole store, or it does not hold that version.
-    """
-    begun = manifest(run.directory) if has_begun(run.directory) else {}
-    return Store.open(run.store, fingerprint=begun.get("fingerprint"))
+    config: RunConfig
 
+    @cached_property
+    def directory(self) -> RunDirectory:
+        """Where the run lives."""
+        return RunDirectory(self.config.directory)
 
-def check(run: RunConfig) -> None:
-    """Refuse a run that could not begin, before anything is written.
+    def check(self) -> None:
+        """Refuse a run that could not begin, before anything is written; say what has moved.
 
-    Raises:
-        FileNotFoundError: No such store, list of edges or model to start from.
-        ValueError: No whole store, a split with an empty part, a list of edges or a model to start
-            from that does not fit, or the run's directory holds what another configuration has
-            learnt, or what was learnt from other cells or edges.
-    """
-    with open_store(run) as store:
-        if has_begun(run.directory):
-            _same_run(run, run.directory, fingerprint=store.fingerprint)
-        else:
-            require_inputs(run, store)
+        Raises:
+            FileNotFoundError: No such store, list of edges or model to start from.
+            ValueError: No whole store, a split with an empty part, a list of edges or a model to
+                start from that does not fit, or the run's directory holds what another
+                configuration has learnt, or what was learnt from other cells or edges.
+        """
+        _refuse_sweep(self.directory.path)
+        with self.open_store() as store:
+            if not self.directory.begun:
+                require_inputs(self.config, store)
+                return
+            self._require_same_settings()
+            for fault in self._other_content(store):
+                raise ValueError(
+                    f"{self.directory.path} was begun {fault}; choose another name, or name what "
+                    "it was begun with"
+                )
+        for line in moved(self.directory.settings, self.config):
+            log.info(line)
+
+    def prepare(self, directory: RunDirectory) -> None:
+        """Make the plan of a run that `check` found in order, or keep the one that is there.
+
+        Args:
+            directory: The run's, held.
+        """
+        if directory.begun:
+            self._note_places(directory)
+            return
+        with self.open_store() as store:
+            if self._is_prepared(directory, store):
+                return
+            plan = make_plan(self.config, store)
+            facts = provenance(store, run=self.config.name, address=self.config.store)
+            facts = facts.model_copy(update={"graph": plan.graph_facts})
+            if self.config.init_from is not None:
+                source = source_facts(self.config.init_from, vocabulary=plan.vocabulary)
+                facts = facts.model_copy(update={"init_from": source})
+            directory.forget_manifest()
+            directory.write_settings(self.config)
+            plan.save(directory.path)
+            directory.write_manifest(facts)
+
+    def open_store(self) -> Store:
+        """The newest version of the run's store, or the one that it has begun to learn from.
+
+        Raises:
+            FileNotFoundError: Nothing is there; says which setting names another place.
+            ValueError: No whole store, or it does not hold that version.
+        """
+        begun = self.directory.manifest if self.directory.begun else None
+        try:
+            return Store.open(self.config.store, fingerprint=begun.fingerprint if begun else None)
+        except FileNotFoundError as error:
+            remedy = (
+                f"{self.directory.path} was begun on it: name where it is now"
+                if begun
+                else "ingest one there, or name another"
+            )
+            raise FileNotFoundError(
+                f"expected a store at {self.config.store}, found nothing there; {remedy} with "
+                "--set store=PATH"
+            ) from error
+
+    def _require_same_settings(self) -> None:
+        before = self.directory.settings
+        found = changed(before, self.config)
+        if found.keys() == {"training.steps"} and self.directory.finished:
+            steps, wanted = found["training.steps"]
+            raise ValueError(
+                f"{self.directory.path} is done at step {steps} and training.steps is now {wanted}; "
+                "its learning rate has run out, so go on from its weights as another run: "
+                f"--set name=NAME --set init_from={self.directory.path}"
+            )
+        for name, (then, now) in found.items():
+            raise ValueError(
+                f"{self.directory.path} holds another run: {name} was {then!r} and is now {now!r}; "
+                "set it back, or choose another name"
+            )
+
+    def _other_content(self, store: Store) -> Iterator[str]:
+        """What is not what the run was begun with, though the settings agree.
+
+        A list of edges, a model or a split file that is gone is not needed any more.
+        """
+        config, begun = self.config, self.directory.manifest
+        if begun is None:
+            return
+        edges = edges_changed(config.graph, begun.graph)
+        if edges is not None:
+            yield edges
+        weights = source_weights(config.init_from) if config.init_from is not None else None
+        if weights is not None and begun.init_from is not None:
+            now, then = sha256(weights), begun.init_from.weights
+            if now != then:
+                yield f"from weights of sha256 {then[:12]} and {weights} is now {now[:12]}"
+        file = config.split.path
+        kept = self.directory.path / SPLIT
+        if (
+            file is not None
+            and file.is_file()
+            and run_split(config.split, store) != Split.load(kept)
+        ):
+            yield f"with another split than {file} holds now"
+
+    def _is_prepared(self, directory: RunDirectory, store: Store) -> bool:
+        facts = directory.manifest
+        return (
+            facts is not None
+            and facts.fingerprint == store.fingerprint
+            and directory.settings == self.config
+            and next(self._other_content(store), None) is None
+        )
+
+    def _note_places(self, directory: RunDirectory) -> None:
+        """Write down where things are now; `evaluate` and the next session look there."""
+        if directory.settings == self.config:
+            return
+        directory.write_settings(self.config)
+        facts = directory.manifest
+        if facts is not None:
+            places = {"run": self.config.name, "store": self.config.store}
+            directory.write_manifest(facts.model_copy(update=places))
 
 
 def require_inputs(run: RunConfig, store: Store) -> None:
@@ -44,53 +166,12 @@ def require_inputs(run: RunConfig, store: Store) -> None:
         FileNotFoundError: No such list of edges or model to start from.
         ValueError: One of them does not fit.
     """
-    split = run_split(run, store)
-    validation_cells(split, store, run=run)
+    split = run_split(run.split, store)
+    validation_cells(split, store, units=run.validation.units, seed=run.seed)
     require_edges(run, store, split=split)
     require_source(run, perturbation=store.perturbation)
 
 
-def prepare(run: RunConfig) -> None:
-    """Make the plan of a run that `check` found in order, or keep the one that is there."""
-    directory = run.directory
-    with open_store(run) as store:
-        if not _is_prepared(run, fingerprint=store.fingerprint):
-            plan = make_plan(run, store)
-            facts = {**provenance(run, store), "graph": plan.graph_facts}
-            if run.init_from is not None:
-                facts["init_from"] = source_facts(run, plan)
-            directory.mkdir(parents=True, exist_ok=True)
-            write_run(run, directory / RUN)
-            plan.save(directory)
-            write_json(directory / MANIFEST, facts)
-
-
-def _is_prepared(run: RunConfig, *, fingerprint: str) -> bool:
-    directory, facts = run.directory, manifest(run.directory)
-    if has_begun(directory):
-        return True
-    return (
-        facts.get("fingerprint") == fingerprint
-        and not edges_changed(run.graph, facts.get("graph", {}))
-        and difference(read_run(directory / RUN), run) is None
-    )
-
-
-def _same_run(run: RunConfig, directory: Path, *, fingerprint: str) -> None:
-    changed = difference(read_run(directory / RUN), run)
-    if changed:
-        raise ValueError(
-            f"{directory} holds another run: {changed}; choose another name or delete it"
-        )
-    facts = manifest(directory)
-    if not facts:
-        return
-    trained_on = facts["fingerprint"]
-    if trained_on != fingerprint:
-        raise ValueError(
-            f"{directory} was begun on store {trained_on[:12]} and {run.store} is now "
-            f"{fingerprint[:12]}; choose another name or delete it"
-        )
-    edges = edges_changed(run.graph, facts.get("graph", {}))
-    if edges:
-        raise ValueError(f"{directory} was begun {edges}; choose another name or delete it")
+def _refuse_sweep(path: Path) -> None:
+    if (path / "sweep.lock.yaml").is_file():
+        raise ValueError(f"{path} holds a sweep; choose another name for the run")

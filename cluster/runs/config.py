@@ -1,13 +1,14 @@
 """A run file: everything that decides what is trained, on what, and how it is judged."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
-    Field,
     NonNegativeInt,
     PositiveInt,
     ValidationError,
@@ -24,6 +25,7 @@ from scdfm.flow.sampling import SamplingConfig
 from scdfm.flow.training import TrainingConfig
 from scdfm.gene_graph import GraphConfig
 from scdfm.model.paper import ModelConfig
+from scdfm.screen.atomic import write_text
 from scdfm.screen.variable_genes import GeneChoice
 from scdfm.splits import SplitConfig
 
@@ -34,6 +36,19 @@ HIGHER_IS_BETTER: frozenset[Metric] = frozenset({"pearson_delta", "discriminatio
 def _switch(given: Any) -> Any:
     """YAML reads a bare on as true and off as false."""
     return {True: "on", False: "off"}[given] if isinstance(given, bool) else given
+
+
+def _folder_name(given: str) -> str:
+    """A name is one folder below `output`: never that folder's parent, itself or a hidden one."""
+    if not re.fullmatch(r"\w[\w.-]*", given):
+        raise ValueError(
+            "a name begins with a letter or digit and holds letters, digits, '.', '_' and '-'; "
+            "choose another"
+        )
+    return given
+
+
+Name = Annotated[str, AfterValidator(_folder_name)]
 
 
 class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
@@ -58,7 +73,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     """
 
     store: str  # a directory, or an object-store address
-    name: str = Field(pattern=r"^[\w.-]+$")
+    name: Name
     output: Path = Path("runs")  # the run's directory is output/name
     seed: NonNegativeInt = 0
     init_from: Path | None = None  # a model, or a run that has one: the first weights
@@ -133,25 +148,4 @@ def make_run(
 
 def write_run(run: RunConfig, path: Path) -> None:
     """Write a run file with every default spelled out, at once or not at all."""
-    draft = path.with_suffix(".tmp")
-    draft.write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False))
-    draft.replace(path)
-
-
-def difference(old: RunConfig, new: RunConfig) -> str | None:
-    """Name the first setting in which two runs differ, with both values."""
-    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
-    for name in sorted(before.keys() | after.keys()):
-        if before.get(name) != after.get(name):
-            return f"{name} was {before.get(name)!r} and is now {after.get(name)!r}"
-    return None
-
-
-def _flat(values: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, prefix=f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+    write_text(path, yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False))

@@ -1,4 +1,4 @@
-"""What lies in a run's directory, and how it gets there whole.
+"""A run's directory: one object owns its files, is opened once and handed on.
 
 Everything is in files, so that any process can continue what another began:
 
@@ -7,17 +7,27 @@ Everything is in files, so that any process can continue what another began:
     checkpoints/step-*/                                      the latest training state
     model/ best.json                                         the best model so far
     result.json                                              written last: the run is done
+    lease refusal.json                                       who writes; why a worker gave up
 """
 
-import json
 import math
-import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self, TypeVar
 
-from cluster.runs.config import RunConfig
-from scdfm.flow.checkpoint import discard_drafts
+from pydantic import BaseModel, ValidationError
+
+from cluster.runs import lease
+from cluster.runs.config import RunConfig, read_run, write_run
+from cluster.runs.journal import FILE as JOURNAL
+from cluster.runs.journal import Journal
+from cluster.runs.records import Best, Finished, RunManifest
+from cluster.runs.refusal import Refusal
+from scdfm.flow.checkpoint import Model, save_model, save_state
+from scdfm.screen.atomic import discard_drafts, write_json
 
 RUN, MANIFEST, RESULT, BEST, MODEL, CHECKPOINTS = (
     "run.yaml",
@@ -27,6 +37,8 @@ RUN, MANIFEST, RESULT, BEST, MODEL, CHECKPOINTS = (
     "model",
     "checkpoints",
 )
+
+Record = TypeVar("Record", bound=BaseModel)
 
 
 class TrainResult(NamedTuple):
@@ -39,61 +51,167 @@ class TrainResult(NamedTuple):
     finished: bool
 
 
-def manifest(directory: Path) -> dict[str, Any]:
-    """What a run was begun with; empty before that."""
-    file = directory / MANIFEST
-    facts: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    return facts
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of one run.
 
-
-def result(run: RunConfig) -> TrainResult:
-    """What a run has reached so far."""
-    best = json.loads((run.directory / BEST).read_text())
-    return TrainResult(
-        directory=run.directory,
-        model=run.directory / MODEL,
-        best_step=best["step"],
-        metrics={
-            name: math.nan if value is None else value for name, value in best["metrics"].items()
-        },
-        finished=(run.directory / RESULT).is_file(),
-    )
-
-
-def latest_checkpoint(directory: Path) -> Path | None:
-    """The newest whole training state of a run."""
-    return max((directory / CHECKPOINTS).glob("step-*"), default=None)
-
-
-def has_begun(directory: Path) -> bool:
-    """Whether something was learnt there.
-
-    Before that a run may still be changed, or it would be stuck with a setting that its machine
-    refuses.
+    Attributes:
+        path: Where they are.
+        token: Of the lease, in a process that may write; none: it only reads.
     """
-    return latest_checkpoint(directory) is not None or (directory / RESULT).is_file()
+
+    path: Path
+    token: str | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[Self]:
+        """The same directory, to write to: nobody else may for the time of the block.
+
+        Raises:
+            ValueError: Another process holds it.
+        """
+        with lease.lease(self.path) as token:
+            yield replace(self, token=token)
+
+    def require_held(self) -> None:
+        """Make sure that this process may still write; workers can outlive their driver.
+
+        Raises:
+            LeaseLostError: Another process has taken the run over.
+        """
+        lease.check(self.path, self.token or "")
+
+    @property
+    def settings(self) -> RunConfig:
+        """The run as it was begun, or as it was last continued from another place.
+
+        Raises:
+            FileNotFoundError, ValueError: No run is here, or its file is damaged.
+        """
+        return read_run(self.path / RUN)
+
+    @property
+    def manifest(self) -> RunManifest | None:
+        """What the run was begun with; none before that."""
+        return _read(self.path / MANIFEST, RunManifest)
+
+    @property
+    def begun(self) -> bool:
+        """Whether something was learnt here.
+
+        Before that a run may still be changed, or it would be stuck with a setting that its
+        machine refuses.
+        """
+        return self.latest_state is not None or self.finished
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is done."""
+        return (self.path / RESULT).is_file()
+
+    @property
+    def latest_state(self) -> Path | None:
+        """The newest whole training state."""
+        return max((self.path / CHECKPOINTS).glob("step-*"), default=None)
+
+    @property
+    def best(self) -> Best | None:
+        """The validation round that chose the model; none before the first."""
+        return _read(self.path / BEST, Best)
+
+    @property
+    def model(self) -> Path | None:
+        """The best model so far; none before the first validation round."""
+        return self.path / MODEL if (self.path / MODEL).is_dir() else None
+
+    @property
+    def journal(self) -> Journal:
+        """What happened."""
+        return Journal(self.path / JOURNAL)
+
+    @property
+    def refusal(self) -> Refusal:
+        """Why a worker gave up, if one has."""
+        return Refusal(self.path)
+
+    def write_settings(self, run: RunConfig) -> None:
+        """Write the run file, every default spelled out."""
+        write_run(run, self.path / RUN)
+
+    def write_manifest(self, facts: RunManifest) -> None:
+        """Write what the run was begun with; a plan counts only once this is there."""
+        write_json(self.path / MANIFEST, facts.plain())
+
+    def forget_manifest(self) -> None:
+        """Let what is written next count only once it is whole."""
+        (self.path / MANIFEST).unlink(missing_ok=True)
+
+    def keep_model(self, model: Model, *, step: int, metrics: dict[str, float]) -> None:
+        """Replace the best model."""
+        save_model(model, self.path / MODEL)
+        write_json(self.path / BEST, {"step": step, "metrics": metrics})
+
+    def keep_state(self, state: dict[str, Any], *, step: int) -> None:
+        """Write a training state; older ones are not needed any more."""
+        path = self.path / CHECKPOINTS / f"step-{step:08d}"
+        save_state(state, path)
+        for older in sorted(path.parent.glob("step-*")):
+            if older != path:
+                shutil.rmtree(older)
+
+    def finish(self, *, steps: int) -> None:
+        """Record that the run is done."""
+        best = self.best
+        assert best is not None
+        facts = Finished(step=best.step, metrics=best.metrics, steps=steps)
+        write_json(self.path / RESULT, facts.plain())
+
+    def result(self) -> TrainResult:
+        """What the run has reached so far.
+
+        Raises:
+            FileNotFoundError: It has no model yet.
+        """
+        best = self.best
+        if best is None:
+            raise FileNotFoundError(f"{self.path} has no {BEST} yet; train the run first")
+        return TrainResult(
+            directory=self.path,
+            model=self.path / MODEL,
+            best_step=best.step,
+            metrics={
+                name: math.nan if value is None else value for name, value in best.metrics.items()
+            },
+            finished=self.finished,
+        )
+
+    def forget_states(self) -> None:
+        """Remove what a finished or abandoned run no longer needs: its training states."""
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+
+    def discard_drafts(self) -> None:
+        """Remove half-written files of a process that was killed."""
+        discard_drafts(self.path)
+        discard_drafts(self.path / CHECKPOINTS)
+
+    @contextmanager
+    def rays_own_files(self) -> Iterator[Path]:
+        """A folder for what Ray Train writes for itself; nobody needs it afterwards."""
+        folder = self.path / "ray"
+        try:
+            yield folder.resolve()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def forget(directory: Path) -> None:
-    """Remove what a finished or abandoned run no longer needs: its training states."""
-    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
-
-
-def discard_leftovers(directory: Path) -> None:
-    """Remove half-written models and training states of a process that was killed."""
-    discard_drafts(directory)
-    discard_drafts(directory / CHECKPOINTS)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Replace a file by facts, at once or not at all; NaN becomes null, since JSON has none."""
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(jsonable(content), indent=1))
-    os.replace(draft, path)
-
-
-def jsonable(value: Any) -> Any:
-    """A value with null where a number is not finite."""
-    if isinstance(value, dict):
-        return {name: jsonable(inner) for name, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _read(path: Path, kind: type[Record]) -> Record | None:
+    if not path.is_file():
+        return None
+    try:
+        return kind.model_validate_json(path.read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(
+            f"{path} is damaged ({where + ': ' if where else ''}{first['msg']}); restore the file"
+        ) from None

@@ -1,15 +1,15 @@
 """`init_from` in a run file: a run that starts from another model's weights."""
 
 from pathlib import Path
-from typing import Any
 
 from cluster.runs.config import RunConfig
-from cluster.runs.plan import Plan
 from cluster.runs.provenance import model_identity
-from data_store.publish.commit import sha256
+from cluster.runs.records import SourceFacts
 from scdfm.flow.checkpoint import CARD, WEIGHTS, load_model, read_card
 from scdfm.flow.fine_tune import match, require_same_size, start_from
 from scdfm.model.paper import VelocityField
+from scdfm.model.vocabulary import Vocabulary
+from scdfm.screen.atomic import sha256
 
 SHOWN = 5  # names in a message
 
@@ -57,26 +57,37 @@ def require_source(run: RunConfig, *, perturbation: str) -> None:
         raise ValueError(f"init_from {run.init_from}: {error}") from error
 
 
-def source_facts(run: RunConfig, plan: Plan) -> dict[str, Any]:
-    """Which model a run starts from and which tokens it knows; ready for JSON."""
-    assert run.init_from is not None
-    path = source_model(run.init_from)
-    card = read_card(path)
-    found = match(plan.vocabulary, source=card.vocabulary)
-    return {"path": str(path), **model_identity(path, card), **found._asdict()}
+def source_weights(path: Path) -> Path | None:
+    """The weights that init_from names; none where there are none any more."""
+    try:
+        return source_model(path) / WEIGHTS
+    except (FileNotFoundError, ValueError):
+        return None
 
 
-def source_note(facts: dict[str, Any]) -> str:
-    """What a user should know about the first weights, in one line."""
-    new, rest = facts["new"], len(facts["new"]) - SHOWN
-    named = f" ({', '.join(new[:SHOWN])}{f' and {rest} more' if rest > 0 else ''})" if new else ""
-    return (
-        f"init_from {facts['path']}: {facts['matched']} tokens start from its weights, {len(new)} "
-        f"are new{named}, {facts['left']} of its own are not used"
+def source_facts(path: Path, *, vocabulary: Vocabulary) -> SourceFacts:
+    """Which model a run starts from and which of its own tokens that one knows."""
+    model = source_model(path)
+    card = read_card(model)
+    found = match(vocabulary, source=card.vocabulary)
+    return SourceFacts(
+        path=str(model),
+        **model_identity(model, card)._asdict(),
+        **found._asdict(),
     )
 
 
-def begin_from(field: VelocityField, *, facts: dict[str, Any]) -> None:
+def source_note(facts: SourceFacts) -> str:
+    """What a user should know about the first weights, in one line."""
+    new, rest = facts.new, len(facts.new) - SHOWN
+    named = f" ({', '.join(new[:SHOWN])}{f' and {rest} more' if rest > 0 else ''})" if new else ""
+    return (
+        f"init_from {facts.path}: {facts.matched} tokens start from its weights, {len(new)} "
+        f"are new{named}, {facts.left} of its own are not used"
+    )
+
+
+def begin_from(field: VelocityField, *, facts: SourceFacts) -> None:
     """Give a field its first weights.
 
     Args:
@@ -86,10 +97,10 @@ def begin_from(field: VelocityField, *, facts: dict[str, Any]) -> None:
     Raises:
         ValueError: The model is gone or not the same any more.
     """
-    path = Path(facts["path"])
-    if not (path / WEIGHTS).is_file() or sha256(path / WEIGHTS) != facts["weights"]:
+    path = Path(facts.path)
+    if not (path / WEIGHTS).is_file() or sha256(path / WEIGHTS) != facts.weights:
         raise ValueError(
-            f"init_from {path} is not the model any more that this run was begun with; delete the "
-            "run's directory and train it again"
+            f"init_from {path} is not the model any more that this run was begun with; restore it, "
+            "or choose another name for a run that starts from what is there now"
         )
     start_from(field, source=load_model(path).field)

@@ -1,13 +1,12 @@
 """A run's gene graph: from the expression of its training cells, or from a user's list of edges."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.runs.records import GraphFacts
 from data_store.edges import read_edges
-from data_store.publish.commit import sha256
 from data_store.store.reader import Store
 from data_store.stream import Cells
 from scdfm.gene_graph import (
@@ -19,6 +18,7 @@ from scdfm.gene_graph import (
     pearson_graph,
     spearman_graph,
 )
+from scdfm.screen.atomic import sha256
 
 ROWS = 2048  # cells read at once, at most
 PIECE = 2**24  # values read at once: fewer cells of more genes
@@ -26,8 +26,8 @@ PIECE = 2**24  # values read at once: fewer cells of more genes
 
 def run_graph(
     config: GraphConfig, store: Store, *, cells: Sequence[Cells], genes: NDArray[np.int64]
-) -> tuple[GeneGraph, dict[str, Any]]:
-    """Neighbours among a run's genes, and how they came about (ready for JSON).
+) -> tuple[GeneGraph, GraphFacts]:
+    """Neighbours among a run's genes, and how they came about.
 
     Args:
         config: What the user asks for.
@@ -43,24 +43,25 @@ def run_graph(
         names = [store.genes[column] for column in genes.tolist()]
         return user_graph(config, genes=names)
     if config.kind == "none":
-        graph, facts = none_graph(len(genes)), {}
-    else:
-        limit = config.cells
-        if config.kind == "spearman":
-            limit = min(limit, _cells_to_rank(store, cells, genes=genes))
-        build = spearman_graph if config.kind == "spearman" else pearson_graph
-        used = _share(cells, limit=limit)
-        graph = build(
-            _blocks(store, used, genes=genes),
-            genes=len(genes),
-            k=config.nearest,
-            positive=config.positive,
-        )
-        facts = {"cells": _count(used), "of": _count(cells)}
-    return graph, {"kind": config.kind, "edges": graph.edges, **facts}
+        graph = none_graph(len(genes))
+        return graph, GraphFacts(kind=config.kind, edges=graph.edges)
+    limit = config.cells
+    if config.kind == "spearman":
+        limit = min(limit, _cells_to_rank(store, cells, genes=genes))
+    build = spearman_graph if config.kind == "spearman" else pearson_graph
+    used = _share(cells, limit=limit)
+    graph = build(
+        _blocks(store, used, genes=genes),
+        genes=len(genes),
+        k=config.nearest,
+        positive=config.positive,
+    )
+    return graph, GraphFacts(
+        kind=config.kind, edges=graph.edges, cells=_count(used), of=_count(cells)
+    )
 
 
-def user_graph(config: GraphConfig, *, genes: Sequence[str]) -> tuple[GeneGraph, dict[str, Any]]:
+def user_graph(config: GraphConfig, *, genes: Sequence[str]) -> tuple[GeneGraph, GraphFacts]:
     """The graph of a user's list of edges, and what became of them."""
     assert config.path is not None
     listed = read_edges(config.path)
@@ -75,39 +76,40 @@ def user_graph(config: GraphConfig, *, genes: Sequence[str]) -> tuple[GeneGraph,
         )
     except ValueError as error:
         raise ValueError(f"{config.path}: {error}") from error
-    facts = {
-        "kind": config.kind,
-        "edges": found.graph.edges,
-        "path": str(config.path),
-        "sha256": listed.sha256,
-        "listed": found.edges,
-        "outside": found.outside,
-        "alone": found.alone,
-    }
-    return found.graph, facts
+    return found.graph, GraphFacts(
+        kind=config.kind,
+        edges=found.graph.edges,
+        path=str(config.path),
+        sha256=listed.sha256,
+        listed=found.edges,
+        outside=found.outside,
+        alone=found.alone,
+    )
 
 
-def graph_note(facts: dict[str, Any]) -> str | None:
+def graph_note(facts: GraphFacts | None) -> str | None:
     """What a user should know about the graph, in one line."""
-    if "listed" in facts:
+    if facts is None:
+        return None
+    if facts.listed is not None and facts.outside is not None:
         return (
-            f"graph: {facts['listed'] - facts['outside']} of {facts['listed']} edges of "
-            f"{facts['path']} join two of the model's genes, {facts['outside']} are left out; "
-            f"{facts['alone']} genes have no neighbour"
+            f"graph: {facts.listed - facts.outside} of {facts.listed} edges of {facts.path} join "
+            f"two of the model's genes, {facts.outside} are left out; {facts.alone} genes have no "
+            "neighbour"
         )
-    if facts.get("cells", 0) < facts.get("of", 0):
-        return f"graph: {facts['kind']} over {facts['cells']} of {facts['of']} training cells"
+    if facts.cells is not None and facts.of is not None and facts.cells < facts.of:
+        return f"graph: {facts.kind} over {facts.cells} of {facts.of} training cells"
     return None
 
 
-def edges_changed(config: GraphConfig, facts: dict[str, Any]) -> str | None:
+def edges_changed(config: GraphConfig, facts: GraphFacts | None) -> str | None:
     """How the list of edges differs from the one a run was begun with; none when it is gone.
 
     A run keeps the graph that it made of the list, so it goes on without the file.
     """
     if config.path is None or not config.path.is_file():
         return None
-    now, then = sha256(config.path), facts.get("sha256")
+    now, then = sha256(config.path), facts.sha256 if facts is not None else None
     if now == then:
         return None
     return f"with {config.path} of sha256 {str(then)[:12]} and the file is now {now[:12]}"

@@ -1,12 +1,9 @@
 """What a run or a model is, in plain values for `scdfm inspect`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from cluster.runs import journal
-from cluster.runs.config import read_run
-from cluster.runs.directory import BEST, MODEL, RESULT, RUN
+from cluster.runs.directory import RunDirectory
 from scdfm.flow.checkpoint import GRAPH, SPLIT, WEIGHTS, read_card
 from scdfm.gene_graph import GeneGraph
 from scdfm.splits import Split
@@ -18,19 +15,18 @@ def describe_run(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: The run file is damaged.
     """
-    run = read_run(path / RUN)
-    lines = list(journal.read_lines(path / journal.FILE))
-    best = path / BEST
+    run, best = RunDirectory(path), RunDirectory(path).best
+    settings = run.settings
     return {
         "kind": "run",
         "path": str(path),
-        "finished": (path / RESULT).is_file(),
-        "step": max((line["step"] for line in lines), default=0),
-        "steps": run.training.steps,
-        "best": json.loads(best.read_text()) if best.is_file() else None,
-        "model": str(path / MODEL) if (path / MODEL).is_dir() else None,
+        "finished": run.finished,
+        "step": max((line["step"] for line in run.journal.lines()), default=0),
+        "steps": settings.training.steps,
+        "best": best.plain() if best is not None else None,
+        "model": str(run.model) if run.model is not None else None,
         "split": _split(path / SPLIT) if (path / SPLIT).is_file() else None,
-        "settings": run.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
     }
 
 

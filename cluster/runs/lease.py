@@ -29,7 +29,8 @@ def lease(directory: Path) -> Iterator[str]:
     Raises:
         ValueError: Another process holds it.
     """
-    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    place = directory.resolve()  # in `a/..` the parent of a would pass for one of its folders
+    missing = [folder for folder in (place, *place.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / FILE).open("a+") as file:
         try:
@@ -47,7 +48,7 @@ def lease(directory: Path) -> Iterator[str]:
         try:
             yield token
         except BaseException:
-            _discard(directory, missing)
+            _discard(place, missing)
             raise
 
 

@@ -4,23 +4,25 @@ All of it is decided on cells outside the test part, before training starts.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cluster.runs.config import RunConfig
 from cluster.runs.graph import run_graph, user_graph
+from cluster.runs.records import GraphFacts
 from data_store.store.reader import Store
 from data_store.stream import Cells
 from scdfm.gene_graph import GeneGraph
 from scdfm.model.vocabulary import Vocabulary
+from scdfm.screen.atomic import write_json
 from scdfm.screen.conditions import Words
 from scdfm.screen.randomness import numpy_generator
-from scdfm.screen.variable_genes import ChosenGenes, choose_genes
-from scdfm.splits import Split, make_split
+from scdfm.screen.variable_genes import ChosenGenes, GeneChoice, choose_genes
+from scdfm.splits import Split, SplitConfig, make_split
 from scdfm.splits.split import Part
 
 SPLIT, GENES, GRAPH = "split.json", "genes.json", "graph.npz"
@@ -38,7 +40,7 @@ class Plan:
         words: How the store writes conditions.
         training: Cells to train on, one entry for each unit.
         validation: Cells that validation rounds compare with, likewise.
-        graph_facts: How the graph came about, ready for JSON; empty in a plan that was read.
+        graph_facts: How the graph came about; none in a plan that was read.
     """
 
     split: Split
@@ -48,7 +50,7 @@ class Plan:
     words: Words
     training: tuple[Cells, ...]
     validation: tuple[Cells, ...]
-    graph_facts: dict[str, Any] = field(default_factory=dict)
+    graph_facts: GraphFacts | None = None
 
     def save(self, directory: Path) -> None:
         """Write what cannot be told from run and store alone."""
@@ -56,7 +58,7 @@ class Plan:
         self.split.save(directory / SPLIT)
         self.graph.save(directory / GRAPH)
         columns = {name: columns.tolist() for name, columns in self.genes._asdict().items()}
-        (directory / GENES).write_text(json.dumps(columns))
+        write_json(directory / GENES, columns)
 
     @classmethod
     def load(cls, directory: Path, *, run: RunConfig, store: Store) -> Self:
@@ -71,7 +73,7 @@ class Plan:
             vocabulary=vocabulary(store, genes.model),
             words=store.words,
             training=training_cells(split, store),
-            validation=validation_cells(split, store, run=run),
+            validation=validation_cells(split, store, units=run.validation.units, seed=run.seed),
         )
 
 
@@ -83,8 +85,8 @@ def make_plan(run: RunConfig, store: Store) -> Plan:
         ValueError: The split leaves a part empty, no gene is expressed in training, or the list of
             edges does not fit.
     """
-    split = run_split(run, store)
-    genes = run_genes(run, store, split=split)
+    split = run_split(run.split, store)
+    genes = run_genes(run.genes, store, split=split)
     training = training_cells(split, store)
     graph, facts = run_graph(
         run.graph,
@@ -100,18 +102,18 @@ def make_plan(run: RunConfig, store: Store) -> Plan:
         vocabulary=vocabulary(store, genes.model),
         words=store.words,
         training=training,
-        validation=validation_cells(split, store, run=run),
+        validation=validation_cells(split, store, units=run.validation.units, seed=run.seed),
     )
 
 
-def run_split(run: RunConfig, store: Store) -> Split:
-    """The run's split of the store's conditions.
+def run_split(config: SplitConfig, store: Store) -> Split:
+    """A split of the store's conditions.
 
     Raises:
         ValueError: A part is empty (names a kind that would work).
     """
     return make_split(
-        run.split,
+        config,
         conditions=store.conditions,
         words=store.words,
         contexts=contexts_of_conditions(store),
@@ -161,8 +163,18 @@ def training_cells(split: Split, store: Store) -> tuple[Cells, ...]:
     return tuple(cells)
 
 
-def validation_cells(split: Split, store: Store, *, run: RunConfig) -> tuple[Cells, ...]:
-    """The cells that validation compares with, of at most `run.validation.units` units."""
+def validation_cells(split: Split, store: Store, *, units: int, seed: int) -> tuple[Cells, ...]:
+    """The cells that validation compares with.
+
+    Args:
+        split: Of the store's conditions.
+        store: Where they are.
+        units: How many to compare at most.
+        seed: Chooses among more.
+
+    Raises:
+        ValueError: There is none.
+    """
     if split.validation_kind == "conditions":
         whole = [(k, store.units[k]) for k in units_of(split, store, "validation")]
         cells = [Cells(position, unit.start, unit.stop) for position, unit in whole]
@@ -178,15 +190,15 @@ def validation_cells(split: Split, store: Store, *, run: RunConfig) -> tuple[Cel
             "no cell is left to validate on: every training condition has a single cell; "
             "ingest with --min-condition-cells 2 or more"
         )
-    if len(cells) > run.validation.units:
-        draw = numpy_generator(run.seed, "validation units")
-        chosen = draw.choice(len(cells), run.validation.units, replace=False)
+    if len(cells) > units:
+        draw = numpy_generator(seed, "validation units")
+        chosen = draw.choice(len(cells), units, replace=False)
         cells = [cells[position] for position in sorted(chosen.tolist())]
     return tuple(cells)
 
 
-def run_genes(run: RunConfig, store: Store, *, split: Split) -> ChosenGenes:
-    """The run's genes, chosen on everything outside the test part."""
+def run_genes(choice: GeneChoice, store: Store, *, split: Split) -> ChosenGenes:
+    """A run's genes, chosen on everything outside the test part."""
     known = known_units(split, store)
     moments = store.moments
     column = {gene: position for position, gene in enumerate(store.genes)}
@@ -201,7 +213,7 @@ def run_genes(run: RunConfig, store: Store, *, split: Split) -> ChosenGenes:
         else ()
     )
     return choose_genes(
-        run.genes,
+        choice,
         cells=int(moments.cells[known].sum()),
         linear_total=moments.sum_of("linear_total", known),
         linear_squares=moments.sum_of("linear_squares", known),
@@ -218,7 +230,7 @@ def require_edges(run: RunConfig, store: Store, *, split: Split) -> None:
         ValueError: It is no such list, or none of its edges joins two of the run's genes.
     """
     if run.graph.path is not None:
-        genes = run_genes(run, store, split=split)
+        genes = run_genes(run.genes, store, split=split)
         user_graph(run.graph, genes=vocabulary(store, genes.model).genes)
 
 

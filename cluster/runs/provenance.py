@@ -7,34 +7,48 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
-from cluster.runs.config import RunConfig
-from data_store.publish.commit import sha256
+from cluster.runs.records import Hardware, RunManifest
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import WEIGHTS, ModelCard
+from scdfm.screen.atomic import sha256
 
 PACKAGES = ("scdfm", "torch", "ray", "zarr", "anndata", "numpy", "scipy", "optuna")
 
 
-def provenance(run: RunConfig, store: Store) -> dict[str, Any]:
-    """Facts to keep with a run and with its models, ready for JSON."""
-    return {
-        "run": run.name,
-        "store": run.store,
-        "fingerprint": store.fingerprint,
-        "contexts": list(store.contexts),
-        "versions": versions(),
-        "commit": commit(),
-        "hardware": {
-            "machine": platform.machine(),
-            "cores": _cores(),
-            "gpus": [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())],
-        },
-        "date": datetime.now(tz=UTC).date().isoformat(),
-    }
+class ModelIdentity(NamedTuple):
+    """Which model this is."""
+
+    run: str | None
+    step: int | None
+    weights: str  # sha256
+
+
+def provenance(store: Store, *, run: str, address: str) -> RunManifest:
+    """Facts to keep with a run and with its models.
+
+    Args:
+        store: What is learnt from.
+        run: The run's name.
+        address: Of the store, as the user writes it.
+    """
+    return RunManifest(
+        run=run,
+        store=address,
+        fingerprint=store.fingerprint,
+        contexts=tuple(store.contexts),
+        versions=versions(),
+        commit=commit(),
+        hardware=Hardware(
+            machine=platform.machine(),
+            cores=_cores(),
+            gpus=tuple(torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())),
+        ),
+        date=datetime.now(tz=UTC).date().isoformat(),
+    )
 
 
 def versions() -> dict[str, str]:
@@ -42,13 +56,13 @@ def versions() -> dict[str, str]:
     return {package: version(package) for package in PACKAGES}
 
 
-def model_identity(path: Path, card: ModelCard) -> dict[str, Any]:
+def model_identity(path: Path, card: ModelCard) -> ModelIdentity:
     """Which model this is: its run, its step, and the hash of its weights."""
-    return {
-        "run": card.provenance.get("run"),
-        "step": card.provenance.get("step"),
-        "weights": sha256(path / WEIGHTS),
-    }
+    return ModelIdentity(
+        run=card.provenance.get("run"),
+        step=card.provenance.get("step"),
+        weights=sha256(path / WEIGHTS),
+    )
 
 
 def commit() -> str | None:

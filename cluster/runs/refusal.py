@@ -6,11 +6,15 @@ the run, and the driver raises it. A worker alone ends in peace. Where others wa
 fail, or they would wait for ever; Ray restarts the group, and the new workers see the note and end.
 """
 
-import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from scdfm.screen.atomic import write_json
 
 FILE = "refusal.json"
 KINDS: dict[str, type[Exception]] = {
@@ -20,39 +24,51 @@ KINDS: dict[str, type[Exception]] = {
 }
 
 
-@contextmanager
-def kept(directory: Path, *, alone: bool) -> Iterator[None]:
-    """Write an error that would only come again; a worker alone then goes on without it."""
-    try:
-        yield
-    except tuple(KINDS.values()) as error:
-        kind = next(name for name, known in KINDS.items() if isinstance(error, known))
-        note = json.dumps({"kind": kind, "message": str(error)})
-        draft = directory / f".{FILE}.{os.getpid()}"
-        draft.write_text(note)
-        draft.replace(directory / FILE)
-        if not alone:
-            raise
+class Note(BaseModel, frozen=True):
+    """An error as a worker met it."""
+
+    kind: Literal["ValueError", "FloatingPointError", "FileNotFoundError"]
+    message: str
 
 
-def is_written(directory: Path) -> bool:
-    """Whether a worker has given up."""
-    return (directory / FILE).is_file()
+@dataclass(frozen=True)
+class Refusal:
+    """The note of a worker that gave up, in a run's directory."""
 
+    directory: Path
 
-def repeat(directory: Path) -> None:
-    """Raise what a worker has written, if it has.
+    @property
+    def file(self) -> Path:
+        """Where the note is, if there is one."""
+        return self.directory / FILE
 
-    Raises:
-        ValueError, FloatingPointError, FileNotFoundError: As the worker met it.
-    """
-    file = directory / FILE
-    if file.is_file():
-        note = json.loads(file.read_text())
-        file.unlink()
-        raise KINDS[note["kind"]](note["message"])
+    @contextmanager
+    def kept(self, *, alone: bool) -> Iterator[None]:
+        """Write an error that would only come again; a worker alone then goes on without it."""
+        try:
+            yield
+        except tuple(KINDS.values()) as error:
+            kind = next(name for name, known in KINDS.items() if isinstance(error, known))
+            write_json(self.file, {"kind": kind, "message": str(error)})
+            if not alone:
+                raise
 
+    @property
+    def written(self) -> bool:
+        """Whether a worker has given up."""
+        return self.file.is_file()
 
-def forget(directory: Path) -> None:
-    """Remove what an earlier session has left."""
-    (directory / FILE).unlink(missing_ok=True)
+    def repeat(self) -> None:
+        """Raise what a worker has written, if it has.
+
+        Raises:
+            ValueError, FloatingPointError, FileNotFoundError: As the worker met it.
+        """
+        if self.written:
+            note = Note.model_validate_json(self.file.read_text())
+            self.forget()
+            raise KINDS[note.kind](note.message)
+
+    def forget(self) -> None:
+        """Remove what an earlier session has left."""
+        self.file.unlink(missing_ok=True)

@@ -63,6 +63,17 @@ def set_dotted(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     return {**values, head: set_dotted(inner if isinstance(inner, dict) else {}, rest, value)}
 
 
+def flat(values: Any, *, prefix: str = "") -> dict[str, Any]:
+    """Values by dotted name, those inside lists by number."""
+    inner = dict(enumerate(values)) if isinstance(values, list) else values
+    if not isinstance(inner, dict) or not inner:
+        return {prefix: values}
+    found: dict[str, Any] = {}
+    for name, value in inner.items():
+        found |= flat(value, prefix=f"{prefix}.{name}" if prefix else str(name))
+    return found
+
+
 def one_line(error: ValidationError, model: type[BaseModel]) -> str:
     """Say the first fault of a configuration in one line; an unknown key gets the nearest name."""
     first = error.errors()[0]

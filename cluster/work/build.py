@@ -10,6 +10,7 @@ from cluster.runs.config import RunConfig
 from cluster.runs.fine_tune import begin_from
 from cluster.runs.plan import Plan
 from cluster.runs.precision import Arithmetic
+from cluster.runs.records import SourceFacts
 from scdfm.flow.checkpoint import ModelCard
 from scdfm.flow.randomness import seed_torch
 from scdfm.flow.training import Trainer
@@ -31,7 +32,7 @@ def make_trainer(
     place: Place,
     how: Arithmetic,
     wrap: Callable[[VelocityField], nn.Module] | None = None,
-    first: dict[str, Any] | None = None,
+    first: SourceFacts | None = None,
 ) -> Trainer:
     """Build the untrained field of a run, with its optimiser.
 

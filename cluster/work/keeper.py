@@ -1,127 +1,132 @@
 """Writes what happens in a run: journal, best model, training state, and that it is done."""
 
-import json
-import shutil
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
-from cluster.runs import lease
 from cluster.runs.config import RunConfig
-from cluster.runs.directory import (
-    BEST,
-    CHECKPOINTS,
-    MANIFEST,
-    MODEL,
-    RESULT,
-    discard_leftovers,
-    jsonable,
-    manifest,
-    write_json,
-)
+from cluster.runs.directory import RunDirectory
 from cluster.runs.fine_tune import source_note
 from cluster.runs.graph import graph_note
-from cluster.runs.journal import Journal
 from cluster.runs.plan import Plan
 from cluster.runs.precision import Arithmetic
-from cluster.runs.provenance import provenance
+from cluster.runs.records import Computed, Line, RunManifest
 from cluster.work.build import make_card
-from data_store.store.reader import Store
-from scdfm.flow.checkpoint import Model, save_model, save_state
+from scdfm.flow.checkpoint import Model
 from scdfm.flow.training import Round, StepLog, Trainer
+from scdfm.screen.atomic import jsonable
 
-Report = Callable[[dict[str, Any]], None]
+Report = Callable[[Line], None]
 
 
 class Keeper:
-    """Writes what happens in a run; only rank 0 uses one."""
+    """Keeps what a run has learnt; only rank 0 uses one."""
 
     def __init__(
         self,
         run: RunConfig,
+        directory: RunDirectory,
         *,
-        store: Store,
+        facts: RunManifest,
         plan: Plan,
         trainer: Trainer,
         how: Arithmetic,
-        token: str,
         report: Report,
     ) -> None:
-        self.run, self.plan, self.trainer, self.token = run, plan, trainer, token
-        begun = manifest(run.directory)
-        self.facts = provenance(run, store)
-        self.facts |= {name: begun[name] for name in ("graph", "init_from") if name in begun}
-        self.facts["arithmetic"] = how.facts()
-        self.how = how
-        self.directory = run.directory
-        self.journal = Journal(run.directory, report=report)
+        """Keep a run.
+
+        Args:
+            run: The run.
+            directory: Where; held.
+            facts: What this session adds to the models it exports.
+            plan: Of the run.
+            trainer: What learns.
+            how: How this machine computes.
+            report: Receives every line of the journal.
+        """
+        self.run, self.directory, self.plan, self.trainer = run, directory, plan, trainer
+        self.facts, self.how, self.report = facts, how, report
+        self.journal = directory.journal
 
     def begin(self, step: int | None) -> None:
         """Go on after a step, or begin with what is to be said about graph and first weights."""
-        lease.check(self.directory, self.token)
-        discard_leftovers(self.directory)
+        self.directory.require_held()
+        self.directory.discard_drafts()
         self.journal.rewind(-1 if step is None else step)
         self._note_arithmetic(step)
         if step is None:
-            notes = [graph_note(self.facts.get("graph", {}))]
-            if "init_from" in self.facts:
-                notes.append(source_note(self.facts["init_from"]))
-            for note in filter(None, notes):
-                self.journal.write({"step": 0, "steps": self.run.training.steps, "note": note})
+            begun = self._begun
+            self._note(0, graph_note(begun.graph))
+            self._note(0, source_note(begun.init_from) if begun.init_from is not None else None)
+
+    def log(self, line: StepLog) -> None:
+        """Record the mean of some steps."""
+        self._write(cast(Line, {**line._asdict(), "steps": self.run.training.steps}))
+
+    def keep(self, outcome: Round) -> None:
+        """Record a validation round: model if it is the best, journal, then training state."""
+        self.directory.require_held()
+        # A rerun starts from the last state and repeats what came after it, byte for byte: so
+        # model and journal may be ahead of the state, never behind.
+        if outcome.improved or self.directory.best is None:
+            self.directory.keep_model(
+                self._model(outcome), step=outcome.step, metrics=outcome.metrics
+            )
+        self._write(
+            {
+                "step": outcome.step,
+                "steps": self.run.training.steps,
+                "validation": dict(outcome.metrics),
+                "best": outcome.improved,
+            }
+        )
+        self.directory.keep_state(self.trainer.state(), step=outcome.step)
+
+    def finish(self) -> None:
+        """Record that the run is done."""
+        self.directory.finish(steps=self.trainer.progress.step)
+
+    @property
+    def _begun(self) -> RunManifest:
+        begun = self.directory.manifest
+        assert begun is not None
+        return begun
 
     def _note_arithmetic(self, step: int | None) -> None:
         """Say how steps are computed from here on, where that is not yet known.
 
         A run may go on elsewhere: the manifest lists from which step it was computed how.
         """
-        facts, now = manifest(self.directory), {"step": step or 0, **self.how.facts()}
-        known = [] if step is None else facts.get("arithmetic", [])
-        before = [one for one in known if one["step"] < now["step"]]
-        goes_on = bool(before) and {**before[-1], "step": now["step"]} == now
-        after = before if goes_on else [*before, now]
+        begun, now = self._begun, Computed(step=step or 0, **self.how.facts())
+        known = () if step is None else begun.arithmetic
+        before = tuple(one for one in known if one.step < now.step)
+        goes_on = bool(before) and before[-1].model_copy(update={"step": now.step}) == now
+        after = before if goes_on else (*before, now)
         if after == known:
             return
-        write_json(self.directory / MANIFEST, {**facts, "arithmetic": after})
+        self.directory.write_manifest(begun.model_copy(update={"arithmetic": after}))
         if not goes_on:
-            note = f"computes in {self.how}"
-            self.journal.write(
-                {"step": now["step"], "steps": self.run.training.steps, "note": note}
-            )
+            self._note(now.step, f"computes in {self.how}")
 
-    def log(self, line: StepLog) -> None:
-        """Record the mean of some steps."""
-        self.journal.write({**line._asdict(), "steps": self.run.training.steps})
+    def _note(self, step: int, note: str | None) -> None:
+        if note is not None:
+            self._write({"step": step, "steps": self.run.training.steps, "note": note})
 
-    def keep(self, outcome: Round) -> None:
-        """Record a validation round: model if it is the best, journal, then training state."""
-        lease.check(self.directory, self.token)
-        # A rerun starts from the last state and repeats what came after it, byte for byte: so
-        # model and journal may be ahead of the state, never behind.
-        if outcome.improved or not (self.directory / BEST).is_file():
-            self._export(outcome)
-        self.journal.write(
-            {
+    def _write(self, line: Line) -> None:
+        self.journal.write(line)
+        self.report(line)
+
+    def _model(self, outcome: Round) -> Model:
+        begun = self._begun
+        kept = {name: getattr(begun, name) for name in ("graph", "init_from")}
+        facts = self.facts.model_copy(update={name: one for name, one in kept.items() if one})
+        card = make_card(
+            self.run,
+            self.plan,
+            facts={
+                **facts.plain(),
+                "arithmetic": self.how.facts(),
                 "step": outcome.step,
-                "steps": self.run.training.steps,
-                "validation": outcome.metrics,
-                "best": outcome.improved,
-            }
+                "validation": jsonable(outcome.metrics),
+            },
         )
-        path = self.directory / CHECKPOINTS / f"step-{outcome.step:08d}"
-        save_state(self.trainer.state(), path)
-        for older in sorted(path.parent.glob("step-*")):
-            if older != path:
-                shutil.rmtree(older)
-
-    def _export(self, outcome: Round) -> None:
-        facts = {**self.facts, "step": outcome.step, "validation": jsonable(outcome.metrics)}
-        card = make_card(self.run, self.plan, facts=facts)
-        save_model(
-            Model(self.trainer.sampler, card=card, graph=self.plan.graph, split=self.plan.split),
-            self.directory / MODEL,
-        )
-        write_json(self.directory / BEST, {"step": outcome.step, "metrics": outcome.metrics})
-
-    def finish(self) -> None:
-        """Record that the run is done."""
-        best = json.loads((self.directory / BEST).read_text())
-        write_json(self.directory / RESULT, {**best, "steps": self.trainer.progress.step})
+        return Model(self.trainer.sampler, card=card, graph=self.plan.graph, split=self.plan.split)

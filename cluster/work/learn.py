@@ -11,9 +11,10 @@ import torch.distributed
 from torch import nn
 
 from cluster.runs.config import RunConfig
-from cluster.runs.directory import latest_checkpoint, manifest
+from cluster.runs.directory import RunDirectory
 from cluster.runs.plan import Plan
 from cluster.runs.precision import Arithmetic, arithmetic
+from cluster.runs.provenance import provenance
 from cluster.work.build import Place, make_card, make_trainer
 from cluster.work.controls import StoreControls
 from cluster.work.feed import feed
@@ -31,9 +32,9 @@ METRICS = ("mse", "mae", "l2", "pearson_delta", "discrimination_score_l1")
 
 def learn(
     run: RunConfig,
+    directory: RunDirectory,
     *,
     place: Place,
-    token: str,
     on_round: Callable[[Round], bool],
     report: Report,
     wrap: Callable[[VelocityField], nn.Module] | None = None,
@@ -41,25 +42,29 @@ def learn(
     """Train on this worker's share of the batches until the run is done.
 
     Args:
-        run: The run; `prepare` made its directory.
+        run: The run.
+        directory: The run's, held, as `OpenRun.prepare` made it; a worker that lost it stops
+            before it writes.
         place: Rank, number of workers, device.
-        token: Of the run's lease; a worker that lost it stops before it writes.
         on_round: Called after every validation round; False stops early.
         report: Receives what is written to metrics.jsonl, on rank 0.
         wrap: Puts the field into its data-parallel wrapper.
     """
+    begun = directory.manifest
+    assert begun is not None
     with (
         arithmetic(run.precision, device=place.device, compile=run.compile) as how,
         # The store may have grown since `prepare`.
-        Store.open(run.store, fingerprint=manifest(run.directory).get("fingerprint")) as store,
+        Store.open(run.store, fingerprint=begun.fingerprint) as store,
     ):
-        plan = Plan.load(run.directory, run=run, store=store)
-        state = latest_checkpoint(run.directory)
+        plan = Plan.load(directory.path, run=run, store=store)
+        state = directory.latest_state
         # A run that goes on does not need the model that it started from.
-        first = None if state is not None else manifest(run.directory).get("init_from")
+        first = begun.init_from if state is None else None
         trainer = make_trainer(run, plan, place=place, how=how, wrap=wrap, first=first)
+        facts = provenance(store, run=run.name, address=run.store)
         keeper = Keeper(
-            run, store=store, plan=plan, trainer=trainer, how=how, token=token, report=report
+            run, directory, facts=facts, plan=plan, trainer=trainer, how=how, report=report
         )
         if state is not None:
             trainer.restore(load_state(state))

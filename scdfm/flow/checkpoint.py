@@ -5,10 +5,6 @@ Weights are safetensors, facts are JSON, the graph is npz, and the optimiser's s
 """
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -26,6 +22,7 @@ from scdfm.flow.sampling import SamplingConfig, canonical_blocks
 from scdfm.gene_graph import GeneGraph
 from scdfm.model.paper import ModelConfig, VelocityField, build_field
 from scdfm.model.vocabulary import Vocabulary
+from scdfm.screen.atomic import replaced_directory
 from scdfm.screen.conditions import USUAL, Words
 from scdfm.splits import Split
 
@@ -83,7 +80,7 @@ class Model:
 
 def save_model(model: Model, path: Path) -> None:
     """Write a model directory, replacing an older one at once or not at all."""
-    with fresh_directory(path) as directory:
+    with replaced_directory(path) as directory:
         save_file(_contiguous(model.field.state_dict()), directory / WEIGHTS)
         model.graph.save(directory / GRAPH)
         model.split.save(directory / SPLIT)
@@ -138,7 +135,7 @@ def read_card(path: Path) -> ModelCard:
 
 def save_state(state: dict[str, Any], path: Path) -> None:
     """Write a training state (`Trainer.state`) as a directory."""
-    with fresh_directory(path) as directory:
+    with replaced_directory(path) as directory:
         save_file(_contiguous(state["model"]), directory / WEIGHTS)
         if state["averaged"] is not None:
             save_file(_contiguous(state["averaged"]), directory / "averaged.safetensors")
@@ -173,34 +170,6 @@ def load_state(path: Path) -> dict[str, Any]:
             f"{path} is not a whole training state: {reason}; delete {path.parent} to train from "
             "the first step again"
         ) from error
-
-
-@contextmanager
-def fresh_directory(path: Path) -> Iterator[Path]:
-    """Fill a new directory, then put it in place of `path`; on an error nothing is left of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    try:
-        yield draft
-        if path.exists():
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            path.rename(old)
-            draft.rename(path)
-            shutil.rmtree(old)
-        else:
-            draft.rename(path)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def discard_drafts(folder: Path) -> None:
-    """Remove what a process that was killed has left of its `fresh_directory` in a folder."""
-    for leftover in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

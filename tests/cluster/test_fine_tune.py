@@ -9,16 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cluster.runs import journal
-from cluster.runs.begin import prepare
+from cluster.runs.begin import OpenRun
 from cluster.runs.config import RunConfig, make_run
-from cluster.runs.directory import latest_checkpoint
-from cluster.runs.fine_tune import require_source
+from cluster.runs.directory import RunDirectory
+from cluster.runs.fine_tune import begin_from, require_source
 from cluster.train import train_here
-from data_store.publish.commit import sha256
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import Model, load_model
 from scdfm.flow.training import Round
+from scdfm.screen.atomic import sha256
 from tests.cluster.small import settings
 
 pytestmark = pytest.mark.slow
@@ -81,7 +80,7 @@ def test_genes_it_does_not_know_are_named_and_the_others_keep_their_weights(
     assert first.card.provenance["init_from"] == facts
     [_, note] = [line["note"] for line in lines if "note" in line]
     assert f"{len(new)} are new ({', '.join(new[:5])} and {len(new) - 5} more)" in note
-    assert note in [line.get("note") for line in journal.read_lines(run.directory / journal.FILE)]
+    assert note in [line.get("note") for line in RunDirectory(run.directory).journal.lines()]
     table, known = (one.field.gene_encoder.embedding.weight for one in (first, source))
     for gene in set(first.card.genes) & set(source.card.genes):
         assert torch.equal(
@@ -100,11 +99,11 @@ def test_it_learns_with_an_optimiser_of_its_own_and_resumes_without_the_other_mo
     train_here(parts, on_round=lambda outcome: outcome.step < 2)
     shutil.rmtree(source)
     assert train_here(parts).finished
-    ends = [latest_checkpoint(run.directory) for run in (whole, parts)]
+    ends = [RunDirectory(run.directory).latest_state for run in (whole, parts)]
     assert ends[0] is not None
     assert ends[1] is not None
     assert sha256(ends[0] / "model.safetensors") == sha256(ends[1] / "model.safetensors")
-    steps = [line["step"] for line in journal.read_lines(parts.directory / journal.FILE)]
+    steps = [line["step"] for line in RunDirectory(parts.directory).journal.lines()]
     assert max(steps) == 6
     begun = load_model(trained / "model").field.state_dict()
     last = load_file(ends[1] / "model.safetensors")
@@ -112,19 +111,29 @@ def test_it_learns_with_an_optimiser_of_its_own_and_resumes_without_the_other_mo
     assert not any(torch.equal(last[name], begun[name]) for name in last if "bias" not in name)
 
 
-def test_a_model_that_changed_before_the_first_round_is_not_started_from(
+def test_a_model_that_changed_between_plan_and_first_step_is_not_started_from(
     trained: Path, tiny_store_path: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     shutil.copytree(trained / "model", source)
     run = fine_tuned(tiny_store_path, tmp_path, source)
-    prepare(run)
+    with RunDirectory(run.directory).held() as directory:
+        OpenRun(run).prepare(directory)
+        begun = directory.manifest
+    assert begun is not None
+    assert begun.init_from is not None
     weights = source / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(ValueError, match="is not the model any more that this run was begun with"):
-        train_here(run)
+        begin_from(load_model(trained / "model").field, facts=begun.init_from)
+    # Nothing was learnt, so the next session plans again with the model that is there now.
+    train_here(run, on_round=at_the_start)
+    again = RunDirectory(run.directory).manifest
+    assert again is not None
+    assert again.init_from is not None
+    assert again.init_from.weights == sha256(weights) != begun.init_from.weights
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from cluster.runs import graph as run_graphs
 from cluster.runs.config import RunConfig, make_run
 from cluster.runs.graph import edges_changed, graph_note, run_graph
 from cluster.runs.plan import known_controls, make_plan
+from cluster.runs.records import GraphFacts
 from data_store.store.reader import Store
 from data_store.stream import Cells
 from scdfm.gene_graph import GraphConfig, none_graph, pearson_graph, spearman_graph
@@ -32,7 +33,7 @@ def test_a_correlation_is_that_of_the_cells_it_is_given(tiny_store_path: Path, k
     build = {"pearson": pearson_graph, "spearman": spearman_graph}[kind]
     np.testing.assert_array_equal(graph.indices, build(dense, genes=20, k=3).indices)
     count = sum(map(len, dense))
-    assert facts == {"kind": kind, "edges": graph.edges, "cells": count, "of": count}
+    assert facts == GraphFacts(kind=kind, edges=graph.edges, cells=count, of=count)
     assert graph_note(facts) is None
 
 
@@ -42,18 +43,16 @@ def test_fewer_cells_are_the_first_share_of_each_unit_and_said(tiny_store_path: 
         everything = sum(part.stop - part.start for part in cells)
         config = GraphConfig(k=3, cells=everything // 2)
         graph, facts = run_graph(config, store, cells=cells, genes=GENES)
+        read = facts.cells
+        assert read is not None
         halves = [
-            part._replace(
-                stop=part.start + round((part.stop - part.start) * facts["cells"] / everything)
-            )
+            part._replace(stop=part.start + round((part.stop - part.start) * read / everything))
             for part in cells
         ]
         other, _ = run_graph(GraphConfig(k=3), store, cells=halves, genes=GENES)
     np.testing.assert_array_equal(graph.indices, other.indices)
-    assert abs(facts["cells"] - everything / 2) <= len(cells)
-    assert (
-        graph_note(facts) == f"graph: pearson over {facts['cells']} of {everything} training cells"
-    )
+    assert abs(read - everything / 2) <= len(cells)
+    assert graph_note(facts) == f"graph: pearson over {read} of {everything} training cells"
 
 
 def test_ranks_are_taken_of_no_more_values_than_memory_is_meant_for(
@@ -66,15 +65,16 @@ def test_ranks_are_taken_of_no_more_values_than_memory_is_meant_for(
         monkeypatch.setattr(run_graphs, "RANKED_VALUES", values // 3)
         _, ranked = run_graph(GraphConfig(kind="spearman"), store, cells=cells, genes=GENES)
         _, whole = run_graph(GraphConfig(), store, cells=cells, genes=GENES)
-    assert ranked["cells"] == pytest.approx(ranked["of"] / 3, abs=len(cells))
-    assert whole["cells"] == whole["of"]
+    assert ranked.of is not None
+    assert ranked.cells == pytest.approx(ranked.of / 3, abs=len(cells))
+    assert whole.cells == whole.of
 
 
 def test_no_graph_reads_no_cell(tiny_store_path: Path) -> None:
     with Store.open(tiny_store_path) as store:
         graph, facts = run_graph(GraphConfig(kind="none"), store, cells=[], genes=GENES)
     assert graph.complete
-    assert (graph.tokens, facts) == (none_graph(20).tokens, {"kind": "none", "edges": 400})
+    assert (graph.tokens, facts) == (none_graph(20).tokens, GraphFacts(kind="none", edges=400))
 
 
 def with_edges(store: Path, folder: Path, text: str, **graph: object) -> RunConfig:
@@ -95,7 +95,8 @@ def test_a_users_edges_are_the_graph_of_the_run(tiny_store_path: Path, tmp_path:
         [0, 1, 2], [0, 1], [0, 2], [3],
     ]  # fmt: skip
     facts = plan.graph_facts
-    assert (facts["listed"], facts["outside"], facts["alone"]) == (4, 1, len(ends) - 1 - 3)
+    assert facts is not None
+    assert (facts.listed, facts.outside, facts.alone) == (4, 1, len(ends) - 1 - 3)
     note = graph_note(facts)
     assert note is not None
     assert "3 of 4 edges" in note

@@ -10,7 +10,7 @@ import pytest
 from cluster.predict.actors import predict
 from cluster.predict.request import PredictionRequest
 from cluster.predict.store_version import open_version
-from cluster.runs.begin import check
+from cluster.runs.begin import OpenRun
 from cluster.runs.config import RunConfig, make_run
 from cluster.train import train_here
 from cluster.work.evaluate import evaluate
@@ -42,7 +42,7 @@ def test_a_run_and_its_model_keep_their_version(
     grow(tmp_path / "store", tiny_adata, folder=tmp_path)
     with Store.open(run.store) as newest:
         assert newest.fingerprint != before.fingerprint
-    check(run)
+    OpenRun(run).check()
     assert train_here(run) == first
     after = evaluate(run.directory)
     assert after.fingerprint == before.fingerprint

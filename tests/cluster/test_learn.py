@@ -6,16 +6,21 @@ from typing import Any
 
 import pytest
 
-from cluster.runs import journal
-from cluster.runs.begin import prepare
+from cluster.runs.begin import OpenRun
 from cluster.runs.config import RunConfig, make_run, read_run
-from cluster.runs.directory import latest_checkpoint
+from cluster.runs.directory import RunDirectory
+from cluster.runs.journal import Journal
+from cluster.runs.records import Line
 from cluster.train import train_here
 from scdfm.flow.checkpoint import load_model
 from scdfm.flow.training import Round
 from tests.cluster.small import settings
 
 pytestmark = pytest.mark.slow
+
+
+def lines_of(directory: Path) -> list[Line]:
+    return list(RunDirectory(directory).journal.lines())
 
 
 def weights(directory: Path) -> bytes:
@@ -33,7 +38,7 @@ def test_a_finished_run_holds_all_that_is_promised(trained: Path) -> None:
 
 
 def test_the_journal_has_the_untrained_round_and_every_step(trained: Path) -> None:
-    lines = list(journal.read_lines(trained / "metrics.jsonl"))
+    lines = lines_of(trained)
     rounds = [line["step"] for line in lines if "validation" in line]
     assert rounds == [0, 2, 4, 6]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
@@ -41,7 +46,7 @@ def test_the_journal_has_the_untrained_round_and_every_step(trained: Path) -> No
 
 def test_the_exported_model_is_the_best_round(trained: Path) -> None:
     best = json.loads((trained / "best.json").read_text())
-    lines = list(journal.read_lines(trained / "metrics.jsonl"))
+    lines = lines_of(trained)
     scores = {line["step"]: line["validation"]["mse"] for line in lines if "validation" in line}
     assert best["step"] == min(scores, key=scores.__getitem__)
     assert load_model(trained / "model").card.provenance["step"] == best["step"]
@@ -68,7 +73,7 @@ def test_a_stopped_run_ends_with_the_same_bytes(
     assert not stopped.finished
     assert train_here(parts).finished
     assert weights(parts.directory) == weights(whole.directory)
-    final = [latest_checkpoint(run.directory) for run in (whole, parts)]
+    final = [RunDirectory(run.directory).latest_state for run in (whole, parts)]
     assert final[0] is not None
     assert final[1] is not None
     assert (final[0] / "model.safetensors").read_bytes() == (
@@ -85,7 +90,7 @@ def test_a_resumed_run_reports_no_step_twice(run: RunConfig) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_here(run, on_round=fall_over)
     train_here(run)
-    lines = list(journal.read_lines(run.directory / "metrics.jsonl"))
+    lines = lines_of(run.directory)
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in lines if "validation" in line] == [0, 2, 4, 6]
 
@@ -100,7 +105,7 @@ def test_how_steps_are_computed_is_said_once_and_again_where_it_changes(run: Run
     train_here(run)
     kept = json.loads(file.read_text())["arithmetic"]
     assert [(one["step"], one["device"]) for one in kept] == [(0, "cuda"), (4, "cpu")]
-    lines = journal.read_lines(run.directory / "metrics.jsonl")
+    lines = lines_of(run.directory)
     notes = [(line["step"], line["note"]) for line in lines if "computes" in line.get("note", "")]
     assert [step for step, _ in notes] == [0, 4]
     assert notes[1][1].startswith("computes in float32 on cpu, ")
@@ -158,7 +163,8 @@ def test_another_configuration_under_the_same_name_is_refused(
 def test_a_run_that_has_learnt_nothing_may_still_be_changed(
     run: RunConfig, tiny_store_path: Path, tmp_path: Path
 ) -> None:
-    prepare(run)
+    with RunDirectory(run.directory).held() as directory:
+        OpenRun(run).prepare(directory)
     other = make_run(settings(tiny_store_path, tmp_path, seed=2, compile="off"), where="test")
     assert train_here(other).finished
     assert read_run(run.directory / "run.yaml") == other
@@ -168,4 +174,4 @@ def test_a_run_that_has_learnt_nothing_may_still_be_changed(
 def test_a_journal_torn_by_a_kill_is_read_up_to_the_tear(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert [line["step"] for line in journal.read_lines(path)] == [1, 2]
+    assert [line["step"] for line in Journal(path).lines()] == [1, 2]

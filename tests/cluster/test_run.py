@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.runs.config import RunConfig, difference, make_run, read_run, write_run
+from cluster.runs.config import RunConfig, make_run, read_run, write_run
+from cluster.runs.identity import changed as settings_changed
 from cluster.runs.yaml_file import scalar, set_dotted
 from tests.cluster.small import settings
 
@@ -40,7 +41,7 @@ def test_overrides_reach_into_sections(run: RunConfig, tmp_path: Path) -> None:
     changed = read_run(tmp_path / "run.yaml", overrides={"model.width": 32})
     assert changed.model.width == 32
     assert changed.model.layers == run.model.layers
-    assert difference(run, changed) == "model.width was 16 and is now 32"
+    assert settings_changed(run, changed) == {"model.width": (16, 32)}
 
 
 @pytest.mark.parametrize("word", ["on", "off", "auto"])

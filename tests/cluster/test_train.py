@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.runs import journal
 from cluster.runs.config import RunConfig, make_run, write_run
+from cluster.runs.directory import RunDirectory
 from cluster.session import require, share
 from cluster.train import train, train_here
 from tests.cluster.small import settings
@@ -42,7 +42,7 @@ def test_a_ray_worker_learns_the_same_bytes_as_this_process(
     result = train(there, cpus_per_worker=1, report=seen.append)
     assert result.finished
     assert weights(result.directory) == weights(here.directory)
-    written = list(journal.read_lines(there.directory / "metrics.jsonl"))
+    written = list(RunDirectory(there.directory).journal.lines())
     assert [line["step"] for line in seen] == [line["step"] for line in written]
 
 
@@ -99,7 +99,7 @@ def test_a_killed_run_continues_to_the_same_bytes(tiny_store_path: Path, tmp_pat
     assert not (killed.directory / "result.json").exists()
     train_here(killed)
     assert weights(killed.directory) == weights(whole.directory)
-    lines = list(journal.read_lines(killed.directory / "metrics.jsonl"))
+    lines = list(RunDirectory(killed.directory).journal.lines())
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, 31))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cluster.runs.directory import manifest
+from cluster.runs.directory import RunDirectory
 from data_store.store.reader import Store
 from sweeps import SweepConfig, read_sweep, tune
 from sweeps.lock import lock
@@ -177,11 +177,12 @@ def test_every_configuration_is_run_once_over_all_splits(
     assert [name for name, row in rows.items() if row.baseline] == ["full"]
     assert len({row.value for row in rows.values()}) == 5
     assert {event["name"] for event in told if event["event"] == "start"} == set(rows)
-    kinds = {
-        name: manifest(split_run(sweep, row.configuration, split=0).directory)["graph"]["kind"]
+    begun = {
+        name: RunDirectory(split_run(sweep, row.configuration, split=0).directory).manifest
         for name, row in rows.items()
         if name
     }
+    kinds = {name: facts.graph.kind for name, facts in begun.items() if facts and facts.graph}
     assert kinds.pop("no graph") == "none"
     assert kinds.pop("my edges") == "edges"
     assert set(kinds.values()) == {"pearson"}

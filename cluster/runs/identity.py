@@ -1,0 +1,59 @@
+"""What makes two run files the same run: the settings that decide values, not where things lie.
+
+Where the store, a list of edges or the first weights lie is no identity: their content is, which is
+compared by fingerprint and hash (`cluster.runs.begin`).
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cluster.runs.config import RunConfig
+from cluster.runs.yaml_file import flat
+
+# Settings that say where something is, and what is compared in their stead.
+PLACES = {
+    "store": "same fingerprint",
+    "name": "same settings",
+    "output": "same settings",
+    "graph.path": "same edges",
+    "init_from": "same weights",
+    "split.path": "same split",
+}
+THREADS = "threads"  # sums are added up in another order; the steps are the same
+
+
+def changed(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """Settings that decide values and differ, with both values; the place of a file is none."""
+    old, new = (flat(run.model_dump(mode="json")) for run in (before, now))
+    found = {}
+    for name in sorted(old.keys() | new.keys()):
+        then, today = old.get(name), new.get(name)
+        is_place = name in PLACES and None not in (then, today)
+        if then != today and not is_place and name != THREADS:
+            found[name] = (then, today)
+    return found
+
+
+def moved(before: RunConfig, now: RunConfig) -> Iterator[str]:
+    """A line for each place that is another one now, and for another number of threads."""
+    old, new = (flat(run.model_dump(mode="json")) for run in (before, now))
+    for name, same in PLACES.items():
+        then, today = old.get(name), new.get(name)
+        if then is not None and today is not None and not _one_place(then, today):
+            yield f"{name}: was {then}, is now {today}; {same}"
+    if before.threads != now.threads:
+        yield (
+            f"{THREADS}: was {before.threads or 'not set'}, is now {now.threads or 'not set'}; "
+            "the last digits may differ"
+        )
+
+
+def _one_place(one: str, other: str) -> bool:
+    """Whether two spellings mean one place: `stores/a`, `./stores/a/`, `/data/stores/a`."""
+    return one == other or _spelt_out(one) == _spelt_out(other)
+
+
+def _spelt_out(place: str) -> str:
+    return place.rstrip("/") if "://" in place else os.path.realpath(Path(place))

@@ -1,0 +1,101 @@
+"""What a run's files say, typed. A record from an older version lacks some facts, never has others."""
+
+from typing import Any, Required, TypedDict
+
+from pydantic import BaseModel
+
+
+class _Record(BaseModel, frozen=True, extra="allow"):
+    """Facts of a file; what a newer version has added is kept when the file is written again."""
+
+    def plain(self) -> dict[str, Any]:
+        """The facts that are known, ready for JSON."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Hardware(_Record, frozen=True):
+    """The machine that computed."""
+
+    machine: str
+    cores: int
+    gpus: tuple[str, ...]
+
+
+class GraphFacts(_Record, frozen=True):
+    """How a run's gene graph came about."""
+
+    kind: str
+    edges: int
+    cells: int | None = None  # of a correlation: cells read, and cells there are
+    of: int | None = None
+    path: str | None = None  # of a user's list: file, hash, and what became of its edges
+    sha256: str | None = None
+    listed: int | None = None
+    outside: int | None = None  # edges that do not join two of the model's genes
+    alone: int | None = None  # genes without a neighbour
+
+
+class SourceFacts(_Record, frozen=True):
+    """Which model a run starts from, and which tokens it knows."""
+
+    path: str
+    run: str | None
+    step: int | None
+    weights: str  # sha256
+    matched: int
+    new: tuple[str, ...]
+    left: int
+
+
+class Computed(_Record, frozen=True):
+    """How steps were computed, from one step on."""
+
+    step: int
+    device: str
+    precision: str
+    matmul: str
+    compiled: bool
+
+
+class RunManifest(_Record, frozen=True):
+    """What a run was begun with: manifest.json."""
+
+    run: str
+    store: str
+    fingerprint: str
+    contexts: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+    commit: str | None = None
+    hardware: Hardware | None = None
+    date: str | None = None
+    graph: GraphFacts | None = None
+    init_from: SourceFacts | None = None
+    arithmetic: tuple[Computed, ...] = ()
+
+
+class Best(_Record, frozen=True):
+    """The validation round that chose the model: best.json."""
+
+    step: int
+    metrics: dict[str, float | None]  # null where undefined
+
+
+class Finished(Best, frozen=True):
+    """The last file of a run: result.json."""
+
+    steps: int
+
+
+class Line(TypedDict, total=False):
+    """A line of metrics.jsonl: a logged step, a validation round, or a note."""
+
+    step: Required[int]
+    steps: int  # of the whole run
+    note: str
+    validation: dict[str, float | None]
+    best: bool  # this round has the best model so far
+    loss: float
+    cfm: float
+    mmd: float
+    learning_rate: float
+    steps_per_second: float

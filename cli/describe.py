@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cli.tables import Column, Grid, Row
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -121,23 +123,23 @@ def _unit(unit: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     return f"{unit['condition']}{context} {unit['cells']}"
 
 
-def _contexts(contexts: Mapping[str, Mapping[str, Any]]) -> "RenderableType":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("context")
+def _contexts(contexts: Mapping[str, Mapping[str, Any]]) -> Grid:
     counts, spread = ("cells", "controls", "conditions"), ("least", "median", "most")
-    for name in (*counts, *spread):
-        table.add_column(f"{name} cells" if name in spread else name, justify="right")
+    columns = [Column("context", "left"), *map(Column, counts)]
+    columns += [Column(f"{name} cells") for name in spread]
+    rows = []
     for context, facts in contexts.items():
         sizes = facts["cells_per_condition"] or {}
-        table.add_row(
-            context,
-            *(f"{facts[name]:,}" for name in counts),
-            *(f"{sizes[name]:,.0f}" if sizes else "-" for name in spread),
+        rows.append(
+            Row(
+                [
+                    context,
+                    *(f"{facts[name]:,}" for name in counts),
+                    *(f"{sizes[name]:,.0f}" if sizes else "-" for name in spread),
+                ]
+            )
         )
-    return table
+    return Grid(columns, rows)
 
 
 def _pairs(facts: Mapping[str, Any]) -> "RenderableType":
@@ -145,7 +147,7 @@ def _pairs(facts: Mapping[str, Any]) -> "RenderableType":
     from rich.text import Text
 
     table = Table(box=None, show_header=False, padding=(0, 2))
-    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
         table.add_row(Text(name, style="dim"), Text(str(value)))

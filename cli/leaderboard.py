@@ -3,47 +3,45 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cli.progress import duration
 from cli.report import ARROWS
+from cli.tables import Column, Grid
+from cli.tables import Row as Line
+from cli.times import duration
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from sweeps.results import Row
 
 
-def draw(rows: Sequence["Row"], *, metric: str, mode: str) -> "Table":
+def draw(rows: Sequence["Row"], *, metric: str, mode: str) -> Grid:
     """A line for each trial: rank, validation metric, what was tried, how it ended."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD)
-    several = bool(rows) and len(rows[0].splits) > 1
+    splits = len(rows[0].splits) if rows and len(rows[0].splits) > 1 else 0
     named = any(row.name for row in rows)
-    for name in ("rank", "trial", *(["name"] if named else []), f"{metric} {ARROWS[mode]}"):
-        table.add_column(name, justify="left" if name == "name" else "right")
-    for split in range(len(rows[0].splits) if several else 0):
-        table.add_column(f"split {split}", justify="right")
     settings = list(rows[0].configuration) if rows else []
-    for name in settings:
-        table.add_column(name, justify="right")
-    table.add_column("time", justify="right")
-    table.add_column("")
+    columns = [
+        Column("rank"),
+        Column("trial"),
+        *([Column("name", "left")] if named else []),
+        Column(f"{metric} {ARROWS[mode]}"),
+        *(Column(f"split {split}") for split in range(splits)),
+        *(Column(name) for name in settings),
+        Column("time"),
+        Column("", "left", words=True),
+    ]
+    lines = []
     for row in rows:
         cells = [
             _number(row.rank),
             _number(row.trial),
             *([row.name or "-"] if named else []),
             _number(row.value),
-            *(_number(value) for value in (row.splits if several else ())),
+            *(_number(value) for value in row.splits[:splits]),
             *(_number(row.configuration[name]) for name in settings),
             duration(row.seconds),
             _remark(row),
         ]
-        style = "bold" if row.rank == 1 else ""
-        table.add_row(*(Text(cell, style=style) for cell in cells))
-    return table
+        bold = frozenset(range(len(cells))) if row.rank == 1 else frozenset()
+        lines.append(Line(cells, bold))
+    return Grid(columns, lines, keys=3 if named else 2)
 
 
 def _remark(row: "Row") -> str:

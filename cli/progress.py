@@ -1,4 +1,4 @@
-"""How far work is: a bar with rate and time left on a terminal, plain lines in a pipe.
+"""How far work is: a live bar on a terminal from the first second, plain lines in a pipe.
 
 Both go to standard error, so that standard output holds nothing but the result.
 """
@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from cli.live import LiveBar
 from cli.terminal import say
+from cli.times import duration
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
+    from scdfm.screen.progress import Progress
     from sweeps.events import SweepEvent
 
 _QUIET = 5.0  # seconds between plain lines
@@ -29,15 +30,14 @@ class Bar:
 
     def __init__(self, work: str, *, unit: str) -> None:
         self._work, self._unit = work, unit
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._live: LiveBar | None = None
         self._first: tuple[float, int] | None = None
         self._spoke = float("-inf")
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
-            self._bar = _bar()
-            self._bar.start()
+            self._live = LiveBar(self._work)
+            self._live.start()
         return self
 
     def __exit__(
@@ -46,45 +46,42 @@ class Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._live is not None:
+            self._live.stop()
 
     def update(self, done: int, total: int, *, note: str = "", rate: float | None = None) -> None:
         """Show how far the work is.
 
         Args:
             done: Units done, those of an earlier session included.
-            total: Units in all.
-            note: What else is known now.
+            total: Units in all; 0 while that is not known.
+            note: What else is known now; two spaces part its parts.
             rate: Units per second where the work measures it, else measured here.
         """
         now = time.monotonic()
-        if self._first is None:
+        if self._first is None or done < self._first[1]:  # it counts something else now
             self._first = (now, done)
         if rate is None:
             since, before = self._first
             rate = (done - before) / (now - since) if now > since else 0.0
         speed = _speed(rate, unit=self._unit)
         left = f"{duration((total - done) / rate)} left" if rate > 0 and done < total else ""
-        if self._bar is not None:
-            self._draw(done, total, words="  ".join(filter(None, (speed, left, note))))
-        elif now - self._spoke >= _QUIET or done >= total:
+        count = f"{done}/{total} {self._unit}" if total else f"{done} {self._unit}" if done else ""
+        words = [word for word in (speed, left, *note.split("  ")) if word]
+        if self._live is not None:
+            self._live.show(done, total, count=count, words=words)
+        elif now - self._spoke >= _QUIET or 0 < total <= done:
             self._spoke = now
-            head = f"{self._work} {done}/{total} {self._unit}"
-            say("  ".join(filter(None, (head, speed, left, note))))
+            say("  ".join([" ".join(filter(None, (self._work, count))), *words]))
+
+    def progress(self, now: "Progress") -> None:
+        """Show how far the work is, as our packages tell it."""
+        self._unit = now.unit
+        self.update(now.done, now.total, note=now.note)
 
     def tell(self, line: str) -> None:
         """Say something that stays, above the bar."""
-        if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False)
-        else:
-            say(line)
-
-    def _draw(self, done: int, total: int, *, words: str) -> None:
-        assert self._bar is not None
-        if self._task is None:
-            self._task = self._bar.add_task(self._work, total=total, words="")
-        self._bar.update(self._task, completed=done, total=total, words=words)
+        say(line)
 
 
 class TrainingBar(Bar):
@@ -164,26 +161,3 @@ def _speed(rate: float, *, unit: str) -> str:
     if rate <= 0:
         return ""
     return f"{rate:.3g} {unit}/s" if rate >= 1 else f"{60 * rate:.3g} {unit}/min"
-
-
-def duration(seconds: float) -> str:
-    """A time span as people say it: `40 s`, `3 min 20 s`, `2 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3_600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3_600} h {whole % 3_600 // 60} min"
-
-
-def _bar() -> "Progress":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[words]}", markup=False),
-        console=Console(stderr=True),
-    )

@@ -10,9 +10,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from cli.tables import Column, Grid, Row
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table as Drawing
 
     from cluster.work.evaluate import Evaluation
     from scdfm.metrics import Table
@@ -76,26 +77,21 @@ def _page(rows: Rows, *, title: str) -> list["RenderableType"]:
     return [_draw(rows, title=title), *undefined(rows)]
 
 
-def _draw(rows: Rows, *, title: str) -> "Drawing":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table as Drawing
-    from rich.text import Text
-
+def _draw(rows: Rows, *, title: str) -> Grid:
     from scdfm.metrics.table import METRICS
 
     metrics = list(dict.fromkeys(metric for scores in rows.values() for metric in scores))
     best = {name: best_rows(rows, metric=name, mode=METRICS[name].mode) for name in metrics}
-    table = Drawing(title=title or None, title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("", no_wrap=True)
-    for name in metrics:
-        table.add_column(f"{name} {ARROWS[METRICS[name].mode]}", justify="right")
-    for row, scores in rows.items():
-        cells = [
-            Text(shown(scores.get(name)), style="bold" if row in best[name] else "")
-            for name in metrics
-        ]
-        table.add_row(Text(row), *cells)
-    return table
+    columns = [Column("", "left")]
+    columns += [Column(f"{name} {ARROWS[METRICS[name].mode]}") for name in metrics]
+    lines = [
+        Row(
+            [row, *(shown(scores.get(name)) for name in metrics)],
+            bold=frozenset(at for at, name in enumerate(metrics, start=1) if row in best[name]),
+        )
+        for row, scores in rows.items()
+    ]
+    return Grid(columns, lines, title=title)
 
 
 def shown(score: "Score | None") -> str:

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from cli.fitting import columns, fitted
+from scdfm.screen.progress import is_phase
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -28,7 +31,8 @@ def console(stream: IO[str]) -> "Console":
 
 def say(line: str) -> None:
     """Tell a person something on the way."""
-    sys.stderr.write(f"{line}\n")
+    rows = fitted(line, width=columns(sys.stderr))
+    sys.stderr.write("".join(f"{row}\n" for row in rows))
     sys.stderr.flush()
 
 
@@ -40,6 +44,8 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say one line."""
+        if is_phase(record) and sys.stderr.isatty():
+            return  # the bar shows it
         try:
             say(self.format(record))
         except Exception:  # noqa: BLE001 - a line that cannot be shown stops no work
@@ -73,6 +79,8 @@ def show(*parts: "RenderableType") -> None:
     """Print a result."""
     out = console(sys.stdout)
     for part in parts:
+        if isinstance(part, str):
+            part = "\n".join(fitted(part, width=columns(sys.stdout)))
         out.print(part, markup=False)
 
 

@@ -1,5 +1,6 @@
 """How far a piece of work is: what every long function tells whoever waits for it."""
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,3 +15,18 @@ class Progress(NamedTuple):
 
 
 OnProgress = Callable[[Progress], None]  # may be called often, and from any thread
+
+_PHASE = "phase"  # attribute of a log record
+
+
+def phase(log: logging.Logger, what: str) -> None:
+    """Log what is being done from now on, such as "starting Ray".
+
+    On a terminal it stands in the live bar until the next; elsewhere it is a line like others.
+    """
+    log.info(what, extra={_PHASE: True})
+
+
+def is_phase(record: logging.LogRecord) -> bool:
+    """Whether a log record says what is being done."""
+    return bool(getattr(record, _PHASE, False))

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from cli.progress import Bar, PredictionBar, SweepBar, TrainingBar, duration, numbers
+from cli.progress import Bar, PredictionBar, SweepBar, TrainingBar, numbers
+from cli.times import duration
 from sweeps.events import Kind, SweepEvent
 
 

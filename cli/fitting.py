@@ -1,0 +1,47 @@
+"""Lines that fit a terminal: broken between their parts, or between words, never within one."""
+
+import os
+import shutil
+import textwrap
+from collections.abc import Sequence
+from typing import IO
+
+GAP = "  "  # between the parts of a line, such as two metrics
+_INDENT = "  "  # of what goes on
+
+
+def columns(stream: IO[str]) -> int | None:
+    """Width of the terminal behind a stream; None for a pipe or a file."""
+    if not stream.isatty():
+        return None
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        width = 0
+    return width or shutil.get_terminal_size().columns
+
+
+def fitted(line: str, *, width: int | None) -> list[str]:
+    """A line of parts as one line, or as several that are no wider than `width`.
+
+    Only a word that is wider by itself sticks out: a path that was broken could not be copied.
+    """
+    if width is None or len(line) <= width:
+        return [line]
+    lead = len(line) - len(line.lstrip())
+    parts = [part.strip() for part in line.strip().split(GAP) if part.strip()]
+    return [" " * lead + row for row in packed(parts, width=width - lead)]
+
+
+def packed(parts: Sequence[str], *, width: int) -> list[str]:
+    """Parts side by side, in as few lines as it takes; what goes on is indented."""
+    rows: list[str] = []
+    for part in parts:
+        if rows and len(rows[-1]) + len(GAP) + len(part) <= width:
+            rows[-1] += GAP + part
+            continue
+        words = textwrap.wrap(
+            part, width - len(_INDENT), break_long_words=False, break_on_hyphens=False
+        )
+        rows += [_INDENT + word if rows or at else word for at, word in enumerate(words)]
+    return rows

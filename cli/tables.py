@@ -1,0 +1,112 @@
+"""Tables that fit: several below each other, or one fact a line, before a number is cut."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table
+
+_PADDING = 2  # columns of a terminal beside every cell
+_EDGES = 2  # columns of a terminal beside a table
+_NARROWEST = 16  # columns in which a column of words may be folded
+
+
+class Column(NamedTuple):
+    """A column: its name, the side its cells stand at, and whether they are sentences."""
+
+    name: str
+    justify: Literal["left", "right"] = "right"
+    words: bool = False  # may be folded between words
+
+
+class Row(NamedTuple):
+    """A cell for each column, and those in bold by their place."""
+
+    cells: Sequence[str]
+    bold: frozenset[int] = frozenset()
+
+
+class Grid:
+    """A table that is drawn in as many pieces as the width asks for.
+
+    Args:
+        columns: All columns.
+        rows: A row holds a cell for each column.
+        keys: How many of the first columns name a row; every piece repeats them.
+        title: Stands above it.
+    """
+
+    def __init__(
+        self, columns: Sequence[Column], rows: Sequence[Row], *, keys: int = 1, title: str = ""
+    ) -> None:
+        self._columns, self._rows, self._keys, self._title = columns, rows, keys, title
+        self._widths = [
+            _PADDING + max(len(column.name), *(len(row.cells[at]) for row in rows), 0)
+            for at, column in enumerate(columns)
+        ]
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        pieces = self._pieces(options.max_width)
+        if pieces is None:
+            yield from self._stacked()
+            return
+        for number, piece in enumerate(pieces):
+            yield self._drawn(piece, title=self._title if number == 0 else "")
+
+    def _pieces(self, width: int) -> list[list[int]] | None:
+        """Columns of each piece by their place; none when a row cannot be shown side by side."""
+        keys = list(range(self._keys))
+        room = width - _EDGES - sum(self._widths[at] for at in keys)
+        pieces: list[list[int]] = []
+        left = 0
+        for at in range(self._keys, len(self._columns)):
+            least = self._least(at)
+            if least > room:
+                return None
+            if not pieces or least > left:
+                pieces.append([*keys])
+                left = room
+            pieces[-1].append(at)
+            left -= min(self._widths[at], left)
+        return pieces or [keys]
+
+    def _least(self, at: int) -> int:
+        """Width below which a column is not drawn."""
+        if self._columns[at].words:
+            return min(self._widths[at], _PADDING + _NARROWEST)
+        return self._widths[at]
+
+    def _drawn(self, piece: Sequence[int], *, title: str) -> "Table":
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD)
+        for at in piece:
+            column = self._columns[at]
+            table.add_column(
+                Text(column.name),
+                justify=column.justify,
+                no_wrap=not column.words,
+                overflow="fold",
+            )
+        for row in self._rows:
+            table.add_row(
+                *(Text(row.cells[at], style="bold" if at in row.bold else "") for at in piece)
+            )
+        return table
+
+    def _stacked(self) -> "RenderResult":
+        """A block for each row: its keys, then a line for each fact."""
+        from rich.text import Text
+
+        if self._title:
+            yield Text(self._title, style="italic")
+        for row in self._rows:
+            for at, (column, cell) in enumerate(zip(self._columns, row.cells, strict=True)):
+                if not cell:
+                    continue
+                indent = "" if at == 0 else "  "
+                name = f"{column.name} " if column.name else ""
+                yield Text(f"{indent}{name}{cell}", overflow="fold")

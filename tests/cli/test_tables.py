@@ -1,0 +1,96 @@
+"""Tables and lines at the width of a terminal: split, stacked, never cut."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from cli.fitting import fitted
+from cli.leaderboard import draw
+from cli.report import pages
+from cli.tables import Column, Grid, Row
+from tests.cli.test_leaderboard import row
+from tests.cli.test_report import score, table
+
+WIDTHS = [30, 60, 80, 200]
+
+
+def drawn(*parts: object, width: int) -> str:
+    out = io.StringIO()
+    for part in parts:
+        Console(file=out, width=width).print(part, markup=False)
+    return out.getvalue()
+
+
+def words(text: str) -> set[str]:
+    return set(text.split())
+
+
+def numbered(count: int) -> Grid:
+    columns = [Column("name", "left"), *(Column(f"measure_{at}") for at in range(count))]
+    return Grid(columns, [Row([who, *(f"0.{at}2345" for at in range(count))]) for who in "AB"])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_number_and_name_is_shown_whole_at_any_width(width: int) -> None:
+    text = drawn(numbered(9), width=width)
+    assert {f"0.{at}2345" for at in range(9)} | {f"measure_{at}" for at in range(9)} <= words(text)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_wide_table_comes_in_pieces_that_all_name_their_rows() -> None:
+    text = drawn(numbered(9), width=60)
+    heads = [line for line in text.splitlines() if "measure" in line]
+    assert len(heads) > 1
+    assert all(line.split()[0] == "name" for line in heads)
+
+
+def test_what_does_not_fit_side_by_side_is_stacked() -> None:
+    grid = Grid([Column("model", "left"), Column("value")], [Row(["a" * 12, "0.12345678901"])])
+    assert drawn(grid, width=20).split() == ["model", "a" * 12, "value", "0.12345678901"]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_leaderboard_fits_a_terminal(width: int) -> None:
+    names = {f"training.some_setting_{at}": 0.0022212 for at in range(7)}
+    error = "ValueError: expected something else than what came"
+    text = drawn(
+        draw(
+            [row(configuration=names), row(configuration=names, state="failed", error=error)],
+            metric="mse",
+            mode="min",
+        ),
+        width=width,
+    )
+    assert "…" not in text
+    assert names.keys() | {"0.0022212", "0.012346"} <= words(text)
+    assert set(error.split()) <= words(text)
+    assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_an_evaluation_fits_a_terminal(width: int) -> None:
+    tables = {
+        name: table(0.00222, score(0.9))
+        for name in ("scDFM", "perturbed mean", "additive, shrunken")
+    }
+    text = drawn(*pages(tables), width=width)
+    assert "…" not in text
+    assert {"0.00222", "0.90000", "pearson_delta"} <= words(text)
+
+
+def test_a_long_line_breaks_between_its_parts() -> None:
+    line = "validation at step 5: mse 0.01  pearson_delta 0.4433  l2 0.52"
+    assert fitted(line, width=40) == [
+        "validation at step 5: mse 0.01",
+        "  pearson_delta 0.4433  l2 0.52",
+    ]
+    assert fitted(line, width=None) == [line]
+
+
+def test_a_sentence_breaks_between_words_and_a_path_not_at_all() -> None:
+    line = "expected a store at /a/long/path/that/has-a-name/store.zarr, found nothing"
+    rows = fitted(line, width=30)
+    assert " ".join(word.strip() for word in rows) == line
+    assert "  /a/long/path/that/has-a-name/store.zarr," in rows

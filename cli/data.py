@@ -39,8 +39,9 @@ def simulate(
         raise ValueError(f"expected a file name that ends in .h5ad, got {out}")
     from data_store import simulate as screens
     from data_store.publish.commit import committed_file
+    from data_store.simulate_options import SimulateOptions
 
-    options = screens.SimulateOptions(
+    options = SimulateOptions(
         cells=cells, genes=genes, singles=singles, doubles=doubles, contexts=contexts, seed=seed
     )
     with committed_file(out, overwrite=overwrite) as partial:

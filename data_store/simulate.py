@@ -5,14 +5,15 @@ dispersions, how effects share programmes, and how the effects of two genes comb
 natural-log fold changes of a gene's mean in the cells that respond.
 """
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import anndata
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
+
+from data_store.simulate_options import CONTROL_SHARE, SimulateOptions
 
 Floats = NDArray[np.float64]
 
@@ -24,8 +25,7 @@ _FOLD = (2.0, 8.0)  # by which the perturbed gene itself is raised
 _SHARES = (0.44, 0.29, 0.09, 0.06, 0.04, 0.03, 0.03, 0.02)  # of the deltas' variance, per programme
 _PROGRAMME_GENES = 0.2  # share of all genes
 _STRENGTH = 5.3  # of a condition's delta in log expression, 2-norm per 5,000 genes
-_CONTROL_SHARE = 0.08
-_CELLS, _FEWEST, _MOST, _CELLS_SPREAD = 290, 49, 1_000, 0.45  # of a condition
+_FEWEST, _MOST, _CELLS_SPREAD = 49, 1_000, 0.45  # cells of a condition
 _COEFFICIENT, _COEFFICIENT_SPREAD = 0.72, 0.3
 _FIT, _FIT_SPREAD = 0.86, 0.05  # correlation of a double with its best fit by its singles
 _RESPONDING = (0.6, 0.95)  # share of the cells of a condition
@@ -34,47 +34,6 @@ _BLOCK = 4_000_000  # counts drawn at once
 
 # Purposes of the draws.
 _GENES, _EFFECTS, _DOUBLES, _DESIGN, _CONTEXTS, _COUNTS = range(10, 16)
-
-
-class SimulateOptions(BaseModel, frozen=True, extra="forbid"):
-    """Sizes of a simulated screen."""
-
-    cells: PositiveInt = 5_000
-    genes: int = Field(default=1_000, ge=10)
-    singles: PositiveInt | None = None  # perturbed genes; None: as many as the cells allow
-    doubles: NonNegativeInt | None = None  # None: as many as the cells allow
-    contexts: PositiveInt = 1
-    seed: NonNegativeInt = 0
-
-    @model_validator(mode="after")
-    def fits(self) -> Self:
-        singles, doubles = self.design
-        if singles > self.genes // 2:
-            raise ValueError(f"expected at most {self.genes // 2} singles, got {singles}")
-        if doubles > singles * (singles - 1) // 2:
-            raise ValueError(
-                f"expected at most {singles * (singles - 1) // 2} doubles of {singles} singles, "
-                f"got {doubles}; simulate more singles"
-            )
-        if self.cells < 4 * self.contexts * (singles + doubles + 1):
-            raise ValueError(
-                f"expected at least 4 cells for each of {singles + doubles} conditions and the "
-                f"control in {self.contexts} contexts, got {self.cells} cells; simulate more"
-            )
-        return self
-
-    @property
-    def design(self) -> tuple[int, int]:
-        """How many singles and doubles: about 290 cells each, 4 singles to 5 doubles."""
-        room = round(self.cells * (1 - _CONTROL_SHARE) / (_CELLS * self.contexts))
-        singles = self.singles
-        if singles is None:
-            singles = max(2, round((room - (self.doubles or 0)) * (1 if self.doubles else 4 / 9)))
-            singles = min(singles, self.genes // 2)
-        doubles = self.doubles
-        if doubles is None:
-            doubles = min(max(0, room - singles), singles * (singles - 1) // 2)
-        return singles, doubles
 
 
 class Genes(NamedTuple):
@@ -251,7 +210,7 @@ def _design(
     per_context = np.diff(np.linspace(0, options.cells, options.contexts + 1).astype(int))
     condition, context = [], []
     for line, cells in enumerate(per_context.tolist()):
-        controls = max(2, round(cells * _CONTROL_SHARE))
+        controls = max(2, round(cells * CONTROL_SHARE))
         sizes = _sizes(cells - controls, conditions, draw=draw)
         condition.append(np.repeat(np.arange(-1, conditions), [controls, *sizes]))
         context.append(np.full(cells, line))

@@ -10,27 +10,18 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, PositiveInt
 
+from data_store.batch_config import BatchConfig
 from data_store.store.reader import Store
 
 _BATCH = 2  # purpose of the draw
 _NEAR = 64  # cells: so few more are read sooner than they are stepped over
 _THREADS = 2  # draw ahead, each a batch: decoding lets go of the interpreter's lock,
 _THREADS_REMOTE = 8  # and a network is waited for
-
-
-class BatchConfig(BaseModel, frozen=True, extra="forbid"):
-    """What one training step sees."""
-
-    conditions: PositiveInt = 1  # K, units of a batch
-    cells: PositiveInt = 96  # B, cells of each
-    genes: PositiveInt = 1000  # s
-    sampling: Literal["uniform", "size"] = "uniform"  # units alike, or by their number of cells
 
 
 class Cells(NamedTuple):

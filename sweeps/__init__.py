@@ -1,9 +1,17 @@
-"""Which runs: search space, study, leaderboard."""
+"""Which runs: search space, study, leaderboard.
+
+A sweep file is read, and refused, without Ray and Optuna, which take seconds to load.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from sweeps.files import read_sweep, shipped_sweeps
-from sweeps.results import Row, SweepResult
 from sweeps.schema import SweepConfig
-from sweeps.study import SweepFailedError, tune
+
+if TYPE_CHECKING:
+    from sweeps.results import Row, SweepResult
+    from sweeps.study import SweepFailedError, tune
 
 __all__ = [
     "Row",
@@ -14,3 +22,16 @@ __all__ = [
     "shipped_sweeps",
     "tune",
 ]
+
+_LATER = {
+    "Row": "sweeps.results",
+    "SweepResult": "sweeps.results",
+    "SweepFailedError": "sweeps.study",
+    "tune": "sweeps.study",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'sweeps' has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

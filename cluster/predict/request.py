@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
-from cluster.runs.precision import Precision, expected
+from cluster.runs.choices import Precision
+from cluster.runs.precision import expected
 from cluster.runs.provenance import model_identity, versions
 from cluster.work.evaluate import model_directory
 from cluster.work.sampler import columns_in

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cluster.runs.plan import known_units
 from data_store.store.reader import Store, Unit
-from scdfm.gene_graph import GeneGraph
+from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.release.graph import release_graph
 from scdfm.model.release.tokens import SPECIALS, read_vocabulary
 from scdfm.model.vocabulary import Vocabulary

@@ -24,11 +24,11 @@ from cluster.runs.config import RunConfig
 from cluster.runs.plan import Plan, run_split
 from cluster.runs.provenance import provenance
 from cluster.work.build import make_card
+from data_store.batch_config import BatchConfig
 from data_store.publish.commit import sha256
 from data_store.store.reader import Store
-from data_store.stream import BatchConfig
 from scdfm.flow.checkpoint import CARD, Model, save_model
-from scdfm.model.paper import ModelConfig
+from scdfm.model.config import ModelConfig
 from scdfm.model.release import read_release
 from scdfm.model.release.tokens import drug_order, gene_graph, named_field, read_mask
 from scdfm.model.vocabulary import Vocabulary

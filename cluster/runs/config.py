@@ -15,16 +15,13 @@ from pydantic import (
     model_validator,
 )
 
-from cluster.runs.precision import Compile, Precision
+from cluster.runs.choices import Compile, Precision
 from cluster.runs.presets import with_preset
 from cluster.runs.yaml_file import forgiving_yaml, one_line, set_dotted
-from data_store.stream import BatchConfig
-from scdfm.flow.objective import LossConfig
-from scdfm.flow.path import Source
-from scdfm.flow.sampling import SamplingConfig
-from scdfm.flow.training import TrainingConfig
-from scdfm.gene_graph import GraphConfig
-from scdfm.model.paper import ModelConfig
+from data_store.batch_config import BatchConfig
+from scdfm.flow.config import LossConfig, SamplingConfig, Source, TrainingConfig
+from scdfm.gene_graph.config import GraphConfig
+from scdfm.model.config import ModelConfig
 from scdfm.screen.atomic import write_text
 from scdfm.screen.variable_genes import GeneChoice
 from scdfm.splits import SplitConfig

@@ -9,15 +9,11 @@ from cluster.runs.records import GraphFacts
 from data_store.edges import read_edges
 from data_store.store.reader import Store
 from data_store.stream import Cells
-from scdfm.gene_graph import (
-    RANKED_VALUES,
-    GeneGraph,
-    GraphConfig,
-    edges_graph,
-    none_graph,
-    pearson_graph,
-    spearman_graph,
-)
+from scdfm.gene_graph.config import GraphConfig
+from scdfm.gene_graph.correlation import pearson_graph
+from scdfm.gene_graph.edges import edges_graph
+from scdfm.gene_graph.graph import GeneGraph, none_graph
+from scdfm.gene_graph.spearman import RANKED_VALUES, spearman_graph
 from scdfm.screen.atomic import sha256
 
 ROWS = 2048  # cells read at once, at most

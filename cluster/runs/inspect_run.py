@@ -5,7 +5,7 @@ from typing import Any
 
 from cluster.runs.directory import RunDirectory
 from scdfm.flow.checkpoint import GRAPH, SPLIT, WEIGHTS, read_card
-from scdfm.gene_graph import GeneGraph
+from scdfm.gene_graph.graph import GeneGraph
 from scdfm.splits import Split
 
 

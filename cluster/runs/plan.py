@@ -16,7 +16,7 @@ from cluster.runs.graph import run_graph, user_graph
 from cluster.runs.records import GraphFacts
 from data_store.store.reader import Store
 from data_store.stream import Cells
-from scdfm.gene_graph import GeneGraph
+from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.vocabulary import Vocabulary
 from scdfm.screen.atomic import write_json
 from scdfm.screen.conditions import Words

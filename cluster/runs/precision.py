@@ -15,10 +15,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-FAITHFUL = 4.0  # times the error of the plain float32 product
+from cluster.runs.choices import Compile, Precision
 
-Precision = Literal["auto", "float32", "bf16"]  # auto: float32 on CPU, bf16 on a GPU that has it
-Compile = Literal["auto", "on", "off"]  # of the velocity; auto: on a GPU
+FAITHFUL = 4.0  # times the error of the plain float32 product
 
 
 class Arithmetic(NamedTuple):

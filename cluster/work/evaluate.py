@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeInt
 
+from cluster.runs.choices import Precision
 from cluster.runs.directory import MODEL, RUN
 from cluster.runs.plan import units_of
-from cluster.runs.precision import Arithmetic, Precision, arithmetic
+from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.work.controls import StoreControls
 from cluster.work.learn import METRICS
 from cluster.work.sampler import Sampler, columns_in, control_means, pseudobulks, unit_means

@@ -17,8 +17,8 @@ from cluster.work.controls import Controls, StoreControls
 from data_store.store.reader import Store
 from data_store.stream import Cells as StoreCells
 from scdfm.flow.checkpoint import Model, ModelCard
-from scdfm.flow.path import Source
-from scdfm.flow.sampling import Cells, SamplingConfig, generate
+from scdfm.flow.config import SamplingConfig, Source
+from scdfm.flow.sampling import Cells, generate
 from scdfm.metrics import Pseudobulks
 from scdfm.model.paper import VelocityField
 from scdfm.screen.conditions import Condition, name

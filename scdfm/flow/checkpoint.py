@@ -17,10 +17,11 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from scdfm.flow.path import Source
-from scdfm.flow.sampling import SamplingConfig, canonical_blocks
-from scdfm.gene_graph import GeneGraph
-from scdfm.model.paper import ModelConfig, VelocityField, build_field
+from scdfm.flow.config import SamplingConfig, Source
+from scdfm.flow.sampling import canonical_blocks
+from scdfm.gene_graph.graph import GeneGraph
+from scdfm.model.config import ModelConfig
+from scdfm.model.paper import VelocityField, build_field
 from scdfm.model.vocabulary import Vocabulary
 from scdfm.screen.atomic import replaced_directory
 from scdfm.screen.conditions import USUAL, Words

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scdfm.model.field import ModelConfig, VelocityField
+from scdfm.model.config import ModelConfig
+from scdfm.model.field import VelocityField
 from scdfm.model.vocabulary import Vocabulary
 
 GENES, DRUGS = "gene_encoder.embedding.weight", "drugs.weight"  # tables with a row for each token

@@ -7,18 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from scdfm.flow.config import LossConfig, Source
 from scdfm.flow.mmd import mmd2
-from scdfm.flow.path import Source, end_point, straight_path
+from scdfm.flow.path import end_point, straight_path
 from scdfm.model.precision import autocast
-
-
-class LossConfig(BaseModel, frozen=True, extra="forbid"):
-    """Weights of the loss parts."""
-
-    mmd_weight: float = Field(default=0.5, ge=0)  # lambda; 0 leaves the MMD out
 
 
 @dataclass(frozen=True)

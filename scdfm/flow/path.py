@@ -8,11 +8,9 @@ velocity for every t > 0, so the loss falls to nothing while the condition is fo
 another cell it cannot.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
-
-Source = Literal["noise", "control", "other_control"]  # N(0, 1), c_x, another control cell
 
 
 class PathPoint(NamedTuple):

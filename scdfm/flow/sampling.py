@@ -5,45 +5,19 @@ Source: scDFM, section A.3 and Algorithm 3.
 
 import zlib
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, PositiveInt
 from torch import Tensor
 
-from scdfm.flow.path import Source
-from scdfm.flow.solvers import Solver, solve
+from scdfm.flow.config import SamplingConfig, Source
+from scdfm.flow.solvers import solve
 from scdfm.model.paper import VelocityField
 from scdfm.model.precision import autocast
 from scdfm.screen.conditions import Condition, name
 from scdfm.screen.randomness import numpy_generator
-
-
-class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
-    """How cells are generated."""
-
-    solver: Solver = "midpoint"
-    steps: PositiveInt = 10
-    spacing: Literal["auto", "even", "late"] = "auto"  # of the steps in time
-    clamp: bool = True  # expression cannot be negative
-    batch: PositiveInt = 64  # cells integrated together
-
-    def settled(self, source: Source) -> Self:
-        """The same without "auto".
-
-        Late steps from noise, but even ones for the paper's Euler and the release's RK4. From
-        control cells late steps measured worse.
-        """
-        if self.spacing != "auto":
-            return self
-        late = source == "noise" and self.solver in ("midpoint", "heun")
-        return self.model_copy(update={"spacing": "late" if late else "even"})
-
-    def __str__(self) -> str:
-        lie = "" if self.spacing == "auto" else f"{self.spacing} "
-        return f"{self.solver}, {self.steps} {lie}steps"
 
 
 def rollout(

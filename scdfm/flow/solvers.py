@@ -5,13 +5,12 @@ Each entry: the nodes c, the rows of a, the weights b (Hairer, Norsett, Wanner 1
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-Solver = Literal["euler", "midpoint", "heun", "rk4"]
-Spacing = Literal["even", "late"]
+from scdfm.flow.config import Solver, Spacing
 
 LATENESS = 1.5  # of 1, 1.5, 2 and 3, the smallest error with ten steps of the midpoint rule
 

@@ -9,51 +9,15 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from scdfm.flow.objective import LossConfig, Losses, StepCells, step_losses
-from scdfm.flow.path import Source
+from scdfm.flow.config import LossConfig, Source, TrainingConfig
+from scdfm.flow.objective import Losses, StepCells, step_losses
 from scdfm.flow.randomness import seed_torch, torch_generator
 from scdfm.model.paper import VelocityField
-
-
-class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
-    """How long and how fast to learn, and when to stop."""
-
-    steps: PositiveInt = 100_000
-    learning_rate: PositiveFloat = 5e-5
-    final_learning_rate: float = Field(default=1e-6, ge=0)
-    warmup: NonNegativeInt = 0  # steps over which the rate rises from zero
-    weight_decay: float = Field(default=0.0, ge=0)  # decoupled from the gradient (AdamW)
-    clip_norm: PositiveFloat | None = None  # largest 2-norm of all gradients together
-    checkpoint_activations: bool = False  # less memory: run blocks again in the backward pass
-    ema: float | None = Field(
-        default=None, gt=0, lt=1
-    )  # decay of averaged weights, used for sampling
-    validate_every: PositiveInt = 2_000  # steps between validation rounds
-    patience: PositiveInt | None = None  # rounds without a better score before stopping
-    log_every: PositiveInt = 50  # steps between log lines
-
-    @model_validator(mode="after")
-    def warmup_is_shorter_than_training(self) -> Self:
-        if self.warmup >= self.steps:
-            raise ValueError(
-                f"warmup must be shorter than training, got warmup={self.warmup}, "
-                f"steps={self.steps}"
-            )
-        return self
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step: linear warm-up, then a cosine to the final rate."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        swing = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-        return self.final_learning_rate + swing * (self.learning_rate - self.final_learning_rate)
 
 
 class StepLog(NamedTuple):

@@ -1,63 +1,20 @@
-"""What every velocity field has: its size, its vocabulary, and how it is called.
+"""What every velocity field has: its vocabulary, and how it is called.
 
 Axes: cells (of a step), genes (of a step), units (distinct conditions of a step), width.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any
 
 import torch
-from pydantic import BaseModel, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from scdfm.model.config import ModelConfig
 from scdfm.model.gene_encoder import GeneEncoder
 from scdfm.model.layers import Modulation
 from scdfm.model.vocabulary import Vocabulary
-
-HEAD_WIDTH = 64  # features per head when heads are not given
-RELEASE_ENCODER_HEADS = 8  # whatever the blocks have
-
-
-class ModelConfig(BaseModel, frozen=True, extra="forbid"):
-    """Size and form of the velocity field."""
-
-    variant: Literal["paper", "release"] = "paper"  # release: as the authors' code has it
-    width: PositiveInt = 512  # features per gene token
-    layers: PositiveInt = 4
-    heads: PositiveInt | None = None  # divides width; none: about one for every 64 features
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    attention: Literal["differential", "standard"] = "differential"
-    mlp: bool = True  # an MLP after each attention; False gives eqs. 11-12 bare
-
-    @property
-    def head_count(self) -> int:
-        """Heads in use: when not given, the most that divide width with at least 64 features each."""
-        most = max(1, self.width // HEAD_WIDTH)
-        return self.heads or next(h for h in range(most, 0, -1) if self.width % h == 0)
-
-    @model_validator(mode="after")
-    def release_has_one_form(self) -> Self:
-        if self.variant == "release" and (self.attention != "differential" or not self.mlp):
-            raise ValueError(
-                "variant release has differential attention followed by an MLP, got "
-                f"attention={self.attention}, mlp={str(self.mlp).lower()}; use variant paper"
-            )
-        if self.variant == "release" and self.width % RELEASE_ENCODER_HEADS:
-            raise ValueError(
-                f"the gene encoder of variant release has {RELEASE_ENCODER_HEADS} heads, which "
-                f"must divide width, got width={self.width}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def heads_divide_width(self) -> Self:
-        if self.width % self.head_count:
-            raise ValueError(
-                f"heads must divide width, got width={self.width}, heads={self.head_count}"
-            )
-        return self
 
 
 class VelocityField(nn.Module, ABC):

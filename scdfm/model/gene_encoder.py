@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scdfm.gene_graph import GeneGraph
+from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.attention import join_heads, split_heads
 from scdfm.model.kernels.neighbourhood import Edges, neighbour_attention
 from scdfm.model.layers import FeedForward

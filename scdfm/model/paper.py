@@ -9,9 +9,10 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from scdfm.gene_graph import GeneGraph
+from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.attention import Attention, DifferentialAttention, Memory, StandardAttention
-from scdfm.model.field import ModelConfig, VelocityField
+from scdfm.model.config import ModelConfig
+from scdfm.model.field import VelocityField
 from scdfm.model.gene_encoder import GeneEncoder
 from scdfm.model.layers import (
     FeedForward,

@@ -28,6 +28,22 @@ def test_help_loads_no_heavy_library() -> None:
     assert not loaded & set(HEAVY)
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "data_store.sources.options",
+        "data_store.simulate_options",
+        "scdfm.splits.config",
+        "cluster.runs.config",
+        "sweeps",
+    ],
+)
+def test_what_a_user_may_ask_is_known_without_heavy_libraries(module: str) -> None:
+    loaded = set(python(f"import sys, {module}; print(*sys.modules)").split())
+    assert module in loaded
+    assert not loaded & {*HEAVY, "scipy"}
+
+
 def test_the_console_script_ends_with_the_status_of_its_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", "inspect", "absent"],

@@ -13,7 +13,10 @@ from cluster.runs.plan import known_controls, make_plan
 from cluster.runs.records import GraphFacts
 from data_store.store.reader import Store
 from data_store.stream import Cells
-from scdfm.gene_graph import GraphConfig, none_graph, pearson_graph, spearman_graph
+from scdfm.gene_graph.config import GraphConfig
+from scdfm.gene_graph.correlation import pearson_graph
+from scdfm.gene_graph.graph import none_graph
+from scdfm.gene_graph.spearman import spearman_graph
 from tests.cluster.small import settings
 
 GENES = np.arange(5, 25)

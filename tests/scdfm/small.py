@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from scdfm.flow.objective import StepCells
-from scdfm.gene_graph import GeneGraph, pearson_graph
+from scdfm.gene_graph.correlation import pearson_graph
+from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.paper import ModelConfig, VelocityField, build_field
 from scdfm.model.vocabulary import Vocabulary
 

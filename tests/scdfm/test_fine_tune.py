@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scdfm.flow.fine_tune import match, start_from
-from scdfm.gene_graph import GeneGraph, none_graph
+from scdfm.gene_graph.graph import GeneGraph, none_graph
 from scdfm.model.paper import ModelConfig, VelocityField, build_field
 from scdfm.model.vocabulary import Vocabulary
 from tests.scdfm import small

@@ -7,16 +7,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from scdfm.gene_graph import (
-    GeneGraph,
-    GraphConfig,
-    correlation,
-    edges_graph,
-    none_graph,
-    pearson_graph,
-    spearman,
-    spearman_graph,
-)
+from scdfm.gene_graph import correlation, spearman
+from scdfm.gene_graph.config import GraphConfig
+from scdfm.gene_graph.correlation import pearson_graph
+from scdfm.gene_graph.edges import edges_graph
+from scdfm.gene_graph.graph import GeneGraph, none_graph
+from scdfm.gene_graph.spearman import spearman_graph
 
 
 def expression(cells: int = 60, genes: int = 12, *, seed: int = 0) -> NDArray[np.float32]:

@@ -160,7 +160,7 @@ def test_a_gene_sees_its_neighbours_and_no_other() -> None:
 
 
 def test_without_a_graph_there_is_no_mask() -> None:
-    from scdfm.gene_graph import none_graph
+    from scdfm.gene_graph.graph import none_graph
 
     made = build_field(
         ModelConfig(width=16, layers=1, heads=2),
@@ -178,7 +178,7 @@ def test_heads_must_divide_the_width() -> None:
 
 
 def test_a_graph_of_other_genes_is_refused() -> None:
-    from scdfm.gene_graph import none_graph
+    from scdfm.gene_graph.graph import none_graph
 
     with pytest.raises(ValueError, match="one row for each of the model's 7 genes, got 5"):
         build_field(ModelConfig(width=16), vocabulary=small.vocabulary(), graph=none_graph(5))

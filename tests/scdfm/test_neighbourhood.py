@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from scdfm.gene_graph import GeneGraph, pearson_graph
+from scdfm.gene_graph.correlation import pearson_graph
+from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.gene_encoder import GeneEncoder
 from scdfm.model.kernels import neighbourhood
 from scdfm.model.kernels.neighbourhood import Edges, neighbour_attention

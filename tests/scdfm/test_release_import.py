@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdfm.gene_graph import GeneGraph
+from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.release import load_release, read_release
 from scdfm.model.release.graph import release_graph
 from scdfm.model.release.tokens import (

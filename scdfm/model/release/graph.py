@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from scdfm.gene_graph import GeneGraph
+from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.release.weights import mask_graph
 
 

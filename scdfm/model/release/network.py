@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scdfm.gene_graph import GeneGraph
-from scdfm.model.field import ModelConfig, VelocityField
+from scdfm.gene_graph.graph import GeneGraph
+from scdfm.model.config import ModelConfig
+from scdfm.model.field import VelocityField
 from scdfm.model.layers import (
     TIME_SCALE,
     FeedForward,

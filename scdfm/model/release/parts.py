@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scdfm.gene_graph import GeneGraph
-from scdfm.model.field import RELEASE_ENCODER_HEADS
+from scdfm.gene_graph.graph import GeneGraph
+from scdfm.model.config import RELEASE_ENCODER_HEADS
 from scdfm.model.gene_encoder import GeneEncoder
 
 

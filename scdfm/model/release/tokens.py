@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdfm.gene_graph import GeneGraph
+from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.release.network import ReleaseField
 from scdfm.model.release.weights import ReleaseWeights, mask_graph, read_tensors
 from scdfm.model.vocabulary import Vocabulary

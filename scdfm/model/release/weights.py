@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdfm.gene_graph import GeneGraph
-from scdfm.model.field import ModelConfig
+from scdfm.gene_graph.graph import GeneGraph
+from scdfm.model.config import ModelConfig
 from scdfm.model.release.names import DRUGS, GENES, correspondence
 from scdfm.model.release.network import ReleaseField
 

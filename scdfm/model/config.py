@@ -1,0 +1,48 @@
+"""What a user may ask of the network. Loads no torch."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, PositiveInt, model_validator
+
+HEAD_WIDTH = 64  # features per head when heads are not given
+RELEASE_ENCODER_HEADS = 8  # whatever the blocks have
+
+
+class ModelConfig(BaseModel, frozen=True, extra="forbid"):
+    """Size and form of the velocity field."""
+
+    variant: Literal["paper", "release"] = "paper"  # release: as the authors' code has it
+    width: PositiveInt = 512  # features per gene token
+    layers: PositiveInt = 4
+    heads: PositiveInt | None = None  # divides width; none: about one for every 64 features
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    attention: Literal["differential", "standard"] = "differential"
+    mlp: bool = True  # an MLP after each attention; False gives eqs. 11-12 bare
+
+    @property
+    def head_count(self) -> int:
+        """Heads in use: when not given, the most that divide width with at least 64 features each."""
+        most = max(1, self.width // HEAD_WIDTH)
+        return self.heads or next(h for h in range(most, 0, -1) if self.width % h == 0)
+
+    @model_validator(mode="after")
+    def release_has_one_form(self) -> Self:
+        if self.variant == "release" and (self.attention != "differential" or not self.mlp):
+            raise ValueError(
+                "variant release has differential attention followed by an MLP, got "
+                f"attention={self.attention}, mlp={str(self.mlp).lower()}; use variant paper"
+            )
+        if self.variant == "release" and self.width % RELEASE_ENCODER_HEADS:
+            raise ValueError(
+                f"the gene encoder of variant release has {RELEASE_ENCODER_HEADS} heads, which "
+                f"must divide width, got width={self.width}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def heads_divide_width(self) -> Self:
+        if self.width % self.head_count:
+            raise ValueError(
+                f"heads must divide width, got width={self.width}, heads={self.head_count}"
+            )
+        return self

@@ -45,7 +45,6 @@ def evaluate(
         untrained=untrained,
         precision=precision,
         gpu=gpu,
-        report=say,
     )
     if out is not None:
         save(as_json(result) if out.suffix == ".json" else report.as_csv(result.tables), out)

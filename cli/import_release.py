@@ -7,7 +7,7 @@ import typer
 
 from cli.data import Json, Overwrite
 from cli.names import in_order
-from cli.terminal import say, show, show_json
+from cli.terminal import show, show_json
 from cli.usage import example
 
 app = typer.Typer()
@@ -91,7 +91,7 @@ def import_release(
         negative_edges=negative_edges,
         overwrite=overwrite,
     )
-    result = write_model(request, report=say)
+    result = write_model(request)
     if json:
         show_json(result._asdict())
         return

@@ -56,8 +56,9 @@ def train(
     """
     opened = OpenRun(run)
     opened.check()
-    if opened.directory.finished:
-        return opened.directory.result()
+    done = opened.result()
+    if done is not None:
+        return done
     with session(address):
         cpus = cpus_per_worker or share(workers)
         require(cpus=workers * cpus, gpus=workers if gpu else 0)

@@ -1,9 +1,10 @@
 """What a store says about an imported network: genes, perturbations, graph, test conditions.
 
-Each choice that the files of the release leave open is told to `report`, in a line.
+Each choice that the files of the release leave open is logged, in a line.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from scdfm.splits import Split
 ROWS = 2048  # cells read at once for the graph
 SHOWN = 3  # names in a message
 
-Report = Callable[[str], None]
+log = logging.getLogger(__name__)
 
 
 def find_genes(
@@ -31,7 +32,6 @@ def find_genes(
     file: Path | None,
     forbidden: NDArray[np.bool_] | None,
     rows: int,
-    report: Report,
 ) -> tuple[str, ...]:
     """The genes of a network, sorted: those of the release's tokenizer file, or the store's.
 
@@ -40,7 +40,6 @@ def find_genes(
         file: The tokenizer's; none: all genes of the store.
         forbidden: The mask, bool (tokens, tokens), where there is one.
         rows: Of the checkpoint's gene table.
-        report: Told when nothing but their number speaks for the store's genes.
 
     Raises:
         FileNotFoundError: No such tokenizer file.
@@ -72,7 +71,7 @@ def find_genes(
             "it was trained on with --vocabulary VOCAB.json"
         )
     if file is None and forbidden is None:
-        report(
+        log.info(
             f"no --vocabulary, no --mask: the {len(genes)} genes of {store.path}, sorted, are "
             f"taken for those of the checkpoint, whose table has {rows} rows and no names"
         )
@@ -80,7 +79,7 @@ def find_genes(
 
 
 def name_perturbations(
-    store: Store, genes: tuple[str, ...], *, drugs: tuple[str, ...] | None, report: Report
+    store: Store, genes: tuple[str, ...], *, drugs: tuple[str, ...] | None
 ) -> Vocabulary:
     """Names of the genes, and of the perturbations that the checkpoint has rows for.
 
@@ -88,7 +87,6 @@ def name_perturbations(
         store: Whose perturbations are asked for.
         genes: Of the network.
         drugs: Of its drug table, sorted; none: perturbations are genes.
-        report: Told which perturbations of the store have no row.
 
     Raises:
         ValueError: None of them has.
@@ -103,7 +101,7 @@ def name_perturbations(
             f"{lost[0]!r} ({nearest(lost[0], known)}); use a store with the names it was trained on"
         )
     if lost:
-        report(
+        log.info(
             f"{len(lost)} of the store's {len(applied)} perturbations are not among {whose} and "
             f"cannot be predicted, first {', '.join(lost[:SHOWN])}"
         )
@@ -121,7 +119,6 @@ def rebuild_graph(
     columns: NDArray[np.int64],
     k: int,
     negative: bool,
-    report: Report,
 ) -> GeneGraph:
     """The graph that the release would have built on the cells outside the test part.
 
@@ -129,7 +126,7 @@ def rebuild_graph(
     """
     units = [store.units[position] for position in known_units(split, store)]
     edges = "either sign" if negative else "positive, or negative if mutual"
-    report(
+    log.info(
         f"no --mask: the gene graph is rebuilt as the release builds it, from the "
         f"{sum(map(len, units))} cells outside the test part of split {named(split)}, logged a "
         f"second time; k {k}, edges {edges}"
@@ -167,7 +164,7 @@ def evaluation_columns(
     return evaluation
 
 
-def keep_predictable(split: Split, store: Store, *, names: Vocabulary, report: Report) -> Split:
+def keep_predictable(split: Split, store: Store, *, names: Vocabulary) -> Split:
     """The split without test conditions that the model has no token for.
 
     Raises:
@@ -183,11 +180,11 @@ def keep_predictable(split: Split, store: Store, *, names: Vocabulary, report: R
             "(scdfm split --kind list --test ... --out FILE.json)"
         )
     if lost:
-        report(
+        log.info(
             f"{len(lost)} of the {len(split.test)} test conditions cannot be predicted and are "
             f"left out of the split, first {', '.join(lost[:SHOWN])}"
         )
-    report(
+    log.info(
         f"evaluate scores the {len(kept)} test conditions of split {named(split)}: it is up to "
         "you that the checkpoint was not trained on them"
     )

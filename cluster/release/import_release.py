@@ -4,6 +4,7 @@ The checkpoint holds weights only. Which genes it reads, who sees whom, in which
 stand and what it was tested on come from a store and from the release's own files and habits.
 """
 
+import logging
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +14,6 @@ from pydantic import BaseModel, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from cluster.release.choices import (
-    Report,
     evaluation_columns,
     find_genes,
     keep_predictable,
@@ -25,15 +25,17 @@ from cluster.runs.plan import Plan, run_split
 from cluster.runs.provenance import provenance
 from cluster.work.build import make_card
 from data_store.batch_config import BatchConfig
-from data_store.publish.commit import sha256
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import CARD, Model, save_model
 from scdfm.model.config import ModelConfig
 from scdfm.model.release import read_release
 from scdfm.model.release.tokens import drug_order, gene_graph, named_field, read_mask
 from scdfm.model.vocabulary import Vocabulary
+from scdfm.screen.atomic import sha256
 from scdfm.screen.variable_genes import ChosenGenes
 from scdfm.splits import Split, SplitConfig
+
+log = logging.getLogger(__name__)
 
 NAME = "import-release"  # in place of a run's name
 K = 15  # the release's default
@@ -77,12 +79,11 @@ class Drugs(NamedTuple):
     rows: Tensor  # of the release's table: null, then the names
 
 
-def import_release(request: ImportRequest, *, report: Report = lambda line: None) -> Imported:
+def import_release(request: ImportRequest) -> Imported:
     """Write a model directory that `evaluate` and `predict` accept.
 
     Args:
         request: What to import.
-        report: Receives a line for each thing that was decided on the way.
 
     Raises:
         FileNotFoundError: No such checkpoint, mask, vocabulary, split or store.
@@ -97,7 +98,7 @@ def import_release(request: ImportRequest, *, report: Report = lambda line: None
             request.checkpoint, heads=request.heads, gene_perturbations=drugs is None
         )
         if drugs is not None and weights.drug_rows > len(drugs.rows):
-            report(
+            log.info(
                 f"--perturbations names {len(drugs.rows)} rows and the drug table has "
                 f"{weights.drug_rows}: its first {len(drugs.rows)} are used"
             )
@@ -107,13 +108,10 @@ def import_release(request: ImportRequest, *, report: Report = lambda line: None
             file=request.vocabulary,
             forbidden=forbidden,
             rows=weights.gene_rows,
-            report=report,
         )
-        names = name_perturbations(
-            store, genes, drugs=drugs.names if drugs else None, report=report
-        )
+        names = name_perturbations(store, genes, drugs=drugs.names if drugs else None)
         run = _run(request, store, config=weights.config, genes=len(genes))
-        plan = _plan(request, run, store, names=names, forbidden=forbidden, report=report)
+        plan = _plan(request, run, store, names=names, forbidden=forbidden)
         field = named_field(
             weights, vocabulary=names, graph=plan.graph, drugs=drugs.rows if drugs else None
         )
@@ -222,13 +220,12 @@ def _plan(
     *,
     names: Vocabulary,
     forbidden: NDArray[np.bool_] | None,
-    report: Report,
 ) -> Plan:
     """What a run would have decided about its data, without cells: nothing is trained."""
     column = {gene: position for position, gene in enumerate(store.genes)}
     columns = np.array([column[gene] for gene in names.genes], dtype=np.int64)
     split = _split(run, store)
-    tested = keep_predictable(split, store, names=names, report=report)  # before the long work
+    tested = keep_predictable(split, store, names=names)  # before the long work
     if forbidden is not None:
         graph = gene_graph(forbidden)
     else:
@@ -238,7 +235,6 @@ def _plan(
             columns=columns,
             k=request.k or K,
             negative=request.negative_edges,
-            report=report,
         )
     return Plan(
         split=tested,

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cluster.runs.config import RunConfig
-from cluster.runs.directory import RunDirectory
+from cluster.runs.directory import RunDirectory, TrainResult
 from cluster.runs.fine_tune import require_source, source_facts, source_weights
 from cluster.runs.graph import edges_changed
 from cluster.runs.identity import changed, moved
@@ -53,6 +53,15 @@ class OpenRun:
                 )
         for line in moved(self.directory.settings, self.config):
             log.info(line)
+
+    def result(self) -> TrainResult | None:
+        """What a run that is done has found; none of one that is not. Remembers what moved."""
+        if not self.directory.finished:
+            return None
+        if self.directory.settings != self.config:
+            with self.directory.held() as directory:
+                self._note_places(directory)
+        return self.directory.result()
 
     def prepare(self, directory: RunDirectory) -> None:
         """Make the plan of a run that `check` found in order, or keep the one that is there.

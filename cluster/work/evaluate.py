@@ -1,6 +1,7 @@
 """Score a model on the test part of its split, beside the baselines it must beat."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeInt
 
 from cluster.runs.choices import Precision
-from cluster.runs.directory import MODEL, RUN
+from cluster.runs.directory import MODEL, RUN, RunDirectory
 from cluster.runs.plan import units_of
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.work.controls import StoreControls
@@ -26,6 +27,8 @@ from scdfm.metrics import evaluate as score
 from scdfm.metrics.baselines import MeasuredUnits, Prediction, Units, all_baselines
 from scdfm.model.paper import VelocityField, build_field
 from scdfm.screen.names import nearest
+
+log = logging.getLogger(__name__)
 
 OURS, UNTRAINED = "scDFM", "untrained"
 
@@ -56,7 +59,6 @@ def evaluate(
     untrained: bool = False,
     precision: Precision = "auto",
     gpu: bool = False,
-    report: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """Score a run's best model, or a model, on its test conditions.
 
@@ -69,25 +71,20 @@ def evaluate(
         untrained: Score the same network with its first weights, too.
         precision: Number format of the products; auto: float32 on CPU, bf16 on a GPU that has it.
         gpu: Generate on this machine's GPU.
-        report: Receives a line for each thing that is done.
 
     Raises:
+        FileNotFoundError: Nothing is there, or its store is not where it was.
         ValueError: No run or model, a store with other cells, genes missing from the store, or
             a GPU that is not there.
     """
     device = _device(gpu=gpu)
     path = model_directory(target)
     model = load_model(path)
-    where = store or str(model.card.provenance["store"])
-    # A store that grew since then still holds the cells that the model was trained on.
-    trained_on = None if store else model.card.provenance.get("fingerprint")
-    with Store.open(where, fingerprint=trained_on) as cells_of:
-        _same_cells(model, cells_of, where=where, given=store is not None)
+    with Store.open(store) if store else _own_store(model, path) as cells_of:
+        _same_cells(model, cells_of, given=store is not None)
         model.field.to(device)
         with arithmetic(precision, device=device) as how:
-            return _evaluate(
-                model, path, cells_of, cells=cells, untrained=untrained, how=how, report=report
-            )
+            return _evaluate(model, path, cells_of, cells=cells, untrained=untrained, how=how)
 
 
 def _device(*, gpu: bool) -> torch.device:
@@ -116,7 +113,28 @@ def model_directory(target: Path) -> Path:
     raise ValueError(f"{target} is neither a run nor a model; expected run.yaml or {CARD} in it")
 
 
-def _same_cells(model: Model, store: Store, *, where: str, given: bool) -> None:
+def _own_store(model: Model, path: Path) -> Store:
+    """The store that a model was trained on, in the version that it was trained on.
+
+    A run that went on after its store had moved knows the new place, its model the old one.
+    """
+    written = str(model.card.provenance["store"])
+    run = RunDirectory(path.parent)
+    places = [written, run.settings.store] if (path.parent / RUN).is_file() else [written]
+    for place in dict.fromkeys(places):
+        try:
+            # A store that grew since then still holds the cells that the model was trained on.
+            return Store.open(place, fingerprint=model.card.provenance.get("fingerprint"))
+        except FileNotFoundError:
+            continue
+    raise FileNotFoundError(
+        f"expected the store that {path} was trained on at {written}, found nothing there; name "
+        "where it is now with --store"
+    )
+
+
+def _same_cells(model: Model, store: Store, *, given: bool) -> None:
+    where = store.path
     trained_on = model.card.provenance.get("fingerprint")
     known = set(model.split.train) | set(model.split.validation)
     if trained_on != store.fingerprint and not known <= store.conditions.keys():
@@ -142,7 +160,6 @@ def _evaluate(
     cells: int | None,
     untrained: bool,
     how: Arithmetic,
-    report: Callable[[str], None],
 ) -> Evaluation:
     card, split = model.card, model.split
     field = model.field
@@ -162,14 +179,14 @@ def _evaluate(
     )
     controls = StoreControls(store, columns_in(store, card))
     generated = [min(part.stop - part.start, cells or part.stop - part.start) for part in test]
-    report(
+    log.info(
         f"generating {sum(generated)} cells of {len(test)} units, {len(sampler.genes)} genes, "
         f"{card.sampling.settled(card.source)} ({how})"
     )
     ours = pseudobulks(sampler, controls, test, generated=generated)
     tables = {OURS: score(ours, metrics=METRICS)}
     if untrained:
-        report("generating them again with untrained weights")
+        log.info("generating them again with untrained weights")
         first = replace(sampler, field=first_weights(model))
         tables[UNTRAINED] = score(
             pseudobulks(first, controls, test, generated=generated), metrics=METRICS

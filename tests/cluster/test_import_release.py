@@ -1,6 +1,7 @@
 """Facts of a model that was made of a checkpoint of the authors' code."""
 
 import json
+import logging
 from pathlib import Path
 
 import anndata
@@ -56,17 +57,14 @@ def listed(store: Path) -> tuple[str, ...]:
     return (*tokens_of(store)[::-1][:4], "control", "unused", *tokens_of(store)[::-1][4:])
 
 
-def imported(
-    files: Path, store: Path, out: Path, *, said: list[str] | None = None, **changes: object
-) -> Imported:
+def imported(files: Path, store: Path, out: Path, **changes: object) -> Imported:
     values = {
         "checkpoint": files / "gene.pt",
         "mask": files / "mask.pt",
         "model": out / "model",
         "store": str(store),
     }
-    report = [].append if said is None else said.append
-    return import_release(ImportRequest.model_validate(values | changes), report=report)
+    return import_release(ImportRequest.model_validate(values | changes))
 
 
 def refused(files: Path, store: Path, out: Path, **changes: object) -> str:
@@ -174,19 +172,19 @@ def test_predict_makes_cells_with_it(
 
 
 def test_a_drug_is_the_row_that_the_list_gives_it(
-    files: Path, drug_store: Path, tmp_path: Path
+    files: Path, drug_store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    order, said = listed(drug_store), []
+    caplog.set_level(logging.INFO)
+    order = listed(drug_store)
     imported(
         files,
         drug_store,
         tmp_path,
-        said=said,
         checkpoint=files / "drug.pt",
         perturbations=order,
         kind="additive",
     )
-    assert any("names 8 rows and the drug table has 11" in line for line in said)
+    assert any("names 8 rows and the drug table has 11" in line for line in caplog.messages)
     table = torch.load(files / "drug.pt", weights_only=True)["model_state_dict"]
     table = table["perturbation_embedder.embedding.weight"]
     model = load_model(tmp_path / "model")
@@ -198,10 +196,10 @@ def test_a_drug_is_the_row_that_the_list_gives_it(
 
 
 def test_without_a_mask_the_graph_is_rebuilt_outside_the_test_part_and_it_is_said(
-    files: Path, tiny_store_path: Path, tmp_path: Path
+    files: Path, tiny_store_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    said: list[str] = []
-    result = imported(files, tiny_store_path, tmp_path, said=said, mask=None, k=4)
+    caplog.set_level(logging.INFO)
+    result = imported(files, tiny_store_path, tmp_path, mask=None, k=4)
     model = load_model(tmp_path / "model")
     with Store.open(tiny_store_path) as store:
         test = units_of(model.split, store, "test")
@@ -216,10 +214,10 @@ def test_without_a_mask_the_graph_is_rebuilt_outside_the_test_part_and_it_is_sai
             ).astype(float)
         )
         column = {gene: place for place, gene in enumerate(store.genes)}
-    [line] = [line for line in said if "rebuilt" in line]
+    [line] = [line for line in caplog.messages if "rebuilt" in line]
     assert f"from the {known} cells outside the test part of split additive, fold 0" in line
     assert "k 4" in line
-    assert any("no --vocabulary, no --mask: the 60 genes" in line for line in said)
+    assert any("no --vocabulary, no --mask: the 60 genes" in line for line in caplog.messages)
     # The strongest partner of each gene, when it is a positive one, is always a neighbour.
     varying = [gene for gene in model.card.genes if np.ptp(logged[:, column[gene]])]
     r = np.corrcoef(logged[:, [column[gene] for gene in varying]].T)
@@ -251,8 +249,9 @@ def test_a_saved_split_is_the_models(files: Path, tiny_store_path: Path, tmp_pat
 
 
 def test_a_vocabulary_chooses_among_the_stores_genes(
-    files: Path, tiny_store_path: Path, tmp_path: Path
+    files: Path, tiny_store_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     with Store.open(tiny_store_path) as store:
         kept = sorted(store.genes)[::2]
         conditions = store.conditions
@@ -269,12 +268,10 @@ def test_a_vocabulary_chooses_among_the_stores_genes(
             words=store.words,
             contexts=contexts_of_conditions(store),
         ).save(tmp_path / "split.json")
-    said: list[str] = []
     imported(
         files,
         tiny_store_path,
         tmp_path,
-        said=said,
         mask=tmp_path / "mask.pt",
         vocabulary=tmp_path / "v.json",
         split=tmp_path / "split.json",
@@ -284,8 +281,11 @@ def test_a_vocabulary_chooses_among_the_stores_genes(
     assert model.card.perturbations == tuple(reachable)
     assert model.split.test == tuple(test)
     gone = len(tokens_of(tiny_store_path)) - len(reachable)
-    assert any(f"{gone} of the store's" in line and "cannot be predicted" in line for line in said)
-    assert any("1 of the 2 test conditions cannot be predicted" in line for line in said)
+    assert any(
+        f"{gone} of the store's" in line and "cannot be predicted" in line
+        for line in caplog.messages
+    )
+    assert any("1 of the 2 test conditions cannot be predicted" in line for line in caplog.messages)
     with pytest.raises(ValueError, match=r"the model knows \d+ genes"):
         model.card.vocabulary.ids(USUAL.parse(lost[0]))
 

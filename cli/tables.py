@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
-_PADDING = 2  # columns of a terminal beside every cell
+_PADDING = 3  # columns of a terminal around every cell: two spaces and a divider
 _EDGES = 2  # columns of a terminal beside a table
 _NARROWEST = 16  # columns in which a column of words may be folded
 

@@ -7,6 +7,7 @@ import typer
 
 from cli import report
 from cli.precision import Precision
+from cli.progress import Bar
 from cli.terminal import as_json, require_file, save, say, show, show_json
 from cli.usage import example
 
@@ -36,16 +37,17 @@ def evaluate(
     The conditions are those of the test part of the model's split.
     """
     require_file(out, suffixes=(".json", ".csv"))
-    from cluster.work.evaluate import evaluate as evaluate_target
+    with Bar("evaluate", unit="units"):
+        from cluster.work.evaluate import evaluate as evaluate_target
 
-    result = evaluate_target(
-        target,
-        store=store,
-        cells=cells,
-        untrained=untrained,
-        precision=precision,
-        gpu=gpu,
-    )
+        result = evaluate_target(
+            target,
+            store=store,
+            cells=cells,
+            untrained=untrained,
+            precision=precision,
+            gpu=gpu,
+        )
     if out is not None:
         save(as_json(result) if out.suffix == ".json" else report.as_csv(result.tables), out)
         say(f"written: {out}")

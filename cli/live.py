@@ -30,7 +30,7 @@ class LiveBar:
     def __init__(self, work: str) -> None:
         self._work = work
         self._began = time.monotonic()
-        self._phase = ""
+        self._phase = "starting"  # libraries take seconds to load
         self._count = ""
         self._share = 0.0
         self._words: Sequence[str] = ()

@@ -53,21 +53,21 @@ def predict(
     wanted = from_text_or_file(conditions, column="condition", option="--conditions")
     only = from_text_or_file(genes, column="gene", option="--genes") if genes else None
     require_folder(out)
-    from cluster.predict.actors import predict as predict_on_cluster
-    from cluster.predict.request import PredictionRequest
-
-    request = PredictionRequest(
-        model=model,
-        store=store,
-        conditions=wanted,
-        contexts=listed(contexts) if contexts else None,
-        cells=cells,
-        genes=only,
-        seed=seed,
-        precision=precision,
-        out=out,
-    )
     with PredictionBar() as bar:
+        from cluster.predict.actors import predict as predict_on_cluster
+        from cluster.predict.request import PredictionRequest
+
+        request = PredictionRequest(
+            model=model,
+            store=store,
+            conditions=wanted,
+            contexts=listed(contexts) if contexts else None,
+            cells=cells,
+            genes=only,
+            seed=seed,
+            precision=precision,
+            out=out,
+        )
         written = predict_on_cluster(
             request, actors=actors, gpu=gpu, address=address, report=bar.report, say=bar.tell
         )

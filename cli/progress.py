@@ -89,6 +89,8 @@ class TrainingBar(Bar):
 
     def __init__(self) -> None:
         super().__init__("train", unit="steps")
+        self._losses: dict[str, float] = {}
+        self._rate = 0.0  # steps per second
 
     def report(self, line: Mapping[str, Any]) -> None:
         """Show a line: step and losses, a validation round, or a note."""
@@ -97,14 +99,12 @@ class TrainingBar(Bar):
         elif "validation" in line:
             best = "  best so far" if line.get("best") else ""
             self.tell(f"validation at step {line['step']}: {numbers(line['validation'])}{best}")
-        elif "loss" in line:
-            parts = {name: line[name] for name in ("loss", "cfm", "mmd") if name in line}
-            self.update(
-                int(line["step"]),
-                int(line["steps"]),
-                note=numbers(parts),
-                rate=line.get("steps_per_second"),
-            )
+        losses = {name: line[name] for name in ("loss", "cfm", "mmd") if name in line}
+        self._losses = losses or self._losses
+        self._rate = line.get("steps_per_second", self._rate)
+        self.update(
+            int(line["step"]), int(line["steps"]), note=numbers(self._losses), rate=self._rate
+        )
 
 
 class PredictionBar(Bar):

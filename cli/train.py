@@ -39,10 +39,11 @@ def train(
     Run the command again to resume a run that was stopped.
     """
     from cluster.runs.config import read_run
-    from cluster.train import train as train_on_cluster
 
     config = read_run(run, overrides=overrides(changes))
     with TrainingBar() as bar:
+        from cluster.train import train as train_on_cluster
+
         result = train_on_cluster(
             config,
             workers=workers,

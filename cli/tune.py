@@ -28,11 +28,13 @@ def tune(
 
     Run the command again to continue a sweep that was stopped.
     """
-    import sweeps
+    from sweeps.files import read_sweep
 
-    config = sweeps.read_sweep(sweep, overrides=overrides(changes))
+    config = read_sweep(sweep, overrides=overrides(changes))
     with SweepBar() as bar:
-        result = sweeps.tune(config, address=address, report=bar.report)
+        from sweeps.study import tune as tune_on_cluster
+
+        result = tune_on_cluster(config, address=address, report=bar.report)
     if json:
         show_json(result._asdict())
         return

@@ -27,6 +27,9 @@ import ray
 from ray._private import ray_constants
 
 from cluster.processes import kill_descendants
+from scdfm.screen.progress import phase
+
+log = logging.getLogger(__name__)
 
 OBJECT_STORE = 150 * 2**20  # bytes; cells travel through files, not through the object store
 _FOLDER = "scdfm-ray-"  # in the temporary directory: what a local Ray writes
@@ -69,6 +72,7 @@ def abandon() -> None:
 
 @contextmanager
 def _joined(address: str) -> Iterator[None]:
+    phase(log, "joining the Ray cluster")
     _init(address=address)
     try:
         yield
@@ -78,6 +82,7 @@ def _joined(address: str) -> Iterator[None]:
 
 @contextmanager
 def _local(cpus: int | None) -> Iterator[None]:
+    phase(log, "starting Ray")
     with _folder() as folder, _on_loopback():
         _init(
             address="local",

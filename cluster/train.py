@@ -4,6 +4,7 @@ A Ray worker wires and reports; what it learns is `cluster.work.learn`. Checkpoi
 run's directory and not Ray's, so that a run continues whoever started it.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -27,6 +28,9 @@ from cluster.work.build import Place
 from cluster.work.keeper import Report
 from cluster.work.learn import learn
 from scdfm.flow.training import Round
+from scdfm.screen.progress import phase
+
+log = logging.getLogger(__name__)
 
 RESTARTS = 3  # of the worker group, after a worker or its node died
 
@@ -66,7 +70,9 @@ def train(
             num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(cpus, gpu=gpu)
         )
         with opened.directory.held() as directory:
+            phase(log, "preparing genes, split and graph")
             opened.prepare(directory)
+            phase(log, "starting workers")
             _fit(partial(_worker, run, directory), directory, scaling=scaling, report=report)
     return opened.directory.result()
 

@@ -21,6 +21,7 @@ from cluster.runs.directory import RunDirectory
 from cluster.runs.lease import lease
 from cluster.session import require, session
 from data_store.store.reader import Store
+from scdfm.screen.progress import phase
 from sweeps.events import OnEvent
 from sweeps.ledger import Ledger, Trial
 from sweeps.lock import lock
@@ -38,6 +39,8 @@ from sweeps.schema import Configuration, SweepConfig
 from sweeps.search import StudySearch, open_storage
 from sweeps.space import identity
 from sweeps.watch import TooManyFailures, Watch
+
+log = logging.getLogger(__name__)
 
 
 class SweepFailedError(RuntimeError):
@@ -62,6 +65,7 @@ def tune(
             or the cluster does not fit, or another process runs the sweep.
         SweepFailedError: Too many trials failed, or none finished all splits.
     """
+    phase(log, "checking the store and the splits")
     fingerprint = _check_data(sweep)
     ledger = Ledger(sweep.directory)
     if not _pending(sweep, ledger):
@@ -72,6 +76,7 @@ def tune(
         _concurrent(sweep)
         with _held(sweep, ledger, fingerprint=fingerprint):
             if _pending(sweep, ledger):
+                phase(log, "starting trials")
                 try:
                     _run_trials(sweep, ledger=ledger, report=report)
                 finally:

@@ -75,7 +75,7 @@ def verify(
     if path.exists() and kind_of(path) == "prediction":
         faults = prediction.verify_prediction(path)
     else:
-        faults = integrity.verify(place, say=say)
+        faults = integrity.verify(place)
     if json:
         show_json({"path": str(place), "faults": [fault._asdict() for fault in faults]})
     elif not faults:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.names import from_text_or_file, listed
-from cli.terminal import say, show
+from cli.terminal import show
 from cli.usage import example
 
 app = typer.Typer()
@@ -147,7 +147,7 @@ def ingest(
     from data_store.store.remote import url_of
 
     place = url_of(store) or store
-    manifest = ingestion.ingest(sources, place, options=options, say=say)
+    manifest = ingestion.ingest(sources, place, options=options)
     show(
         f"{place}: {manifest.cells} cells x {manifest.genes} genes, {manifest.units} units in "
         f"{len(manifest.contexts)} contexts, fingerprint {manifest.fingerprint[:12]}"

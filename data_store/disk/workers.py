@@ -4,11 +4,14 @@ What is heavy here (compression, hashing, numpy on large arrays) lets go of the 
 so threads are enough: nothing is copied between processes and nothing is forked.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,11 +20,11 @@ Result = TypeVar("Result")
 BYTES = 200_000_000  # of memory that a worker of an ingest takes: a bucket, some times over
 
 
-def affordable(workers: int, *, memory: int, say: Callable[[str], None]) -> int:
+def affordable(workers: int, *, memory: int) -> int:
     """As many of these workers as fit into the memory, at least one."""
     room = max(1, min(workers, memory // BYTES))
     if room < workers:
-        say(f"workers: {room} of {workers}, more would not fit into --memory")
+        log.info("workers: %d of %d, more would not fit into --memory", room, workers)
     return room
 
 

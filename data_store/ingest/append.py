@@ -18,7 +18,8 @@ from data_store.publish.swap import tidy
 from data_store.sources.cell_names import name_hashes
 from data_store.sources.detect import read_labels
 from data_store.sources.joining import How
-from data_store.sources.options import IngestOptions, Say
+from data_store.sources.notes import note
+from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source, open_source
 from data_store.store.reader import Store
 from data_store.store.remote import url_of
@@ -94,7 +95,7 @@ def grown(store: Path | str, *, options: IngestOptions) -> Iterator[Base]:
 
 
 def joined(
-    base: Base, sources: Sequence[Source], records: Sequence[SourceRecord], *, say: Say
+    base: Base, sources: Sequence[Source], records: Sequence[SourceRecord]
 ) -> tuple[list[Source], tuple[SourceRecord, ...]]:
     """The store's cells and those of files that it does not hold yet; and all their records.
 
@@ -109,11 +110,11 @@ def joined(
     ]
     for record in records:
         if record.fingerprint in held:
-            say(f"{record.name}: the store holds it already, as {held[record.fingerprint]}")
+            note(f"{record.name}: the store holds it already, as {held[record.fingerprint]}")
     if not new:
         return [], base.manifest.sources
-    added = _distinct(base.source, [source for source, _ in new], say=say)
-    say(f"append: to the {base.manifest.cells} cells of {base.manifest.fingerprint[:12]}")
+    added = _distinct(base.source, [source for source, _ in new])
+    note(f"append: to the {base.manifest.cells} cells of {base.manifest.fingerprint[:12]}")
     return [base.source, *added], (*base.manifest.sources, *(record for _, record in new))
 
 
@@ -215,7 +216,7 @@ def _shown(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _distinct(base: Source, sources: Sequence[Source], *, say: Say) -> list[Source]:
+def _distinct(base: Source, sources: Sequence[Source]) -> list[Source]:
     """New sources whose cells have no name of the store's: the file's name comes behind."""
     known = name_hashes(base)
     result = []
@@ -223,7 +224,7 @@ def _distinct(base: Source, sources: Sequence[Source], *, say: Say) -> list[Sour
         shared = np.isin(name_hashes(source), known)
         if shared.any():
             source = replace(source, suffix=f"{source.suffix}-{source.path.stem}")
-            say(
+            note(
                 f"cell names: {int(shared.sum())} of {source.name} occur in the store; all of its "
                 f"cells got the name of their file behind theirs"
             )

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_store.sources.detect import Labels, parse_labels, read_labels
-from data_store.sources.options import IngestOptions, Say
+from data_store.sources.notes import note
+from data_store.sources.options import IngestOptions
 from data_store.sources.recipes import dropped
 from data_store.sources.source import Source
 from scdfm.screen.conditions import Condition, Words, name
@@ -28,9 +29,7 @@ class Layout(NamedTuple):
     excluded: tuple[str, ...]  # conditions that the user left out
 
 
-def read_layout(
-    sources: Sequence[Source], *, column: str, options: IngestOptions, say: Say
-) -> Layout:
+def read_layout(sources: Sequence[Source], *, column: str, options: IngestOptions) -> Layout:
     """Read conditions and contexts of all cells.
 
     Raises:
@@ -40,18 +39,18 @@ def read_layout(
     contexts = _contexts(sources, options=options)
     where = ", ".join(source.name for source in sources)
     tokens, controls = parse_labels(conditions.names, options=options, path=where)
-    say(f"control: {listed(controls)}")
-    kept = _labelled(conditions, column=column, options=options, say=say)
+    note(f"control: {listed(controls)}")
+    kept = _labelled(conditions, column=column, options=options)
     if options.context_column is not None:
-        kept &= _labelled(contexts, column=options.context_column, options=options, say=say)
+        kept &= _labelled(contexts, column=options.context_column, options=options)
     words = _words(conditions, tokens, options=options)
     excluded = tuple(one for text in options.exclude for one in apart(text, known=words.whole))
-    kept &= ~_left_out(conditions, tokens, words=words, asked=excluded, options=options, say=say)
+    kept &= ~_left_out(conditions, tokens, words=words, asked=excluded, options=options)
     layout = _arrange(conditions, contexts, tokens=tokens, kept=kept, controls=controls)
     layout = layout._replace(excluded=excluded)
-    layout = _without_small(layout, options=options, say=say)
+    layout = _without_small(layout, options=options)
     _refuse_uncontrolled(layout)
-    _tell(layout, say=say)
+    _tell(layout)
     return layout
 
 
@@ -73,9 +72,7 @@ def _contexts(sources: Sequence[Source], *, options: IngestOptions) -> Labels:
     return Labels(codes=np.zeros(cells, dtype=np.int32), names=(ONE_CONTEXT,))
 
 
-def _labelled(
-    labels: Labels, *, column: str, options: IngestOptions, say: Say
-) -> NDArray[np.bool_]:
+def _labelled(labels: Labels, *, column: str, options: IngestOptions) -> NDArray[np.bool_]:
     has_label = labels.codes >= 0
     missing = int((~has_label).sum())
     if missing and not options.drop_unlabelled:
@@ -84,7 +81,7 @@ def _labelled(
             f"{len(has_label)} cells have none; fill them or pass --drop-unlabelled"
         )
     if missing:
-        say(f"left out: {missing} cells without a label in {column!r}")
+        note(f"left out: {missing} cells without a label in {column!r}")
     return has_label
 
 
@@ -114,7 +111,6 @@ def _left_out(
     words: Words,
     asked: Sequence[str],
     options: IngestOptions,
-    say: Say,
 ) -> NDArray[np.bool_]:
     """Cells of conditions that the user or the recipe leaves out, in any spelling."""
     present = {name(parsed) for parsed in tokens}
@@ -131,7 +127,7 @@ def _left_out(
         hit = [name(parsed) in names for parsed in tokens]
         cells = np.array([*hit, False])[conditions.codes]
         if cells.any():
-            say(f"left out: {int(cells.sum())} cells of {listed(sorted(names))} ({reason})")
+            note(f"left out: {int(cells.sum())} cells of {listed(sorted(names))} ({reason})")
         excluded |= cells
     return excluded
 
@@ -172,11 +168,11 @@ def _arrange(
     )
 
 
-def _without_small(layout: Layout, *, options: IngestOptions, say: Say) -> Layout:
+def _without_small(layout: Layout, *, options: IngestOptions) -> Layout:
     small = layout.cells < options.min_condition_cells
     if not small.any():
         return layout
-    say(
+    note(
         f"left out: {int(small.sum())} conditions with fewer than {options.min_condition_cells} "
         f"cells ({int(layout.cells[small].sum())} cells)"
     )
@@ -207,7 +203,7 @@ def _refuse_uncontrolled(layout: Layout) -> None:
         )
 
 
-def _tell(layout: Layout, *, say: Say) -> None:
+def _tell(layout: Layout) -> None:
     names = {name(tokens) for _, tokens in layout.units if tokens}
     contexts = {context for context, _ in layout.units}
-    say(f"{int(layout.cells.sum())} cells, {len(names)} conditions, {len(contexts)} contexts")
+    note(f"{int(layout.cells.sum())} cells, {len(names)} conditions, {len(contexts)} contexts")

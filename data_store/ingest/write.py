@@ -5,6 +5,7 @@ condition) into a bucket; the second sorts one bucket after the other by a rando
 whole shards, with the sums of each unit on the way. Only a few bytes per cell stay in memory.
 """
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
@@ -25,8 +26,9 @@ from data_store.publish.commit import hash_files, write_durably
 from data_store.publish.upload import discard_leftovers, manifest_at, new_store, require_writable
 from data_store.sources import detect
 from data_store.sources.joining import Joined, join, require_genes, tell_of_lost
+from data_store.sources.notes import kept_notes, note
 from data_store.sources.opening import opened, with_scratch
-from data_store.sources.options import IngestOptions, Say
+from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source
 from data_store.store.remote import url_of
 from data_store.store.schema import (
@@ -43,13 +45,14 @@ from data_store.store.schema import (
 
 __all__ = ["IngestOptions", "ingest"]
 
+log = logging.getLogger(__name__)
+
 
 def ingest(
     sources: str | Path | Sequence[str | Path],
     store: Path | str,
     *,
     options: IngestOptions | None = None,
-    say: Say = lambda line: None,
 ) -> Manifest:
     """Write a store from one or more files of cells.
 
@@ -58,7 +61,6 @@ def ingest(
             these, or addresses (https://..., s3://...).
         store: The new directory, or a URL (s3://..., gs://...) that the store is sent to.
         options: What must not be detected.
-        say: Receives one line for every detection.
 
     Raises:
         FileNotFoundError, FileExistsError, ValueError: Bad input, in one line; nothing is left.
@@ -70,27 +72,20 @@ def ingest(
     named = [sources] if isinstance(sources, str | Path) else list(sources)
     if not named:
         raise ValueError("expected at least one source of cells, got none; name an .h5ad file")
-    said: list[str] = []
-
-    def tell(line: str) -> None:
-        if line in said:  # the files of a folder are often alike
-            return
-        said.append(line)
-        say(line)
-
     with ExitStack() as stack:
+        notes = stack.enter_context(kept_notes())
         base = stack.enter_context(append.grown(store, options=options)) if options.append else None
         asked = options if base is None else base.options
         usual = None if base is None else base.manifest.recipe.gene_column
         found, records, told = stack.enter_context(
-            opened(named, options=asked, say=tell, usual_gene_column=usual)
+            opened(named, options=asked, usual_gene_column=usual)
         )
         if base is not None:
             told = append.excluded(base, found)
-            found, records = append.joined(base, found, records, say=tell)
+            found, records = append.joined(base, found, records)
         done = _finished(store, records, options=told) if base is None else base.manifest
         if done is not None and done.sources == records:
-            say(f"{store} already holds these cells")
+            log.info("%s already holds these cells", store)
             discard_leftovers(store)
             return done
         folder = stack.enter_context(new_store(store, overwrite=told.overwrite, append=told.append))
@@ -102,11 +97,8 @@ def ingest(
             records=records,
             options=told,
             base=base,
-            workers=stack.enter_context(
-                Workers(affordable(told.workers, memory=told.memory, say=say))
-            ),
-            say=tell,
-            said=said,
+            workers=stack.enter_context(Workers(affordable(told.workers, memory=told.memory))),
+            notes=notes,
         )
 
 
@@ -129,14 +121,13 @@ def _write(
     options: IngestOptions,
     base: append.Base | None,
     workers: Workers,
-    say: Say,
-    said: list[str],
+    notes: list[str],
 ) -> Manifest:
     how = options.join if base is None else base.join
-    joined = join(sources, how=how, say=say)
+    joined = join(sources, how=how)
     require_genes(options.gene_list, genes=joined.genes)
-    column = detect.condition_column(sources, options=options, say=say)
-    layout = read_layout(sources, column=column, options=options, say=say)
+    column = detect.condition_column(sources, options=options)
+    layout = read_layout(sources, column=column, options=options)
     tokens = [tokens for _, tokens in layout.units]
     if how in ("intersect", "first"):
         tell_of_lost(
@@ -146,10 +137,9 @@ def _write(
             remedy="--join union keeps them"
             if base is None
             else "to keep them, ingest all files into a new store",
-            say=say,
         )
-    kind = detect.perturbation(tokens, genes=joined.genes, options=options, say=say)
-    layers, normalised = _layers(sources, options=options, say=say)
+    kind = detect.perturbation(tokens, genes=joined.genes, options=options)
+    layers, normalised = _layers(sources, options=options)
     routed = route(
         sources,
         layers=layers,
@@ -160,7 +150,7 @@ def _write(
         options=options,
         workers=workers,
     )
-    library = None if normalised else routed.library.choose(genes=len(joined.genes), say=say)
+    library = None if normalised else routed.library.choose(genes=len(joined.genes))
     kept = _kept_genes(
         routed,
         joined,
@@ -168,7 +158,6 @@ def _write(
         library=library,
         normalised=normalised,
         options=options,
-        say=say,
     )
     columns, renamed = _stored_columns(joined.columns)
     writer = Writer(
@@ -207,19 +196,17 @@ def _write(
         recipe = append.continued(base, recipe)
     shards = hash_files(folder, workers=workers)
     return _seal(
-        folder, shards, writer=writer, recipe=recipe, records=records, kind=kind, said=said
+        folder, shards, writer=writer, recipe=recipe, records=records, kind=kind, notes=notes
     )
 
 
-def _layers(
-    sources: Sequence[Source], *, options: IngestOptions, say: Say
-) -> tuple[list[str], bool]:
+def _layers(sources: Sequence[Source], *, options: IngestOptions) -> tuple[list[str], bool]:
     """The layer of each source, and whether they hold log values."""
     found = [
         # The cells of a store that grows are in X, and what they are is known.
         ("X", options.normalised)
         if isinstance(source, append.StoredCells)
-        else detect.layer(source, options=options, say=say)
+        else detect.layer(source, options=options)
         for source in sources
     ]
     if len({normalised for _, normalised in found}) > 1:
@@ -229,7 +216,7 @@ def _layers(
         )
     for source, (name, _) in zip(sources, found, strict=True):
         if source.is_column_major(name):
-            say(
+            note(
                 f"{name} of {source.name} is stored by columns (CSC): its rows are found by way of "
                 "the disk; write it as CSR to save that time"
             )
@@ -244,7 +231,6 @@ def _kept_genes(
     library: str | None,
     normalised: bool,
     options: IngestOptions,
-    say: Say,
 ) -> NDArray[np.int64]:
     """Positions of the genes that the store keeps: seen and variable enough, or perturbed."""
     kept = np.ones(routed.genes, dtype=bool)
@@ -266,7 +252,7 @@ def _kept_genes(
         rule = f"seen in {options.min_cells} cells"
         rule += f", the {options.genes} most variable of all cells" if options.genes else ""
         rule += f", among the {len(options.gene_list)} listed" if options.gene_list else ""
-        say(f"genes: kept {int(kept.sum())} of {len(kept)} ({rule}, or perturbed)")
+        note(f"genes: kept {int(kept.sum())} of {len(kept)} ({rule}, or perturbed)")
     return np.flatnonzero(kept)
 
 
@@ -290,7 +276,7 @@ def _seal(
     recipe: Recipe,
     records: tuple[SourceRecord, ...],
     kind: Perturbation,
-    said: list[str],
+    notes: list[str],
 ) -> Manifest:
     manifest = sealed(
         Manifest(
@@ -304,7 +290,7 @@ def _seal(
             normalised=writer.normalised,
             recipe=recipe,
             sources=records,
-            detections=tuple(said),
+            detections=tuple(notes),
             shards=shards,
             fingerprint=fingerprint(shards, perturbation=kind),
         )

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_store.sources.options import Say
+from data_store.sources.notes import note
 from data_store.sources.source import Source
 
 _ROWS = 65_536
 
 
-def distinct(sources: Sequence[Source], *, say: Say) -> list[Source]:
+def distinct(sources: Sequence[Source]) -> list[Source]:
     """The sources, with the name of its file (or folder) behind every cell name where some are shared.
 
     Raises:
@@ -34,7 +34,7 @@ def distinct(sources: Sequence[Source], *, say: Say) -> list[Source]:
     if not shared:
         return list(sources)
     marks = _marks(sources)
-    say(
+    note(
         f"cell names: {shared} occur in several sources; all got the name of their file or folder, "
         f"as in {_name(sources[0], 0)}-{marks[0]}"
     )

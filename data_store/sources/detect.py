@@ -1,6 +1,6 @@
 """What a file does not say outright: where conditions, controls, counts and library sizes are.
 
-Every choice is said in one line through `say`; what cannot be decided is an error that names the
+Every choice is said in one line as a note; what cannot be decided is an error that names the
 choices and the option that decides.
 """
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_store.disk.columns import Column, texts
-from data_store.sources.options import IngestOptions, Say
+from data_store.sources.notes import note, warn
+from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source
 from data_store.store import normalise
 from data_store.store.schema import LIBRARY_SIZE, Perturbation
@@ -90,7 +91,7 @@ def _is_blank(word: str) -> bool:
     return word.strip().casefold() in ("", "nan", "none", "<na>") and word != "none"
 
 
-def condition_column(sources: Sequence[Source], *, options: IngestOptions, say: Say) -> str:
+def condition_column(sources: Sequence[Source], *, options: IngestOptions) -> str:
     """The obs column of the conditions.
 
     Raises:
@@ -128,7 +129,7 @@ def condition_column(sources: Sequence[Source], *, options: IngestOptions, say: 
             f"expected one condition column in {first.path}, found {problem} among "
             f"{listed(first.columns)}; choose with --condition-column"
         )
-    say(f"conditions: obs column {name!r}")
+    note(f"conditions: obs column {name!r}")
     return name
 
 
@@ -164,7 +165,7 @@ def parse_labels(
     return tokens, found
 
 
-def layer(source: Source, *, options: IngestOptions, say: Say) -> tuple[str, bool]:
+def layer(source: Source, *, options: IngestOptions) -> tuple[str, bool]:
     """The matrix to read, and whether it holds log values.
 
     Raises:
@@ -180,17 +181,17 @@ def layer(source: Source, *, options: IngestOptions, say: Say) -> tuple[str, boo
             )
         return options.layer, options.normalised
     if options.normalised:
-        say(f"values: log values in {source.layers[0]}")
+        note(f"values: log values in {source.layers[0]}")
         return source.layers[0], True
     for name in ("X", "counts"):
         if name in source.layers and normalise.looks_like_counts(source.head(name, elements=_LOOK)):
             where = "X" if name == "X" else f"layers[{name!r}]; X holds no counts"
-            say(f"counts: {where}")
+            note(f"counts: {where}")
             return name, False
     if source.layers[0] == "X" and normalise.looks_like_log(
         source.head("X", elements=_LOOK), rows=not source.is_column_major("X")
     ):
-        say(
+        note(
             "values: X holds log values and no layer 'counts' exists; stored as float32 as they are"
         )
         return "X", True
@@ -201,7 +202,7 @@ def layer(source: Source, *, options: IngestOptions, say: Say) -> tuple[str, boo
 
 
 def perturbation(
-    tokens: Iterable[Condition], *, genes: Collection[str], options: IngestOptions, say: Say
+    tokens: Iterable[Condition], *, genes: Collection[str], options: IngestOptions
 ) -> Perturbation:
     """Whether tokens name genes or drugs.
 
@@ -218,7 +219,7 @@ def perturbation(
             f"expected to tell genes from drugs, but none of the {len(every)} perturbed tokens "
             f"({listed(every)}) is a measured gene; say --perturbation gene or --perturbation drug"
         )
-    say(f"perturbation: gene ({len(known)} of {len(every)} perturbed tokens are measured genes)")
+    note(f"perturbation: gene ({len(known)} of {len(every)} perturbed tokens are measured genes)")
     return "gene"
 
 
@@ -252,23 +253,25 @@ class LibrarySize:
             # Written as a negation so that NaN counts as below. float32 sums may be rounded.
             self._below[name] += int((~(sizes >= row_sums * (1 - 1e-6))).sum())
 
-    def choose(self, *, genes: int, say: Say) -> str | None:
+    def choose(self, *, genes: int) -> str | None:
         """The column, or None for row sums."""
         if self._empty:
-            say(f"warning: {self._empty} cells have no counts at all")
+            warn(f"{self._empty} cells have no counts at all")
         if self._asked:
             if self._below[self._asked]:
-                say(
-                    f"warning: library size {self._asked!r} is below the row sum in "
+                warn(
+                    f"library size {self._asked!r} is below the row sum in "
                     f"{self._below[self._asked]} cells"
                 )
             return self._asked
         for name in self.candidates:
             if not self._below[name]:
-                say(f"library size: obs column {name!r}")
+                note(f"library size: obs column {name!r}")
                 return name
-            say(f"library size: not {name!r}, it is below the row sum in {self._below[name]} cells")
-        say(
+            note(
+                f"library size: not {name!r}, it is below the row sum in {self._below[name]} cells"
+            )
+        note(
             f"library size: row sums over {genes} genes (no obs column holds it); "
             "a crude stand-in if genes were left out of the file"
         )

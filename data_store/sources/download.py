@@ -23,7 +23,7 @@ import h5py
 
 from data_store.disk.room import room_for
 from data_store.publish.commit import sha256 as hash_of
-from data_store.sources.options import Say
+from data_store.sources.notes import note
 from data_store.store.remote import no_driver
 
 CACHE = "SCDFM_CACHE"  # environment variable: the folder for downloads
@@ -53,7 +53,7 @@ def cache_folder() -> Path:
     return Path(given) if given else Path(pooch.os_cache("scdfm"))
 
 
-def download(url: str, *, sha256: str | None, say: Say) -> Download:
+def download(url: str, *, sha256: str | None) -> Download:
     """The file at an address, from the cache when it is there and unchanged.
 
     A .zip with one .h5ad or .h5 inside is unpacked.
@@ -61,7 +61,6 @@ def download(url: str, *, sha256: str | None, say: Say) -> Download:
     Args:
         url: https://..., s3://... or another that fsspec has a driver for.
         sha256: That the file at the address must have; None means any.
-        say: Receives where the file is, and its hash.
 
     Raises:
         ValueError: No such address or driver, the transfer failed, or the hash is another.
@@ -71,9 +70,9 @@ def download(url: str, *, sha256: str | None, say: Say) -> Download:
     found = _recorded(path)
     if found is None or (sha256 is not None and found != sha256.lower()):
         found = _fetch(url, path, sha256=sha256)
-        say(f"{shown(url)}: downloaded, sha256 {found}")
+        note(f"{shown(url)}: downloaded, sha256 {found}")
     else:
-        say(f"{shown(url)}: as downloaded before to {path}")
+        note(f"{shown(url)}: as downloaded before to {path}")
     return Download(path=_unpacked(path, sha256=found), url=shown(url), sha256=found)
 
 

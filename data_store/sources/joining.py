@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_store.disk.columns import Block, Column
-from data_store.sources.options import Say
+from data_store.sources.notes import note, warn
 from data_store.sources.source import Source
 from scdfm.screen.names import aside, listed
 
@@ -32,20 +32,20 @@ class Joined(NamedTuple):
     ]  # per source: its category code -> ours, or the text where ours is none
 
 
-def join(sources: Sequence[Source], *, how: How, say: Say) -> Joined:
+def join(sources: Sequence[Source], *, how: How) -> Joined:
     """Agree on genes and obs columns.
 
     Raises:
         ValueError: Genes differ and `how` is "same"; no gene is common.
     """
-    genes = _genes(sources, how=how, say=say)
+    genes = _genes(sources, how=how)
     place = {gene: k for k, gene in enumerate(genes)}
     positions = tuple(
         None if source.genes == genes
         else np.array([place.get(gene, -1) for gene in source.genes], dtype=np.int32)
         for source in sources
     )  # fmt: skip
-    columns = _columns(sources, say=say)
+    columns = _columns(sources)
     return Joined(
         genes=genes,
         var=_var(sources, genes=genes),
@@ -76,14 +76,13 @@ def tell_of_lost(
     *,
     perturbed: Collection[str],
     remedy: str,
-    say: Say,
 ) -> None:
     """Name the perturbed genes that some sources have and others do not."""
     kept = set(joined.genes)
     some = {gene for source in sources for gene in source.genes if gene not in kept}
     if lost := sorted(some.intersection(perturbed)):
-        say(
-            f"warning: genes: left out {len(lost)} that are perturbed, as not all sources have "
+        warn(
+            f"genes: left out {len(lost)} that are perturbed, as not all sources have "
             f"them: {listed(lost)}; {remedy}"
         )
 
@@ -102,12 +101,12 @@ def recoded(block: Block, codes: dict[str, NDArray[Any]], *, columns: Sequence[C
     return result
 
 
-def _genes(sources: Sequence[Source], *, how: How, say: Say) -> tuple[str, ...]:
+def _genes(sources: Sequence[Source], *, how: How) -> tuple[str, ...]:
     first = sources[0].genes
     if all(source.genes == first for source in sources):
         return first
     if how == "first":
-        _require_all(first, sources[1:], say=say)
+        _require_all(first, sources[1:])
         return first
     sets = [dict.fromkeys(source.genes) for source in sources]
     every = dict.fromkeys(gene for genes in sets for gene in genes)
@@ -120,14 +119,14 @@ def _genes(sources: Sequence[Source], *, how: How, say: Say) -> tuple[str, ...]:
     chosen = list(every) if how == "union" else common
     if not chosen:
         raise ValueError("expected genes that all sources measure, found none; check their names")
-    say(
+    note(
         f"genes: {how} of {len(sources)} sources, {len(chosen)} of {len(every)}; {len(common)} are "
         f"in all, {len(every) - len(common)} only in some"
     )
     return tuple(chosen)
 
 
-def _require_all(genes: tuple[str, ...], sources: Sequence[Source], *, say: Say) -> None:
+def _require_all(genes: tuple[str, ...], sources: Sequence[Source]) -> None:
     for source in sources:
         known = set(source.genes)
         missing = [gene for gene in genes if gene not in known]
@@ -137,7 +136,7 @@ def _require_all(genes: tuple[str, ...], sources: Sequence[Source], *, say: Say)
                 f"not in it, first {missing[0]!r}; pass --join intersect to keep the common ones"
             )
         if len(known) > len(genes):
-            say(f"genes: of {source.name} the store's {len(genes)} of {len(known)}")
+            note(f"genes: of {source.name} the store's {len(genes)} of {len(known)}")
 
 
 def _var(sources: Sequence[Source], *, genes: tuple[str, ...]) -> pd.DataFrame:
@@ -149,7 +148,7 @@ def _var(sources: Sequence[Source], *, genes: tuple[str, ...]) -> pd.DataFrame:
     return tables[~tables.index.duplicated()].loc[list(genes)]
 
 
-def _columns(sources: Sequence[Source], *, say: Say) -> tuple[Column, ...]:
+def _columns(sources: Sequence[Source]) -> tuple[Column, ...]:
     if len(sources) == 1:
         return tuple(sources[0].columns.values())
     kept = []
@@ -163,7 +162,7 @@ def _columns(sources: Sequence[Source], *, say: Say) -> tuple[Column, ...]:
             kept.append(next(column for column in same if column.encoding == "string-array"))
     every = {name for source in sources for name in source.columns}
     if lost := sorted(every - {column.name for column in kept}):
-        say(f"obs: left out columns that not all sources have in the same form: {listed(lost)}")
+        note(f"obs: left out columns that not all sources have in the same form: {listed(lost)}")
     return tuple(kept)
 
 

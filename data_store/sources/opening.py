@@ -9,7 +9,8 @@ from typing import NamedTuple
 from data_store.publish.commit import sha256
 from data_store.sources import recipes
 from data_store.sources.cell_names import distinct
-from data_store.sources.options import IngestOptions, Say
+from data_store.sources.notes import warn
+from data_store.sources.options import IngestOptions
 from data_store.sources.places import Place, find
 from data_store.sources.source import Source, fingerprint, named_by, open_source
 from data_store.sources.tables import with_table
@@ -29,7 +30,6 @@ def opened(
     sources: Sequence[str | Path],
     *,
     options: IngestOptions,
-    say: Say,
     usual_gene_column: str | None = None,
 ) -> Iterator[Opened]:
     """Sources as a store needs them; they are closed at the end.
@@ -37,20 +37,19 @@ def opened(
     Args:
         sources: Files, folders, lists, addresses, as `places.find` takes them.
         options: Recipe, gene column and cell tables are applied here.
-        say: Receives one line for every detection.
         usual_gene_column: Holds the gene names of a source that has it, unless told otherwise.
 
     Raises:
         FileNotFoundError, ValueError: Bad input, in one line.
     """
-    places = find(sources, sha256=options.sha256, say=say)
+    places = find(sources, sha256=options.sha256)
     tables = _tables(options, count=len(places))
     with ExitStack() as stack:
         found: list[Source] = []
         for place in places:
-            found.append(open_source(place.path, say=say))
+            found.append(open_source(place.path))
             stack.callback(found[-1].close)
-        told = recipes.applied(options, found, say=say)
+        told = recipes.applied(options, found)
         if told.gene_column is not None:
             found = [named_by(source, told.gene_column) for source in found]
         elif usual_gene_column is not None:
@@ -61,12 +60,12 @@ def opened(
                 for source in found
             ]
         if len(tables) > 1:  # each lane's own table knows its own names
-            found = [with_table(s, t, say=say) for s, t in zip(found, tables, strict=True)]
-        found = distinct(found, say=say)
+            found = [with_table(s, t) for s, t in zip(found, tables, strict=True)]
+        found = distinct(found)
         if len(tables) == 1:
-            found = [with_table(source, tables[0], say=say) for source in found]
+            found = [with_table(source, tables[0]) for source in found]
         records = _records(places, found, tables)
-        _tell_of_copies(records, say=say)
+        _tell_of_copies(records)
         yield Opened(sources=found, records=records, options=told)
 
 
@@ -84,12 +83,12 @@ def _tables(options: IngestOptions, *, count: int) -> tuple[Path, ...]:
     return options.cells
 
 
-def _tell_of_copies(records: Sequence[SourceRecord], *, say: Say) -> None:
+def _tell_of_copies(records: Sequence[SourceRecord]) -> None:
     first: dict[str, str] = {}
     for record in records:
         other = first.setdefault(record.fingerprint, record.name)
         if other != record.name:
-            say(f"warning: {record.name} has the same content as {other}; its cells come twice")
+            warn(f"{record.name} has the same content as {other}; its cells come twice")
 
 
 def _records(

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -19,9 +18,6 @@ from pydantic import (
 from data_store.store.schema import Perturbation
 from scdfm.screen.conditions import CONTROL_WORDS, Words
 from scdfm.screen.names import apart
-
-Say = Callable[[str], None]
-"""Receives one line for every detection."""
 
 RecipeName = Literal["norman", "combosciplex"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_store.sources.download import Download, download, is_address
-from data_store.sources.options import Say
+from data_store.sources.notes import note
 from data_store.store.schema import CELLS, MANIFEST
 
 _ENDINGS = (".h5ad", ".zarr", ".h5")
@@ -20,14 +20,13 @@ class Place(NamedTuple):
     download: Download | None = None
 
 
-def find(sources: Sequence[str | Path], *, sha256: Sequence[str] = (), say: Say) -> list[Place]:
+def find(sources: Sequence[str | Path], *, sha256: Sequence[str] = ()) -> list[Place]:
     """The files that are meant; addresses are downloaded.
 
     Args:
         sources: Files, anndata .zarr directories, folders of either (not what is below them),
             .txt files with one of these per line, or addresses such as https://... and s3://...
         sha256: What the files at the addresses must have, in their order; empty means unchecked.
-        say: Receives what was found in folders and what was downloaded.
 
     Raises:
         FileNotFoundError: Nothing is at a path.
@@ -43,11 +42,11 @@ def find(sources: Sequence[str | Path], *, sha256: Sequence[str] = (), say: Say)
     places: list[Place] = []
     for text in texts:
         if is_address(text):
-            got = download(text, sha256=expected.get(text), say=say)
+            got = download(text, sha256=expected.get(text))
             places.append(Place(path=got.path, download=got))
         else:
-            places += [Place(path=path) for path in _expanded(Path(text), say=say)]
-    return _once(places, say=say)
+            places += [Place(path=path) for path in _expanded(Path(text))]
+    return _once(places)
 
 
 def _listed(sources: Sequence[str | Path]) -> Iterator[str]:
@@ -72,7 +71,7 @@ def _lines(path: Path) -> list[str]:
     return found
 
 
-def _expanded(path: Path, *, say: Say) -> list[Path]:
+def _expanded(path: Path) -> list[Path]:
     """The path itself, or what a folder holds, by name."""
     if (path / MANIFEST).is_file() and (path / CELLS).is_dir():
         return [path / CELLS]  # one of our stores
@@ -86,13 +85,13 @@ def _expanded(path: Path, *, say: Say) -> list[Path]:
         raise ValueError(
             f"expected {', '.join(_ENDINGS)} in the folder {path}, found {names}; name the files"
         )
-    say(f"{path}: {len(found)} sources, {', '.join(child.name for child in found)}")
-    return [part for child in found for part in _expanded(child, say=say)]
+    note(f"{path}: {len(found)} sources, {', '.join(child.name for child in found)}")
+    return [part for child in found for part in _expanded(child)]
 
 
-def _once(places: list[Place], *, say: Say) -> list[Place]:
+def _once(places: list[Place]) -> list[Place]:
     """Each file once: a folder and a file of it may both be named."""
     distinct = {place.path.resolve(): place for place in reversed(places)}
     if len(distinct) < len(places):
-        say(f"{len(places) - len(distinct)} sources were named twice and are read once")
+        note(f"{len(places) - len(distinct)} sources were named twice and are read once")
     return [place for place in places if distinct.get(place.path.resolve()) is place]

@@ -7,7 +7,8 @@ recipe leaves out.
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from data_store.sources.options import IngestOptions, RecipeName, Say
+from data_store.sources.notes import note
+from data_store.sources.options import IngestOptions, RecipeName
 from data_store.sources.source import Source
 from scdfm.screen.conditions import JOINT, Condition, condition
 from scdfm.screen.names import listed
@@ -55,7 +56,7 @@ RECIPES: dict[RecipeName, Recipe] = {
 }
 
 
-def applied(options: IngestOptions, sources: Sequence[Source], *, say: Say) -> IngestOptions:
+def applied(options: IngestOptions, sources: Sequence[Source]) -> IngestOptions:
     """The options with the recipe's where the user has said nothing.
 
     Raises:
@@ -79,7 +80,7 @@ def applied(options: IngestOptions, sources: Sequence[Source], *, say: Say) -> I
     if options.gene_column is None and all(column in source.var for source in sources):
         chosen["gene_column"] = column
     said = " ".join(f"--{name.replace('_', '-')} {_shown(value)}" for name, value in chosen.items())
-    say(f"recipe {options.recipe}, written for {recipe.file}: {said}")
+    note(f"recipe {options.recipe}, written for {recipe.file}: {said}")
     return options.model_copy(update=chosen)
 
 

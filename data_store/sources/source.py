@@ -26,7 +26,6 @@ from data_store.disk import columns as cols
 from data_store.disk.columns import Block, Column
 from data_store.sources.formats import matrices, tenx
 from data_store.sources.formats.matrices import Matrix
-from data_store.sources.options import Say
 from scdfm.screen.names import aside, listed
 
 _BLOCK = 262_144  # bytes that share a checksum in a fingerprint
@@ -117,12 +116,11 @@ class Source:
             ) from None
 
 
-def open_source(path: Path, *, say: Say = lambda line: None) -> Source:
+def open_source(path: Path) -> Source:
     """Open an .h5ad file, an anndata-zarr directory or a 10x .h5 file.
 
     Args:
         path: Of the file; its content tells the kind, not its ending.
-        say: Receives a line for what is left out or renamed.
 
     Raises:
         FileNotFoundError: Nothing is there.
@@ -137,7 +135,7 @@ def open_source(path: Path, *, say: Say = lambda line: None) -> Source:
     root = _open_zarr(path) if path.is_dir() else _open_h5(path)
     try:
         content = tenx.matrix_group(root, path=path) if isinstance(root, h5py.File) else None
-        return _anndata(path, root) if content is None else _tenx(path, root, content, say=say)
+        return _anndata(path, root) if content is None else _tenx(path, root, content)
     except (OSError, RuntimeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"expected AnnData in {path}, could not read it ({_one_line(error)}); "
@@ -245,8 +243,8 @@ def _anndata(path: Path, root: Any) -> Source:
     )
 
 
-def _tenx(path: Path, root: h5py.File, group: h5py.Group, *, say: Say) -> Source:
-    features = tenx.read_features(group, path=path, say=say)
+def _tenx(path: Path, root: h5py.File, group: h5py.Group) -> Source:
+    features = tenx.read_features(group, path=path)
     matrix = tenx.matrix(group, path=path)
     return Source(
         path=path,

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from data_store.disk import columns as cols
 from data_store.sources.cell_names import name_blocks
-from data_store.sources.options import Say
+from data_store.sources.notes import note
 from data_store.sources.source import Source
 
 NAME_COLUMNS = ("barcode", "cell_barcode", "barcodes", "cell", "cell_id", "cell_name", "index", "")
 
 
-def with_table(source: Source, path: Path, *, say: Say) -> Source:
+def with_table(source: Source, path: Path) -> Source:
     """The source with the columns of a table, joined by cell name; what does not match is counted.
 
     Cells without a row have no labels.
@@ -43,11 +43,11 @@ def with_table(source: Source, path: Path, *, say: Say) -> Source:
             f"{len(table)} rows matches, {str(table[names].iloc[0])!r} for one is no cell and "
             f"{_first_name(source)!r} has no row; make the names equal"
         )
-    say(
+    note(
         f"{path.name}: {found} of {source.cells} cells of {source.name} have a row (by "
         f"{repr(names) if names else 'its first column'}), {source.cells - found} have none; {len(table) - found} rows are no cell of it"
     )
-    return _joined(source, table.drop(columns=names), rows, say=say)
+    return _joined(source, table.drop(columns=names), rows)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -113,7 +113,7 @@ def _matches(source: Source, place: pd.Index) -> NDArray[np.int64]:
     return rows
 
 
-def _joined(source: Source, table: pd.DataFrame, rows: NDArray[np.int64], *, say: Say) -> Source:
+def _joined(source: Source, table: pd.DataFrame, rows: NDArray[np.int64]) -> Source:
     frame = table.take(np.maximum(rows, 0)).reset_index(drop=True)
     without = rows < 0
     if without.any():
@@ -125,7 +125,7 @@ def _joined(source: Source, table: pd.DataFrame, rows: NDArray[np.int64], *, say
     columns = {name: cols.describe(home, name) for name in frame.columns}
     joined = {name: column for name, column in columns.items() if column is not None}
     if both := sorted(joined.keys() & source.columns.keys()):
-        say(f"obs of {source.name}: the table's {', '.join(both)} instead of its own")
+        note(f"obs of {source.name}: the table's {', '.join(both)} instead of its own")
     return replace(
         source,
         columns={**source.columns, **joined},

@@ -1,7 +1,7 @@
 """Whether a store still holds what ingest wrote: every file, the index, the sums."""
 
 import hashlib
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from data_store.store.remote import manifest_of, open_files, url_of
 from data_store.store.schema import LIBRARY_SIZE, MANIFEST, Manifest, ShardRecord, fingerprint
 from data_store.store.versions import older_folders
 
+log = logging.getLogger(__name__)
+
 _ROWS = 4_096
 
 
@@ -25,7 +27,7 @@ class Fault(NamedTuple):
     problem: str
 
 
-def verify(path: Path | str, *, say: Callable[[str], None] = lambda line: None) -> list[Fault]:
+def verify(path: Path | str) -> list[Fault]:
     """Read a whole store, at a path or URL, and list what is wrong; nothing when all is well.
 
     Behind a URL, files that ingest did not write, and older versions, go unnoticed: not every
@@ -34,17 +36,17 @@ def verify(path: Path | str, *, say: Callable[[str], None] = lambda line: None) 
     Raises:
         FileNotFoundError, ValueError: There is no store that could be checked.
     """
-    faults = _faults(path, name="", say=say)
+    faults = _faults(path, name="")
     for folder in older_folders(Path(path)) if url_of(path) is None else []:
         try:
-            found = _faults(Path(path) / folder, name=f"{folder}: ", say=say)
+            found = _faults(Path(path) / folder, name=f"{folder}: ")
         except ValueError as error:
             found = [Fault(MANIFEST, str(error))]
         faults += [Fault(f"{folder}/{fault.path}", fault.problem) for fault in found]
     return faults
 
 
-def _faults(path: Path | str, *, name: str, say: Callable[[str], None]) -> list[Fault]:
+def _faults(path: Path | str, *, name: str) -> list[Fault]:
     """What is wrong with one version; its name goes before what is said."""
     files = open_files(path)
     manifest = manifest_of(files)
@@ -53,14 +55,16 @@ def _faults(path: Path | str, *, name: str, say: Callable[[str], None]) -> list[
         faults += _strangers(files.where, manifest)
     if manifest.fingerprint != fingerprint(manifest.shards, perturbation=manifest.perturbation):
         faults.append(Fault(MANIFEST, "the fingerprint does not follow from the files' hashes"))
-    say(f"{name}{len(manifest.shards)} files hashed, {len(faults)} faults")
+    log.info("%s%d files hashed, %d faults", name, len(manifest.shards), len(faults))
     if faults:
         return faults
     with Store.open(path) as store:
         faults = _index_faults(store)
         for position, unit in enumerate(store.units):
             faults += _unit_faults(store, unit, position=position)
-    say(f"{name}{len(store.units)} units compared with index and moments, {len(faults)} faults")
+    log.info(
+        "%s%d units compared with index and moments, %d faults", name, len(store.units), len(faults)
+    )
     return faults
 
 

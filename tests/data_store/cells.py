@@ -1,6 +1,8 @@
 """Small AnnData made by hand, for tests that must know every value."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +36,26 @@ def written(cells: anndata.AnnData, folder: Path, name: str = "cells.h5ad") -> P
     else:
         cells.write_h5ad(path)
     return path
+
+
+class _Listener(logging.Handler):
+    def __init__(self, hear: Callable[[str], object]) -> None:
+        super().__init__()
+        self.hear = hear
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.hear(record.getMessage())
+
+
+@contextmanager
+def listening(hear: Callable[[str], object]) -> Iterator[None]:
+    """Hear every line for the user at the moment when it is said."""
+    handler, logger = _Listener(hear), logging.getLogger("data_store")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -20,7 +20,7 @@ from data_store.store.integrity import verify
 from data_store.store.reader import Store
 from data_store.store.schema import Manifest
 from data_store.store.versions import versions
-from tests.data_store.cells import adata, written
+from tests.data_store.cells import adata, listening, written
 
 FIRST = ("ctrl", "ctrl", "A", "A", "A+B", "B")
 SECOND = ("ctrl", "B", "B", "A+B", "ctrl")
@@ -45,7 +45,8 @@ def second(tmp_path: Path) -> Path:
 def grow(sources: Path | list[Path], store: Path, **options: object) -> tuple[Manifest, list[str]]:
     said: list[str] = []
     told = IngestOptions.model_validate({"append": True, **options})
-    return ingest(sources, store, options=told, say=said.append), said
+    with listening(said.append):
+        return ingest(sources, store, options=told), said
 
 
 def expression(store: Path, **which: Any) -> pd.DataFrame:
@@ -202,13 +203,19 @@ def test_two_appends_at_once_lose_no_cells(first: Path, second: Path, tmp_path: 
     store = tmp_path / "store"
     ingest(first, store)
     third = written(screen(["ctrl", "C"], prefix="c"), tmp_path, "third.h5ad")
+    begun: list[Path] = []
 
     def meanwhile(line: str) -> None:
-        if line.startswith("append: to the 6 cells"):
+        # Once: the other append says the same line.
+        if line.startswith("append: to the 6 cells") and third not in begun:
+            begun.append(third)
             grow(third, store)
 
-    with pytest.raises(ValueError, match="another process added cells; run the command again"):
-        ingest(second, store, options=IngestOptions(append=True), say=meanwhile)
+    with (
+        listening(meanwhile),
+        pytest.raises(ValueError, match="another process added cells; run the command again"),
+    ):
+        ingest(second, store, options=IngestOptions(append=True))
     assert grow(second, store)[0].cells == len(FIRST) + 2 + len(SECOND)
     assert len(versions(store)) == 3
 

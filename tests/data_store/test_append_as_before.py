@@ -134,13 +134,8 @@ def test_genes_that_new_cells_perturb_and_the_store_left_out_are_named(tmp_path:
     ingest(file(tmp_path, "a"), store, options=IngestOptions(gene_list=("C",)))
     cells = adata(("ctrl", "D", "A"), genes=GENES)
     cells.obs_names = ["n1", "n2", "n3"]
-    said: list[str] = []
-    ingest(
-        written(cells, tmp_path, "b.h5ad"),
-        store,
-        options=IngestOptions(append=True),
-        say=said.append,
-    )
+    added = written(cells, tmp_path, "b.h5ad")
+    said = ingest(added, store, options=IngestOptions(append=True)).detections
     (line,) = (line for line in said if line.startswith("warning"))
     assert "left out 1 that are perturbed" in line
     assert line.endswith("D; to keep them, ingest all files into a new store")

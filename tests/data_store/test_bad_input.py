@@ -13,7 +13,7 @@ from anndata.io import write_elem
 
 from data_store.ingest.write import IngestOptions, ingest
 from data_store.store.reader import Store
-from tests.data_store.cells import adata, written
+from tests.data_store.cells import adata, listening, written
 
 
 def refused(path: Path, match: str, **options: object) -> None:
@@ -188,8 +188,8 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
         if line.startswith("library"):
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        ingest(path, tmp_path / "store", say=interrupt)
+    with listening(interrupt), pytest.raises(KeyboardInterrupt):
+        ingest(path, tmp_path / "store")
     assert sorted(tmp_path.iterdir()) == [path]
 
 

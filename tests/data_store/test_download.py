@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import json
+import logging
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def sha256(path: Path) -> str:
 
 def refused(url: str, match: str, **options: object) -> None:
     with pytest.raises(ValueError, match=match) as caught:
-        download(url, **{"sha256": None, "say": print, **options})  # type: ignore[arg-type]
+        download(url, **{"sha256": None, **options})  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
@@ -92,32 +93,32 @@ def nothing_kept(cache: Path) -> bool:
 
 
 def test_cells_at_an_address_become_a_store_that_records_their_hash(
-    address: str, folder: Path, tmp_path: Path
+    address: str, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     written(adata(), folder)
-    said: list[str] = []
+    caplog.set_level(logging.INFO)
     url = f"{address}/cells.h5ad?key=secret"
-    ingest(url, tmp_path / "store", say=said.append)
+    ingest(url, tmp_path / "store")
     record = read_manifest(tmp_path / "store").sources[0]
     assert record.url == f"{address}/cells.h5ad"
     assert record.sha256 == sha256(folder / "cells.h5ad")
-    assert not any("secret" in line for line in said)
-    ingest(url, tmp_path / "store", say=said.append)
-    assert said[-1].endswith("already holds these cells")
+    assert not any("secret" in line for line in caplog.messages)
+    ingest(url, tmp_path / "store")
+    assert caplog.messages[-1].endswith("already holds these cells")
     assert len(Files.sent) == 1
 
 
 def test_a_file_in_the_cache_is_used_while_it_is_what_came(address: str, folder: Path) -> None:
     content = written(adata(), folder, "x.h5ad").read_bytes()
-    first = download(f"{address}/x.h5ad", sha256=None, say=print)
-    assert download(f"{address}/x.h5ad", sha256=None, say=print) == first
+    first = download(f"{address}/x.h5ad", sha256=None)
+    assert download(f"{address}/x.h5ad", sha256=None) == first
     assert len(Files.sent) == 1
     first.path.write_bytes(b"bad")
-    assert download(f"{address}/x.h5ad", sha256=None, say=print) == first
+    assert download(f"{address}/x.h5ad", sha256=None) == first
     assert first.path.read_bytes() == content
     assert len(Files.sent) == 2
     next(first.path.parent.glob("*.json")).write_text("{")
-    download(f"{address}/x.h5ad", sha256=None, say=print)
+    download(f"{address}/x.h5ad", sha256=None)
     assert len(Files.sent) == 3
 
 
@@ -126,10 +127,10 @@ def test_the_hash_that_is_asked_for_decides(address: str, folder: Path, cache: P
     refused(f"{address}/x.h5ad", f"got {sha256(folder / 'x.h5ad')}", sha256="0" * 64)
     assert nothing_kept(cache)
     wanted = sha256(folder / "x.h5ad").upper()
-    download(f"{address}/x.h5ad", sha256=wanted, say=print)
+    download(f"{address}/x.h5ad", sha256=wanted)
     written(adata(["ctrl", "A"]), folder, "x.h5ad")
     new = sha256(folder / "x.h5ad")
-    assert download(f"{address}/x.h5ad", sha256=new, say=print).sha256 == new
+    assert download(f"{address}/x.h5ad", sha256=new).sha256 == new
 
 
 def test_a_missing_file_is_named_with_the_answer(address: str, cache: Path) -> None:
@@ -164,7 +165,7 @@ def test_a_full_disk_is_not_the_servers_fault(monkeypatch: pytest.MonkeyPatch, c
 
     monkeypatch.setattr("data_store.sources.download._copy", full)
     with pytest.raises(OSError, match=r"expected room for .*cache"):
-        download("memory://bucket/cells.h5ad", sha256=None, say=print)
+        download("memory://bucket/cells.h5ad", sha256=None)
     assert nothing_kept(cache)
 
 
@@ -175,11 +176,11 @@ def test_a_zip_with_one_file_of_cells_is_unpacked(
     with zipfile.ZipFile(folder / "6154020", "w") as archive:
         archive.write(path, "norman/perturb_processed.h5ad")
         archive.writestr("norman/go.csv", "no cells")
-    got = download(f"{address}/6154020", sha256=None, say=print)
+    got = download(f"{address}/6154020", sha256=None)
     assert got.path.name == "6154020.perturb_processed.h5ad"
     assert got.path.read_bytes() == path.read_bytes()
     assert got.sha256 == sha256(folder / "6154020")
-    assert download(f"{address}/6154020", sha256=None, say=print) == got
+    assert download(f"{address}/6154020", sha256=None) == got
     with zipfile.ZipFile(folder / "two", "w") as archive:
         archive.write(path, "a.h5ad")
         archive.write(path, "b.h5ad")
@@ -198,17 +199,17 @@ def test_a_new_zip_is_unpacked_where_its_file_has_the_size_of_the_old_one(
     address: str, folder: Path
 ) -> None:
     zipped(folder / "x.zip", cells=b"first")
-    download(f"{address}/x.zip", sha256=None, say=print)
+    download(f"{address}/x.zip", sha256=None)
     new = sha256(zipped(folder / "x.zip", cells=b"other"))
-    got = download(f"{address}/x.zip", sha256=new, say=print)
+    got = download(f"{address}/x.zip", sha256=new)
     assert (got.path.read_bytes(), got.sha256) == (b"other", new)
 
 
 def test_an_unpacked_file_that_was_changed_is_unpacked_again(address: str, folder: Path) -> None:
     zipped(folder / "x.zip", cells=b"first")
-    got = download(f"{address}/x.zip", sha256=None, say=print)
+    got = download(f"{address}/x.zip", sha256=None)
     got.path.write_bytes(b"other")
-    assert download(f"{address}/x.zip", sha256=None, say=print).path.read_bytes() == b"first"
+    assert download(f"{address}/x.zip", sha256=None).path.read_bytes() == b"first"
     assert sorted(file.suffix for file in got.path.parent.iterdir()) == [
         ".h5ad", ".json", ".json", ".zip",
     ]  # fmt: skip
@@ -223,7 +224,7 @@ def test_a_damaged_zip_is_not_kept(address: str, folder: Path, cache: Path) -> N
     refused(f"{address}/x.zip", r"cells\.h5ad in it is damaged")
     assert not cache.exists()
     path.write_bytes(whole)
-    assert download(f"{address}/x.zip", sha256=None, say=print).path.read_bytes() == b"first"
+    assert download(f"{address}/x.zip", sha256=None).path.read_bytes() == b"first"
 
 
 def test_a_failed_download_leaves_no_folder(address: str, cache: Path) -> None:

@@ -11,9 +11,8 @@ from tests.data_store.cells import adata, written
 
 def test_listed_and_perturbed_genes_are_kept_with_the_library_of_all(tmp_path: Path) -> None:
     cells = adata(genes=["A", "B", "C", "D"])
-    said: list[str] = []
     options = IngestOptions(gene_list=("D",))
-    ingest(written(cells, tmp_path), tmp_path / "store", options=options, say=said.append)
+    said = ingest(written(cells, tmp_path), tmp_path / "store", options=options).detections
     found = read_zarr(tmp_path / "store" / "cells.zarr")
     assert list(found.var_names) == ["A", "B", "D"]
     library = np.asarray(cells[found.obs_names].X.sum(axis=1)).ravel()

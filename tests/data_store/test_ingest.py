@@ -1,5 +1,6 @@
 """A store holds exactly the cells of its source, whatever the source looks like."""
 
+import logging
 from pathlib import Path
 
 import anndata
@@ -26,15 +27,9 @@ def stored(path: Path) -> anndata.AnnData:
 def take(
     cells: anndata.AnnData, folder: Path, *, name: str = "cells.h5ad", **options: object
 ) -> tuple[Path, list[str]]:
-    said: list[str] = []
     store = folder / "store"
-    ingest(
-        written(cells, folder, name),
-        store,
-        options=IngestOptions.model_validate(options),
-        say=said.append,
-    )
-    return store, said
+    told = IngestOptions.model_validate(options)
+    return store, list(ingest(written(cells, folder, name), store, options=told).detections)
 
 
 def same_cells(store: Path, cells: anndata.AnnData) -> None:
@@ -268,12 +263,14 @@ def test_two_columns_that_agree_are_no_ambiguity(tmp_path: Path) -> None:
     assert "conditions: obs column 'condition'" in said
 
 
-def test_the_same_file_twice_is_said_to_be_done(tmp_path: Path) -> None:
+def test_the_same_file_twice_is_said_to_be_done(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store, _ = take(adata(), tmp_path)
     before = (store / "manifest.json").stat().st_mtime_ns
-    said: list[str] = []
-    ingest(tmp_path / "cells.h5ad", store, say=said.append)
-    assert said == [f"{store} already holds these cells"]
+    caplog.set_level(logging.INFO)
+    ingest(tmp_path / "cells.h5ad", store)
+    assert caplog.messages == [f"{store} already holds these cells"]
     assert (store / "manifest.json").stat().st_mtime_ns == before
 
 
@@ -306,13 +303,15 @@ def test_workers_change_no_byte_of_the_store(
     assert together.fingerprint == alone.fingerprint
 
 
-def test_there_are_no_more_workers_than_the_memory_has_room_for() -> None:
-    said: list[str] = []
-    assert affordable(2, memory=1_000_000_000, say=said.append) == 2
-    assert said == []
-    assert affordable(9, memory=1_000_000_000, say=said.append) == 5
-    assert said == ["workers: 5 of 9, more would not fit into --memory"]
-    assert affordable(9, memory=100_000_000, say=said.append) == 1
+def test_there_are_no_more_workers_than_the_memory_has_room_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert affordable(2, memory=1_000_000_000) == 2
+    assert caplog.messages == []
+    assert affordable(9, memory=1_000_000_000) == 5
+    assert caplog.messages == ["workers: 5 of 9, more would not fit into --memory"]
+    assert affordable(9, memory=100_000_000) == 1
 
 
 def test_an_error_of_any_worker_is_the_error_of_the_ingest(tmp_path: Path) -> None:
@@ -353,7 +352,7 @@ def test_perturbed_genes_that_an_intersection_drops_are_named(tmp_path: Path) ->
     said: list[str] = []
     for join in ("union", "intersect"):
         options = IngestOptions.model_validate({"join": join})
-        ingest(paths, tmp_path / join, options=options, say=said.append)
+        said += ingest(paths, tmp_path / join, options=options).detections
     warnings = [line for line in said if "that are perturbed" in line]
     assert len(warnings) == 1  # of the intersection
     assert "left out 1 that are perturbed, as not all sources have them: B;" in warnings[0]
@@ -373,8 +372,7 @@ def test_texts_of_one_source_and_categories_of_another_become_texts(tmp_path: Pa
 
 
 def test_real_norman_cells_come_back(real_data: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    ingest(real_data / "norman_subset.h5ad", tmp_path / "store", say=said.append)
+    said = ingest(real_data / "norman_subset.h5ad", tmp_path / "store").detections
     cells = anndata.read_h5ad(real_data / "norman_subset.h5ad")
     found = stored(tmp_path / "store")
     assert (cells[found.obs_names].layers["counts"] != found.X).nnz == 0

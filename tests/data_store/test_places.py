@@ -1,5 +1,6 @@
 """Folders and lists stand for the files in them; names and genes of several files are told apart."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -12,19 +13,21 @@ from tests.data_store.test_tenx import table, version3
 
 
 def names(*sources: str | Path) -> list[str]:
-    return [place.path.name for place in find(sources, say=lambda line: None)]
+    return [place.path.name for place in find(sources)]
 
 
-def test_a_folder_stands_for_its_files_by_name(tmp_path: Path) -> None:
+def test_a_folder_stands_for_its_files_by_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in ("b.h5ad", "a.zarr", "c.h5ad"):
         written(adata(), tmp_path, name)
     version3(tmp_path / "d.h5")
     (tmp_path / "notes.txt").write_text("no source")
     (tmp_path / ".hidden.h5ad").touch()
-    said: list[str] = []
-    found = find([tmp_path], say=said.append)
+    caplog.set_level(logging.INFO)
+    found = find([tmp_path])
     assert [place.path.name for place in found] == ["a.zarr", "b.h5ad", "c.h5ad", "d.h5"]
-    assert said == [f"{tmp_path}: 4 sources, a.zarr, b.h5ad, c.h5ad, d.h5"]
+    assert caplog.messages == [f"{tmp_path}: 4 sources, a.zarr, b.h5ad, c.h5ad, d.h5"]
 
 
 def test_a_list_names_one_source_per_line(tmp_path: Path) -> None:
@@ -35,11 +38,13 @@ def test_a_list_names_one_source_per_line(tmp_path: Path) -> None:
     assert names(tmp_path / "list.txt") == ["a.h5ad", "b.h5ad"]
 
 
-def test_a_source_named_twice_is_read_once(tmp_path: Path) -> None:
+def test_a_source_named_twice_is_read_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = written(adata(), tmp_path)
-    said: list[str] = []
-    assert len(find([path, tmp_path], say=said.append)) == 1
-    assert "1 sources were named twice" in said[-1]
+    caplog.set_level(logging.INFO)
+    assert len(find([path, tmp_path])) == 1
+    assert "1 sources were named twice" in caplog.messages[-1]
 
 
 def test_a_store_may_be_a_source(tmp_path: Path) -> None:
@@ -59,19 +64,21 @@ def test_lists_without_paths_are_refused(tmp_path: Path) -> None:
         names(tmp_path / "absent.txt")
 
 
-def test_a_folder_of_all_kinds_becomes_one_store(tmp_path: Path) -> None:
+def test_a_folder_of_all_kinds_becomes_one_store(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     folder = tmp_path / "cells"
     folder.mkdir()
     written(adata(genes=["A", "B", "X"]), folder, "a.h5ad")
     written(adata(genes=["A", "B", "Y"]), folder, "b.zarr")
     version3(folder / "c.h5")
-    said: list[str] = []
-    options = IngestOptions(join="intersect", cells=(_marked(tmp_path, said),))
-    ingest(folder, tmp_path / "store", options=options, say=said.append)
+    options = IngestOptions(join="intersect", cells=(_marked(tmp_path),))
+    ingest(folder, tmp_path / "store", options=options)
     found = read_zarr(tmp_path / "store" / "cells.zarr")
     assert found.shape == (18, 2)
     assert sorted(found.obs_names)[:4] == ["c0-a", "c0-b", "c0-c", "c1-a"]
-    text = "\n".join(said)
+    text = "\n".join(caplog.messages)
     assert "genes: intersect of 3 sources, 2 of 6; 2 are in all, 4 only in some" in text
     assert text.count("counts: X") == 1
     assert (
@@ -79,7 +86,7 @@ def test_a_folder_of_all_kinds_becomes_one_store(tmp_path: Path) -> None:
     )
 
 
-def _marked(folder: Path, said: list[str]) -> Path:
+def _marked(folder: Path) -> Path:
     """The table of all three sources, by the names that the cells get."""
     lines = table(folder).read_text().splitlines()
     path = folder / "marked.csv"
@@ -112,6 +119,5 @@ def test_a_copy_of_a_file_is_warned_of(tmp_path: Path) -> None:
     paths = [written(adata(), tmp_path, "a.h5ad")]
     paths.append(tmp_path / "b.h5ad")
     paths[1].write_bytes(paths[0].read_bytes())
-    said: list[str] = []
-    ingest(paths, tmp_path / "store", say=said.append)
+    said = ingest(paths, tmp_path / "store").detections
     assert "warning: b.h5ad has the same content as a.h5ad; its cells come twice" in said

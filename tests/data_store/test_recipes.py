@@ -51,9 +51,8 @@ def combosciplex() -> anndata.AnnData:
 
 
 def take(cells: anndata.AnnData, folder: Path, **options: object) -> tuple[Path, list[str]]:
-    said: list[str] = []
     told = IngestOptions.model_validate(options)
-    ingest(written(cells, folder), folder / "store", options=told, say=said.append)
+    said = list(ingest(written(cells, folder), folder / "store", options=told).detections)
     return folder / "store", said
 
 

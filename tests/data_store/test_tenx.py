@@ -67,9 +67,8 @@ def table(folder: Path) -> Path:
 
 
 def stored(path: Path, store: Path, **options: object) -> tuple[anndata.AnnData, list[str]]:
-    said: list[str] = []
     told = IngestOptions.model_validate({"cells": (table(path.parent),), **options})
-    ingest(path, store, options=told, say=said.append)
+    said = list(ingest(path, store, options=told).detections)
     return read_zarr(store / "cells.zarr"), said
 
 

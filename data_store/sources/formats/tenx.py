@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_store.sources.formats.matrices import Matrix
-from data_store.sources.options import Say
+from data_store.sources.notes import note
 
 _PARTS = ("barcodes", "data", "indices", "indptr", "shape")
 _EXPRESSION = "Gene Expression"
@@ -61,7 +61,7 @@ def matrix(group: h5py.Group, *, path: Path) -> Matrix:
     return Matrix(content=group, form="csr", cells=cells, genes=features)
 
 
-def read_features(group: h5py.Group, *, path: Path, say: Say) -> Features:
+def read_features(group: h5py.Group, *, path: Path) -> Features:
     """The genes among the features, by symbol; what is left out or renamed is said.
 
     Raises:
@@ -81,8 +81,8 @@ def read_features(group: h5py.Group, *, path: Path, say: Say) -> Features:
             kept = np.flatnonzero(kinds == _EXPRESSION)
             others = kinds[kinds != _EXPRESSION].value_counts().sort_index()
             listed = ", ".join(f"{count} of type {kind}" for kind, count in others.items())
-            say(f"{path.name}: left out features that are no genes: {listed}")
-    return Features(var=_by_symbol(table, name=path.name, say=say), kept=kept)
+            note(f"{path.name}: left out features that are no genes: {listed}")
+    return Features(var=_by_symbol(table, name=path.name), kept=kept)
 
 
 def _is_matrix(group: Any) -> bool:
@@ -103,7 +103,7 @@ def _text(dataset: h5py.Dataset) -> list[str]:
     return [word.decode() for word in np.asarray(dataset[:], dtype="S").tolist()]
 
 
-def _by_symbol(table: pd.DataFrame, *, name: str, say: Say) -> pd.DataFrame:
+def _by_symbol(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
     """Symbols as names; the first gene of a name keeps it, others are told apart by their id."""
     again = table["symbol"].duplicated()
     symbols = table["symbol"].where(~again, table["symbol"] + "_" + table["gene_ids"])
@@ -112,7 +112,7 @@ def _by_symbol(table: pd.DataFrame, *, name: str, say: Say) -> pd.DataFrame:
         symbols = symbols.where(~symbols.duplicated(), symbols + "_" + number)
     if again.any():
         first = ", ".join(symbols[again].iloc[:_FEW])
-        say(
+        note(
             f"{name}: {int(again.sum())} gene names occur again and got their id, such as {first}; "
             "the first gene of a name keeps it"
         )

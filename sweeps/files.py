@@ -31,13 +31,23 @@ def read_sweep(path_or_name: str | Path, *, overrides: dict[str, Any] | None = N
         FileNotFoundError: No such file and no such name (names the nearest).
         ValueError: A sweep that could not run, in one line.
     """
-    values = _read(path_or_name)
+    return make_sweep(_read(path_or_name), where=str(path_or_name), overrides=overrides)
+
+
+def make_sweep(
+    values: dict[str, Any], *, where: str, overrides: dict[str, Any] | None = None
+) -> SweepConfig:
+    """Build a sweep from plain values.
+
+    Raises:
+        ValueError: A sweep that could not run, in one line.
+    """
     for name, value in (overrides or {}).items():
         values = set_dotted(values, name, value)
     try:
         return SweepConfig.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"{path_or_name}: {one_line(error, SweepConfig)}") from error
+        raise ValueError(f"{where}: {one_line(error, SweepConfig)}") from error
 
 
 def _read(path_or_name: str | Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ however many actors share it.
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
@@ -158,15 +159,30 @@ def columns_in(store: Store, card: ModelCard) -> NDArray[np.int64]:
             f"the model was trained on {card.perturbation} perturbations and {store.path} holds "
             f"{store.perturbation} perturbations; use a store of the model's kind"
         )
-    column = {gene: position for position, gene in enumerate(store.genes)}
-    missing = [gene for gene in card.genes if gene not in column]
+    return gene_columns(card.genes, store.genes, where=str(store.path))
+
+
+def gene_columns(genes: Sequence[str], measured: Sequence[str], *, where: str) -> NDArray[np.int64]:
+    """Where measured genes hold those of a model, (model genes,).
+
+    Raises:
+        ValueError: A gene of the model is not measured, or comes twice.
+    """
+    column = {gene: position for position, gene in enumerate(measured)}
+    missing = [gene for gene in genes if gene not in column]
     if missing:
         raise ValueError(
-            f"{len(missing)} of the model's {len(card.genes)} genes are not in {store.path}, "
-            f"first {missing[0]!r} ({nearest(missing[0], store.genes)}); ingest a file that "
-            "measures them"
+            f"{len(missing)} of the model's {len(genes)} genes are not in {where}, "
+            f"first {missing[0]!r} ({nearest(missing[0], measured)}); use cells that measure them"
         )
-    return np.array([column[gene] for gene in card.genes], dtype=np.int64)
+    if len(column) < len(measured):
+        twice = sorted({*genes} & {one for one, n in Counter(measured).items() if n > 1})
+        if twice:
+            raise ValueError(
+                f"{len(twice)} of the model's genes come twice in {where}, first {twice[0]!r}; "
+                "make gene names unique"
+            )
+    return np.array([column[gene] for gene in genes], dtype=np.int64)
 
 
 def unit_means(

@@ -120,6 +120,14 @@ class Store:
         self._reader.cache.clear()
         self.files.close()
 
+    def __repr__(self) -> str:
+        held = self.manifest
+        return (
+            f"Store({str(self.path)!r}: {held.cells} cells x {held.genes} genes, "
+            f"{len(self.conditions)} conditions and the control in {len(self.contexts)} contexts, "
+            f"{self.perturbation} perturbations)"
+        )
+
     @property
     def fingerprint(self) -> str:
         return self.manifest.fingerprint

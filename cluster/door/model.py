@@ -1,0 +1,239 @@
+"""A trained model in a notebook: control cells in, predicted cells out, in this process.
+
+A predicted value is decided by the seed, the condition, the control cell's number and how often it
+was used before, the gene, and the model; never by the batch, the other conditions or the genes asked
+for. So the controls of a store give what `scdfm predict` gives for that store, to float tolerance,
+if the cells have the numbers that they have there: those of `scdfm.control_cells(store)`, or of a
+store that holds nothing but these cells in this order.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from cluster.door.controls import Columns, MemoryControls, read_controls
+from cluster.predict.request import asked_condition, gene_ids, refuse_copies
+from cluster.runs.choices import Precision
+from cluster.runs.precision import Arithmetic, arithmetic
+from cluster.runs.provenance import model_identity, versions
+from cluster.work.evaluate import model_directory
+from cluster.work.sampler import Sampler, Start, sampler_of, starting_cells
+from scdfm.flow.checkpoint import Model, ModelCard
+from scdfm.flow.checkpoint import load_model as read_model
+from scdfm.screen.conditions import Condition
+from scdfm.splits import Split
+
+log = logging.getLogger(__name__)
+
+
+class TrainedModel:
+    """A trained model that predicts cells from control cells.
+
+    Attributes:
+        path: The model's directory.
+        card: What it is: genes, perturbations, contexts, sampling, provenance.
+        split: Which conditions it was trained, validated and is to be tested on.
+    """
+
+    def __init__(self, model: Model, *, path: Path) -> None:
+        self._model = model
+        self.path = path
+        self.card: ModelCard = model.card
+        self.split: Split = model.split
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """Genes that it predicts, in its order."""
+        return self.card.genes
+
+    @property
+    def perturbations(self) -> tuple[str, ...]:
+        """Perturbations of the screen it was trained on, sorted."""
+        return self.card.perturbations
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self._model.field.parameters()).device
+
+    def __repr__(self) -> str:
+        card = self.card
+        run = card.provenance.get("run")
+        return (
+            f"TrainedModel({str(self.path)!r}: {len(card.genes)} genes, "
+            f"{len(card.perturbations)} perturbations ({card.perturbation}), contexts "
+            f"{', '.join(card.contexts) or 'unknown'}"
+            f"{f', of run {run!r}' if run else ''})"
+        )
+
+    def predict(
+        self,
+        controls: anndata.AnnData,
+        conditions: str | Sequence[str],
+        *,
+        cells: int | None = None,
+        genes: Sequence[str] | None = None,
+        seed: int = 0,
+        layer: str | None = None,
+        context_column: str | None = None,
+        library_size_column: str | None = None,
+        gene_column: str | None = None,
+        precision: Precision = "auto",
+        device: str | None = None,
+    ) -> anndata.AnnData:
+        """Predict the cells of conditions, each from a control cell of its own context.
+
+        Args:
+            controls: Control cells: counts, or log1p per 10k. Whole numbers are counts; others must
+                be log1p per 10k. Genes in any order; others than the model's are left out.
+            conditions: Such as "KLF1+MAPK1", one or several, in any spelling and token order.
+            cells: Cells of each condition in each context; none: one from each control cell.
+            genes: Which to keep, in this order; none: all of the model's.
+            seed: Decides every draw.
+            layer: "X" or a layer with the values; none: X, or `counts` where X holds no counts.
+            context_column: obs column of cell line or patient; none: `context` if there is one,
+                else all cells are of one context.
+            library_size_column: obs column of all counts of a cell, where controls hold only some
+                genes; none: a usual name (`ncounts`, `total_counts`, ...), else row sums.
+            gene_column: var column of the gene names; none: the index.
+            precision: Number format of the products, as in a run file.
+            device: "cpu" or "cuda"; the model moves there. None: where it is.
+
+        Returns:
+            log1p per 10k in X, CSR float32, (contexts x conditions x cells, genes). obs holds
+            `condition`, `context`, `source_cell` and `replicate` (how often that cell was used
+            before); uns["scdfm"] the scale and the provenance.
+
+        Raises:
+            ValueError: A condition is the control or unknown, genes are missing, the values are
+                neither counts nor log1p per 10k, or cells are perturbed; in one line.
+        """
+        asked = self._conditions(conditions)
+        kept = gene_ids(genes, self.card)
+        where = Columns(
+            layer=layer,
+            context=context_column,
+            library_size=library_size_column,
+            genes=gene_column,
+        )
+        known = read_controls(controls, self.card, columns=where)
+        counts = {str(one): len(known.rows(one)) for one in sorted(set(known.contexts))}
+        if cells is not None:
+            if cells < 1:
+                raise ValueError(f"cells must be at least 1, got {cells}")
+            refuse_copies(self.card, cells=cells, controls=counts)
+        if device is not None:
+            self._model.field.to(_device(device))
+        units = [
+            (context, one, _starts(known, context, one, cells=cells or count, seed=seed))
+            for context, count in counts.items()
+            for one in asked
+        ]
+        with arithmetic(precision, device=self.device) as how:
+            sampler = sampler_of(self._model, genes=kept, seed=seed, products=how.products)
+            values = _generate(sampler, known, units, kept=kept)
+        predicted = anndata.AnnData(
+            X=values,
+            obs=self._obs(known, units),
+            var=pd.DataFrame(index=pd.Index([self.genes[gene] for gene in kept])),
+        )
+        predicted.uns["scdfm"] = {
+            "scale": self.card.normalisation,
+            "provenance": json.dumps(self._facts(known, seed=seed, how=how), sort_keys=True),
+        }
+        return predicted
+
+    def _conditions(self, conditions: str | Sequence[str]) -> tuple[Condition, ...]:
+        labels = [conditions] if isinstance(conditions, str) else list(conditions)
+        if not labels:
+            raise ValueError("expected at least one condition to predict, got none")
+        words = self.card.words
+        return tuple(dict.fromkeys(asked_condition(one, self.card, words) for one in labels))
+
+    def _obs(
+        self, controls: MemoryControls, units: Sequence[tuple[str, Condition, Start]]
+    ) -> pd.DataFrame:
+        tables = []
+        for context, condition, start in units:
+            label = self.card.words.spell(condition)
+            table = {
+                "condition": label,
+                "context": context,
+                "source_cell": controls.names[controls.places(start.rows)],
+                "replicate": start.replicates,
+            }
+            index = [f"{context}|{label}|{cell}" for cell in range(len(start.rows))]
+            tables.append(pd.DataFrame(table, index=index))
+        return pd.concat(tables).astype({"condition": "category", "context": "category"})
+
+    def _facts(self, controls: MemoryControls, *, seed: int, how: Arithmetic) -> dict[str, Any]:
+        return {
+            "model": model_identity(self.path, self.card),
+            "controls": {"cells": len(controls.names), "values": controls.scale},
+            "seed": seed,
+            "source": self.card.source,
+            "sampling": self.card.sampling.model_dump(),
+            "gene_blocks": {"size": self.card.genes_per_step, "seed": self.card.seed},
+            "threads": torch.get_num_threads(),
+            "arithmetic": how.facts(),
+            "versions": versions(),
+        }
+
+
+def load_model(path: str | Path, *, device: str = "cpu") -> TrainedModel:
+    """Read the model of a run or sweep, or a model's directory, wherever it was moved to.
+
+    Args:
+        path: A run, a sweep, or a model.
+        device: "cpu" or "cuda".
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        ValueError: It is none of them, holds no model yet or is damaged; or there is no GPU.
+    """
+    directory = model_directory(Path(path))
+    model = read_model(directory)
+    model.field.to(_device(device))
+    return TrainedModel(model, path=directory)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device must be cpu or cuda, got {name!r}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"expected a GPU for device {name!r}, found none; use device 'cpu'")
+    return device
+
+
+def _starts(
+    controls: MemoryControls, context: str, condition: Condition, *, cells: int, seed: int
+) -> Start:
+    return starting_cells(controls.rows(context), condition=condition, cells=cells, seed=seed)
+
+
+def _generate(
+    sampler: Sampler,
+    controls: MemoryControls,
+    units: Sequence[tuple[str, Condition, Start]],
+    *,
+    kept: NDArray[np.int64],
+) -> sp.csr_matrix:
+    """The cells of all units, one below the other, (cells, genes kept)."""
+    columns = np.searchsorted(sampler.genes, kept)
+    batches = [
+        sp.csr_matrix(batch[:, columns])
+        for _, condition, start in units
+        for batch in sampler.batches(controls, start, condition=condition)
+    ]
+    return sp.csr_matrix(sp.vstack(batches, format="csr"))

@@ -1,0 +1,55 @@
+"""Keywords of a function that are the fields of a pydantic model, spelled once."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from cluster.runs.yaml_file import one_line
+
+M = TypeVar("M", bound=BaseModel)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def filled(model: type[M], settings: Mapping[str, Any], *, where: str) -> M:
+    """A model from plain values.
+
+    Raises:
+        ValueError: An unknown name (names the nearest) or a value out of range, in one line.
+    """
+    try:
+        return model.model_validate(dict(settings))
+    except ValidationError as error:
+        raise ValueError(f"{where}: {one_line(error, model)}") from None
+
+
+def keywords_of(model: type[BaseModel], *, given: tuple[str, ...] = ()) -> Callable[[F], F]:
+    """Let help() and a notebook's completion see a model's fields in the place of `**settings`.
+
+    Args:
+        model: Whose fields the settings are.
+        given: Fields that the function names itself.
+    """
+
+    def signed(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        fields = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.get_default(call_default_factory=True)
+                if not field.is_required()
+                else inspect.Parameter.empty,
+                annotation=field.annotation,
+            )
+            for name, field in model.model_fields.items()
+            if name not in given
+        ]
+        function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*own, *fields]
+        )
+        return function
+
+    return signed

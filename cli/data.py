@@ -38,7 +38,7 @@ def simulate(
     if out.suffix != ".h5ad":
         raise ValueError(f"expected a file name that ends in .h5ad, got {out}")
     from data_store import simulate as screens
-    from data_store.publish.commit import committed_file
+    from data_store.disk.new_file import committed_file
     from data_store.simulate_options import SimulateOptions
 
     options = SimulateOptions(

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv, parquet
 
-from data_store.publish.commit import sha256
+from scdfm.screen.atomic import sha256
 
 ENDS, WEIGHT = ("source", "target"), "weight"
 _PARQUET = (".parquet", ".pq")

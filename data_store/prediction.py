@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeInt, ValidationError
 
 from data_store.disk.arrays import create, repeatable_codecs
-from data_store.publish.commit import committed_file, sha256, write_durably
+from data_store.disk.new_file import committed_file
 from data_store.store.integrity import Fault
 from data_store.store.schema import MANIFEST, ShardRecord
+from scdfm.screen.atomic import sha256, write_text
 
 CHUNK_CELLS = 64
 MARKS = ".done"  # beside X: one file for each shard that is written
@@ -85,7 +86,7 @@ def write_shard(path: Path, shard: int, values: NDArray[np.float32], *, rows: in
     file = _shard_file(path, shard)
     mark = path / MARKS / str(shard)
     draft = mark.with_name(f"{shard}.{os.getpid()}.tmp")
-    write_durably(draft, sha256(file))
+    write_text(draft, sha256(file))
     draft.replace(mark)
 
 
@@ -112,7 +113,7 @@ def seal(path: Path, *, facts: dict[str, Any]) -> None:
     )
     manifest = PredictionManifest(cells=cells, genes=genes, facts=facts, shards=shards)
     draft = path / MARKS / MANIFEST
-    write_durably(draft, manifest.model_dump_json(indent=1))
+    write_text(draft, manifest.model_dump_json(indent=1))
     draft.replace(path / MANIFEST)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from cluster.runs.fine_tune import source_model
-from data_store.publish.commit import sha256
 from scdfm.flow.checkpoint import WEIGHTS
+from scdfm.screen.atomic import sha256
 from sweeps.schema import SweepConfig
 
 FILE = "sweep.lock.yaml"

@@ -22,7 +22,7 @@ from data_store.ingest.fill import fill, sums_of_all
 from data_store.ingest.layout import Layout, read_layout
 from data_store.ingest.route import Routed, route
 from data_store.ingest.variable import most_variable
-from data_store.publish.commit import hash_files, write_durably
+from data_store.publish.commit import hash_files
 from data_store.publish.upload import discard_leftovers, manifest_at, new_store, require_writable
 from data_store.sources import detect
 from data_store.sources.joining import Joined, join, require_genes, tell_of_lost
@@ -42,6 +42,7 @@ from data_store.store.schema import (
     fingerprint,
     sealed,
 )
+from scdfm.screen.atomic import write_text
 
 __all__ = ["IngestOptions", "ingest"]
 
@@ -295,7 +296,7 @@ def _seal(
             fingerprint=fingerprint(shards, perturbation=kind),
         )
     )
-    write_durably(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    write_text(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
     return manifest
 
 

@@ -1,6 +1,5 @@
 """Stores appear whole or not at all, and every file in them has a hash."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,8 +10,7 @@ from data_store.disk.room import room_for
 from data_store.disk.workers import Workers
 from data_store.publish.swap import locked, put_in_place, remove, tidy, unfinished
 from data_store.store.schema import CELLS, MANIFEST, ShardRecord
-
-_READ = 1 << 22
+from scdfm.screen.atomic import sha256
 
 
 @contextmanager
@@ -43,23 +41,6 @@ def committed(path: Path, *, overwrite: bool = False, append: bool = False) -> I
             raise
 
 
-@contextmanager
-def committed_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A new file beside `path` that takes its place when the block ends without an error.
-
-    Raises:
-        FileExistsError, FileNotFoundError, OSError: As for `committed`.
-    """
-    _check_place(path, overwrite=overwrite)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with room_for(path):
-            yield partial
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def hash_files(folder: Path, *, workers: Workers | None = None) -> tuple[ShardRecord, ...]:
     """Size and sha256 of every file below a folder but the manifest, by path."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
@@ -69,23 +50,6 @@ def hash_files(folder: Path, *, workers: Workers | None = None) -> tuple[ShardRe
         return ShardRecord(path=name, bytes=file.stat().st_size, sha256=sha256(file))
 
     return tuple((workers or Workers()).in_order(record, files))
-
-
-def sha256(file: Path) -> str:
-    """The hash of a file's bytes."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(_READ):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Write a small file and wait until the disk has it."""
-    with path.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 @contextmanager
@@ -112,12 +76,6 @@ def _alone(partial: Path) -> Iterator[None]:
                 if os.path.samestat(os.fstat(number), partial.stat()):
                     break
         yield
-
-
-def _check_place(path: Path, *, overwrite: bool) -> None:
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"expected a directory {path.parent} for {path.name}; create it")
-    _refuse_existing(path, overwrite=overwrite)
 
 
 def _refuse_file_above(path: Path) -> None:

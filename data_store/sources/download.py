@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import h5py
 
 from data_store.disk.room import room_for
-from data_store.publish.commit import sha256 as hash_of
 from data_store.sources.notes import note
 from data_store.store.remote import no_driver
+from scdfm.screen.atomic import sha256 as hash_of
 
 CACHE = "SCDFM_CACHE"  # environment variable: the folder for downloads
 _BLOCK = 1 << 20

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from data_store.publish.commit import sha256
 from data_store.sources import recipes
 from data_store.sources.cell_names import distinct
 from data_store.sources.notes import warn
@@ -15,6 +14,7 @@ from data_store.sources.places import Place, find
 from data_store.sources.source import Source, fingerprint, named_by, open_source
 from data_store.sources.tables import with_table
 from data_store.store.schema import SourceRecord
+from scdfm.screen.atomic import sha256
 
 
 class Opened(NamedTuple):

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from anndata.io import write_elem
 
 from data_store.disk.h5ad import append_frames, append_rows
-from data_store.publish.commit import committed_file
+from data_store.disk.new_file import committed_file
 from data_store.store.reader import Store, Unit
 from data_store.store.schema import LIBRARY_SIZE
 

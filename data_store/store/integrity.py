@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from data_store.disk.files import Files, LocalFiles
-from data_store.publish.commit import sha256
 from data_store.store.moments import PRECISION, SUMS, UnitSums
 from data_store.store.reader import Store, Unit
 from data_store.store.remote import manifest_of, open_files, url_of
 from data_store.store.schema import LIBRARY_SIZE, MANIFEST, Manifest, ShardRecord, fingerprint
 from data_store.store.versions import older_folders
+from scdfm.screen.atomic import sha256
 
 log = logging.getLogger(__name__)
 

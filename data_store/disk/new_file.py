@@ -1,0 +1,29 @@
+"""A file that a user named: it appears whole, and replaces nothing unasked."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from data_store.disk.room import room_for
+from scdfm.screen.atomic import replaced
+
+
+@contextmanager
+def committed_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A draft that takes its place at `path` when the block ends without an error.
+
+    Raises:
+        FileExistsError: There is a file, or a directory, already.
+        FileNotFoundError: There is no directory for it.
+        OSError: The disk is full.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"expected a directory {path.parent} for {path.name}; create it")
+    if path.is_dir():
+        raise FileExistsError(f"expected a file name, got the directory {path}; name a file in it")
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"expected no {path} yet, it exists; name another or pass --overwrite"
+        )
+    with room_for(path), replaced(path) as draft:
+        yield draft

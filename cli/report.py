@@ -78,7 +78,7 @@ def _page(rows: Rows, *, title: str) -> list["RenderableType"]:
 
 
 def _draw(rows: Rows, *, title: str) -> Grid:
-    from scdfm.metrics.table import METRICS
+    from scdfm.metrics import METRICS
 
     metrics = list(dict.fromkeys(metric for scores in rows.values() for metric in scores))
     best = {name: best_rows(rows, metric=name, mode=METRICS[name].mode) for name in metrics}

@@ -1,6 +1,6 @@
 """The rules of a sweep: how trials are judged, proposed, given up, and what they may cost."""
 
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -13,29 +13,23 @@ from pydantic import (
     model_validator,
 )
 
-from cluster.runs.config import HIGHER_IS_BETTER, Metric
-from scdfm.screen.names import nearest
+from scdfm.metrics import METRICS
 
 
 class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
     """What a trial is judged by: a validation metric, averaged over the splits."""
 
-    metric: str = "mse"
+    metric: Annotated[str, METRICS] = "mse"
     mode: Literal["min", "max"] | None = None  # follows from the metric
     aggregate: Literal["mean"] = "mean"
 
     @property
     def direction(self) -> Literal["min", "max"]:
         """Which way the metric is better."""
-        return "max" if self.metric in HIGHER_IS_BETTER else "min"
+        return METRICS[self.metric].mode
 
     @model_validator(mode="after")
-    def _metric_exists(self) -> Self:
-        known = get_args(Metric)
-        if self.metric not in known:
-            raise ValueError(
-                f"metric {self.metric!r} does not exist; {nearest(self.metric, known)}"
-            )
+    def _mode_is_the_metrics_own(self) -> Self:
         if self.mode not in (None, self.direction):
             raise ValueError(
                 f"{self.metric} is better when {'higher' if self.direction == 'max' else 'lower'}, "

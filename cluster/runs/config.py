@@ -21,13 +21,11 @@ from cluster.runs.yaml_file import forgiving_yaml, one_line, set_dotted
 from data_store.batch_config import BatchConfig
 from scdfm.flow.config import LossConfig, SamplingConfig, Source, TrainingConfig
 from scdfm.gene_graph.config import GraphConfig
+from scdfm.metrics import METRICS
 from scdfm.model.config import ModelConfig
 from scdfm.screen.atomic import write_text
 from scdfm.screen.variable_genes import GeneChoice
 from scdfm.splits import SplitConfig
-
-Metric = Literal["mse", "mae", "l2", "pearson_delta", "discrimination_score_l1"]
-HIGHER_IS_BETTER: frozenset[Metric] = frozenset({"pearson_delta", "discrimination_score_l1"})
 
 
 def _switch(given: Any) -> Any:
@@ -51,7 +49,7 @@ Name = Annotated[str, AfterValidator(_folder_name)]
 class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
     """How a validation round scores the model."""
 
-    metric: Metric = "mse"  # decides which checkpoint is best
+    metric: Annotated[str, METRICS] = "mse"  # decides which checkpoint is best
     cells: PositiveInt = 128  # cells generated for each unit
     units: PositiveInt = 32  # units scored, at most; a seeded choice
     steps: PositiveInt = 5  # of the solver; fewer than in prediction, since ranks matter here
@@ -59,7 +57,7 @@ class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
     @property
     def mode(self) -> Literal["min", "max"]:
         """Which direction of the metric is better."""
-        return "max" if self.metric in HIGHER_IS_BETTER else "min"
+        return METRICS[self.metric].mode
 
 
 class RunConfig(BaseModel, frozen=True, extra="forbid"):

@@ -84,7 +84,9 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"{where} is missing; set it"
     message = first["msg"].removeprefix("Value error, ")
-    got = "" if isinstance(first["input"], dict | BaseModel) else f", got {first['input']!r}"
+    value = first["input"]
+    said = isinstance(value, dict | BaseModel) or repr(value) in message
+    got = "" if said else f", got {value!r}"
     return f"{where}: {message}{got}" if where else message
 
 

@@ -16,7 +16,6 @@ from cluster.runs.directory import MODEL, RUN, RunDirectory
 from cluster.runs.plan import units_of
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.work.controls import StoreControls
-from cluster.work.learn import METRICS
 from cluster.work.sampler import Sampler, columns_in, control_means, pseudobulks, unit_means
 from data_store.store.reader import Store
 from data_store.stream import Cells
@@ -184,13 +183,11 @@ def _evaluate(
         f"{card.sampling.settled(card.source)} ({how})"
     )
     ours = pseudobulks(sampler, controls, test, generated=generated)
-    tables = {OURS: score(ours, metrics=METRICS)}
+    tables = {OURS: score(ours)}
     if untrained:
         log.info("generating them again with untrained weights")
         first = replace(sampler, field=first_weights(model))
-        tables[UNTRAINED] = score(
-            pseudobulks(first, controls, test, generated=generated), metrics=METRICS
-        )
+        tables[UNTRAINED] = score(pseudobulks(first, controls, test, generated=generated))
     known = units_of(split, store, "train") + units_of(split, store, "validation")
     incomplete = {}
     for name, prediction in baselines(
@@ -201,7 +198,7 @@ def _evaluate(
         columns=controls.columns[sampler.genes],
     ).items():
         units = replace(ours, predicted=prediction.mean)
-        tables[name] = score(units, metrics=METRICS)
+        tables[name] = score(units)
         incomplete[name] = int(prediction.incomplete.sum())
     return Evaluation(
         model=str(path),

@@ -24,10 +24,8 @@ from data_store.store.reader import Store
 from data_store.stream import Stream
 from scdfm.flow.checkpoint import load_state
 from scdfm.flow.training import Round, fit
-from scdfm.metrics import evaluate
+from scdfm.metrics import round_scores
 from scdfm.model.paper import VelocityField
-
-METRICS = ("mse", "mae", "l2", "pearson_delta", "discrimination_score_l1")
 
 
 def learn(
@@ -123,8 +121,7 @@ def _validate(
         generated = [run.validation.cells] * len(plan.validation)
         controls = StoreControls(store, plan.genes.model)
         units = pseudobulks(sampler, controls, plan.validation, generated=generated)
-        overall = evaluate(units, metrics=METRICS).overall
-        scores = [{name: score.value for name, score in overall.items()}]
+        scores = [round_scores(units)]
     if place.world > 1:
         torch.distributed.broadcast_object_list(scores, src=0)
     assert scores[0] is not None

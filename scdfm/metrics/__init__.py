@@ -1,7 +1,9 @@
 """How a prediction is judged: pseudobulk means in, one number per metric out."""
 
+from scdfm.metrics.metric import Metric
 from scdfm.metrics.pseudobulk import Pseudobulks
-from scdfm.metrics.table import METRICS, Metric, Score, Table, evaluate, require_metrics
+from scdfm.metrics.registry import METRICS
+from scdfm.metrics.table import Score, Table, evaluate, round_scores
 
 __all__ = [
     "METRICS",
@@ -10,5 +12,5 @@ __all__ = [
     "Score",
     "Table",
     "evaluate",
-    "require_metrics",
+    "round_scores",
 ]

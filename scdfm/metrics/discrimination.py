@@ -1,15 +1,18 @@
 """Discrimination score: is a prediction closer to its own condition than to the others?
 
-1 is best. A prediction of no change scores 0.5 + 1 / (2 N) on average over N conditions, because
-its distances rank the conditions by the strength of their effect.
+1 is best. By Manhattan or Euclidean distance, a prediction of no change scores 0.5 + 1 / (2 N) on
+average over N conditions, because its distances rank the conditions by the strength of their
+effect. By cosine distance it is undefined: no change has no direction.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from scdfm.metrics.pseudobulk import Array, Pseudobulks
+from scdfm.metrics.metric import Metric
+from scdfm.metrics.pseudobulk import ROUNDING, Array, Pseudobulks
 
 Distance = Literal["l1", "l2", "cosine"]
 SCIPY_NAMES: dict[Distance, Literal["cityblock", "euclidean", "cosine"]] = {
@@ -42,48 +45,78 @@ def discrimination_score(units: Pseudobulks, *, distance: Distance) -> Array:
     an unstable sort. Undefined (NaN) where a context holds one unit only: there is nothing to
     tell apart, and cell-eval's 1.0 would look like a success.
 
+    Undefined by cosine where the predicted or the real change is nothing but rounding.
+
     Source: cell-eval 0.8.2 `discrimination_score`.
     """
-    predicted = units.predicted - units.control
-    real = units.real - units.control
     contexts, conditions = np.array(units.contexts), np.array(units.conditions)
     column = {gene: i for i, gene in enumerate(units.genes)}
+    predicted = _Changes(units.predicted - units.control, ROUNDING * units.scale)
+    real = _Changes(units.real - units.control, ROUNDING * units.real_scale)
     scores = np.full(len(contexts), np.nan)
     for context in np.unique(contexts):
         here = np.flatnonzero(contexts == context)
         if len(here) < 2:
             continue
         own = [column.get(condition) for condition in conditions[here]]
-        apart = _distances(predicted[here], real[here], own=own, distance=distance)
+        apart = _distances(predicted.of(here), real.of(here), own=own, distance=distance)
         scores[here] = 1 - _ranks(apart) / len(here)
     return scores
 
 
+class _Changes(NamedTuple):
+    """Changes from control, and how large each must be to have a direction."""
+
+    delta: Array  # (units, genes)
+    least: Array  # (units,)
+
+    def of(self, units: NDArray[np.intp]) -> "_Changes":
+        return _Changes(self.delta[units], self.least[units])
+
+    def without(self, gene: int) -> "_Changes":
+        return _Changes(np.delete(self.delta, gene, axis=1), self.least)
+
+    @property
+    def directed(self) -> NDArray[np.bool_]:
+        """Which have a direction, (units,)."""
+        directed: NDArray[np.bool_] = np.linalg.norm(self.delta, axis=1) > self.least
+        return directed
+
+
 def _distances(
-    predicted: Array, real: Array, *, own: list[int | None], distance: Distance
+    predicted: _Changes, real: _Changes, *, own: list[int | None], distance: Distance
 ) -> Array:
     """Distance of each predicted delta to each real one, (units, units), own gene left out."""
     apart = _pairwise(predicted, real, distance=distance)
+    if distance == "cosine":
+        apart[~real.directed] = np.nan  # the true one has no direction
     for row, gene in enumerate(own):
         if gene is not None:
-            left = np.delete(predicted[row : row + 1], gene, axis=1)
-            apart[row] = _pairwise(left, np.delete(real, gene, axis=1), distance=distance)[0]
+            one, others = predicted.of(np.array([row])).without(gene), real.without(gene)
+            apart[row] = _pairwise(one, others, distance=distance)[0]
+            if distance == "cosine" and not others.directed[row]:
+                apart[row] = np.nan
     return apart
 
 
-def _pairwise(left: Array, right: Array, *, distance: Distance) -> Array:
-    apart = cdist(left, right, metric=SCIPY_NAMES[distance])
+def _pairwise(left: _Changes, right: _Changes, *, distance: Distance) -> Array:
+    apart = cdist(left.delta, right.delta, metric=SCIPY_NAMES[distance])
     if distance == "cosine":
-        # No change has no direction: as far from everything as a right angle, as in cell-eval.
-        apart[~left.any(axis=1)] = 1.0
-        apart[:, ~right.any(axis=1)] = 1.0
-        apart[np.isnan(left).any(axis=1)] = np.nan
+        # What has no direction is as far from everything as a right angle, as in cell-eval;
+        # a prediction without one is nowhere.
+        apart[:, ~right.directed] = 1.0
+        apart[~left.directed] = np.nan
     return apart
 
 
 def _ranks(apart: Array) -> Array:
-    """Rank from 0 of the diagonal within each row, ties shared; NaN where a row is."""
+    """Rank from 0 of the diagonal within each row, ties shared; NaN where it is not finite."""
     true = np.diagonal(apart)[:, None]
     nearer = (apart < true).sum(axis=1)
     equal = (apart == true).sum(axis=1) - 1
-    return np.where(np.isnan(true[:, 0]), np.nan, nearer + equal / 2)
+    return np.where(np.isfinite(true[:, 0]), nearer + equal / 2, np.nan)
+
+
+L1 = Metric(discrimination_score_l1, mode="max")
+L2 = Metric(discrimination_score_l2, mode="max")
+COSINE = Metric(discrimination_score_cosine, mode="max")

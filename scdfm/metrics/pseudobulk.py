@@ -1,7 +1,6 @@
-"""Metrics between pseudobulk means: a unit's expression averaged over its cells.
+"""What metrics compare: a unit's expression averaged over its cells, predicted and real.
 
-Expression is log1p(counts per 10k). A unit is a condition in a context; each function gives one
-number per unit, in float64, and NaN where the metric is undefined.
+Expression is log1p(counts per 10k). A unit is a condition in a context.
 """
 
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-ROUNDING = 1e-12  # a delta this small beside the means it comes from is no delta
+ROUNDING = 1e-6  # a change this small beside its means is none: they come from float32 values
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,8 @@ class Pseudobulks:
         contexts: Context of each unit.
         conditions: Canonical condition name of each unit.
         genes: Names of the evaluation genes.
-        predicted: (units, genes); NaN rows where there is no prediction.
+        predicted: (units, genes). A row that is not finite throughout becomes NaN throughout: it
+            is no prediction, and every metric of it is undefined.
         real: (units, genes).
         control: (units, genes), of the control cells of the unit's own context.
     """
@@ -49,58 +49,33 @@ class Pseudobulks:
             array = np.asarray(getattr(self, name), dtype=np.float64)
             if array.shape != shape:
                 raise ValueError(f"{name} must be (units, genes) = {shape}, got {array.shape}")
-            if name != "predicted" and not np.isfinite(array).all():
+            finite = np.isfinite(array).all(axis=1, keepdims=True)
+            if name == "predicted":
+                array = np.where(finite, array, np.nan)
+            elif not finite.all():
                 raise ValueError(f"{name} must be finite, got NaN or infinite means")
             object.__setattr__(self, name, array)
 
+    @property
+    def scale(self) -> Array:
+        """Size of the means that a predicted change comes from, (units,); NaN like the row."""
+        scale: Array = np.linalg.norm(self.predicted, axis=1) + np.linalg.norm(self.control, axis=1)
+        return scale
 
-def mse(units: Pseudobulks) -> Array:
-    """Mean over genes of the squared difference of predicted and real means, (units,).
+    @property
+    def real_scale(self) -> Array:
+        """Size of the means that a real change comes from, (units,)."""
+        scale: Array = np.linalg.norm(self.real, axis=1) + np.linalg.norm(self.control, axis=1)
+        return scale
 
-    Source: cell-eval 0.8.2 `mse`; SCIENCE section 6.
+
+def without_rounding(changes: Array, *, scale: Array) -> Array:
+    """The changes, (units, genes), exactly 0 in rows that are nothing but rounding.
+
+    Args:
+        changes: Differences of means.
+        scale: Size of the means that each row comes from, (units,).
     """
-    squares: Array = np.square(units.predicted - units.real).mean(axis=1)
-    return squares
-
-
-def mae(units: Pseudobulks) -> Array:
-    """Mean over genes of the absolute difference of predicted and real means, (units,).
-
-    Source: cell-eval 0.8.2 `mae`.
-    """
-    differences: Array = np.abs(units.predicted - units.real).mean(axis=1)
-    return differences
-
-
-def l2(units: Pseudobulks) -> Array:
-    """Euclidean distance of predicted and real means over genes, (units,).
-
-    Source: scDFM (Yu et al. 2026), table 1, at pseudobulk level as its numbers are.
-    """
-    distances: Array = np.linalg.norm(units.predicted - units.real, axis=1)
-    return distances
-
-
-def pearson_delta(units: Pseudobulks) -> Array:
-    """Pearson correlation over genes of predicted and real change from control, (units,).
-
-    Undefined where either change is the same for every gene, as for a no-change prediction.
-
-    Source: cell-eval 0.8.2 `pearson_delta`.
-    """
-    predicted = _centred_delta(units.predicted, control=units.control)
-    real = _centred_delta(units.real, control=units.control)
-    lengths = np.linalg.norm(predicted, axis=1) * np.linalg.norm(real, axis=1)
-    correlation = np.full(len(lengths), np.nan)
-    np.divide(np.sum(predicted * real, axis=1), lengths, out=correlation, where=lengths > 0)
-    np.clip(correlation, -1.0, 1.0, out=correlation)
-    return correlation
-
-
-def _centred_delta(means: Array, *, control: Array) -> Array:
-    """Change from control less its mean over genes, (units, genes); exactly 0 if only rounding."""
-    delta = means - control
-    delta -= delta.mean(axis=1, keepdims=True)
-    scale = np.linalg.norm(means, axis=1) + np.linalg.norm(control, axis=1)
-    delta[np.linalg.norm(delta, axis=1) <= ROUNDING * scale] = 0.0
-    return delta
+    small = np.linalg.norm(changes, axis=1) <= ROUNDING * scale
+    kept: Array = np.where(small[:, None], 0.0, changes)
+    return kept

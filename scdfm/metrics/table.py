@@ -3,37 +3,13 @@
 An undefined unit is left out of the averages and counted; an average of nothing is NaN.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import BaseModel, NonNegativeInt
 
-from scdfm.metrics.discrimination import (
-    discrimination_score_cosine,
-    discrimination_score_l1,
-    discrimination_score_l2,
-)
-from scdfm.metrics.pseudobulk import Array, Pseudobulks, l2, mae, mse, pearson_delta
-from scdfm.screen.names import nearest
-
-
-class Metric(NamedTuple):
-    """How to compute a metric and which way is better."""
-
-    of_units: Callable[[Pseudobulks], Array]
-    mode: Literal["min", "max"]
-
-
-METRICS: Mapping[str, Metric] = {
-    "mse": Metric(mse, "min"),
-    "mae": Metric(mae, "min"),
-    "l2": Metric(l2, "min"),
-    "pearson_delta": Metric(pearson_delta, "max"),
-    "discrimination_score_l1": Metric(discrimination_score_l1, "max"),
-    "discrimination_score_l2": Metric(discrimination_score_l2, "max"),
-    "discrimination_score_cosine": Metric(discrimination_score_cosine, "max"),
-}
+from scdfm.metrics.pseudobulk import Array, Pseudobulks
+from scdfm.metrics.registry import METRICS
 
 
 class Score(BaseModel, frozen=True, extra="forbid"):
@@ -52,14 +28,18 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     conditions: dict[str, dict[str, Score]]
 
 
-def evaluate(units: Pseudobulks, *, metrics: Sequence[str] = tuple(METRICS)) -> Table:
-    """Score a prediction by every metric asked for.
+def evaluate(units: Pseudobulks, *, metrics: Sequence[str] | None = None) -> Table:
+    """Score a prediction.
+
+    Args:
+        units: Predicted and real means.
+        metrics: Names; none: every metric there is.
 
     Raises:
         ValueError: A metric does not exist (names the nearest).
     """
-    require_metrics(metrics)
-    scores = {name: METRICS[name].of_units(units) for name in metrics}
+    names = tuple(METRICS) if metrics is None else metrics
+    scores = {name: METRICS[name].values(units) for name in names}
     contexts, conditions = np.array(units.contexts), np.array(units.conditions)
 
     def over(some: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> dict[str, Score]:
@@ -72,23 +52,25 @@ def evaluate(units: Pseudobulks, *, metrics: Sequence[str] = tuple(METRICS)) -> 
     )
 
 
-def require_metrics(names: Sequence[str]) -> None:
-    """Refuse names that are no metric.
+def round_scores(units: Pseudobulks) -> dict[str, float]:
+    """One number for each metric, to choose among models by.
 
-    Raises:
-        ValueError: Names the first one and the nearest metric.
+    NaN throughout where the prediction of any unit is not finite: a model must not win by leaving
+    out what it cannot predict.
     """
-    for name in names:
-        if name not in METRICS:
-            raise ValueError(f"metric {name!r} does not exist; {nearest(name, METRICS)}")
+    if not np.isfinite(units.predicted).all():
+        return dict.fromkeys(METRICS, float("nan"))
+    return {name: score.value for name, score in evaluate(units).overall.items()}
 
 
 def _average(values: Array, conditions: np.ndarray[tuple[int], np.dtype[np.str_]]) -> Score:
     """Mean over conditions of the mean over their defined units."""
     defined = ~np.isnan(values)
     means = [values[defined & (conditions == one)].mean() for one in np.unique(conditions[defined])]
+    with np.errstate(over="ignore"):
+        mean = float(np.mean(means)) if means else float("nan")
     return Score(
-        value=float(np.mean(means)) if means else float("nan"),
+        value=mean if np.isfinite(mean) else float("nan"),
         conditions=len(means),
         undefined=int((~defined).sum()),
     )

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scdfm.metrics import Pseudobulks, baselines, evaluate
-from scdfm.metrics.baselines import MeasuredUnits, Prediction, Units
+from scdfm.metrics import Pseudobulks, evaluate
+from scdfm.metrics.baselines import BASELINES, MeasuredUnits, Prediction, Units, all_baselines
+from scdfm.metrics.baselines.additive import additive
+from scdfm.metrics.baselines.control import control
+from scdfm.metrics.baselines.perturbed_mean import perturbed_mean
 from scdfm.screen.conditions import USUAL, Condition, name
 
 CONTROLS = {"c0": np.array([1.0, 1.0]), "c1": np.array([5.0, 5.0]), "c2": np.array([9.0, 9.0])}
@@ -40,34 +43,34 @@ TRAINED = training(
 
 def test_control_predicts_no_change() -> None:
     test = asked(("c0", ("A", "B")), ("c1", ("B",)))
-    np.testing.assert_array_equal(baselines.control(test).mean, test.control)
+    np.testing.assert_array_equal(control(TRAINED, test).mean, test.control)
 
 
 def test_the_perturbed_mean_of_a_context_is_the_mean_of_its_centroids() -> None:
-    predicted = baselines.perturbed_mean(TRAINED, asked(("c0", ("X",)))).mean
+    predicted = perturbed_mean(TRAINED, asked(("c0", ("X",)))).mean
     np.testing.assert_allclose(predicted[0], TRAINED.mean[:2].mean(axis=0))
 
 
 def test_an_untrained_context_takes_the_mean_change_of_all_conditions() -> None:
-    predicted = baselines.perturbed_mean(TRAINED, asked(("c2", ("X",)))).mean
+    predicted = perturbed_mean(TRAINED, asked(("c2", ("X",)))).mean
     changes = np.array([[2.0, 0.0], [0.0, 2.0], [8.0, 8.0]])  # A over its two contexts, B, A+B
     np.testing.assert_allclose(predicted[0], CONTROLS["c2"] + changes.mean(axis=0))
 
 
 def test_additive_sums_the_changes_of_the_singles_in_their_context() -> None:
-    predicted = baselines.additive(TRAINED, asked(("c0", ("A", "B"))))
+    predicted = additive(TRAINED, asked(("c0", ("A", "B"))))
     np.testing.assert_allclose(predicted.mean[0], CONTROLS["c0"] + [1.0, 2.0])
     assert not predicted.incomplete.any()
 
 
 def test_additive_borrows_a_single_from_other_contexts() -> None:
-    predicted = baselines.additive(TRAINED, asked(("c2", ("A",)), ("c1", ("A", "B"))))
+    predicted = additive(TRAINED, asked(("c2", ("A",)), ("c1", ("A", "B"))))
     np.testing.assert_allclose(predicted.mean[0], CONTROLS["c2"] + [2.0, 0.0])
     np.testing.assert_allclose(predicted.mean[1], CONTROLS["c1"] + [3.0, 2.0])
 
 
 def test_additive_says_where_a_single_was_never_measured() -> None:
-    predicted = baselines.additive(TRAINED, asked(("c0", ("X",)), ("c0", ("A", "X"))))
+    predicted = additive(TRAINED, asked(("c0", ("X",)), ("c0", ("A", "X"))))
     np.testing.assert_allclose(predicted.mean, CONTROLS["c0"] + [[0.0, 0.0], [1.0, 0.0]])
     assert predicted.incomplete.tolist() == [True, True]
 
@@ -75,6 +78,19 @@ def test_additive_says_where_a_single_was_never_measured() -> None:
 def test_no_training_units_are_refused() -> None:
     with pytest.raises(ValueError, match="need training units"):
         MeasuredUnits(contexts=(), conditions=(), control=np.zeros((0, 2)), mean=np.zeros((0, 2)))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_means_that_are_no_numbers_are_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match="finite means to learn from"):
+        training(("c0", ("A",), [wrong, 0.0]))
+
+
+def test_every_baseline_predicts_every_unit() -> None:
+    test = asked(("c0", ("A", "B")), ("c2", ("X",)))
+    made = all_baselines(TRAINED, test)
+    assert [*made] == [*BASELINES]
+    assert all(np.isfinite(one.mean).all() for one in made.values())
 
 
 def test_lists_of_different_lengths_are_refused() -> None:
@@ -140,7 +156,7 @@ def test_the_real_norman_subset_gives_the_reference_values() -> None:
         ).overall
         return round(table["mse"].value, 5), round(table["pearson_delta"].value, 3)
 
-    came = {one: scores(made) for one, made in baselines.all_baselines(fitted, test).items()}
+    came = {one: scores(made) for one, made in all_baselines(fitted, test).items()}
     assert came["control"][0] == 0.00974
     assert came["perturbed mean"] == (0.00869, 0.171)
     assert came["additive"] == (0.00084, 0.870)

@@ -1,0 +1,67 @@
+"""What a baseline is given, units to learn from and units to predict, and what it gives back."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scdfm.screen.conditions import Condition
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units with the control of their contexts: what a baseline may know of a test unit.
+
+    Attributes:
+        contexts: Context of each unit.
+        conditions: Sorted tokens of each unit.
+        control: Control mean of each unit's context, (units, genes).
+    """
+
+    contexts: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    control: Array
+
+    def __post_init__(self) -> None:
+        """Refuse lists of different lengths."""
+        if not len(self.contexts) == len(self.conditions) == len(self.control):
+            raise ValueError(
+                "each unit needs a context, a condition and a control mean, got "
+                f"{len(self.contexts)}, {len(self.conditions)} and {len(self.control)}"
+            )
+
+
+@dataclass(frozen=True)
+class MeasuredUnits(Units):
+    """Training units, with the mean of their cells, (units, genes)."""
+
+    mean: Array
+
+    def __post_init__(self) -> None:
+        """Refuse an empty training part and means of other units or genes."""
+        super().__post_init__()
+        if self.mean.shape != self.control.shape or not len(self.mean):
+            raise ValueError(
+                f"baselines need training units with means like their controls, got shapes "
+                f"{self.mean.shape} and {self.control.shape}"
+            )
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.control).all()):
+            raise ValueError(
+                "baselines need finite means to learn from, got NaN or infinity; leave those "
+                "units out"
+            )
+
+    @property
+    def delta(self) -> Array:
+        """Change from control, (units, genes)."""
+        return self.mean - self.control
+
+
+class Prediction(NamedTuple):
+    """Means (units, genes), and the units (units,) for which something had to be left out."""
+
+    mean: Array
+    incomplete: NDArray[np.bool_]

@@ -24,6 +24,7 @@ _TRANSCRIPTOME = 20_000  # genes of a cell; the file holds some, `ncounts` count
 _FOLD = (2.0, 8.0)  # by which the perturbed gene itself is raised
 _SHARES = (0.44, 0.29, 0.09, 0.06, 0.04, 0.03, 0.03, 0.02)  # of the deltas' variance, per programme
 _PROGRAMME_GENES = 0.2  # share of all genes
+_PARALLEL = 1e-6  # of its length: what is left of a programme that the others contain
 _STRENGTH = 5.3  # of a condition's delta in log expression, 2-norm per 5,000 genes
 _FEWEST, _MOST, _CELLS_SPREAD = 49, 1_000, 0.45  # cells of a condition
 _COEFFICIENT, _COEFFICIENT_SPREAD = 0.72, 0.3
@@ -116,7 +117,8 @@ def _effects(options: SimulateOptions, genes: Genes) -> Effects:
     seen = np.argsort(-genes.share[0])[: max(2 * singles, options.genes // 2)]
     targets = np.sort(draw.choice(seen, size=singles, replace=False))
     fold = np.log(draw.uniform(*_FOLD, size=singles))
-    log_fold = loadings @ programmes
+    # No gene is more than all of a cell, however strongly a rare one seems to rise.
+    log_fold = np.minimum(loadings @ programmes, -np.log(genes.share[0]))
     members = [(k,) for k in range(singles)] + [tuple(pair) for pair in pairs.tolist()]
     for row, tokens in enumerate(members):
         log_fold[row, targets[list(tokens)]] = fold[list(tokens)]
@@ -141,11 +143,20 @@ def _programmes(genes: Genes, *, draw: np.random.Generator, count: int) -> Float
     hit = draw.random((count, number)) < _PROGRAMME_GENES
     raw = draw.normal(size=(count, number)) * hit * visible
     for k in range(count):
-        for other in raw[:k]:
-            raw[k] -= (raw[k] @ other) * other
+        length = np.linalg.norm(raw[k])
+        _make_orthogonal(raw[k], raw[:k])
+        if np.linalg.norm(raw[k]) <= _PARALLEL * length:
+            # Of few genes a programme may hit none, or none but those of the others: it gets all.
+            raw[k] = draw.normal(size=number) * visible
+            _make_orthogonal(raw[k], raw[:k])
         raw[k] /= np.linalg.norm(raw[k])
     programmes: Floats = raw / visible * _STRENGTH * np.sqrt(number / 5_000)
     return programmes
+
+
+def _make_orthogonal(row: Floats, others: Floats) -> None:
+    for other in others:
+        row -= (row @ other) * other
 
 
 def _pairs(singles: int, doubles: int, *, draw: np.random.Generator) -> NDArray[np.int64]:

@@ -38,6 +38,17 @@ def test_gene_means_and_sizes_spread_as_in_real_cells() -> None:
     assert np.median(truth["gene_size"]) == pytest.approx(6, rel=0.1)
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("cells", "genes"), [(200, 10), (400, 20), (2_000, 12), (1_000, 60)])
+def test_a_screen_of_few_genes_has_cells_of_usual_size(cells: int, genes: int, seed: int) -> None:
+    few = simulate(SimulateOptions(cells=cells, genes=genes, seed=seed))
+    truth = few.uns["truth"]
+    assert np.isfinite(truth["log_fold"]).all()
+    assert (truth["gene_share"][0] * np.exp(truth["log_fold"])).max() <= 1 + 1e-6
+    # A gene that takes all of a cell at most doubles it, but for its own noise.
+    assert few.obs["ncounts"].max() < 10 * 12_000 * np.exp(3 * 0.35)
+
+
 def test_controls_are_eight_percent(screen: anndata.AnnData) -> None:
     assert (screen.obs["condition"] == "control").mean() == pytest.approx(0.08, abs=0.001)
 

@@ -1,37 +1,32 @@
 """Commands about cells: simulate, verify, inspect, export, split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.errors import FaultsError
 from cli.names import from_text_or_file, listed
+from cli.options import Commands, options_of
 from cli.terminal import require_file, say, show, show_json
 from cli.usage import example
+from data_store.simulate_options import SimulateOptions
+from scdfm.splits.config import SplitConfig
 
 if TYPE_CHECKING:
     from scdfm.splits import Split
 
-app = typer.Typer()
+app = Commands()
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
 @app.command(epilog=example("scdfm simulate screen.h5ad --cells 5000 --genes 1000 --seed 7"))
+@options_of(SimulateOptions)
 def simulate(
     out: Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="The file to write.")],
-    cells: Annotated[int, typer.Option(min=1, help="Cells, controls included.")] = 5_000,
-    genes: Annotated[int, typer.Option(min=10, help="Measured genes.")] = 1_000,
-    singles: Annotated[
-        int | None, typer.Option(min=1, help="Perturbed genes.", show_default="as cells allow")
-    ] = None,
-    doubles: Annotated[
-        int | None, typer.Option(min=0, help="Pairs of them.", show_default="as cells allow")
-    ] = None,
-    contexts: Annotated[int, typer.Option(min=1, help="Cell lines.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Decides every draw.")] = 0,
+    options: SimulateOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a simulated screen with known truth."""
@@ -39,15 +34,13 @@ def simulate(
         raise ValueError(f"expected a file name that ends in .h5ad, got {out}")
     from data_store import simulate as screens
     from data_store.disk.new_file import committed_file
-    from data_store.simulate_options import SimulateOptions
 
-    options = SimulateOptions(
-        cells=cells, genes=genes, singles=singles, doubles=doubles, contexts=contexts, seed=seed
-    )
     with committed_file(out, overwrite=overwrite) as partial:
         screens.simulate(options).write_h5ad(partial)
     single, double = options.design
-    show(f"{out}: {cells} cells x {genes} genes, {single} singles, {double} doubles")
+    show(
+        f"{out}: {options.cells} cells x {options.genes} genes, {single} singles, {double} doubles"
+    )
 
 
 @app.command(epilog=example("scdfm verify stores/norman.zarr"))
@@ -109,7 +102,7 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="The file to write.")],
     conditions: Annotated[
         list[str] | None,
-        typer.Option(help="A,B,control, or a file of them.", show_default="all"),
+        typer.Option(help="A,B,control, or a file of them; may be repeated.", show_default="all"),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -132,26 +125,10 @@ def export(
         "scdfm split stores/norman.zarr --kind list --test KLF1+MAP2K6,KLF1+TGFBR2",
     )
 )
+@options_of(SplitConfig, defaults={"kind": "additive"}, read={"test": listed, "validation": listed})
 def split(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="A store.")],
-    kind: Annotated[
-        Literal["additive", "holdout", "combosciplex", "context", "file", "list"],
-        typer.Option(help="How to part the conditions."),
-    ] = "additive",
-    fold: Annotated[int, typer.Option(min=0, help="Which of the shuffles.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of fold 0.")] = 42,
-    fraction: Annotated[
-        float | None, typer.Option(help="Of doubles (additive) or genes (holdout) to test.")
-    ] = None,
-    genes: Annotated[int | None, typer.Option(min=1, help="Genes to hold out (holdout).")] = None,
-    context: Annotated[str | None, typer.Option(help="Context to leave out (context).")] = None,
-    test: Annotated[
-        list[str] | None, typer.Option(help="Test conditions (list); commas or repeated.")
-    ] = None,
-    validation: Annotated[
-        list[str] | None, typer.Option(help="Validation conditions (list); commas or repeated.")
-    ] = None,
-    path: Annotated[Path | None, typer.Option(help="A saved split, or lists (file).")] = None,
+    config: SplitConfig,
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
     json: Json = False,
 ) -> None:
@@ -159,19 +136,8 @@ def split(
     require_file(out, suffixes=(".json",))
     from cluster.runs.plan import contexts_of_conditions
     from data_store.store.reader import Store
-    from scdfm.splits import SplitConfig, make_split
+    from scdfm.splits import make_split
 
-    config = SplitConfig(
-        kind=kind,
-        fold=fold,
-        seed=seed,
-        fraction=fraction,
-        genes=genes,
-        context=context,
-        path=path,
-        test=listed(test) if test else None,
-        validation=listed(validation) if validation else None,
-    )
     with Store.open(store) as cells:
         made = make_split(
             config,

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from cli import report
+from cli.options import Commands
 from cli.precision import Precision
 from cli.progress import Bar
 from cli.terminal import as_json, require_file, save, say, show, show_json
 from cli.usage import example
 
-app = typer.Typer()
+app = Commands()
 
 
 @app.command(epilog=example("scdfm evaluate runs/norman --untrained --out evaluation.csv"))

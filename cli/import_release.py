@@ -7,10 +7,11 @@ import typer
 
 from cli.data import Json, Overwrite
 from cli.names import in_order
+from cli.options import Commands
 from cli.terminal import show, show_json
 from cli.usage import example
 
-app = typer.Typer()
+app = Commands()
 
 
 @app.command(
@@ -38,7 +39,7 @@ def import_release(
         list[str] | None,
         typer.Option(
             help="Drugs, control included, in the order of the checkpoint's table: A,B or a file, "
-            "one per line.",
+            "one per line; may be repeated.",
         ),
     ] = None,
     heads: Annotated[

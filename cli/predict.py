@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from cli.names import from_text_or_file, listed
+from cli.options import Commands
 from cli.precision import Precision
 from cli.progress import PredictionBar
 from cli.terminal import require_folder, show
 from cli.train import Address
 from cli.usage import example
 
-app = typer.Typer()
+app = Commands()
 
 
 @app.command(
@@ -26,17 +27,21 @@ def predict(
     store: Annotated[str, typer.Option(help="The store whose controls are perturbed.")],
     conditions: Annotated[
         list[str],
-        typer.Option(help="A,B,A+B, or a file: one per line, or CSV with a column `condition`."),
+        typer.Option(
+            help="A,B,A+B, or a file: one per line, or CSV with a column `condition`; may be "
+            "repeated."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Cells to write, .h5ad or .zarr.")],
     contexts: Annotated[
-        list[str] | None, typer.Option(help="Of the controls; commas.", show_default="all")
+        list[str] | None,
+        typer.Option(help="Of the controls, A,B; may be repeated.", show_default="all"),
     ] = None,
     cells: Annotated[int, typer.Option(min=1, help="For each condition and context.")] = 256,
     genes: Annotated[
         list[str] | None,
         typer.Option(
-            help="A,B or a file: one per line, or CSV with a column `gene`.",
+            help="A,B or a file: one per line, or CSV with a column `gene`; may be repeated.",
             show_default="all of the model",
         ),
     ] = None,

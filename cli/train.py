@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from cli.options import Commands
 from cli.progress import TrainingBar, numbers
 from cli.settings import overrides
 from cli.terminal import show, show_json
 from cli.usage import example
 
-app = typer.Typer()
+app = Commands()
 
 Address = Annotated[
     str | None,

@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from cli import leaderboard
+from cli.options import Commands
 from cli.progress import SweepBar
 from cli.settings import overrides
 from cli.terminal import show, show_json
 from cli.train import Address, Set
 from cli.usage import example
 
-app = typer.Typer()
+app = Commands()
 
 
 @app.command(epilog=example("scdfm tune sweep.yaml", "scdfm tune demo --set budget.trials=8"))

@@ -11,12 +11,16 @@ _CELLS = 290  # of a condition
 class SimulateOptions(BaseModel, frozen=True, extra="forbid"):
     """Sizes of a simulated screen."""
 
-    cells: PositiveInt = 5_000
-    genes: int = Field(default=1_000, ge=10)
-    singles: PositiveInt | None = None  # perturbed genes; None: as many as the cells allow
-    doubles: NonNegativeInt | None = None  # None: as many as the cells allow
-    contexts: PositiveInt = 1
-    seed: NonNegativeInt = 0
+    cells: PositiveInt = Field(default=5_000, description="Cells, controls included")
+    genes: int = Field(default=1_000, ge=10, description="Measured genes")
+    singles: PositiveInt | None = Field(
+        default=None, description="Perturbed genes; else as many as the cells allow"
+    )
+    doubles: NonNegativeInt | None = Field(
+        default=None, description="Pairs of them; else as many as the cells allow"
+    )
+    contexts: PositiveInt = Field(default=1, description="Cell lines")
+    seed: NonNegativeInt = Field(default=0, description="Decides every draw")
 
     @model_validator(mode="after")
     def fits(self) -> Self:

@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PositiveInt,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -56,31 +57,72 @@ _Hash = Annotated[str, AfterValidator(_hash)]
 class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     """How to read cells into a store. None means: detect."""
 
-    recipe: RecipeName | None = None  # columns and names of a published file
-    cells: tuple[Path, ...] = ()  # tables of cells: one for all sources, or one for each
-    gene_column: str | None = None  # var column with the gene names; None: var's index
-    sha256: tuple[_Hash, ...] = ()  # of the sources that are addresses, in their order
-    condition_column: str | None = None
-    control: tuple[str, ...] = ()  # labels of the control; () means CONTROL_WORDS
-    separator: str = Field(default="+", min_length=1)  # between the tokens of a label
-    context_column: str | None = None  # cell line, patient or replicate; None: one context "all"
-    layer: str | None = None  # "X" or a name in layers
-    normalised: bool = False  # take log1p-per-10k values instead of counts
-    library_size_column: str | None = None
-    perturbation: Perturbation | None = None
-    min_cells: NonNegativeInt = 0  # drop genes seen in fewer cells, unless perturbed
-    min_condition_cells: PositiveInt = 1  # drop (context, condition) with fewer cells
-    genes: PositiveInt | None = None  # keep the most variable over ALL cells, and the perturbed
-    gene_list: tuple[str, ...] = ()  # keep these genes, and the perturbed; () means all
-    exclude: tuple[str, ...] = ()  # conditions left out, each with or without commas
-    drop_unlabelled: bool = False  # leave out cells without condition or context
-    join: Literal["same", "intersect", "union"] = "same"  # genes of several sources
-    remote: bool = False  # chunks for a network: fewer and larger; always so where STORE is a URL
-    seed: NonNegativeInt = 0  # order of the cells within a unit
-    memory: Annotated[int, BeforeValidator(_bytes), AfterValidator(_enough)] = 1_000_000_000
-    workers: PositiveInt = 1  # threads that share the work
-    overwrite: bool = False
-    append: bool = False  # to the store that is there, as its new version
+    recipe: RecipeName | None = Field(
+        default=None, description="Columns and names of a published file; your options win"
+    )
+    cells: tuple[Path, ...] = Field(
+        default=(),
+        description="Table with a row per cell (.csv, .tsv, .parquet), read whole into memory; one "
+        "for all sources, or one for each",
+    )
+    gene_column: str | None = Field(
+        default=None, description="var column of the gene names; else var's index"
+    )
+    sha256: tuple[_Hash, ...] = Field(
+        default=(), description="That the file at an address must have, in the order of addresses"
+    )
+    condition_column: str | None = Field(default=None, description="obs column of the perturbation")
+    control: tuple[str, ...] = Field(
+        default=(), description="Label of the control; else the usual words"
+    )
+    separator: str = Field(default="+", min_length=1, description="Between the tokens of a label")
+    context_column: str | None = Field(
+        default=None, description="obs column of cell line, patient or replicate; else all is one"
+    )
+    layer: str | None = Field(default=None, description="X, or the layer with the counts")
+    normalised: bool = Field(default=False, description="Values are log1p per 10k, not counts")
+    library_size_column: str | None = Field(
+        default=None, description="obs column of all UMIs of a cell"
+    )
+    perturbation: Perturbation | None = Field(default=None, description="What the labels name")
+    min_cells: NonNegativeInt = Field(
+        default=0, description="Drop genes seen in fewer cells, unless perturbed"
+    )
+    min_condition_cells: PositiveInt = Field(
+        default=1, description="Drop conditions with fewer cells in a context"
+    )
+    genes: PositiveInt | None = Field(
+        default=None,
+        description="Keep so many, the most variable over all cells, and the perturbed; else all",
+    )
+    gene_list: tuple[str, ...] = Field(
+        default=(), description="Genes to keep, and the perturbed; else all"
+    )
+    exclude: tuple[str, ...] = Field(
+        default=(), description="Condition to leave out, A,B or a file of them"
+    )
+    drop_unlabelled: bool = Field(
+        default=False, description="Leave out cells without condition or context"
+    )
+    join: Literal["same", "intersect", "union"] = Field(
+        default="same", description="Genes of several sources"
+    )
+    remote: bool = Field(
+        default=False, description="Larger chunks, for a store that goes to a network"
+    )
+    seed: NonNegativeInt = Field(default=0, description="Order of cells within a condition")
+    memory: Annotated[
+        int, BeforeValidator(_bytes), AfterValidator(_enough), WithJsonSchema({"type": "string"})
+    ] = Field(
+        default="1GB",
+        validate_default=True,
+        description="To use at most, such as 500MB",
+    )
+    workers: PositiveInt = Field(default=1, description="Threads that share the work")
+    append: bool = Field(
+        default=False, description="Add to the store that is there, as its next version"
+    )
+    overwrite: bool = Field(default=False, description="Replace what is there")
 
     @model_validator(mode="after")
     def _a_store_grows_or_goes(self) -> Self:

@@ -21,15 +21,28 @@ OPTIONS: dict[Kind, tuple[str, ...]] = {
 class SplitConfig(BaseModel, frozen=True, extra="forbid"):
     """How to part the conditions. Seed and fold also draw the validation part of every kind."""
 
-    kind: Kind
-    fold: NonNegativeInt = 0
-    seed: int = Field(default=42, ge=0, lt=2**31)
-    fraction: float | None = Field(default=None, gt=0, lt=1)  # of doubles (0.3), of genes (0.2)
-    genes: PositiveInt | None = None  # holdout: held-out genes, 12 where there are doubles
-    context: str | None = None  # context: the one left out; without it, number `fold` in name order
-    path: Path | None = None  # file: a saved split, or lists of names
-    test: tuple[str, ...] | None = Field(default=None, min_length=1)  # list: any token order
-    validation: tuple[str, ...] | None = Field(default=None, min_length=1)  # list: else drawn
+    kind: Kind = Field(description="How to part the conditions")
+    fold: NonNegativeInt = Field(default=0, description="Which of the shuffles")
+    seed: int = Field(default=42, ge=0, lt=2**31, description="Of fold 0")
+    fraction: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="additive: share of doubles to test, else 0.3; holdout: of genes, else 0.2",
+    )
+    genes: PositiveInt | None = Field(
+        default=None, description="holdout: genes to hold out; else 12 where there are doubles"
+    )
+    context: str | None = Field(
+        default=None, description="context: which to leave out; else number FOLD in name order"
+    )
+    path: Path | None = Field(default=None, description="file: a saved split, or lists of names")
+    test: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="list: test conditions, tokens in any order"
+    )
+    validation: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="list: validation conditions; else drawn"
+    )
 
     @model_validator(mode="after")
     def _only_options_of_its_kind(self) -> Self:

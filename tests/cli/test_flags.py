@@ -16,15 +16,15 @@ from tests.cli.conftest import Call
 FROZEN = {
     "simulate": "OUT.h5ad --cells --genes --singles --doubles --contexts --seed --overwrite",
     "ingest": "SOURCE... STORE --recipe --cells --gene-column --sha256 --condition "
-    "--condition-column --control --context --context-column --layer --library-size "
-    "--library-size-column --perturbation --separator --normalised --min-cells "
-    "--min-condition-cells --genes --gene-list --exclude --drop-unlabelled --join --seed --remote "
-    "--memory --workers --append --overwrite",
+    "--condition-column --control --separator --context --context-column --layer --normalised "
+    "--library-size --library-size-column --perturbation --min-cells --min-condition-cells --genes "
+    "--gene-list --exclude --drop-unlabelled --join --remote --seed --memory --workers --append "
+    "--overwrite",
     "verify": "STORE|PREDICTION --json",
     "inspect": "STORE|RUN|MODEL|PREDICTION --json",
     "export": "STORE OUT.h5ad --conditions --overwrite",
-    "split": "STORE --kind --fold --seed --fraction --genes --context --test --validation --path "
-    "--out --json",
+    "split": "STORE --kind --fold --seed --fraction --genes --context --path --test "
+    "--validation --out --json",
     "train": "RUN.yaml --set --workers --cpus-per-worker --gpu --no-gpu --address --json",
     "tune": "SWEEP.yaml|NAME --set --address --json",
     "evaluate": "RUN|MODEL --store --cells --untrained --precision --gpu --no-gpu --out --json",

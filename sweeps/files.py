@@ -43,11 +43,35 @@ def make_sweep(
         ValueError: A sweep that could not run, in one line.
     """
     for name, value in (overrides or {}).items():
-        values = set_dotted(values, name, value)
+        values = _set(values, name, value)
     try:
         return SweepConfig.model_validate(values)
     except ValidationError as error:
         raise ValueError(f"{where}: {one_line(error, SweepConfig)}") from error
+
+
+def _set(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Set one value by its dotted name, also where names hold dots and where the base is a file."""
+    section, _, inner = name.partition(".")
+    if section in ("space", "configurations") and inner:
+        return {**values, section: _set_entry(section, values.get(section), inner, value)}
+    if section == "base" and inner and isinstance(values.get("base"), str):
+        # Beside a file these count for less than what the sweep says, and are no error.
+        own = ("name", "output", *(("split",) if values.get("splits") else ()))
+        base = forgiving_yaml(Path(values["base"]))
+        values = {**values, "base": {key: base[key] for key in base if key not in own}}
+    return set_dotted(values, name, value)
+
+
+def _set_entry(section: str, entries: Any, name: str, value: Any) -> dict[str, Any]:
+    """Set an entry `graph.k`, or `graph.k.low` inside the entry graph.k."""
+    entries = {} if entries is None else entries
+    if not isinstance(entries, dict):
+        raise ValueError(f"{section} must hold settings as `name: value`, got {entries!r}")
+    for known in sorted(entries, key=len, reverse=True):
+        if name.startswith(f"{known}.") and isinstance(entries[known], dict):
+            return {**entries, known: {**entries[known], name.removeprefix(f"{known}."): value}}
+    return {**entries, name: value}
 
 
 def _read(path_or_name: str | Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import csv
 import io
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +12,11 @@ from pydantic import BaseModel
 
 from cluster.runs.config import write_run
 from cluster.runs.directory import MODEL
+from scdfm.screen.atomic import replaced_directory, write_text
+from sweeps.directory import SweepDirectory
 from sweeps.ledger import State, Trial
 from sweeps.schema import Configuration, SweepConfig
-from sweeps.space import split_run, trial_directory
-
-LEADERBOARD, BEST, BEST_SPLITS, BEST_RUN = (
-    "leaderboard.csv",
-    "best",  # the model of the first split
-    "best-splits",  # the models of the others, by the split's position
-    "best.yaml",  # a run file: train the configuration again, elsewhere or for longer
-)
+from sweeps.space import split_run
 
 
 class Row(BaseModel, frozen=True, extra="forbid"):
@@ -81,7 +75,7 @@ def _row(sweep: SweepConfig, trial: Trial, *, rank: int | None) -> Row:
         configuration=trial.configuration,
         seconds=trial.seconds,
         error=trial.error,
-        directory=trial_directory(sweep, trial.key),
+        directory=SweepDirectory(sweep.directory).trial(trial.key),
     )
 
 
@@ -100,9 +94,7 @@ def write_leaderboard(rows: Sequence[Row], *, path: Path) -> None:
         cells = [*row.splits, *(row.configuration[name] for name in names)]
         first, last = ([getattr(row, name) for name in part] for part in (head, tail))
         writer.writerow([*first, *cells, *last])
-    draft = path.with_suffix(".tmp")
-    draft.write_text(text.getvalue())
-    os.replace(draft, path)
+    write_text(path, text.getvalue())
 
 
 def export_best(sweep: SweepConfig, best: Row) -> Path:
@@ -113,18 +105,13 @@ def export_best(sweep: SweepConfig, best: Row) -> Path:
     """
     runs = [split_run(sweep, best.configuration, split=split) for split in range(len(sweep.splits))]
     first, *others = [run.directory / MODEL for run in runs]
-    shutil.rmtree(sweep.directory / BEST_SPLITS, ignore_errors=True)
-    for split, model in enumerate(others, start=1):
-        _copy(model, sweep.directory / BEST_SPLITS / str(split))
+    directory = SweepDirectory(sweep.directory)
+    if others:
+        with replaced_directory(directory.best_splits) as draft:
+            for split, model in enumerate(others, start=1):
+                shutil.copytree(model, draft / str(split))
     again = runs[0].model_copy(update={"name": f"{sweep.name}-best", "output": sweep.output})
-    write_run(again, sweep.directory / BEST_RUN)
-    _copy(first, sweep.directory / BEST)
-    return sweep.directory / BEST
-
-
-def _copy(model: Path, to: Path) -> None:
-    draft = to.with_name(f"{to.name}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(model, draft)
-    shutil.rmtree(to, ignore_errors=True)
-    os.rename(draft, to)
+    write_run(again, directory.best_run)
+    with replaced_directory(directory.best) as draft:
+        shutil.copytree(first, draft, dirs_exist_ok=True)
+    return directory.best

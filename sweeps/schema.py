@@ -9,9 +9,9 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, model_validator
 
-from cluster.runs.config import RunConfig, make_run
+from cluster.runs.config import Name, RunConfig, make_run
 from cluster.runs.presets import preset
 from cluster.runs.yaml_file import forgiving_yaml
 from scdfm.splits import SplitConfig
@@ -33,7 +33,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     """A sweep. One that exists can run: every choice of its space gives a valid run."""
 
     version: Literal[1] = 1
-    name: str = Field(pattern=r"^[\w.-]+$")
+    name: Name
     output: Path = Path("runs")  # the sweep's directory is output/name
     base: dict[str, Any]  # settings of a run, or a path to a run file
     splits: tuple[SplitConfig, ...] = ()  # default: the base's own

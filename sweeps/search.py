@@ -18,15 +18,14 @@ from sweeps.objective import RUNG, VALUE
 from sweeps.schema import Configuration, SweepConfig
 from sweeps.space import distributions, identity, sampler, untried
 
-FILE = "study.db"
 _STEP = "training_iteration"  # what OptunaSearch takes for the step of a report
 
 
-def open_storage(directory: Path) -> RDBStorage:
+def open_storage(study: Path) -> RDBStorage:
     """The study's SQLite file."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return RDBStorage(
-        f"sqlite:///{(directory / FILE).resolve()}", engine_kwargs={"connect_args": {"timeout": 60}}
+        f"sqlite:///{study.resolve()}", engine_kwargs={"connect_args": {"timeout": 60}}
     )
 
 
@@ -38,6 +37,7 @@ class StudySearch(OptunaSearch):
         sweep: SweepConfig,
         *,
         storage: RDBStorage,
+        name: str,
         earlier: Sequence[Configuration],
         first: Sequence[Configuration],
     ) -> None:
@@ -46,6 +46,7 @@ class StudySearch(OptunaSearch):
         Args:
             sweep: The sweep.
             storage: Of the study.
+            name: Of the study.
             earlier: Configurations of earlier sessions; the study lacks those outside the space.
             first: Configurations to run before the search proposes any.
         """
@@ -54,7 +55,7 @@ class StudySearch(OptunaSearch):
             metric=VALUE,
             mode=sweep.objective.direction,
             storage=storage,
-            study_name=sweep.name,
+            study_name=name,
             sampler=sampler(sweep.search, number=0),
         )
         self._sweep, self._dimensions = sweep, sweep.dimensions

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 import optuna
 from optuna.distributions import (
@@ -15,12 +14,15 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from cluster.runs.config import RunConfig
+from cluster.runs.identity import PLACES
+from cluster.runs.yaml_file import flat
 from scdfm.screen.randomness import numpy_generator
 from sweeps.dimension import Dimension
+from sweeps.directory import SweepDirectory
 from sweeps.rules import SearchConfig
 from sweeps.schema import Configuration, SweepConfig
 
-_PLACE = {"name", "output", "split", "threads"}  # change neither a configuration nor its values
+_OWN = {"name", "output", "split", "threads"}  # change neither a configuration nor its values
 _TRIES = 1000
 
 
@@ -80,27 +82,37 @@ def identity(configuration: Configuration) -> str:
     return json.dumps(configuration, sort_keys=True)
 
 
-def content_hash(run: RunConfig) -> str:
-    """Hash of all that decides a configuration's values: not its name, place or split."""
-    content = run.model_dump(mode="json", exclude=_PLACE)
+def content_hash(run: RunConfig, *, tried: Collection[str] = ()) -> str:
+    """Hash of all that decides a configuration's values: not its name, place or split.
+
+    Args:
+        run: Of the configuration.
+        tried: Settings that the sweep tries. Where one is a place, such as init_from, its spelling
+            tells configurations apart; else the sweep's lock knows the content.
+    """
+    content = flat(run.model_dump(mode="json", exclude=_OWN))
+    for place in PLACES:
+        if content.get(place) is not None and place not in tried:
+            content[place] = "a place"
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def trial_key(sweep: SweepConfig, configuration: Configuration) -> str:
-    """The content hash that names a configuration's trial.
+    """What names a configuration's trial: as the ledger has it, else its content hash.
+
+    A sweep of an older version hashed the store's spelling, too, so the ledger comes first.
 
     Raises:
         ValueError: The configuration is no valid run.
     """
-    return content_hash(sweep.run(configuration, split=0))
-
-
-def trial_directory(sweep: SweepConfig, key: str) -> Path:
-    """Where a configuration's runs live, one folder for each split."""
-    return sweep.directory / "trials" / key
+    for trial in SweepDirectory(sweep.directory).ledger.trials():
+        if identity(trial.configuration) == identity(configuration):
+            return trial.key
+    return content_hash(sweep.run(configuration, split=0), tried=sweep.settings)
 
 
 def split_run(sweep: SweepConfig, configuration: Configuration, *, split: int) -> RunConfig:
     """The run of one (configuration, split) pair, in its place."""
     key = trial_key(sweep, configuration)
-    return sweep.run(configuration, split=split, output=trial_directory(sweep, key))
+    place = SweepDirectory(sweep.directory).trial(key)
+    return sweep.run(configuration, split=split, output=place)

@@ -6,7 +6,6 @@ their own checkpoints, and Optuna's study remembers every proposal.
 
 import logging
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,17 +17,15 @@ import ray.tune
 from cluster.runs.begin import require_inputs
 from cluster.runs.config import RunConfig
 from cluster.runs.directory import RunDirectory
-from cluster.runs.lease import lease
 from cluster.session import require, session
 from data_store.store.reader import Store
 from scdfm.screen.progress import phase
+from sweeps.directory import SweepDirectory
 from sweeps.events import OnEvent
 from sweeps.ledger import Ledger, Trial
-from sweeps.lock import lock
 from sweeps.objective import tune_trial
 from sweeps.prune import scheduler
 from sweeps.results import (
-    LEADERBOARD,
     Row,
     SweepResult,
     export_best,
@@ -67,14 +64,15 @@ def tune(
     """
     phase(log, "checking the store and the splits")
     fingerprint = _check_data(sweep)
-    ledger = Ledger(sweep.directory)
+    directory = SweepDirectory(sweep.directory)
+    ledger = directory.ledger
     if not _pending(sweep, ledger):
-        with _held(sweep, ledger, fingerprint=fingerprint):
+        with _held(sweep, directory, fingerprint=fingerprint):
             return _conclude(sweep, ledger)
     with session(address):
         # What the cluster could never run is refused before anything is written.
         _concurrent(sweep)
-        with _held(sweep, ledger, fingerprint=fingerprint):
+        with _held(sweep, directory, fingerprint=fingerprint):
             if _pending(sweep, ledger):
                 phase(log, "starting trials")
                 try:
@@ -85,11 +83,12 @@ def tune(
 
 
 @contextmanager
-def _held(sweep: SweepConfig, ledger: Ledger, *, fingerprint: str) -> Iterator[None]:
+def _held(sweep: SweepConfig, directory: SweepDirectory, *, fingerprint: str) -> Iterator[None]:
     """Be the only one in the sweep's directory, and make sure that it holds this sweep."""
-    with lease(sweep.directory):
-        lock(sweep, fingerprint=fingerprint, begun=bool(ledger.trials()))
-        ledger.mend()
+    with directory.held():
+        begun = bool(directory.ledger.trials())
+        directory.lock.take(sweep, fingerprint=fingerprint, begun=begun)
+        directory.ledger.mend()
         yield
 
 
@@ -100,11 +99,21 @@ def _pending(sweep: SweepConfig, ledger: Ledger) -> bool:
 
 def _check_data(sweep: SweepConfig) -> str:
     """Find bad input before any trial starts; gives the store's fingerprint."""
-    with Store.open(sweep.run({}, split=0).store) as store:
+    with _open_store(sweep.run({}, split=0).store) as store:
         for split in range(len(sweep.splits)):
             for run in _differing_inputs(sweep, split=split):
                 require_inputs(run, store)
         return store.fingerprint
+
+
+def _open_store(address: str) -> Store:
+    try:
+        return Store.open(address)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"expected a store at {address}, found nothing there; ingest one there, or name where "
+            "it is with --set base.store=PATH"
+        ) from error
 
 
 def _differing_inputs(sweep: SweepConfig, *, split: int) -> list[RunConfig]:
@@ -133,7 +142,7 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
     Raises:
         SweepFailedError: Too many trials failed.
     """
-    at_once = _concurrent(sweep)
+    at_once, directory = _concurrent(sweep), SweepDirectory(sweep.directory)
     earlier = ledger.trials()
     left, seconds = _left(sweep, ledger), _seconds_left(sweep, ledger)
     ledger.write({"event": "session", "trials": sweep.budget.trials, "concurrent": at_once})
@@ -143,13 +152,14 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
     )
     resources = {"cpu": sweep.resources.cpu, "gpu": sweep.resources.gpu}
     trainable = ray.tune.with_parameters(tune_trial, sweep=sweep, home=Path.cwd())
-    with _tunes_own_files(sweep) as files, _quiet():
+    with directory.tunes_own_files() as files, _quiet():
         ray.tune.Tuner(
             ray.tune.with_resources(trainable, resources),
             tune_config=ray.tune.TuneConfig(
                 search_alg=StudySearch(
                     sweep,
-                    storage=open_storage(sweep.directory),
+                    storage=open_storage(directory.study),
+                    name=directory.lock.study_name or sweep.name,
                     earlier=[trial.configuration for trial in earlier],
                     first=_first(sweep, earlier),
                 ),
@@ -231,24 +241,13 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
 def _ranked(sweep: SweepConfig, ledger: Ledger) -> tuple[Row, ...]:
     """The leaderboard, also as a file."""
     rows = leaderboard(sweep, ledger.trials())
-    write_leaderboard(rows, path=sweep.directory / LEADERBOARD)
+    write_leaderboard(rows, path=SweepDirectory(sweep.directory).leaderboard)
     return rows
 
 
 def _short_name(trial: Any) -> str:
     """A folder name without values, which may be long."""
     return str(trial.trial_id)
-
-
-@contextmanager
-def _tunes_own_files(sweep: SweepConfig) -> Iterator[Path]:
-    """A folder for what Ray Tune writes for itself; a restart does not need it."""
-    folder = (sweep.directory / "tune").resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -55,12 +55,21 @@ def scalar(text: str) -> Any:
 
 
 def set_dotted(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
-    """Return a copy with one value set by its dotted name."""
+    """Return a copy with one value set by its dotted name.
+
+    Raises:
+        ValueError: The name leads through a plain value.
+    """
     head, _, rest = name.partition(".")
     if not rest:
         return {**values, head: value}
-    inner = values.get(head)
-    return {**values, head: set_dotted(inner if isinstance(inner, dict) else {}, rest, value)}
+    inner = {} if values.get(head) is None else values[head]
+    if not isinstance(inner, dict):
+        raise ValueError(
+            f"cannot set {rest!r} inside {head}, which is {inner!r}; set {head} to all that it is "
+            f"to hold, such as {head}={{NAME: VALUE}}"
+        )
+    return {**values, head: set_dotted(inner, rest, value)}
 
 
 def flat(values: Any, *, prefix: str = "") -> dict[str, Any]:

@@ -66,6 +66,12 @@ def test_setting_a_dotted_name_leaves_the_original_alone() -> None:
     assert values == {"a": {"b": 1}}
 
 
+def test_a_dotted_name_does_not_lead_through_a_plain_value() -> None:
+    with pytest.raises(ValueError, match="cannot set 'k' inside graph, which is 'spearman'"):
+        set_dotted({"graph": "spearman"}, "graph.k", 5)
+    assert set_dotted({"graph": None}, "graph.k", 5) == {"graph": {"k": 5}}
+
+
 def test_an_unknown_setting_gets_the_nearest() -> None:
     assert "unknown setting 'modle'; did you mean 'model'?" in refused(modle={})
     message = refused(model={"widht": 3})

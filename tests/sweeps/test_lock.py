@@ -1,14 +1,23 @@
+import logging
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sweeps import SweepConfig
-from sweeps.lock import lock
+from sweeps.directory import SweepDirectory
+from sweeps.lock import Lock
 
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+def lock(sweep: SweepConfig, *, fingerprint: str, begun: bool) -> None:
+    Lock(sweep.directory).take(sweep, fingerprint=fingerprint, begun=begun)
 
 
 def test_another_sweep_of_the_same_name_is_refused_by_its_first_difference(
@@ -56,3 +65,81 @@ def test_a_sweep_that_never_began_may_be_corrected(tiny: dict[str, Any]) -> None
     lock(sweep, fingerprint="g", begun=True)
     with pytest.raises(ValueError, match="holds another sweep: store_fingerprint"):
         lock(sweep, fingerprint="f", begun=True)
+
+
+def test_a_store_that_moved_is_said_once_and_a_sweep_that_moved_keeps_its_study(
+    tiny: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sweep = SweepConfig.model_validate(tiny)
+    lock(sweep, fingerprint="f", begun=True)
+    spelt = SweepConfig.model_validate(tiny | {"base": tiny["base"] | {"store": "./any.zarr/"}})
+    lock(spelt, fingerprint="f", begun=True)
+    assert caplog.messages == []
+    moved = tiny | {
+        "name": "renamed",
+        "output": "elsewhere",
+        "base": tiny["base"] | {"store": "/data/any.zarr"},
+    }
+    shutil.copytree(sweep.directory, tmp_path / "elsewhere" / "renamed")
+    for _ in range(2):
+        lock(SweepConfig.model_validate(moved), fingerprint="f", begun=True)
+    assert caplog.messages[:2] == [
+        "name: was tiny, is now renamed; same settings",
+        "base.store: was ./any.zarr/, is now /data/any.zarr; same fingerprint",
+    ]
+    assert [line for line in caplog.messages[2:] if "store" in line] == []
+    assert Lock(tmp_path / "elsewhere" / "renamed").study_name == "tiny"
+
+
+def test_a_list_of_edges_may_move_and_must_stay_the_same(tiny: dict[str, Any]) -> None:
+    Path("one.csv").write_text("source,target\nA,B\n")
+
+    def with_edges(path: str) -> SweepConfig:
+        base = {**tiny["base"], "graph": {"kind": "edges", "path": path}}
+        space = {"model.width": tiny["space"]["model.width"]}
+        return SweepConfig.model_validate({**tiny, "base": base, "space": space})
+
+    lock(with_edges("one.csv"), fingerprint="f", begun=True)
+    Path("one.csv").rename("two.csv")
+    lock(with_edges("two.csv"), fingerprint="f", begun=True)
+    Path("two.csv").write_text("source,target\nA,C\n")
+    with pytest.raises(ValueError, match=r"holds another sweep: files\.0 was"):
+        lock(with_edges("two.csv"), fingerprint="f", begun=True)
+
+
+def test_a_lock_of_the_version_before_is_still_this_sweep(tiny: dict[str, Any]) -> None:
+    sweep = SweepConfig.model_validate(tiny)
+    lock(sweep, fingerprint="f", begun=True)
+    path = sweep.directory / "sweep.lock.yaml"
+    old = yaml.safe_load(path.read_text())
+    del old["split_files"]  # new since
+    del old["base"]["compile"]  # a setting that it did not know would be at its default
+    del old["objective"]["aggregate"]
+    path.write_text(yaml.safe_dump(old))
+    lock(sweep, fingerprint="f", begun=True)
+    old["base"]["compile"] = "on"
+    path.write_text(yaml.safe_dump(old))
+    with pytest.raises(ValueError, match=r"base\.compile was 'on' and is now 'auto'"):
+        lock(sweep, fingerprint="f", begun=True)
+
+
+def test_a_damaged_lock_is_named(tiny: dict[str, Any]) -> None:
+    sweep = SweepConfig.model_validate(tiny)
+    lock(sweep, fingerprint="f", begun=True)
+    (sweep.directory / "sweep.lock.yaml").write_text("- half")
+    with pytest.raises(ValueError, match=r"sweep\.lock\.yaml is damaged"):
+        lock(sweep, fingerprint="f", begun=True)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "-x", "a/b", "a\\b"])
+def test_a_name_is_one_folder_below_its_output(tiny: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match="a name begins with a letter or digit"):
+        SweepConfig.model_validate(tiny | {"name": name})
+
+
+def test_a_sweep_does_not_move_into_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").touch()
+    refused = pytest.raises(ValueError, match="holds a run; choose another name")
+    with refused, SweepDirectory(tmp_path).held():
+        pass

@@ -110,6 +110,36 @@ def test_a_base_file_that_is_missing_is_named(tiny: dict[str, Any]) -> None:
         SweepConfig.model_validate(tiny | {"base": "nowhere.yaml"})
 
 
+def test_overrides_reach_into_a_base_that_is_a_file(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tiny["base"] | {"name": "r", "output": "o", "split": {"kind": "additive", "fold": 3}}
+    Path("run.yaml").write_text(yaml.safe_dump(run))
+    Path("sweep.yaml").write_text(yaml.safe_dump(tiny | {"base": "run.yaml"}))
+    sweep = read_sweep("sweep.yaml", overrides={"base.store": "b.zarr", "base.model.layers": 2})
+    assert (sweep.base["store"], sweep.base["model"]) == ("b.zarr", {"width": 16, "layers": 2})
+    assert sweep.splits == SweepConfig.model_validate(tiny).splits
+
+
+def test_overrides_know_that_names_of_a_space_hold_dots(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sweep.yaml").write_text(yaml.safe_dump(tiny))
+    dropout = {"type": "float", "low": 0.0, "high": 0.5}
+    sweep = read_sweep(
+        "sweep.yaml", overrides={"space.graph.k.high": 8, "space.model.dropout": dropout}
+    )
+    assert (sweep.space["graph.k"].low, sweep.space["graph.k"].high) == (4, 8)
+    assert sweep.space["model.dropout"].high == 0.5
+    listed = {"one": {"graph.k": 4}, "two": {"graph.k": 8}}
+    plain = {name: tiny[name] for name in ("name", "base", "splits")}
+    Path("list.yaml").write_text(yaml.safe_dump(plain | {"configurations": listed}))
+    sweep = read_sweep("list.yaml", overrides={"configurations.two.graph.k": 12})
+    assert sweep.configurations == {"one": {"graph.k": 4}, "two": {"graph.k": 12}}
+
+
 def test_overrides_change_single_values() -> None:
     assert read_sweep("demo", overrides={"budget.trials": 77}).budget.trials == 77
 

@@ -1,9 +1,12 @@
+from pathlib import Path
 from typing import Any
 
+import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sweeps import SweepConfig
 from sweeps.dimension import Dimension
+from sweeps.directory import SweepDirectory
 from sweeps.space import content_hash, distributions, identity, split_run, trial_key, untried
 
 
@@ -27,6 +30,31 @@ def test_a_trial_is_named_by_its_content_alone(tiny: dict[str, Any]) -> None:
     assert trial_key(one, {"graph.k": 8}) == trial_key(other, {"graph.k": 8})
     assert trial_key(one, {"graph.k": 8}) != trial_key(one, {"graph.k": 12})
     assert trial_key(one, {"graph.k": 4}) == trial_key(one, {})
+
+
+def test_a_trial_keeps_its_name_when_its_store_moves(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = SweepConfig.model_validate(tiny)
+    moved = SweepConfig.model_validate(tiny | {"base": tiny["base"] | {"store": "/data/b.zarr"}})
+    other = SweepConfig.model_validate(tiny | {"base": tiny["base"] | {"seed": 7}})
+    assert trial_key(one, {"graph.k": 8}) == trial_key(moved, {"graph.k": 8})
+    assert trial_key(one, {"graph.k": 8}) != trial_key(other, {"graph.k": 8})
+    # The version before hashed the store's spelling, too; the ledger knows its trials.
+    start = {"event": "start", "trial": "old", "configuration": {"graph.k": 8}, "baseline": False}
+    one.directory.mkdir(parents=True)
+    SweepDirectory(one.directory).ledger.write(start)
+    assert trial_key(moved, {"graph.k": 8}) == "old"
+    assert split_run(moved, {"graph.k": 8}, split=0).output == one.directory / "trials" / "old"
+    assert trial_key(moved, {"graph.k": 4}) != "old"
+
+
+def test_first_weights_that_are_tried_tell_trials_apart(tiny: dict[str, Any]) -> None:
+    run = SweepConfig.model_validate(tiny).run({}, split=0)
+    one, two = (run.model_copy(update={"init_from": Path(name)}) for name in ("a", "b"))
+    assert content_hash(one) == content_hash(two)
+    assert content_hash(one, tried=("init_from",)) != content_hash(two, tried=("init_from",))
 
 
 def test_splits_of_a_trial_share_its_hash_and_differ_in_place(tiny: dict[str, Any]) -> None:

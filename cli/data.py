@@ -1,16 +1,19 @@
 """Commands about cells: simulate, verify, inspect, export, split."""
 
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.errors import FaultsError
-from cli.names import from_text_or_file, listed
+from cli.names import as_given, from_text_or_file, labels_of
 from cli.options import Commands, options_of
 from cli.terminal import require_file, say, show, show_json
 from cli.usage import example
 from data_store.simulate_options import SimulateOptions
+from scdfm.screen.names import apart
 from scdfm.splits.config import SplitConfig
 
 if TYPE_CHECKING:
@@ -114,7 +117,9 @@ def export(
 
     wanted = None
     if conditions:
-        wanted = from_text_or_file(conditions, column="condition", option="--conditions")
+        wanted = from_text_or_file(
+            conditions, column="condition", option="--conditions", known=labels_of(store)
+        )
     exporting.export(store, out, conditions=wanted, overwrite=overwrite)
     show(f"{out}")
 
@@ -125,7 +130,14 @@ def export(
         "scdfm split stores/norman.zarr --kind list --test KLF1+MAP2K6,KLF1+TGFBR2",
     )
 )
-@options_of(SplitConfig, defaults={"kind": "additive"}, read={"test": listed, "validation": listed})
+@options_of(
+    SplitConfig,
+    defaults={"kind": "additive"},
+    read={
+        "test": partial(as_given, column="condition", option="--test"),
+        "validation": partial(as_given, column="condition", option="--validation"),
+    },
+)
 def split(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="A store.")],
     config: SplitConfig,
@@ -140,7 +152,7 @@ def split(
 
     with Store.open(store) as cells:
         made = make_split(
-            config,
+            _with_names_apart(config, known=cells.words.whole),
             conditions=cells.conditions,
             words=cells.words,
             contexts=contexts_of_conditions(cells),
@@ -152,6 +164,17 @@ def split(
         show_json(made)
     else:
         _show_split(made)
+
+
+def _with_names_apart(config: SplitConfig, *, known: Collection[str]) -> SplitConfig:
+    """The configuration with A,B as two conditions, unless the store knows it as one."""
+    lists = {"test": config.test, "validation": config.validation}
+    each = {
+        part: tuple(one for text in given for one in apart(text, known=known))
+        for part, given in lists.items()
+        if given is not None
+    }
+    return config.model_copy(update=each)
 
 
 def _show_split(split: "Split") -> None:

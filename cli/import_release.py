@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.data import Json, Overwrite
-from cli.names import in_order
+from cli.names import in_order, tokens_of
 from cli.options import Commands
 from cli.terminal import show, show_json
 from cli.usage import example
@@ -73,7 +73,12 @@ def import_release(
     """
     order = None
     if perturbations:
-        order = in_order(perturbations, column="perturbation", option="--perturbations")
+        order = in_order(
+            perturbations,
+            column="perturbation",
+            option="--perturbations",
+            known=tokens_of(store),
+        )
     from cluster.release.import_release import ImportRequest
     from cluster.release.import_release import import_release as write_model
 

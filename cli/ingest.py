@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.names import from_text_or_file, listed
+from cli.names import as_given, from_text_or_file
 from cli.options import Commands, options_of
 from cli.terminal import show
 from cli.usage import example
@@ -33,8 +33,11 @@ app = Commands()
         "library_size_column": ("--library-size", "--library-size-column"),
     },
     read={
-        "gene_list": partial(from_text_or_file, column="gene", option="--gene-list"),
-        "exclude": listed,
+        "gene_list": partial(
+            from_text_or_file, column="gene", option="--gene-list", known=frozenset
+        ),
+        # Which labels hold commas is known when the cells are read.
+        "exclude": partial(as_given, column="condition", option="--exclude"),
     },
 )
 def ingest(

@@ -1,28 +1,27 @@
 """Lists of names as people give them: with commas, or one per line in a file."""
 
 import csv
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+
+from scdfm.screen.names import COMMA, apart
 
 _FILES = {".csv", ".tsv", ".txt", ".list"}
 
-
-def listed(texts: Sequence[str]) -> tuple[str, ...]:
-    """Names given with commas, several options together; order kept, repeats dropped."""
-    return tuple(dict.fromkeys(_with_commas(texts)))
-
-
-def _with_commas(texts: Sequence[str]) -> list[str]:
-    names = (name.strip() for text in texts for name in text.split(","))
-    return [name for name in names if name]
+Known = Callable[[], Collection[str]]
+"""Names that stay whole though they hold commas. Asked only where a text has a comma: the answer
+may need a store."""
 
 
-def from_text_or_file(texts: Sequence[str], *, column: str, option: str) -> tuple[str, ...]:
+def from_text_or_file(
+    texts: Sequence[str], *, column: str, option: str, known: Known
+) -> tuple[str, ...]:
     """Names as `in_order` reads them, repeats dropped."""
-    return tuple(dict.fromkeys(in_order(texts, column=column, option=option)))
+    return tuple(dict.fromkeys(in_order(texts, column=column, option=option, known=known)))
 
 
-def in_order(texts: Sequence[str], *, column: str, option: str) -> tuple[str, ...]:
+def in_order(texts: Sequence[str], *, column: str, option: str, known: Known) -> tuple[str, ...]:
     """Names given with commas, or in files that exist under the given name; repeats kept.
 
     Args:
@@ -30,23 +29,84 @@ def in_order(texts: Sequence[str], *, column: str, option: str) -> tuple[str, ..
         column: Of a table with a header (.csv, .tsv). Other files hold one name per line; blank
             lines and those that begin with # are left out.
         option: To name in an error.
+        known: Names that may hold commas; any other text is taken apart at them.
 
     Raises:
         FileNotFoundError: The text names a file by its ending and there is none.
         ValueError: The file has no such column, or there are no names.
     """
     names: list[str] = []
+    for text, whole in _given(texts, column=column, option=option):
+        if whole or COMMA not in text:
+            names.append(text)
+        else:
+            names.extend(apart(text, known=known()))
+    return _some(names, option=option)
+
+
+def as_given(texts: Sequence[str], *, column: str, option: str) -> tuple[str, ...]:
+    """Names of files, and texts with their commas, for one who knows later which names hold some.
+
+    Raises:
+        FileNotFoundError, ValueError: As `in_order`.
+    """
+    given = dict.fromkeys(text for text, _ in _given(texts, column=column, option=option))
+    return _some([*given], option=option)
+
+
+def labels_of(store: Path | str) -> Known:
+    """The labels that a store knows whole."""
+
+    def known() -> Collection[str]:
+        from data_store.store.reader import Store
+
+        with Store.open(store) as opened:
+            return opened.words.whole
+
+    return known
+
+
+def contexts_of(store: Path | str) -> Known:
+    """The contexts of a store."""
+
+    def known() -> Collection[str]:
+        from data_store.store.reader import Store
+
+        with Store.open(store) as opened:
+            return opened.contexts
+
+    return known
+
+
+def tokens_of(store: Path | str) -> Known:
+    """The perturbations of a store, each alone, and its words for the control."""
+
+    def known() -> Collection[str]:
+        from data_store.store.reader import Store
+
+        with Store.open(store) as opened:
+            tokens = {token for one in opened.conditions.values() for token in one}
+            return tokens | {*opened.words.controls}
+
+    return known
+
+
+def _given(texts: Sequence[str], *, column: str, option: str) -> Iterator[tuple[str, bool]]:
+    """Names of files, which are whole, and texts, which may be several names."""
     for text in texts:
         path = Path(text)
-        if path.is_file():
-            names.extend(_read(path, column=column))
+        if os.path.isfile(path):  # Path.is_file raises where a list is too long for a file's name
+            yield from ((name, True) for name in _read(path, column=column))
         elif path.suffix.lower() in _FILES:
             raise FileNotFoundError(
                 f"expected names or a file of names for {option}, no file {text}"
             )
-        else:
-            names.extend(_with_commas([text]))
-    if not names:
+        elif text.strip():
+            yield text.strip(), False
+
+
+def _some(names: Sequence[str], *, option: str) -> tuple[str, ...]:
+    if not any(name.strip(f"{COMMA} ") for name in names):
         raise ValueError(f"expected names for {option}, got none; give A,B or a file")
     return tuple(names)
 

@@ -1,11 +1,12 @@
 """The command that predicts cells of conditions nobody has measured."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.names import from_text_or_file, listed
+from cli.names import contexts_of, from_text_or_file, labels_of
 from cli.options import Commands
 from cli.precision import Precision
 from cli.progress import PredictionBar
@@ -35,7 +36,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="Cells to write, .h5ad or .zarr.")],
     contexts: Annotated[
         list[str] | None,
-        typer.Option(help="Of the controls, A,B; may be repeated.", show_default="all"),
+        typer.Option(help="Of the controls: A,B, or a file of them.", show_default="all"),
     ] = None,
     cells: Annotated[int, typer.Option(min=1, help="For each condition and context.")] = 256,
     genes: Annotated[
@@ -55,9 +56,20 @@ def predict(
 
     Run the command again to resume a prediction that was stopped.
     """
-    wanted = from_text_or_file(conditions, column="condition", option="--conditions")
-    only = from_text_or_file(genes, column="gene", option="--genes") if genes else None
     require_folder(out)
+    wanted = from_text_or_file(
+        conditions, column="condition", option="--conditions", known=lambda: _words(model, store)
+    )
+    only = None
+    if genes:
+        only = from_text_or_file(
+            genes, column="gene", option="--genes", known=lambda: _genes(model)
+        )
+    where = None
+    if contexts:
+        where = from_text_or_file(
+            contexts, column="context", option="--contexts", known=contexts_of(store)
+        )
     with PredictionBar() as bar:
         from cluster.predict.actors import predict as predict_on_cluster
         from cluster.predict.request import PredictionRequest
@@ -66,7 +78,7 @@ def predict(
             model=model,
             store=store,
             conditions=wanted,
-            contexts=listed(contexts) if contexts else None,
+            contexts=where,
             cells=cells,
             genes=only,
             seed=seed,
@@ -77,3 +89,19 @@ def predict(
             request, actors=actors, gpu=gpu, address=address, report=bar.report, say=bar.tell
         )
     show(f"predictions {written}")
+
+
+def _words(model: Path, store: str) -> Collection[str]:
+    """Labels that the model or the store knows whole."""
+    from cluster.work.evaluate import model_directory
+    from scdfm.flow.checkpoint import read_card
+
+    return {*read_card(model_directory(model)).words.whole, *labels_of(store)()}
+
+
+def _genes(model: Path) -> Collection[str]:
+    """The model's genes."""
+    from cluster.work.evaluate import model_directory
+    from scdfm.flow.checkpoint import read_card
+
+    return read_card(model_directory(model)).genes

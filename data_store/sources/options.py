@@ -99,7 +99,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
         default=(), description="Genes to keep, and the perturbed; else all"
     )
     exclude: tuple[str, ...] = Field(
-        default=(), description="Condition to leave out, A,B or a file of them"
+        default=(), description="Conditions to leave out, A,B or a file of them"
     )
     drop_unlabelled: bool = Field(
         default=False, description="Leave out cells without condition or context"

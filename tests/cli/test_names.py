@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from cli.names import from_text_or_file, listed
+from cli.names import as_given, from_text_or_file
 
 
-def read(*texts: str) -> tuple[str, ...]:
-    return from_text_or_file(texts, column="condition", option="--conditions")
+def read(*texts: str, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    return from_text_or_file(texts, column="condition", option="--conditions", known=lambda: known)
 
 
 def test_commas_and_repeated_options_are_the_same() -> None:
-    assert listed(["A, B", "A+B"]) == listed(["A,B,A+B"]) == ("A", "B", "A+B")
+    assert read("A, B", "A+B") == read("A,B,A+B") == ("A", "B", "A+B")
     assert read("A,B", "A") == ("A", "B")
 
 
@@ -54,3 +54,27 @@ def test_bytes_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\x89HDF\xff\xfe")
     with pytest.raises(ValueError, match="text file"):
         read(str(path))
+
+
+def test_a_name_with_a_comma_that_is_known_stays_whole() -> None:
+    assert read("A,2,4-D", known=frozenset({"2,4-D"})) == ("A", "2,4-D")
+    assert read("A,2,4-D") == ("A", "2", "4-D")
+
+
+def test_what_is_known_is_asked_only_for_a_comma() -> None:
+    def known() -> frozenset[str]:
+        raise AssertionError
+
+    assert from_text_or_file(["A"], column="c", option="--c", known=known) == ("A",)
+
+
+def test_who_knows_later_gets_texts_with_their_commas(tmp_path: Path) -> None:
+    path = tmp_path / "wanted.txt"
+    path.write_text("2,4-D\nA\n")
+    texts = [str(path), "A,B", " C "]
+    assert as_given(texts, column="condition", option="--exclude") == ("2,4-D", "A", "A,B", "C")
+
+
+def test_a_list_may_be_longer_than_a_file_name() -> None:
+    names = tuple(f"GENE{k}" for k in range(2_000))
+    assert read(",".join(names)) == names

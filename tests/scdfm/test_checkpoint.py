@@ -14,6 +14,7 @@ from scdfm.flow.checkpoint import (
     save_state,
 )
 from scdfm.flow.sampling import SamplingConfig
+from scdfm.screen.conditions import USUAL
 from scdfm.splits import Split
 from tests.scdfm import small
 from tests.scdfm.test_training import run, trainer
@@ -46,6 +47,13 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
     assert loaded.split == saved.split
     for name, tensor in saved.field.state_dict().items():
         assert torch.equal(loaded.field.state_dict()[name], tensor)
+
+
+def test_a_model_of_before_words_were_kept_has_the_usual_ones(tmp_path: Path) -> None:
+    save_model(model(), tmp_path / "model")
+    card = tmp_path / "model" / "model.json"
+    card.write_text(model().card.model_dump_json(exclude={"words"}))
+    assert load_model(tmp_path / "model").card.words == USUAL
 
 
 def test_saving_again_replaces_the_older_model(tmp_path: Path) -> None:

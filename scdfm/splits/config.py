@@ -1,27 +1,19 @@
 """What a user may ask of a split."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
-Kind = Literal["additive", "holdout", "combosciplex", "context", "file", "list"]
+from scdfm.splits.kinds import KINDS
 
-# The options each kind reads; another one set by the user would be ignored, so it is refused.
-OPTIONS: dict[Kind, tuple[str, ...]] = {
-    "additive": ("fraction",),
-    "holdout": ("fraction", "genes"),
-    "combosciplex": (),
-    "context": ("context",),
-    "file": ("path",),
-    "list": ("test", "validation"),
-}
+COMMON = ("kind", "fold", "seed")  # what every kind may be given
 
 
 class SplitConfig(BaseModel, frozen=True, extra="forbid"):
     """How to part the conditions. Seed and fold also draw the validation part of every kind."""
 
-    kind: Kind = Field(description="How to part the conditions")
+    kind: Annotated[str, KINDS] = Field(description="How to part the conditions")
     fold: NonNegativeInt = Field(default=0, description="Which of the shuffles")
     seed: int = Field(default=42, ge=0, lt=2**31, description="Of fold 0")
     fraction: float | None = Field(
@@ -46,9 +38,10 @@ class SplitConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _only_options_of_its_kind(self) -> Self:
-        for option in sorted({one for options in OPTIONS.values() for one in options}):
-            if getattr(self, option) is not None and option not in OPTIONS[self.kind]:
-                kinds = " or ".join(kind for kind in OPTIONS if option in OPTIONS[kind])
+        for option in sorted(type(self).model_fields.keys() - set(COMMON)):
+            # An option that its kind does not read would be ignored.
+            if getattr(self, option) is not None and option not in KINDS[self.kind].options:
+                kinds = " or ".join(name for name, kind in KINDS.items() if option in kind.options)
                 raise ValueError(
                     f"option {option!r} belongs to a split of kind {kinds}, got kind "
                     f"{self.kind!r}; remove it or change the kind"
@@ -57,10 +50,9 @@ class SplitConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.kind == "file" and self.path is None:
-            raise ValueError("a split of kind 'file' needs path: FILE (JSON or YAML)")
-        if self.kind == "list" and self.test is None:
-            raise ValueError("a split of kind 'list' needs test: [CONDITION, ...]")
+        for option, example in KINDS[self.kind].needs:
+            if getattr(self, option) is None:
+                raise ValueError(f"a split of kind {self.kind!r} needs {option}: {example}")
         if self.fraction is not None and self.genes is not None:
             raise ValueError("give either fraction or genes of a holdout split, got both")
         return self

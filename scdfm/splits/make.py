@@ -7,13 +7,12 @@ from pydantic import ValidationError
 from scdfm.screen.conditions import Condition, Words
 from scdfm.screen.names import nearest
 from scdfm.splits import files
-from scdfm.splits.config import Kind, SplitConfig
+from scdfm.splits.config import SplitConfig
 from scdfm.splits.kinds import KINDS, Chosen
 from scdfm.splits.screen import Screen
 from scdfm.splits.split import Split, first_fault
 from scdfm.splits.validation import validation_doubles
 
-AUTOMATIC: tuple[Kind, ...] = ("additive", "holdout", "context")  # need names only, no user's list
 WORDS = {1: "single", 2: "double", 3: "triple"}
 
 
@@ -42,7 +41,7 @@ def make_split(
     saved = _saved(config, screen)
     if saved is not None:
         return saved
-    chosen = KINDS[config.kind](config, screen)
+    chosen = _choose(config, screen)
     train = _training(chosen, screen)
     for part, names in (("train", train), ("test", chosen.test)):
         if not names:
@@ -51,6 +50,23 @@ def make_split(
                 f"{_workable(config, screen)}"
             )
     return _finish(config, screen, chosen=chosen, train=train)
+
+
+def _choose(config: SplitConfig, screen: Screen) -> Chosen:
+    """What the kind decides on.
+
+    Raises:
+        ValueError: It cannot, or it names a condition that is not in the data.
+    """
+    chosen = KINDS[config.kind].choose(config, screen)
+    for names in (chosen.test, chosen.train or (), chosen.validation or ()):
+        unknown = next((name for name in names if name not in screen.conditions), None)
+        if unknown is not None:
+            raise ValueError(
+                f"split kind {config.kind!r} chose condition {unknown!r}, which is not in the "
+                f"data; {nearest(unknown, screen.conditions)}"
+            )
+    return chosen
 
 
 def _saved(config: SplitConfig, screen: Screen) -> Split | None:
@@ -125,10 +141,10 @@ def _census(screen: Screen) -> str:
 
 def _workable(config: SplitConfig, screen: Screen) -> str:
     """Name a kind that parts these conditions, found by trying."""
-    for kind in AUTOMATIC:
+    for kind in (name for name, one in KINDS.items() if one.automatic):
         attempt = SplitConfig(kind=kind, seed=config.seed)
         try:
-            chosen = KINDS[kind](attempt, screen)
+            chosen = _choose(attempt, screen)
         except ValueError:
             continue
         if kind != config.kind and chosen.test and _training(chosen, screen):

@@ -8,7 +8,6 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from scdfm.screen.conditions import CONTROL
-from scdfm.splits.config import Kind
 
 Part = Literal["train", "validation", "test"]
 
@@ -20,7 +19,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     test (there) and in train (elsewhere); in every other kind the parts share no name.
     """
 
-    kind: Kind
+    kind: str
     seed: int
     fold: int
     train: tuple[str, ...]

@@ -10,6 +10,7 @@ import typer
 from cli.errors import FaultsError
 from cli.names import as_given, from_text_or_file, labels_of
 from cli.options import Commands, options_of
+from cli.progress import Bar
 from cli.terminal import require_file, say, show, show_json
 from cli.usage import example
 from data_store.simulate_options import SimulateOptions
@@ -71,7 +72,8 @@ def verify(
     if path.exists() and kind_of(path) == "prediction":
         faults = prediction.verify_prediction(path)
     else:
-        faults = integrity.verify(place)
+        with Bar("verify", unit="files") as bar:
+            faults = integrity.verify(place, progress=bar.progress)
     if json:
         show_json({"path": str(place), "faults": [fault._asdict() for fault in faults]})
     elif not faults:

@@ -38,7 +38,7 @@ def evaluate(
     The conditions are those of the test part of the model's split.
     """
     require_file(out, suffixes=(".json", ".csv"))
-    with Bar("evaluate", unit="units"):
+    with Bar("evaluate", unit="cells") as bar:
         from cluster.work.evaluate import evaluate as evaluate_target
 
         result = evaluate_target(
@@ -48,6 +48,7 @@ def evaluate(
             untrained=untrained,
             precision=precision,
             gpu=gpu,
+            progress=bar.progress,
         )
     if out is not None:
         save(as_json(result) if out.suffix == ".json" else report.as_csv(result.tables), out)

@@ -8,6 +8,7 @@ import typer
 
 from cli.names import as_given, from_text_or_file
 from cli.options import Commands, options_of
+from cli.progress import Bar
 from cli.terminal import show
 from cli.usage import example
 from data_store.sources.options import IngestOptions
@@ -62,7 +63,8 @@ def ingest(
     from data_store.store.remote import url_of
 
     place = url_of(store) or store
-    manifest = ingestion.ingest(sources, place, options=options)
+    with Bar("ingest", unit="cells") as bar:
+        manifest = ingestion.ingest(sources, place, options=options, progress=bar.progress)
     show(
         f"{place}: {manifest.cells} cells x {manifest.genes} genes, {manifest.units} units in "
         f"{len(manifest.contexts)} contexts, fingerprint {manifest.fingerprint[:12]}"

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from scdfm.metrics import evaluate as score
 from scdfm.metrics.baselines import MeasuredUnits, Prediction, Units, all_baselines
 from scdfm.model.paper import VelocityField, build_field
 from scdfm.screen.names import nearest
+from scdfm.screen.progress import OnProgress
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ def evaluate(
     untrained: bool = False,
     precision: Precision = "auto",
     gpu: bool = False,
+    progress: OnProgress | None = None,
 ) -> Evaluation:
     """Score a run's best model, or a model, on its test conditions.
 
@@ -70,6 +73,7 @@ def evaluate(
         untrained: Score the same network with its first weights, too.
         precision: Number format of the products; auto: float32 on CPU, bf16 on a GPU that has it.
         gpu: Generate on this machine's GPU.
+        progress: Is told of the cells generated.
 
     Raises:
         FileNotFoundError: Nothing is there, or its store is not where it was.
@@ -83,7 +87,15 @@ def evaluate(
         _same_cells(model, cells_of, given=store is not None)
         model.field.to(device)
         with arithmetic(precision, device=device) as how:
-            return _evaluate(model, path, cells_of, cells=cells, untrained=untrained, how=how)
+            return _evaluate(
+                model,
+                path,
+                cells_of,
+                cells=cells,
+                untrained=untrained,
+                how=how,
+                progress=progress,
+            )
 
 
 def _device(*, gpu: bool) -> torch.device:
@@ -159,6 +171,7 @@ def _evaluate(
     cells: int | None,
     untrained: bool,
     how: Arithmetic,
+    progress: OnProgress | None,
 ) -> Evaluation:
     card, split = model.card, model.split
     field = model.field
@@ -182,12 +195,14 @@ def _evaluate(
         f"generating {sum(generated)} cells of {len(test)} units, {len(sampler.genes)} genes, "
         f"{card.sampling.settled(card.source)} ({how})"
     )
-    ours = pseudobulks(sampler, controls, test, generated=generated)
+    generate = partial(
+        pseudobulks, controls=controls, cells=test, generated=generated, progress=progress
+    )
+    ours = generate(sampler)
     tables = {OURS: score(ours)}
     if untrained:
         log.info("generating them again with untrained weights")
-        first = replace(sampler, field=first_weights(model))
-        tables[UNTRAINED] = score(pseudobulks(first, controls, test, generated=generated))
+        tables[UNTRAINED] = score(generate(replace(sampler, field=first_weights(model))))
     known = units_of(split, store, "train") + units_of(split, store, "validation")
     incomplete = {}
     for name, prediction in baselines(

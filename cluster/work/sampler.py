@@ -24,6 +24,7 @@ from scdfm.metrics import Pseudobulks
 from scdfm.model.paper import VelocityField
 from scdfm.screen.conditions import Condition, name
 from scdfm.screen.names import nearest
+from scdfm.screen.progress import OnProgress, counted
 from scdfm.screen.randomness import numpy_generator
 
 
@@ -219,6 +220,7 @@ def pseudobulks(
     cells: Sequence[StoreCells],
     *,
     generated: Sequence[int],
+    progress: OnProgress | None = None,
 ) -> Pseudobulks:
     """Predict units and set them beside the real ones and their controls.
 
@@ -227,6 +229,7 @@ def pseudobulks(
         controls: Of the store where the real cells are, too.
         cells: The real cells of each unit.
         generated: Cells to generate for each unit.
+        progress: Is told of the cells generated.
     """
     store = controls.store
     units = [store.units[part.unit] for part in cells]
@@ -238,7 +241,13 @@ def pseudobulks(
             condition=unit.tokens,
             cells=count,
         )
-        for unit, count in zip(units, generated, strict=True)
+        for unit, count in counted(
+            zip(units, generated, strict=True),
+            total=sum(generated),
+            unit="cells",
+            size=lambda part: part[1],
+            progress=progress,
+        )
     ]
     contexts = tuple(unit.context for unit in units)
     return Pseudobulks(

@@ -19,6 +19,7 @@ from data_store.ingest.route import ROW_SUM, Routed
 from data_store.ingest.spill import Spill
 from data_store.store.moments import UnitSums
 from data_store.store.schema import LIBRARY_SIZE
+from scdfm.screen.progress import OnProgress, counted
 
 
 def fill(
@@ -29,6 +30,7 @@ def fill(
     renamed: dict[str, str],
     library: str | None,
     workers: Workers,
+    progress: OnProgress | None,
 ) -> None:
     """Write all rows.
 
@@ -39,6 +41,7 @@ def fill(
         renamed: obs columns stored under another name: ours -> theirs.
         library: The column with the library sizes; None: row sums.
         workers: Who share the work.
+        progress: Is told of the cells written.
     """
     position: NDArray[np.int32] | None = None
     if len(kept) < routed.genes:
@@ -53,7 +56,14 @@ def fill(
         library=library,
         normalised=writer.normalised,
     )
-    for cells in workers.in_order(prepare, range(routed.spill.buckets.total)):
+    for cells in counted(
+        workers.in_order(prepare, range(routed.spill.buckets.total)),
+        total=writer.cells,
+        unit="cells",
+        note="written",
+        size=lambda cells: 0 if cells is None else cells.matrix.shape[0],
+        progress=progress,
+    ):
         if cells is not None:
             writer.append(cells)
         del cells  # before the next bucket comes

@@ -22,6 +22,7 @@ from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source
 from data_store.store import normalise
 from data_store.store.moments import UnitSums
+from scdfm.screen.progress import OnProgress, counted
 
 ROW_SUM = "/row_sum"  # travels with obs, under a name that no column can have
 _LARGEST_BLOCK = 1_000_000  # values read at once
@@ -72,6 +73,7 @@ def route(
     folder: Path,
     options: IngestOptions,
     workers: Workers,
+    progress: OnProgress | None,
 ) -> Routed:
     """Read all sources once.
 
@@ -98,7 +100,14 @@ def route(
         buckets=sink.buckets,
     )
     blocks = _read(sources, layers=layers, joined=joined, options=options)
-    for checked in workers.in_order(check, blocks):
+    for checked in counted(
+        workers.in_order(check, blocks),
+        total=sum(source.cells for source in sources),
+        unit="cells",
+        note="read",
+        size=lambda checked: len(checked.row_sums),
+        progress=progress,
+    ):
         library.see(checked.obs, row_sums=checked.row_sums)
         if total is not None and checked.seen is not None:
             total += checked.seen

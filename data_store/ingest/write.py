@@ -45,6 +45,7 @@ from data_store.store.schema import (
 from scdfm.screen.atomic import write_text
 
 __all__ = ["IngestOptions", "ingest"]
+from scdfm.screen.progress import OnProgress, phase
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def ingest(
     store: Path | str,
     *,
     options: IngestOptions | None = None,
+    progress: OnProgress | None = None,
 ) -> Manifest:
     """Write a store from one or more files of cells.
 
@@ -62,6 +64,7 @@ def ingest(
             these, or addresses (https://..., s3://...).
         store: The new directory, or a URL (s3://..., gs://...) that the store is sent to.
         options: What must not be detected.
+        progress: Is told of the cells read, then of those written.
 
     Raises:
         FileNotFoundError, FileExistsError, ValueError: Bad input, in one line; nothing is left.
@@ -100,6 +103,7 @@ def ingest(
             base=base,
             workers=stack.enter_context(Workers(affordable(told.workers, memory=told.memory))),
             notes=notes,
+            progress=progress,
         )
 
 
@@ -123,6 +127,7 @@ def _write(
     base: append.Base | None,
     workers: Workers,
     notes: list[str],
+    progress: OnProgress | None,
 ) -> Manifest:
     how = options.join if base is None else base.join
     joined = join(sources, how=how)
@@ -150,6 +155,7 @@ def _write(
         folder=folder,
         options=options,
         workers=workers,
+        progress=progress,
     )
     library = None if normalised else routed.library.choose(genes=len(joined.genes))
     kept = _kept_genes(
@@ -172,7 +178,16 @@ def _write(
         remote=options.remote,
         workers=workers,
     )
-    fill(writer, routed, kept=kept, renamed=renamed, library=library, workers=workers)
+    fill(
+        writer,
+        routed,
+        kept=kept,
+        renamed=renamed,
+        library=library,
+        workers=workers,
+        progress=progress,
+    )
+    phase(log, "hashing files")
     recipe = Recipe(
         condition_column=column,
         controls=options.words.controls,

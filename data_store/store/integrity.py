@@ -14,6 +14,7 @@ from data_store.store.remote import manifest_of, open_files, url_of
 from data_store.store.schema import LIBRARY_SIZE, MANIFEST, Manifest, ShardRecord, fingerprint
 from data_store.store.versions import older_folders
 from scdfm.screen.atomic import sha256
+from scdfm.screen.progress import OnProgress, counted
 
 log = logging.getLogger(__name__)
 
@@ -27,30 +28,37 @@ class Fault(NamedTuple):
     problem: str
 
 
-def verify(path: Path | str) -> list[Fault]:
+def verify(path: Path | str, *, progress: OnProgress | None = None) -> list[Fault]:
     """Read a whole store, at a path or URL, and list what is wrong; nothing when all is well.
 
     Behind a URL, files that ingest did not write, and older versions, go unnoticed: not every
     server can list.
 
+    Args:
+        path: Of the store.
+        progress: Is told of the files hashed, then of the cells compared.
+
     Raises:
         FileNotFoundError, ValueError: There is no store that could be checked.
     """
-    faults = _faults(path, name="")
+    faults = _faults(path, name="", progress=progress)
     for folder in older_folders(Path(path)) if url_of(path) is None else []:
         try:
-            found = _faults(Path(path) / folder, name=f"{folder}: ")
+            found = _faults(Path(path) / folder, name=f"{folder}: ", progress=progress)
         except ValueError as error:
             found = [Fault(MANIFEST, str(error))]
         faults += [Fault(f"{folder}/{fault.path}", fault.problem) for fault in found]
     return faults
 
 
-def _faults(path: Path | str, *, name: str) -> list[Fault]:
+def _faults(path: Path | str, *, name: str, progress: OnProgress | None) -> list[Fault]:
     """What is wrong with one version; its name goes before what is said."""
     files = open_files(path)
     manifest = manifest_of(files)
-    faults = [fault for shard in manifest.shards if (fault := _damage(files, shard))]
+    shards = counted(
+        manifest.shards, total=len(manifest.shards), unit="files", note="hashed", progress=progress
+    )
+    faults = [fault for shard in shards if (fault := _damage(files, shard))]
     if isinstance(files, LocalFiles):
         faults += _strangers(files.where, manifest)
     if manifest.fingerprint != fingerprint(manifest.shards, perturbation=manifest.perturbation):
@@ -60,7 +68,15 @@ def _faults(path: Path | str, *, name: str) -> list[Fault]:
         return faults
     with Store.open(path) as store:
         faults = _index_faults(store)
-        for position, unit in enumerate(store.units):
+        units = counted(
+            store.units,
+            total=store.manifest.cells,
+            unit="cells",
+            note="compared",
+            size=lambda unit: unit.stop - unit.start,
+            progress=progress,
+        )
+        for position, unit in enumerate(units):
             faults += _unit_faults(store, unit, position=position)
     log.info(
         "%s%d units compared with index and moments, %d faults", name, len(store.units), len(faults)

@@ -1,8 +1,10 @@
 """How far a piece of work is: what every long function tells whoever waits for it."""
 
 import logging
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+Item = TypeVar("Item")
 
 
 class Progress(NamedTuple):
@@ -15,6 +17,35 @@ class Progress(NamedTuple):
 
 
 OnProgress = Callable[[Progress], None]  # may be called often, and from any thread
+
+
+def counted(
+    items: Iterable[Item],
+    *,
+    total: int,
+    unit: str,
+    note: str = "",
+    size: Callable[[Item], int] = lambda item: 1,
+    progress: OnProgress | None,
+) -> Iterator[Item]:
+    """Give items on, and tell after each how far the work is.
+
+    Args:
+        items: What is worked on.
+        total: Units in all.
+        unit: What is counted.
+        note: What is being done.
+        size: Units of an item.
+        progress: Is told; None where nobody waits.
+    """
+    done = 0
+    for item in items:
+        units = size(item)
+        yield item
+        done += units
+        if progress is not None:
+            progress(Progress(done, total, unit, note))
+
 
 _PHASE = "phase"  # attribute of a log record
 

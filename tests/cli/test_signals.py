@@ -1,0 +1,136 @@
+"""Ctrl-C and SIGTERM: one line, the usual status, nothing left behind, and a rerun goes on."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.test_on_a_terminal import RUN
+from tests.terminal import Ended, Running
+
+INT, TERM = signal.SIGINT, signal.SIGTERM
+SOON = 10.0  # seconds, on a machine that may be busy
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary directory of the command's own; its path is short enough for sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path, tiny_store_path: Path) -> Path:
+    """A working directory with a run that takes minutes."""
+    training = {**RUN["training"], "steps": 20_000, "validate_every": 1_000}
+    run = {**RUN, "store": str(tiny_store_path), "training": training}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+    sweep = {
+        "name": "search",
+        "base": {name: value for name, value in run.items() if name not in ("name", "split")},
+        "splits": [{"kind": "additive"}],
+        "space": {"loss.mmd_weight": {"type": "float", "low": 0.01, "high": 10, "log": True}},
+        "budget": {"trials": 2, "concurrent": 1},
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    return tmp_path
+
+
+def require_stopped(ended: Ended, number: signal.Signals, *, temporary: Path) -> None:
+    word = "interrupted" if number == INT else "terminated"
+    assert ended.said == [f"scdfm: {word}; run the command again to go on"], ended.text
+    assert ended.text.rstrip().endswith(ended.said[0])
+    assert ended.status == 128 + number
+    assert ended.seconds < SOON
+    assert ended.left == []
+    for noise in ("Traceback", "SIGTERM", "ray::", "*** "):
+        assert noise not in ended.text
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [INT, TERM])
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+def test_a_signal_is_heard_while_libraries_load(
+    number: signal.Signals, terminal: bool, home: Path, temporary: Path
+) -> None:
+    running = Running(["train", "run.yaml"], cwd=home, terminal=terminal)
+    running.wait_until_ready()
+    running.send(number)
+    require_stopped(running.end(), number, temporary=temporary)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [INT, TERM])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("simulate", "large.h5ad", "--cells", 400_000, "--genes", 2_000),
+        ("ingest", "large.h5ad", "large.zarr"),
+    ],
+    ids=["simulate", "ingest"],
+)
+def test_a_signal_ends_work_without_ray(
+    arguments: Sequence[object], number: signal.Signals, home: Path, temporary: Path
+) -> None:
+    if arguments[0] == "ingest":
+        from data_store.simulate import SimulateOptions, simulate
+
+        simulate(SimulateOptions(cells=30_000, genes=500)).write_h5ad(home / "large.h5ad")
+    running = Running(arguments, cwd=home, terminal=False)
+    if arguments[0] == "ingest":
+        running.wait_for("counts: X")
+    else:
+        running.wait_until_ready()
+    running.send(number)
+    require_stopped(running.end(), number, temporary=temporary)
+    assert {path.name for path in home.iterdir()} <= {"run.yaml", "sweep.yaml", "large.h5ad"}
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("command", "text", "number", "terminal"),
+    [
+        ("train", "starting Ray", TERM, False),
+        ("train", "validation at step 0", INT, True),
+        ("train", "validation at step 0", TERM, False),
+        ("tune", "trial 1 starts", INT, True),
+        ("tune", "trial 1 starts", TERM, False),
+    ],
+)
+def test_a_signal_ends_work_with_ray(
+    command: str,
+    text: str,
+    number: signal.Signals,
+    terminal: bool,
+    home: Path,
+    temporary: Path,
+) -> None:
+    file = "run.yaml" if command == "train" else "sweep.yaml"
+    running = Running([command, file], cwd=home, terminal=terminal)
+    running.wait_for(text)
+    running.send(number)
+    require_stopped(running.end(), number, temporary=temporary)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+def test_a_second_signal_ends_at_once(home: Path, temporary: Path) -> None:
+    running = Running(["train", "run.yaml"], cwd=home, terminal=False)
+    running.wait_for("starting Ray")
+    running.send(INT)
+    running.send(TERM)
+    ended = running.end()
+    assert len(ended.said) == 1
+    assert ended.status in (130, 143)
+    assert ended.seconds < 3
+    assert ended.left == []

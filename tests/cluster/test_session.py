@@ -1,0 +1,109 @@
+"""A local Ray listens on loopback, wants a token, and leaves nothing behind."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import session
+
+PROGRAM = """
+import json, os, ray
+from pathlib import Path
+from cluster.processes import descendants
+from cluster.session import session
+
+LISTENS = "0A"  # state of a socket in /proc/net/tcp
+
+def sockets(process):
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            yield target[8:-1]
+
+with session(cpus=1):
+    ray.get(ray.remote(lambda: 1).remote())
+    family = {os.getpid(), *descendants()}
+    ours = {inode for process in family for inode in sockets(process)}
+    rows = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    print(json.dumps({
+        "hosts": [row[1].split(":")[0] for row in rows if row[3] == LISTENS and row[9] in ours],
+        "token": os.environ["RAY_AUTH_TOKEN"],
+        "commands": [Path(f"/proc/{one}/cmdline").read_text() for one in family],
+        "address": ray.get_runtime_context().gcs_address,
+    }), flush=True)
+    input()
+"""
+STRANGER = """
+import sys
+from cluster import session
+session._init(address=sys.argv[1])
+"""
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary and home directory of the session's own."""
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+    tempfile.tempdir = None
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(240)
+def test_a_local_session_is_private_to_this_machine_and_process(place: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        told: dict[str, Any] = json.loads(driver.stdout.readline())
+        stranger = subprocess.run(
+            [sys.executable, "-c", STRANGER, told["address"]],
+            env={**os.environ, "RAY_AUTH_MODE": "disabled"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        driver.communicate("\n", timeout=60)
+    assert len(told["hosts"]) > 3
+    assert set(told["hosts"]) <= LOOPBACK
+    assert not any(told["token"] in command for command in told["commands"])
+    assert stranger.returncode != 0
+    assert driver.returncode == 0
+    assert list(place.iterdir()) == []
+
+
+def test_the_folder_of_a_process_that_died_is_removed_and_that_of_a_live_one_stays(
+    place: Path,
+) -> None:
+    dead, alive = place / "scdfm-ray-dead", place / "scdfm-ray-alive"
+    for folder in (dead, alive):
+        folder.mkdir()
+        (folder / "in-use").touch()
+    with (alive / "in-use").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with session._folder() as mine:
+            assert {path.name for path in place.iterdir()} == {alive.name, mine.name}
+    assert list(place.iterdir()) == [alive]

@@ -1,0 +1,182 @@
+"""Commands in processes of their own: on a pseudo-terminal of 80 x 24, or in a pipe."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+COLUMNS, ROWS = 80, 24
+_MARK = "SCDFM_TEST_FAMILY"  # in the environment of a command and of all that it starts
+_ESCAPE = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])")
+_CAUGHT = 1 << (signal.SIGTERM - 1)
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    text: str  # all that came on a terminal, or on standard error
+    out: str  # standard output; nothing on a terminal
+    seconds: float  # from the signal, or from the start, to its end
+    left: list[str]  # processes that it left behind
+
+    @property
+    def said(self) -> list[str]:
+        """Lines in which scdfm itself says how it ended."""
+        return [line for line in self.text.splitlines() if line.startswith("scdfm: ")]
+
+
+class Running:
+    """A command that was started and can be sent a signal."""
+
+    def __init__(self, arguments: Sequence[object], *, cwd: Path, terminal: bool) -> None:
+        self._family = uuid.uuid4().hex
+        environment = {**os.environ, "TERM": "xterm", _MARK: self._family}
+        environment.pop("COLUMNS", None)
+        command = [sys.executable, "-m", "cli.main", *map(str, arguments)]
+        self._text = b""
+        if terminal:
+            self._read, slave = pty.openpty()
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+            self._process = subprocess.Popen(
+                command, cwd=cwd, env=environment, stdin=slave, stdout=slave, stderr=slave,
+                start_new_session=True,
+            )  # fmt: skip
+            os.close(slave)
+        else:
+            self._process = subprocess.Popen(
+                command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            )  # fmt: skip
+            assert self._process.stderr is not None
+            self._read = self._process.stderr.fileno()
+        self._since = time.monotonic()
+
+    def wait_for(self, text: str, *, seconds: float = 120) -> None:
+        """Wait until a text was said."""
+        self._wait(lambda: text in self._text.decode(errors="replace"), seconds=seconds)
+
+    def wait_until_ready(self, *, seconds: float = 60) -> None:
+        """Wait until it would hear a signal, which is long before it does anything."""
+        self._wait(lambda: bool(self._caught() & _CAUGHT), seconds=seconds)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal; time counts from here."""
+        self._since = time.monotonic()
+        self._process.send_signal(number)
+
+    def end(self, *, seconds: float = 240) -> Ended:
+        """Wait for its end."""
+        deadline = time.monotonic() + seconds
+        while self._hear(0.1):
+            assert time.monotonic() < deadline, self._text.decode(errors="replace")
+        status = self._process.wait(30)
+        took = time.monotonic() - self._since
+        out = b""
+        if self._process.stdout is None:
+            os.close(self._read)
+        else:
+            assert self._process.stderr is not None
+            out = self._process.stdout.read()
+            self._process.stdout.close()
+            self._process.stderr.close()
+        return Ended(
+            status, self._text.decode(errors="replace").replace("\r\n", "\n"), out.decode(), took,
+            family(self._family),
+        )  # fmt: skip
+
+    def _wait(self, reached: Callable[[], bool], *, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not reached():
+            assert self._hear(0.05), f"ended too early: {self._text.decode(errors='replace')}"
+            assert time.monotonic() < deadline, self._text.decode(errors="replace")
+
+    def _hear(self, seconds: float) -> bool:
+        """Take in what it says; False at its end."""
+        if not select.select([self._read], [], [], seconds)[0]:
+            return True
+        try:
+            heard = os.read(self._read, 65_536)
+        except OSError:  # a terminal whose last process has ended
+            heard = b""
+        self._text += heard
+        return bool(heard)
+
+    def _caught(self) -> int:
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        (mask,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+        return int(mask, 16)
+
+
+def on_terminal(*arguments: object, cwd: Path) -> Ended:
+    """Run a command on a terminal, to its end."""
+    return Running(arguments, cwd=cwd, terminal=True).end()
+
+
+def family(mark: str) -> list[str]:
+    """What still runs of a command and of all that it started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if f"{_MARK}={mark}".encode() in environment:  # nothing of one that has ended
+            found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+class Screen:
+    """What a terminal shows after a text: enough of one for a live bar.
+
+    Attributes:
+        lines: From the top, all that was scrolled away included.
+        overrun: Lines that were wider than the terminal, which had to break them.
+        cursor: Whether the cursor is shown.
+    """
+
+    def __init__(self, text: str, *, columns: int = COLUMNS) -> None:
+        self.lines, self.overrun, self.cursor = [""], list[str](), True
+        self._row = self._column = 0
+        at = 0
+        for escape in _ESCAPE.finditer(text):
+            self._write(text[at : escape.start()], columns)
+            self._obey(escape[1], escape[2])
+            at = escape.end()
+        self._write(text[at:], columns)
+
+    def _write(self, text: str, columns: int) -> None:
+        for character in text:
+            if character == "\r":
+                self._column = 0
+            elif character == "\n":
+                self._row, self._column = self._row + 1, 0
+                self.lines += [""] * (self._row + 1 - len(self.lines))
+            else:
+                line = self.lines[self._row].ljust(self._column)
+                self.lines[self._row] = line[: self._column] + character + line[self._column + 1 :]
+                self._column += 1
+                if self._column == columns + 1:
+                    self.overrun.append(self.lines[self._row])
+
+    def _obey(self, value: str, order: str) -> None:
+        if order == "A":
+            self._row = max(0, self._row - int(value or 1))
+        elif order == "K":
+            self.lines[self._row] = "" if value == "2" else self.lines[self._row][: self._column]
+        elif value == "?25":
+            self.cursor = order == "h"
+        else:
+            assert order == "m", f"an escape that this screen does not know: {value}{order}"

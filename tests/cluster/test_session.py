@@ -49,10 +49,10 @@ with session(cpus=1):
     }), flush=True)
     input()
 """
-STRANGER = """
+CALLER = """
 import sys
-from cluster import session
-session._init(address=sys.argv[1])
+from ray._raylet import GcsClient
+print(len(GcsClient(address=sys.argv[1]).get_all_node_info()))
 """
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 
@@ -69,6 +69,18 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     tempfile.tempdir = None
 
 
+def called(address: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Ask a Ray for its nodes, with another token or none."""
+    return subprocess.run(
+        [sys.executable, "-c", CALLER, address],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(240)
@@ -78,19 +90,17 @@ def test_a_local_session_is_private_to_this_machine_and_process(place: Path) -> 
     ) as driver:
         assert driver.stdout is not None
         told: dict[str, Any] = json.loads(driver.stdout.readline())
-        stranger = subprocess.run(
-            [sys.executable, "-c", STRANGER, told["address"]],
-            env={**os.environ, "RAY_AUTH_MODE": "disabled"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        strangers = [
+            called(told["address"], RAY_AUTH_MODE="disabled"),
+            called(told["address"], RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64),
+        ]
+        friend = called(told["address"], RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=told["token"])
         driver.communicate("\n", timeout=60)
     assert len(told["hosts"]) > 3
     assert set(told["hosts"]) <= LOOPBACK
     assert not any(told["token"] in command for command in told["commands"])
-    assert stranger.returncode != 0
+    assert all("token" in stranger.stderr and not stranger.stdout for stranger in strangers)
+    assert friend.stdout == "1\n"
     assert driver.returncode == 0
     assert list(place.iterdir()) == []
 

@@ -9,7 +9,7 @@ import typer
 
 from cli.errors import FaultsError
 from cli.names import as_given, from_text_or_file, labels_of
-from cli.options import Commands, options_of
+from cli.options import Commands, Json, Overwrite, options_of
 from cli.progress import Bar
 from cli.terminal import require_file, say, show, show_json
 from cli.usage import example
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from scdfm.splits import Split
 
 app = Commands()
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
 @app.command(epilog=example("scdfm simulate screen.h5ad --cells 5000 --genes 1000 --seed 7"))

@@ -6,32 +6,22 @@ from typing import Annotated
 import typer
 
 from cli import report
-from cli.options import Commands
-from cli.precision import Precision
+from cli.options import Commands, Json, options_of
 from cli.progress import Bar
 from cli.terminal import as_json, require_file, save, say, show, show_json
 from cli.usage import example
+from cluster.options import EvaluateOptions
 
 app = Commands()
 
 
 @app.command(epilog=example("scdfm evaluate runs/norman --untrained --out evaluation.csv"))
+@options_of(EvaluateOptions)
 def evaluate(
     target: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="What to judge.")],
-    store: Annotated[
-        str | None, typer.Option(help="Cells to judge it on.", show_default="its own")
-    ] = None,
-    cells: Annotated[
-        int | None,
-        typer.Option(min=1, help="Generated for each condition.", show_default="as many as real"),
-    ] = None,
-    untrained: Annotated[
-        bool, typer.Option("--untrained", help="Judge the model before training, too.")
-    ] = False,
-    precision: Precision = "auto",
-    gpu: Annotated[bool, typer.Option("--gpu/--no-gpu", help="Generate on a GPU.")] = False,
+    options: EvaluateOptions,
     out: Annotated[Path | None, typer.Option(help="File to write, .json or .csv.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Compare predictions with real cells, beside baselines.
 
@@ -43,11 +33,11 @@ def evaluate(
 
         result = evaluate_target(
             target,
-            store=store,
-            cells=cells,
-            untrained=untrained,
-            precision=precision,
-            gpu=gpu,
+            store=options.store,
+            cells=options.cells,
+            untrained=options.untrained,
+            precision=options.precision,
+            gpu=options.gpu,
             progress=bar.progress,
         )
     if out is not None:

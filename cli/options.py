@@ -20,6 +20,9 @@ Command = Callable[..., None]
 Read = Callable[[Sequence[str]], object]
 """Makes a field's value of what its option was given, once or more."""
 
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
 SWITCHES = ("gpu",)  # may be said to be off, too
 
 _TYPES: dict[str, type] = {"integer": int, "number": float, "boolean": bool, "string": str}

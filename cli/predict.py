@@ -36,7 +36,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="Cells to write, .h5ad or .zarr.")],
     contexts: Annotated[
         list[str] | None,
-        typer.Option(help="Of the controls: A,B, or a file of them.", show_default="all"),
+        typer.Option(help="Of the controls: A,B, or a file; may be repeated.", show_default="all"),
     ] = None,
     cells: Annotated[int, typer.Option(min=1, help="For each condition and context.")] = 256,
     genes: Annotated[

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Commands
+from cli.options import Commands, Json, options_of
 from cli.progress import TrainingBar, numbers
 from cli.settings import overrides
 from cli.terminal import show, show_json
 from cli.usage import example
+from cluster.options import TrainOptions
 
 app = Commands()
 
@@ -24,16 +25,13 @@ Set = Annotated[
 
 
 @app.command(epilog=example("scdfm train run.yaml --set model.width=256 --workers 2"))
+@options_of(TrainOptions)
 def train(
     run: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="What to train, on what.")],
+    options: TrainOptions,
     changes: Set = None,
-    workers: Annotated[int, typer.Option(min=1, help="Ray workers.")] = 1,
-    cpus_per_worker: Annotated[
-        int | None, typer.Option(min=1, help="Cores of each.", show_default="their share")
-    ] = None,
-    gpu: Annotated[bool, typer.Option("--gpu/--no-gpu", help="A GPU for each worker.")] = False,
     address: Address = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Train a model.
 
@@ -47,9 +45,9 @@ def train(
 
         result = train_on_cluster(
             config,
-            workers=workers,
-            cpus_per_worker=cpus_per_worker,
-            gpu=gpu,
+            workers=options.workers,
+            cpus_per_worker=options.cpus_per_worker,
+            gpu=options.gpu,
             address=address,
             report=bar.report,
         )

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli import leaderboard
-from cli.options import Commands
+from cli.options import Commands, Json
 from cli.progress import SweepBar
 from cli.settings import overrides
 from cli.terminal import show, show_json
@@ -23,7 +23,7 @@ def tune(
     ],
     changes: Set = None,
     address: Address = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Search settings and keep the best model.
 

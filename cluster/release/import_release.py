@@ -6,11 +6,10 @@ stand and what it was tested on come from a store and from the release's own fil
 
 import logging
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from cluster.release.choices import (
@@ -20,6 +19,7 @@ from cluster.release.choices import (
     name_perturbations,
     rebuild_graph,
 )
+from cluster.release.request import ImportRequest
 from cluster.runs.config import RunConfig
 from cluster.runs.plan import Plan, run_split
 from cluster.runs.provenance import provenance
@@ -39,24 +39,6 @@ log = logging.getLogger(__name__)
 
 NAME = "import-release"  # in place of a run's name
 K = 15  # the release's default
-
-
-class ImportRequest(BaseModel, frozen=True, extra="forbid"):
-    """What to import, and what the checkpoint itself does not say."""
-
-    checkpoint: Path
-    model: Path  # directory to write
-    store: str
-    mask: Path | None = None  # none: the graph is rebuilt from the store
-    vocabulary: Path | None = None  # none: the store's genes
-    perturbations: tuple[str, ...] | None = None  # rows of the drug table; none: genes
-    heads: PositiveInt | None = None  # none: as the weights have it
-    split: Path | None = None  # a saved split
-    kind: Literal["additive", "combosciplex"] | None = None  # none: as the release does
-    fold: NonNegativeInt | None = None  # of kind additive; none: 0
-    k: PositiveInt | None = None  # of the rebuilt graph; none: 15
-    negative_edges: bool = False  # of the rebuilt graph
-    overwrite: bool = False
 
 
 class Imported(NamedTuple):

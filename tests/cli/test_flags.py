@@ -25,7 +25,7 @@ FROZEN = {
     "export": "STORE OUT.h5ad --conditions --overwrite",
     "split": "STORE --kind --fold --seed --fraction --genes --context --path --test "
     "--validation --out --json",
-    "train": "RUN.yaml --set --workers --cpus-per-worker --gpu --no-gpu --address --json",
+    "train": "RUN.yaml --workers --cpus-per-worker --gpu --no-gpu --set --address --json",
     "tune": "SWEEP.yaml|NAME --set --address --json",
     "evaluate": "RUN|MODEL --store --cells --untrained --precision --gpu --no-gpu --out --json",
     "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed --precision "

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from cluster.predict.actors import predict
 from cluster.predict.request import PredictionRequest
-from cluster.release.import_release import Imported, ImportRequest, import_release
+from cluster.release.import_release import Imported, import_release
+from cluster.release.request import ImportRequest
 from cluster.runs.inspect_run import describe_model
 from cluster.runs.plan import contexts_of_conditions, units_of
 from cluster.work.evaluate import evaluate

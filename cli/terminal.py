@@ -4,7 +4,6 @@ On a terminal tables are fitted to its width; in a pipe nothing is cut, coloured
 """
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,12 +114,9 @@ def require_file(path: Path | None, *, suffixes: tuple[str, ...]) -> None:
 
 def save(text: str, path: Path) -> None:
     """Write a small result; a reader sees all of it or what was there before."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    from scdfm.screen.atomic import write_text
+
+    write_text(path, text)
 
 
 def require_folder(path: Path) -> None:

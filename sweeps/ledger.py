@@ -11,11 +11,31 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Required, TypedDict
 
 from sweeps.schema import Configuration
 
 FILE = "ledger.jsonl"
+
+
+class Event(TypedDict, total=False):
+    """A line of the ledger."""
+
+    event: Required[
+        Literal["session", "start", "round", "split", "complete", "pruned", "failed", "abort"]
+    ]
+    time: float  # seconds since 1970
+    trial: str  # its key
+    configuration: Configuration  # start
+    baseline: bool  # start
+    rung: int  # round
+    split: int  # split
+    value: float  # round: mean so far; split: its objective
+    seconds: float  # complete, pruned, failed: of this session
+    error: str  # failed
+    trials: int  # session: that the budget allows
+    concurrent: int  # session
+
 
 State = Literal["running", "complete", "pruned", "failed"]
 
@@ -74,14 +94,14 @@ class Ledger:
         if whole < len(content):
             os.truncate(self.path, whole)
 
-    def write(self, event: dict[str, Any]) -> None:
+    def write(self, event: Event) -> None:
         """Add an event; it is on disk when this returns."""
         with self.path.open("a") as file:
             file.write(json.dumps({"time": round(time.time(), 3), **event}) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> Iterator[Event]:
         """All whole events, oldest first.
 
         Raises:
@@ -113,7 +133,7 @@ class Ledger:
         return (total + (last - began if began is not None else 0.0)) / 3600
 
 
-def fold(events: Sequence[dict[str, Any]]) -> list[Trial]:
+def fold(events: Sequence[Event]) -> list[Trial]:
     """Add up events to trials."""
     trials: dict[str, Trial] = {}
     for event in events:
@@ -136,7 +156,7 @@ def fold(events: Sequence[dict[str, Any]]) -> list[Trial]:
     return list(trials.values())
 
 
-def _add(trial: Trial, event: dict[str, Any]) -> None:
+def _add(trial: Trial, event: Event) -> None:
     match event["event"]:
         case "round":
             trial.rounds.setdefault(event["rung"], event["value"])

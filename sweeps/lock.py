@@ -5,13 +5,13 @@ a list of edges, a split file or first weights lie is no identity either: their 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from cluster.runs.config import RunConfig, make_run
 from cluster.runs.fine_tune import source_model
@@ -19,19 +19,59 @@ from cluster.runs.identity import PLACES, moved
 from cluster.runs.yaml_file import flat
 from scdfm.flow.checkpoint import WEIGHTS
 from scdfm.screen.atomic import sha256, write_text
+from scdfm.splits import SplitConfig
+from sweeps.dimension import Dimension
 from sweeps.rules import ObjectiveConfig, PruneConfig, SearchConfig
-from sweeps.schema import SweepConfig
+from sweeps.schema import Configuration, SweepConfig
 
 log = logging.getLogger(__name__)
 
 FILE = "sweep.lock.yaml"
 
-_OWN = ("name", "output", "split", "threads")  # a trial's runs have their own
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "objective": ObjectiveConfig,
-    "search": SearchConfig,
-    "prune": PruneConfig,
-}
+_OWN = {"name", "output", "split", "threads"}  # a trial's runs have their own
+
+
+class Locked(BaseModel, frozen=True, extra="forbid"):
+    """Everything that decides what trials there are and what they are worth.
+
+    A setting that an older version did not know is read as its default.
+    """
+
+    version: Literal[1] = 1
+    name: str  # of the sweep when it began, and of its study
+    splits: tuple[SplitConfig, ...]
+    objective: ObjectiveConfig = ObjectiveConfig()
+    space: dict[str, Dimension] = {}
+    configurations: dict[str, Configuration] = {}
+    search: SearchConfig = SearchConfig()
+    prune: PruneConfig = PruneConfig()
+    base: dict[str, Any]  # settings of the base run, but those that each trial has of its own
+    store_fingerprint: str
+    files: dict[str, str] = {}  # sha256 of lists of edges and of weights to start from
+    split_files: dict[str, str] | None = None  # likewise; none: an older version named them only
+
+    @classmethod
+    def of(cls, sweep: SweepConfig, *, fingerprint: str) -> Self:
+        """What decides a sweep on a store of this fingerprint."""
+        return cls(
+            name=sweep.name,
+            splits=sweep.splits,
+            objective=sweep.objective,
+            space=sweep.space,
+            configurations=sweep.configurations,
+            search=sweep.search,
+            prune=sweep.prune,
+            base=sweep.run({}, split=0).model_dump(mode="json", exclude=_OWN),
+            store_fingerprint=fingerprint,
+            files=_hashes(_files(sweep)),
+            split_files=_hashes(one.path for one in sweep.splits if one.path is not None),
+        )
+
+    @property
+    def base_run(self) -> RunConfig:
+        """The base as a run, with whatever has to be there beside it."""
+        own = {"name": "base", "split": {"kind": "additive"}}
+        return make_run({**self.base, **own}, where=FILE)
 
 
 @dataclass(frozen=True)
@@ -44,11 +84,6 @@ class Lock:
     def path(self) -> Path:
         """Where it is."""
         return self.directory / FILE
-
-    @property
-    def study_name(self) -> str | None:
-        """What Optuna's study was called: the sweep's name when it began."""
-        return str(self._read()["name"]) if self.path.is_file() else None
 
     def take(self, sweep: SweepConfig, *, fingerprint: str, begun: bool) -> None:
         """Write the lock, or check that the directory was begun with this very sweep.
@@ -63,48 +98,40 @@ class Lock:
         Raises:
             ValueError: The directory holds another sweep; names the first difference.
         """
-        now = _resolved(sweep, fingerprint=fingerprint)
-        if not (self.path.is_file() and begun):
+        now, before = Locked.of(sweep, fingerprint=fingerprint), self.read() if begun else None
+        if before is None:
             self._write(now)
             return
-        before = self._read()
-        changed = _difference(_as_of_today(before), now)
+        changed = _difference(before, now)
         if changed:
             raise ValueError(
                 f"{self.directory} holds another sweep: {changed}; set it back, or choose another "
                 "name"
             )
-        for line in _moves(before, sweep):
+        for line in _moves(before, now):
             log.info(line)
         # The study keeps the name that it was begun with.
-        self._write({**now, "name": before["name"]})
+        self._write(now.model_copy(update={"name": before.name}))
 
-    def _read(self) -> dict[str, Any]:
-        values = yaml.safe_load(self.path.read_text())
-        if not isinstance(values, dict) or "name" not in values:
-            raise ValueError(f"{self.path} is damaged; restore it, or choose another name")
-        return values
+    def read(self) -> Locked | None:
+        """What the sweep was begun with; none before that.
 
-    def _write(self, values: dict[str, Any]) -> None:
+        Raises:
+            ValueError: The file is damaged.
+        """
+        if not self.path.is_file():
+            return None
+        try:
+            return Locked.model_validate(yaml.safe_load(self.path.read_text()))
+        except (yaml.YAMLError, ValidationError) as error:
+            raise ValueError(
+                f"{self.path} is damaged, or of a newer version ({str(error).splitlines()[0]}); "
+                "restore it, or choose another name"
+            ) from error
+
+    def _write(self, locked: Locked) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(values, sort_keys=False)
-        if not self.path.is_file() or self.path.read_text() != text:
-            write_text(self.path, text)
-
-
-def _resolved(sweep: SweepConfig, *, fingerprint: str) -> dict[str, Any]:
-    """Everything that decides what trials there are and what they are worth."""
-    values = sweep.model_dump(
-        mode="json", exclude={"base", "output", "budget", "resources", "failure"}
-    )
-    base = sweep.run({}, split=0).model_dump(mode="json", exclude=set(_OWN))
-    return {
-        **values,
-        "base": base,
-        "store_fingerprint": fingerprint,
-        "files": _hashes(_files(sweep)),
-        "split_files": _hashes(one.path for one in sweep.splits if one.path is not None),
-    }
+        write_text(self.path, yaml.safe_dump(locked.model_dump(mode="json"), sort_keys=False))
 
 
 def _files(sweep: SweepConfig) -> Iterator[Path]:
@@ -117,58 +144,37 @@ def _files(sweep: SweepConfig) -> Iterator[Path]:
             yield source_model(run.init_from) / WEIGHTS
 
 
-def _hashes(files: Iterator[Path]) -> dict[str, str]:
+def _hashes(files: Iterable[Path]) -> dict[str, str]:
     return {str(path): sha256(path) for path in sorted(set(files))}
 
 
-def _as_of_today(locked: dict[str, Any]) -> dict[str, Any]:
-    """A lock, with the settings that an older version did not know yet at their defaults."""
-    values = dict(locked)
-    for name, section in _SECTIONS.items():
-        values[name] = section.model_validate(values.get(name, {})).model_dump(mode="json")
-    run = _base_run(values)
-    return {**values, "base": run.model_dump(mode="json", exclude=set(_OWN))}
-
-
-def _base_run(locked: dict[str, Any]) -> RunConfig:
-    own = {"name": "base", "split": {"kind": "additive"}}
-    return make_run({**locked["base"], **own}, where=FILE)
-
-
-def _difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
+def _difference(old: Locked, new: Locked) -> str | None:
     """The first setting that decides values and differs."""
-    before, after = flat(_decisive(old, beside=new)), flat(_decisive(new, beside=old))
+    before, after = _decisive(old, beside=new), _decisive(new, beside=old)
     for name in [*before, *after]:
         if before.get(name) != after.get(name):
             return f"{name} was {before.get(name)!r} and is now {after.get(name)!r}"
     return None
 
 
-def _decisive(values: dict[str, Any], *, beside: dict[str, Any]) -> dict[str, Any]:
-    """A lock without places; of files only their hashes, in any order."""
-    values = {**values, "name": None, "files": sorted(values.get("files", {}).values())}
-    base = flat(values["base"])
-    others = flat(beside["base"])
+def _decisive(locked: Locked, *, beside: Locked) -> dict[str, Any]:
+    """Settings by dotted name without places; of files only their hashes, in any order."""
+    values = locked.model_dump(mode="json", exclude={"name", "split_files"})
+    values["files"] = sorted(locked.files.values())
+    if locked.split_files is not None and beside.split_files is not None:
+        values["split_files"] = sorted(locked.split_files.values())
+        for split in values["splits"]:
+            split["path"] = "a place" if split["path"] else None
+    base, other = (flat(one.base_run.model_dump(mode="json")) for one in (locked, beside))
     for place in PLACES:
-        if None not in (base.get(place), others.get(place)):
+        if None not in (base.get(place), other.get(place)):
             base[place] = "a place"
-    values["base"] = base
-    if "split_files" in values and "split_files" in beside:
-        values["split_files"] = sorted(values["split_files"].values())
-        paths = [
-            {**split, "path": "a place"} if split.get("path") else split
-            for split in values["splits"]
-        ]
-        return {**values, "splits": paths}
-    values.pop("split_files", None)  # a lock of an older version knows its split files by name
-    return values
+    return flat({**values, "base": base})
 
 
-def _moves(before: dict[str, Any], sweep: SweepConfig) -> Iterator[str]:
+def _moves(before: Locked, now: Locked) -> Iterator[str]:
     """A line for each place that is another one now."""
-    if before["name"] != sweep.name:
-        yield f"name: was {before['name']}, is now {sweep.name}; same settings"
-    then = _base_run(before)
-    own = {"name": then.name, "output": then.output, "split": then.split, "threads": then.threads}
-    for line in moved(then, sweep.run({}, split=0).model_copy(update=own)):
+    if before.name != now.name:
+        yield f"name: was {before.name}, is now {now.name}; same settings"
+    for line in moved(before.base_run, now.base_run):
         yield f"base.{line}"

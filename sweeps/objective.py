@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Required, TypedDict
 
 import ray.tune
 
@@ -26,7 +26,19 @@ from sweeps.space import split_run
 VALUE, RUNG = "value", "rung"  # names of what Ray Tune compares, and at which time
 LEASE_PATIENCE = 30.0  # seconds that a worker of a driver that died may hold a run
 
-Report = Callable[[dict[str, Any]], None]
+
+class Told(TypedDict, total=False):
+    """What a trial reports after a validation round, or at the end of a split."""
+
+    value: Required[float]  # mean so far
+    rung: Required[int]
+    split: Required[int]
+    step: Required[int]
+    complete: Required[bool]
+    score: float  # of a split that is finished
+
+
+Report = Callable[[Told], None]
 
 
 def tune_trial(configuration: Configuration, sweep: SweepConfig, home: Path) -> None:
@@ -59,8 +71,8 @@ def run_trial(configuration: Configuration, *, sweep: SweepConfig, report: Repor
         finished.append(_train(run, sweep=sweep, before=tuple(finished), report=report))
         report(
             {
-                VALUE: statistics.fmean(finished),
-                RUNG: len(finished) * _rounds(run),
+                "value": statistics.fmean(finished),
+                "rung": len(finished) * _rounds(run),
                 "split": split,
                 "step": run.training.steps,
                 "score": finished[-1],
@@ -129,8 +141,8 @@ class _Rounds:
         here = math.ceil(self._told / self._run.training.validate_every)
         self._report(
             {
-                VALUE: statistics.fmean([*self._before, best]),
-                RUNG: len(self._before) * _rounds(self._run) + here,
+                "value": statistics.fmean([*self._before, best]),
+                "rung": len(self._before) * _rounds(self._run) + here,
                 "split": len(self._before),
                 "step": self._told,
                 "complete": False,

@@ -143,6 +143,7 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
         SweepFailedError: Too many trials failed.
     """
     at_once, directory = _concurrent(sweep), SweepDirectory(sweep.directory)
+    locked = directory.lock.read()
     earlier = ledger.trials()
     left, seconds = _left(sweep, ledger), _seconds_left(sweep, ledger)
     ledger.write({"event": "session", "trials": sweep.budget.trials, "concurrent": at_once})
@@ -159,7 +160,7 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
                 search_alg=StudySearch(
                     sweep,
                     storage=open_storage(directory.study),
-                    name=directory.lock.study_name or sweep.name,
+                    name=locked.name if locked is not None else sweep.name,
                     earlier=[trial.configuration for trial in earlier],
                     first=_first(sweep, earlier),
                 ),

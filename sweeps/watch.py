@@ -13,7 +13,7 @@ import ray.tune
 from ray.tune.stopper import NoopStopper
 
 from sweeps.events import Kind, OnEvent, SweepEvent
-from sweeps.ledger import Ledger, Trial
+from sweeps.ledger import Event, Ledger, Trial
 from sweeps.objective import RUNG, VALUE
 from sweeps.schema import Configuration, SweepConfig
 from sweeps.space import identity, trial_key
@@ -64,8 +64,14 @@ class Watch(ray.tune.Callback):
         self._keys[trial.trial_id] = key
         if key not in self._trials:
             baseline = identity(configuration) == self._baseline
-            facts = {"configuration": configuration, "baseline": baseline}
-            self._ledger.write({"event": "start", "trial": key, **facts})
+            self._ledger.write(
+                {
+                    "event": "start",
+                    "trial": key,
+                    "configuration": configuration,
+                    "baseline": baseline,
+                }
+            )
             number = len(self._trials) + 1
             self._trials[key] = Trial(
                 key=key, number=number, configuration=configuration, baseline=baseline
@@ -81,8 +87,9 @@ class Watch(ray.tune.Callback):
         if "score" in result:
             score = result["score"]
             if split not in known.values:
-                facts = {"split": split, "value": score}
-                self._ledger.write({"event": "split", "trial": known.key, **facts})
+                self._ledger.write(
+                    {"event": "split", "trial": known.key, "split": split, "value": score}
+                )
             known.values[split] = score
             self._tell("split", known, split=split, value=score)
             return
@@ -114,8 +121,8 @@ class Watch(ray.tune.Callback):
         error: str | None = None,
     ) -> None:
         seconds = round(time.monotonic() - self._began.get(trial.key, time.monotonic()), 3)
-        facts = {} if error is None else {"error": error}
-        self._ledger.write({"event": state, "trial": trial.key, "seconds": seconds, **facts})
+        event: Event = {"event": state, "trial": trial.key, "seconds": seconds}
+        self._ledger.write(event if error is None else {**event, "error": error})
         trial.state, trial.again = state, False
         value = (
             trial.mean if state == "complete" else trial.rounds.get(max(trial.rounds, default=0))

@@ -1,12 +1,12 @@
 """A split that was made: which condition of which context belongs to which part."""
 
 import math
-import os
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from scdfm.screen.atomic import write_text
 from scdfm.screen.conditions import CONTROL
 
 Part = Literal["train", "validation", "test"]
@@ -86,9 +86,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
 
     def save(self, path: Path) -> None:
         """Write the split as JSON; a reader sees all of it or the file that was there before."""
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(self.model_dump_json(indent=2) + "\n")
-        os.replace(partial, path)
+        write_text(path, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -9,7 +9,7 @@ import pytest
 from cluster.runs.directory import RunDirectory
 from data_store.store.reader import Store
 from sweeps import SweepConfig, read_sweep, tune
-from sweeps.lock import lock
+from sweeps.lock import Lock
 from sweeps.space import split_run
 
 NAMED: dict[str, Any] = {
@@ -136,11 +136,11 @@ def test_a_list_of_edges_is_part_of_the_lock(
     mine = {"graph.kind": "edges", "graph.path": "edges.csv", "graph.k": None}
     sweep = SweepConfig.model_validate(listed(tiny, configurations={"ours": {}, "mine": mine}))
     Path("edges.csv").write_text("source,target\nA,B\n")
-    lock(sweep, fingerprint="f", begun=False)
-    lock(sweep, fingerprint="f", begun=True)
+    Lock(sweep.directory).take(sweep, fingerprint="f", begun=False)
+    Lock(sweep.directory).take(sweep, fingerprint="f", begun=True)
     Path("edges.csv").write_text("source,target\nA,C\n")
     with pytest.raises(ValueError, match=r"another sweep: files\.edges\.csv was"):
-        lock(sweep, fingerprint="f", begun=True)
+        Lock(sweep.directory).take(sweep, fingerprint="f", begun=True)
 
 
 def test_a_list_of_edges_that_is_not_there_is_found_before_anything_starts(

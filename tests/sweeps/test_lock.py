@@ -89,7 +89,9 @@ def test_a_store_that_moved_is_said_once_and_a_sweep_that_moved_keeps_its_study(
         "base.store: was ./any.zarr/, is now /data/any.zarr; same fingerprint",
     ]
     assert [line for line in caplog.messages[2:] if "store" in line] == []
-    assert Lock(tmp_path / "elsewhere" / "renamed").study_name == "tiny"
+    locked = Lock(tmp_path / "elsewhere" / "renamed").read()
+    assert locked is not None
+    assert locked.name == "tiny"  # of the study
 
 
 def test_a_list_of_edges_may_move_and_must_stay_the_same(tiny: dict[str, Any]) -> None:

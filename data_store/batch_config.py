@@ -2,13 +2,21 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 
 
 class BatchConfig(BaseModel, frozen=True, extra="forbid"):
     """What one training step sees."""
 
-    conditions: PositiveInt = 1  # K, units of a batch
-    cells: PositiveInt = 96  # B, cells of each
-    genes: PositiveInt = 1000  # s
-    sampling: Literal["uniform", "size"] = "uniform"  # units alike, or by their number of cells
+    conditions: PositiveInt = Field(
+        default=1, description="Units of a batch (K), each a condition in a context"
+    )
+    cells: PositiveInt = Field(
+        default=96, description="Cells of each unit (B), and as many controls"
+    )
+    genes: PositiveInt = Field(
+        default=1000, description="Genes of a step (s), a random part of the model's"
+    )
+    sampling: Literal["uniform", "size"] = Field(
+        default="uniform", description="Draw units alike, or by their number of cells"
+    )

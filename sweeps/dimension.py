@@ -22,12 +22,22 @@ _GOLDEN = 0.381966  # a place inside a range that no setting singles out
 class Dimension(BaseModel, frozen=True, extra="forbid"):
     """A range of numbers (type float or int) or a list of values (type choice)."""
 
-    type: Literal["float", "int", "choice"]
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None  # included
-    log: bool = False  # small values are tried as often as large ones
-    step: FiniteFloat | None = Field(default=None, gt=0)  # low, low + step, ... up to high
-    values: tuple[StrictBool | StrictInt | StrictFloat | StrictStr | None, ...] | None = None
+    type: Literal["float", "int", "choice"] = Field(
+        description="Real numbers, whole numbers, or a list of values"
+    )
+    low: FiniteFloat | None = Field(default=None, description="float, int: smallest value")
+    high: FiniteFloat | None = Field(
+        default=None, description="float, int: largest value, included"
+    )
+    log: bool = Field(
+        default=False, description="float, int: small values are tried as often as large ones"
+    )
+    step: FiniteFloat | None = Field(
+        default=None, gt=0, description="float, int: low, low + step, ... up to high"
+    )
+    values: tuple[StrictBool | StrictInt | StrictFloat | StrictStr | None, ...] | None = Field(
+        default=None, description="choice: the values"
+    )
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:

@@ -19,9 +19,15 @@ from scdfm.metrics import METRICS
 class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
     """What a trial is judged by: a validation metric, averaged over the splits."""
 
-    metric: Annotated[str, METRICS] = "mse"
-    mode: Literal["min", "max"] | None = None  # follows from the metric
-    aggregate: Literal["mean"] = "mean"
+    metric: Annotated[str, METRICS] = Field(
+        default="mse", description="Validation metric that trials are judged by"
+    )
+    mode: Literal["min", "max"] | None = Field(
+        default=None, description="Which way is better; follows from the metric and may be left out"
+    )
+    aggregate: Literal["mean"] = Field(
+        default="mean", description="How the scores of the splits become one"
+    )
 
     @property
     def direction(self) -> Literal["min", "max"]:
@@ -41,26 +47,38 @@ class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
 class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     """How configurations are proposed."""
 
-    sampler: Literal["tpe", "random"] = "tpe"
-    seed: NonNegativeInt = 0
-    startup: NonNegativeInt = 10  # random trials before TPE takes over
-    baseline_first: bool = True  # the base itself is the first trial
+    sampler: Literal["tpe", "random"] = Field(
+        default="tpe", description="Tree-structured Parzen estimator, or random"
+    )
+    seed: NonNegativeInt = Field(default=0, description="Decides what is proposed")
+    startup: NonNegativeInt = Field(default=10, description="Random trials before TPE takes over")
+    baseline_first: bool = Field(default=True, description="The base itself is the first trial")
 
 
 class PruneConfig(BaseModel, frozen=True, extra="forbid"):
     """When a trial is given up. A round is a validation round; rounds count over all splits."""
 
-    scheduler: Literal["asha", "none"] = "asha"
-    grace: PositiveInt = 1  # rounds every trial gets
-    factor: float = Field(default=2, gt=1)  # one in so many goes on at each rung
+    scheduler: Literal["asha", "none"] = Field(
+        default="asha", description="Give up poor trials early (asha), or none"
+    )
+    grace: PositiveInt = Field(
+        default=1, description="Validation rounds that every trial gets, counted over all splits"
+    )
+    factor: float = Field(
+        default=2, gt=1, description="One trial in so many goes on at each rung, above 1"
+    )
 
 
 class BudgetConfig(BaseModel, frozen=True, extra="forbid"):
     """What the sweep may cost, all its restarts together."""
 
-    trials: PositiveInt = 20
-    hours: PositiveFloat | None = None
-    concurrent: PositiveInt | Literal["auto"] = "auto"  # trials at once; auto: all that fit
+    trials: PositiveInt = Field(default=20, description="Trials in all")
+    hours: PositiveFloat | None = Field(
+        default=None, description="Hours in all, of all restarts together; else no limit"
+    )
+    concurrent: PositiveInt | Literal["auto"] = Field(
+        default="auto", description="Trials at once; auto: all that fit"
+    )
 
     @field_validator("concurrent", mode="before")
     @classmethod
@@ -73,9 +91,13 @@ class BudgetConfig(BaseModel, frozen=True, extra="forbid"):
 class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
     """What one trial gets."""
 
-    cpu: PositiveInt = 1
-    gpu: NonNegativeFloat = 0  # a fraction shares a GPU between trials
-    workers: NonNegativeInt = 0  # data-parallel workers inside a trial; 0 and 1 mean none
+    cpu: PositiveInt = Field(default=1, description="Cores of a trial")
+    gpu: NonNegativeFloat = Field(
+        default=0, description="GPUs of a trial; a fraction shares one between trials"
+    )
+    workers: NonNegativeInt = Field(
+        default=0, description="Workers inside a trial; 0 and 1 mean that it trains in one process"
+    )
 
     @model_validator(mode="after")
     def _trains_in_process(self) -> Self:
@@ -93,7 +115,12 @@ class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
 class FailureConfig(BaseModel, frozen=True, extra="forbid"):
     """What failed trials mean."""
 
-    retries: NonNegativeInt = 1  # of a trial, continuing where it was
+    retries: NonNegativeInt = Field(
+        default=1, description="Times that a failed trial is started again, where it was"
+    )
     max_failed_fraction: float = Field(
-        default=0.25, ge=0, le=1
-    )  # of budget.trials; more stop the sweep
+        default=0.25,
+        ge=0,
+        le=1,
+        description="Share of budget.trials that may fail, 0 to 1; more stop the sweep",
+    )

@@ -9,7 +9,7 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from cluster.runs.config import Name, RunConfig, make_run
 from cluster.runs.presets import preset
@@ -32,19 +32,33 @@ Configuration = dict[str, Value]  # values by dotted name, one for each setting 
 class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     """A sweep. One that exists can run: every choice of its space gives a valid run."""
 
-    version: Literal[1] = 1
-    name: Name
-    output: Path = Path("runs")  # the sweep's directory is output/name
-    base: dict[str, Any]  # settings of a run, or a path to a run file
-    splits: tuple[SplitConfig, ...] = ()  # default: the base's own
-    objective: ObjectiveConfig = ObjectiveConfig()
-    space: dict[str, Dimension] = {}
-    configurations: dict[str, Configuration] = {}  # instead of space: settings by name, then value
-    search: SearchConfig = SearchConfig()
-    prune: PruneConfig = PruneConfig()
-    budget: BudgetConfig = BudgetConfig()
-    resources: ResourcesConfig = ResourcesConfig()
-    failure: FailureConfig = FailureConfig()
+    version: Literal[1] = Field(default=1, description="Form of this file")
+    name: Name = Field(description="Name of the sweep; its directory is OUTPUT/NAME")
+    output: Path = Field(default=Path("runs"), description="Folder of sweeps")
+    base: dict[str, Any] = Field(
+        description="Settings of a run that all trials share, or a path to a run file"
+    )
+    splits: tuple[SplitConfig, ...] = Field(
+        default=(), description="Splits that every trial trains on, in order; else the base's own"
+    )
+    objective: ObjectiveConfig = Field(
+        default=ObjectiveConfig(), description="What a trial is judged by"
+    )
+    space: dict[str, Dimension] = Field(
+        default={},
+        description="What to search: by dotted name of a setting, such as model.width, its range or values",
+    )
+    configurations: dict[str, Configuration] = Field(
+        default={},
+        description="Instead of a space: by name of a configuration, its settings by dotted name",
+    )
+    search: SearchConfig = Field(
+        default=SearchConfig(), description="How configurations are proposed"
+    )
+    prune: PruneConfig = Field(default=PruneConfig(), description="When a trial is given up")
+    budget: BudgetConfig = Field(default=BudgetConfig(), description="What the sweep may cost")
+    resources: ResourcesConfig = Field(default=ResourcesConfig(), description="What one trial gets")
+    failure: FailureConfig = Field(default=FailureConfig(), description="What failed trials mean")
 
     @property
     def directory(self) -> Path:

@@ -9,6 +9,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    Field,
     NonNegativeInt,
     PositiveInt,
     ValidationError,
@@ -49,10 +50,17 @@ Name = Annotated[str, AfterValidator(_folder_name)]
 class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
     """How a validation round scores the model."""
 
-    metric: Annotated[str, METRICS] = "mse"  # decides which checkpoint is best
-    cells: PositiveInt = 128  # cells generated for each unit
-    units: PositiveInt = 32  # units scored, at most; a seeded choice
-    steps: PositiveInt = 5  # of the solver; fewer than in prediction, since ranks matter here
+    metric: Annotated[str, METRICS] = Field(
+        default="mse", description="Metric of validation that decides which checkpoint is best"
+    )
+    cells: PositiveInt = Field(
+        default=128, description="Cells generated for each unit (a condition in a context)"
+    )
+    units: PositiveInt = Field(default=32, description="Units scored, at most; a seeded choice")
+    steps: PositiveInt = Field(
+        default=5,
+        description="Steps of the solver; fewer than in prediction, since only ranks matter",
+    )
 
     @property
     def mode(self) -> Literal["min", "max"]:
@@ -67,24 +75,46 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     run that is written down spells everything out.
     """
 
-    store: str  # a directory, or an object-store address
-    name: Name
-    output: Path = Path("runs")  # the run's directory is output/name
-    seed: NonNegativeInt = 0
-    init_from: Path | None = None  # a model, or a run that has one: the first weights
-    split: SplitConfig
-    genes: GeneChoice = GeneChoice()
-    graph: GraphConfig = GraphConfig()
-    model: ModelConfig = ModelConfig()
-    source: Source = "noise"
-    loss: LossConfig = LossConfig()
-    batch: BatchConfig = BatchConfig()
-    training: TrainingConfig = TrainingConfig()
-    validation: ValidationConfig = ValidationConfig()
-    sampling: SamplingConfig = SamplingConfig()
-    precision: Precision = "auto"  # of products; cluster.runs.precision tells what auto means
-    compile: Annotated[Compile, BeforeValidator(_switch)] = "auto"  # the velocity; on a GPU
-    threads: PositiveInt | None = None  # of one worker; none: its share of the cores
+    store: str = Field(description="Directory of the store, or its address in an object store")
+    name: Name = Field(description="Name of the run; its directory is OUTPUT/NAME")
+    output: Path = Field(default=Path("runs"), description="Folder of runs")
+    seed: NonNegativeInt = Field(default=0, description="Decides every random draw")
+    init_from: Path | None = Field(
+        default=None, description="Model, or run that has one, whose weights are the first"
+    )
+    split: SplitConfig = Field(description="Which conditions train, validate and test")
+    genes: GeneChoice = Field(
+        default=GeneChoice(), description="How many genes, and how they are chosen"
+    )
+    graph: GraphConfig = Field(default=GraphConfig(), description="Which genes see each other")
+    model: ModelConfig = Field(
+        default=ModelConfig(), description="Size and form of the velocity field"
+    )
+    source: Source = Field(
+        default="noise",
+        description="Where a path starts: noise N(0, 1), the control cell, or another control cell",
+    )
+    loss: LossConfig = Field(default=LossConfig(), description="Weights of the loss parts")
+    batch: BatchConfig = Field(default=BatchConfig(), description="What one training step sees")
+    training: TrainingConfig = Field(
+        default=TrainingConfig(), description="How long and how fast to learn, and when to stop"
+    )
+    validation: ValidationConfig = Field(
+        default=ValidationConfig(), description="How a validation round scores the model"
+    )
+    sampling: SamplingConfig = Field(
+        default=SamplingConfig(), description="How cells are generated"
+    )
+    precision: Precision = Field(
+        default="auto",
+        description="Number format of products; auto: float32 on CPU, bf16 on a GPU that has it",
+    )
+    compile: Annotated[Compile, BeforeValidator(_switch)] = Field(
+        default="auto", description="Compile the velocity; auto: on a GPU where the compiler works"
+    )
+    threads: PositiveInt | None = Field(
+        default=None, description="Threads of one worker; else its share of the cores"
+    )
 
     @model_validator(mode="before")
     @classmethod

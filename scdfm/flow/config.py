@@ -13,25 +13,52 @@ Spacing = Literal["even", "late"]
 class LossConfig(BaseModel, frozen=True, extra="forbid"):
     """Weights of the loss parts."""
 
-    mmd_weight: float = Field(default=0.5, ge=0)  # lambda; 0 leaves the MMD out
+    mmd_weight: float = Field(
+        default=0.5,
+        ge=0,
+        description="Weight of the MMD beside the flow-matching loss, 0 or more; 0 leaves it out",
+    )
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     """How long and how fast to learn, and when to stop."""
 
-    steps: PositiveInt = 100_000
-    learning_rate: PositiveFloat = 5e-5
-    final_learning_rate: float = Field(default=1e-6, ge=0)
-    warmup: NonNegativeInt = 0  # steps over which the rate rises from zero
-    weight_decay: float = Field(default=0.0, ge=0)  # decoupled from the gradient (AdamW)
-    clip_norm: PositiveFloat | None = None  # largest 2-norm of all gradients together
-    checkpoint_activations: bool = False  # less memory: run blocks again in the backward pass
+    steps: PositiveInt = Field(default=100_000, description="Training steps in all")
+    learning_rate: PositiveFloat = Field(
+        default=5e-5, description="Learning rate at its highest, after the warm-up"
+    )
+    final_learning_rate: float = Field(
+        default=1e-6, ge=0, description="Learning rate of the last step; a cosine leads there"
+    )
+    warmup: NonNegativeInt = Field(
+        default=0, description="Steps over which the rate rises from zero"
+    )
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        description="Decay of weights per unit of learning rate, decoupled from the gradient (AdamW)",
+    )
+    clip_norm: PositiveFloat | None = Field(
+        default=None,
+        description="Largest 2-norm of all gradients together; else they are not clipped",
+    )
+    checkpoint_activations: bool = Field(
+        default=False, description="Less memory, more time: blocks run again in the backward pass"
+    )
     ema: float | None = Field(
-        default=None, gt=0, lt=1
-    )  # decay of averaged weights, used for sampling
-    validate_every: PositiveInt = 2_000  # steps between validation rounds
-    patience: PositiveInt | None = None  # rounds without a better score before stopping
-    log_every: PositiveInt = 50  # steps between log lines
+        default=None,
+        gt=0,
+        lt=1,
+        description="Decay of averaged weights per step, which then are the model's; else none",
+    )
+    validate_every: PositiveInt = Field(
+        default=2_000, description="Steps between validation rounds"
+    )
+    patience: PositiveInt | None = Field(
+        default=None,
+        description="Validation rounds without a better score before stopping; else none stops it",
+    )
+    log_every: PositiveInt = Field(default=50, description="Steps between log lines")
 
     @model_validator(mode="after")
     def warmup_is_shorter_than_training(self) -> Self:
@@ -54,11 +81,14 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
 class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
     """How cells are generated."""
 
-    solver: Solver = "midpoint"
-    steps: PositiveInt = 10
-    spacing: Literal["auto", "even", "late"] = "auto"  # of the steps in time
-    clamp: bool = True  # expression cannot be negative
-    batch: PositiveInt = 64  # cells integrated together
+    solver: Solver = Field(default="midpoint", description="Solver of the flow from time 0 to 1")
+    steps: PositiveInt = Field(default=10, description="Steps of the solver")
+    spacing: Literal["auto", "even", "late"] = Field(
+        default="auto",
+        description="Steps in time: even, late (denser near 1), or auto by solver and source",
+    )
+    clamp: bool = Field(default=True, description="Raise negative expression to 0")
+    batch: PositiveInt = Field(default=64, description="Cells integrated together")
 
     def settled(self, source: Source) -> Self:
         """The same without "auto".

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, PositiveInt, model_validator
+from pydantic import BaseModel, Field, PositiveInt, model_validator
 
 NEAREST = 30  # genes, where k is left out: the paper's
 
@@ -11,11 +11,23 @@ NEAREST = 30  # genes, where k is left out: the paper's
 class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     """Which genes see each other; `graph: spearman` in a run file means {kind: spearman}."""
 
-    kind: Literal["pearson", "spearman", "edges", "none"] = "pearson"
-    k: PositiveInt | None = None  # nearest genes of each, before symmetrising; edges: all
-    positive: bool = False  # only genes correlated (or weighted) above zero are neighbours
-    cells: PositiveInt = 100_000  # training cells to correlate over, at most
-    path: Path | None = None  # edges: CSV, TSV or Parquet with columns source,target[,weight]
+    kind: Literal["pearson", "spearman", "edges", "none"] = Field(
+        default="pearson",
+        description="Correlation over training cells, a list of edges, or no graph",
+    )
+    k: PositiveInt | None = Field(
+        default=None,
+        description="Nearest genes of each gene, before the graph is made symmetric; else 30, of edges all",
+    )
+    positive: bool = Field(
+        default=False, description="Only genes correlated (or weighted) above zero are neighbours"
+    )
+    cells: PositiveInt = Field(
+        default=100_000, description="Training cells to correlate over, at most"
+    )
+    path: Path | None = Field(
+        default=None, description="edges: CSV, TSV or Parquet with columns source,target[,weight]"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -11,13 +11,27 @@ RELEASE_ENCODER_HEADS = 8  # whatever the blocks have
 class ModelConfig(BaseModel, frozen=True, extra="forbid"):
     """Size and form of the velocity field."""
 
-    variant: Literal["paper", "release"] = "paper"  # release: as the authors' code has it
-    width: PositiveInt = 512  # features per gene token
-    layers: PositiveInt = 4
-    heads: PositiveInt | None = None  # divides width; none: about one for every 64 features
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    attention: Literal["differential", "standard"] = "differential"
-    mlp: bool = True  # an MLP after each attention; False gives eqs. 11-12 bare
+    variant: Literal["paper", "release"] = Field(
+        default="paper", description="The paper's network, or that of the authors' code (release)"
+    )
+    width: PositiveInt = Field(default=512, description="Features per gene token")
+    layers: PositiveInt = Field(default=4, description="Blocks")
+    heads: PositiveInt | None = Field(
+        default=None,
+        description="Attention heads, must divide width; else about one for every 64 features",
+    )
+    dropout: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of features dropped in training, 0 or more and below 1",
+    )
+    attention: Literal["differential", "standard"] = Field(
+        default="differential", description="Differential attention of the paper, or standard"
+    )
+    mlp: bool = Field(
+        default=True, description="An MLP after each attention; false gives equations 11-12 bare"
+    )
 
     @property
     def head_count(self) -> int:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 
 BINS = 20  # of mean expression, within which dispersions are compared
 
@@ -16,9 +16,17 @@ BINS = 20  # of mean expression, within which dispersions are compared
 class GeneChoice(BaseModel, frozen=True, extra="forbid"):
     """How many genes, and by what they are ranked."""
 
-    model: PositiveInt = 5000
-    evaluation: PositiveInt = 1000  # of the model's genes
-    choice: Literal["variable", "expressed"] = "variable"
+    model: PositiveInt = Field(
+        default=5000,
+        description="Genes that the model knows, at most; the perturbed are among them",
+    )
+    evaluation: PositiveInt = Field(
+        default=1000, description="Genes of the model that are scored, at most"
+    )
+    choice: Literal["variable", "expressed"] = Field(
+        default="variable",
+        description="Rank genes by variability (as scanpy's seurat flavour), or by expression",
+    )
 
 
 class ChosenGenes(NamedTuple):

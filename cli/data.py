@@ -67,7 +67,7 @@ def verify(
     from data_store.store import integrity
 
     if path.exists() and kind_of(path) == "prediction":
-        faults = prediction.verify_prediction(path)
+        faults = prediction.PredictionDirectory(path).verify()
     else:
         with Bar("verify", unit="files") as bar:
             faults = integrity.verify(place, progress=bar.progress)
@@ -98,28 +98,54 @@ def inspect(
         show(*pages(facts))
 
 
-@app.command(epilog=example("scdfm export stores/norman.zarr cells.h5ad --conditions control,KLF1"))
+@app.command(
+    epilog=example(
+        "scdfm export stores/norman.zarr cells.h5ad --conditions control,KLF1",
+        "scdfm export stores/norman.zarr real.h5ad --normalised --genes-of predicted.h5ad",
+    )
+)
 def export(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="A store.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="The file to write.")],
     conditions: Annotated[
         list[str] | None,
-        typer.Option(help="A,B,control, or a file of them; may be repeated.", show_default="all"),
+        typer.Option(
+            help="A,B,control, or a file of them; may be repeated.",
+            show_default="all, or the prediction's",
+        ),
+    ] = None,
+    normalised: Annotated[
+        bool, typer.Option("--normalised", help="log1p per 10k, labels as predictions have them.")
+    ] = False,
+    genes_of: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL|PREDICTION", help="Its genes in its order (--normalised)."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write cells of a store to an .h5ad file.
 
-    Values, obs and var are those of the source.
+    Values, obs and var are those of the source. With --normalised --genes-of PREDICTION the file
+    is the prediction's partner: its conditions, contexts, labels, genes and scale, and the control.
     """
-    from data_store.store import export as exporting
-
     wanted = None
     if conditions:
         wanted = from_text_or_file(
             conditions, column="condition", option="--conditions", known=labels_of(store)
         )
-    exporting.export(store, out, conditions=wanted, overwrite=overwrite)
+    if genes_of is not None and not normalised:
+        raise ValueError(
+            "expected --normalised with --genes-of, got counts of some genes, whose library sizes "
+            "would be lost; add --normalised or leave --genes-of out"
+        )
+    if genes_of is not None:
+        from cluster.predict.partner import export_partner
+
+        export_partner(store, out, of=genes_of, conditions=wanted, overwrite=overwrite)
+    else:
+        from data_store.store import export as exporting
+
+        exporting.export(store, out, conditions=wanted, normalised=normalised, overwrite=overwrite)
     show(f"{out}")
 
 

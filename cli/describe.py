@@ -69,10 +69,10 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _prediction_facts(path: Path) -> dict[str, Any]:
-    from data_store.prediction import read_facts, read_prediction_manifest
+    from data_store.prediction import PredictionDirectory, read_facts
 
     if path.is_dir():
-        manifest = read_prediction_manifest(path)
+        manifest = PredictionDirectory(path).manifest()
         cells, genes = manifest.cells, manifest.genes
     else:
         import anndata

@@ -9,7 +9,7 @@ import typer
 from cli.names import contexts_of, from_text_or_file, labels_of
 from cli.options import Commands
 from cli.precision import Precision
-from cli.progress import PredictionBar
+from cli.progress import Bar
 from cli.terminal import require_folder, show
 from cli.train import Address
 from cli.usage import example
@@ -47,14 +47,22 @@ def predict(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides every draw.")] = 0,
+    with_controls: Annotated[
+        bool, typer.Option("--with-controls", help="Put the contexts' control cells beside.")
+    ] = False,
     precision: Precision = "auto",
     actors: Annotated[int, typer.Option(min=1, help="Ray actors that share the work.")] = 1,
     gpu: Annotated[bool, typer.Option("--gpu/--no-gpu", help="A GPU for each actor.")] = False,
     address: Address = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there, or was begun there.")
+    ] = False,
 ) -> None:
     """Predict the cells of new conditions, as AnnData.
 
-    Run the command again to resume a prediction that was stopped.
+    Values are log1p per 10k, labels as the store writes them. Run the command again to resume a
+    prediction that was stopped. `scdfm export --normalised --genes-of OUT` writes the real cells
+    of the same conditions, if there are any.
     """
     require_folder(out)
     wanted = from_text_or_file(
@@ -70,7 +78,7 @@ def predict(
         where = from_text_or_file(
             contexts, column="context", option="--contexts", known=contexts_of(store)
         )
-    with PredictionBar() as bar:
+    with Bar("predict", unit="shards") as bar:
         from cluster.predict.actors import predict as predict_on_cluster
         from cluster.predict.request import PredictionRequest
 
@@ -83,10 +91,12 @@ def predict(
             genes=only,
             seed=seed,
             precision=precision,
+            controls=with_controls,
             out=out,
+            overwrite=overwrite,
         )
         written = predict_on_cluster(
-            request, actors=actors, gpu=gpu, address=address, report=bar.report, say=bar.tell
+            request, actors=actors, gpu=gpu, address=address, report=bar.progress
         )
     show(f"predictions {written}")
 

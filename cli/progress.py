@@ -107,17 +107,6 @@ class TrainingBar(Bar):
         )
 
 
-class PredictionBar(Bar):
-    """Progress of a prediction, from the shards done; the rate is in cells."""
-
-    def __init__(self) -> None:
-        super().__init__("predict", unit="shards")
-
-    def report(self, state: Mapping[str, int]) -> None:
-        """Show how many shards are done."""
-        self.update(state["done"], state["total"], note=f"{state['cells']} cells")
-
-
 class SweepBar(Bar):
     """Progress of a sweep, from the events of its trials."""
 

@@ -5,12 +5,13 @@ Every cell's row and place in a shard follow from the request, before the first 
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
+from cluster.predict.identity import Identity, Origin, Provenance, hashed
 from cluster.runs.choices import Precision
 from cluster.runs.precision import expected
 from cluster.runs.provenance import model_identity, versions
@@ -18,12 +19,15 @@ from cluster.work.evaluate import model_directory
 from cluster.work.sampler import columns_in
 from data_store.prediction import CHUNK_CELLS
 from data_store.store.reader import Store
-from scdfm.flow.checkpoint import ModelCard, read_card
+from scdfm.flow.checkpoint import GRAPH, SPLIT, WEIGHTS, ModelCard, read_card
+from scdfm.screen.atomic import sha256
 from scdfm.screen.conditions import CONTROL, Condition, Words
 from scdfm.screen.names import nearest
+from scdfm.splits import Split
 
 SHARD = 4 * CHUNK_CELLS  # cells of a task
 THREADS = 1  # of an actor: more actors use more cores, and the bytes stay the same
+COMPUTING = ("scdfm", "torch", "numpy")  # packages whose version decides a value
 
 
 class PredictionRequest(BaseModel, frozen=True, extra="forbid"):
@@ -37,45 +41,62 @@ class PredictionRequest(BaseModel, frozen=True, extra="forbid"):
     genes: tuple[str, ...] | None = None  # none: all of the model's
     seed: NonNegativeInt = 0
     precision: Precision = "auto"
+    controls: bool = False  # put the control cells of the contexts beside
     out: Path  # .h5ad or .zarr
+    overwrite: bool = False  # what stands at `out`, or was begun there
+
+
+class Unit(NamedTuple):
+    """Consecutive rows of the result: cells of one condition, or all controls, of a context."""
+
+    context: str
+    condition: Condition  # () of the controls that stand beside the predictions
+    label: str  # as the store writes it
+    cells: int
+
+
+class Part(NamedTuple):
+    """Cells of a unit that one shard holds."""
+
+    unit: Unit
+    cells: slice
 
 
 class Work(NamedTuple):
     """A request, looked up in model and store.
 
-    The cells of the result stand in the order of contexts, then conditions; a unit's cells are
-    consecutive.
+    Units stand in the order of contexts, then conditions; controls, where asked for, stand last.
     """
 
     request: PredictionRequest
-    conditions: tuple[Condition, ...]
-    contexts: tuple[str, ...]
+    units: tuple[Unit, ...]
     genes: NDArray[np.int64]  # ids of the genes to keep, in the order asked for
-    facts: dict[str, Any]
+    provenance: Provenance
 
     @property
-    def units(self) -> list[tuple[str, Condition]]:
-        """Context and condition of each unit, in row order."""
-        return [(context, one) for context in self.contexts for one in self.conditions]
+    def identity(self) -> Identity:
+        """What decides rows and values."""
+        return self.provenance.identity
 
     @property
     def cells(self) -> int:
         """Rows of the result."""
-        return len(self.units) * self.request.cells
+        return sum(unit.cells for unit in self.units)
 
     @property
     def shards(self) -> int:
         """Tasks of the result."""
         return -(-self.cells // SHARD)
 
-    def parts(self, shard: int) -> Iterator[tuple[str, Condition, slice]]:
-        """The unit parts that a shard holds: context, condition, cells of the unit."""
-        each = self.request.cells
-        start, stop = shard * SHARD, min((shard + 1) * SHARD, self.cells)
-        for place in range(start // each, -(-stop // each)):
-            context, condition = self.units[place]
-            first = place * each
-            yield context, condition, slice(max(start - first, 0), min(stop - first, each))
+    def parts(self, shard: int) -> Iterator[Part]:
+        """What a shard holds, in row order."""
+        start, stop = shard * SHARD, (shard + 1) * SHARD
+        first = 0
+        for unit in self.units:
+            begin, end = max(start - first, 0), min(stop - first, unit.cells)
+            if begin < end:
+                yield Part(unit, slice(begin, end))
+            first += unit.cells
 
 
 def look_up(
@@ -93,41 +114,91 @@ def look_up(
     """
     if request.out.suffix not in (".h5ad", ".zarr"):
         raise ValueError(f"expected --out to end in .h5ad or .zarr, got {request.out.name!r}")
-    request = request.model_copy(update={"model": model_directory(request.model)})
-    card = read_card(request.model)
+    path = model_directory(request.model)
+    card = read_card(path)
     columns_in(store, card)
+    conditions, contexts = _conditions(request, card, store), _contexts(request, store)
+    refuse_copies(
+        card, cells=request.cells, controls={one: len(store.controls[one]) for one in contexts}
+    )
+    genes = gene_ids(request.genes, card)
+    identity = Identity(
+        store=store.fingerprint,
+        model=_model_hash(path, card),
+        conditions=conditions,
+        contexts=contexts,
+        cells=request.cells,
+        genes=hashed(*(card.genes[gene] for gene in genes)),
+        controls=request.controls,
+        seed=request.seed,
+        source=card.source,
+        sampling=card.sampling,
+        gene_block=card.genes_per_step,
+        block_seed=card.seed,
+        shard_cells=SHARD,
+        threads=THREADS,
+        device=device,
+        precision=expected(request.precision, device=device),
+        versions={package: versions()[package] for package in COMPUTING},
+    )
+    model = model_identity(path, card)
+    provenance = Provenance(
+        identity=identity,
+        origin=Origin(
+            model=str(request.model), store=str(request.store), run=model.run, step=model.step
+        ),
+        unseen=_unseen(conditions, path, card),
+        versions=versions(),
+    )
+    return Work(
+        request.model_copy(update={"model": path}), _units(identity, store), genes, provenance
+    )
+
+
+def _conditions(request: PredictionRequest, card: ModelCard, store: Store) -> tuple[Condition, ...]:
     # A model that was saved without its words reads as the store at hand does.
     words = card.words if "words" in card.model_fields_set else store.words
-    conditions = tuple(
-        dict.fromkeys(asked_condition(text, card, words) for text in request.conditions)
-    )
-    contexts = request.contexts or tuple(context for context in store.controls)
+    asked = (asked_condition(text, card, words) for text in request.conditions)
+    return tuple(dict.fromkeys(asked))
+
+
+def _contexts(request: PredictionRequest, store: Store) -> tuple[str, ...]:
+    contexts = tuple(dict.fromkeys(request.contexts or store.controls))
     for context in contexts:
         if context not in store.controls:
             raise ValueError(
                 f"{request.store} has no controls in context {context!r}; "
                 f"{nearest(context, store.controls)}"
             )
-    refuse_copies(
-        card, cells=request.cells, controls={one: len(store.controls[one]) for one in contexts}
-    )
-    genes = gene_ids(request.genes, card)
-    facts = {
-        "request": request.model_dump(mode="json", exclude={"out"}),
-        "model": model_identity(request.model, card)._asdict(),
-        "store": store.fingerprint,
-        "source": card.source,
-        "sampling": card.sampling.model_dump(),
-        "gene_blocks": {"size": card.genes_per_step, "seed": card.seed},
-        "shard_cells": SHARD,
-        "threads": THREADS,
-        "arithmetic": {
-            "device": device,
-            "precision": expected(request.precision, device=device),
-        },
-        "versions": versions(),
-    }
-    return Work(request, conditions, contexts, genes, facts)
+    return contexts
+
+
+def _units(identity: Identity, store: Store) -> tuple[Unit, ...]:
+    predicted = [
+        Unit(context, condition, store.words.spell(condition), identity.cells)
+        for context in identity.contexts
+        for condition in identity.conditions
+    ]
+    controls = [
+        Unit(context, (), store.words.spell(()), len(store.controls[context]))
+        for context in identity.contexts
+        if identity.controls
+    ]
+    return (*predicted, *controls)
+
+
+def _model_hash(path: Path, card: ModelCard) -> str:
+    """What decides a velocity: weights, graph and how they are put together."""
+    network = card.model.model_dump_json(exclude_defaults=True)
+    return hashed(sha256(path / WEIGHTS), sha256(path / GRAPH), network)
+
+
+def _unseen(conditions: Sequence[Condition], path: Path, card: ModelCard) -> tuple[str, ...]:
+    """Tokens of the conditions that no training cell had."""
+    split = Split.load(path / SPLIT)
+    trained = {token for name in split.train for token in card.words.parse(name)}
+    asked = {token for condition in conditions for token in condition}
+    return tuple(sorted(asked - trained))
 
 
 def asked_condition(text: str, card: ModelCard, words: Words) -> Condition:

@@ -4,28 +4,30 @@ The controls of the version that the model was made from, as `evaluate` uses the
 gives the same cells before and after an append.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import logging
+from collections.abc import Sequence
 
 from data_store.store.reader import Store
+
+log = logging.getLogger(__name__)
 
 
 def open_version(
     path: str,
     *,
-    trained_on: Any,
-    begun_on: Any = None,
+    trained_on: str | None,
+    begun_on: str | None = None,
     contexts: Sequence[str] | None = None,
-    say: Callable[[str], None] = lambda line: None,
 ) -> Store:
     """The version that the model was made from, or that work was begun on, or the newest.
+
+    Logs which version it is, unless there is nothing else it could be.
 
     Args:
         path: Of the store.
         trained_on: Fingerprint that the model's card names; None where it names none.
         begun_on: Fingerprint that an unfinished or finished result names.
         contexts: That must have controls in it; where an older version lacks one, it is not meant.
-        say: Receives which version it is, unless there is nothing else it could be.
 
     Raises:
         FileNotFoundError, ValueError: No whole store.
@@ -33,7 +35,7 @@ def open_version(
     newest = Store.open(path)
     wanted = [one for one in (trained_on, begun_on) if one is not None]
     for fingerprint in wanted:
-        store = _version(newest, path, fingerprint=str(fingerprint))
+        store = _version(newest, path, fingerprint=fingerprint)
         if store is not None and set(contexts or ()) <= store.controls.keys():
             break
     else:
@@ -41,7 +43,7 @@ def open_version(
     if store is not newest:
         newest.close()
     if wanted and (store is not newest or store.fingerprint != trained_on):
-        say(_told(store, path, newest=newest.fingerprint, trained_on=trained_on))
+        log.info(_told(store, path, newest=newest.fingerprint, trained_on=trained_on))
     return store
 
 
@@ -54,7 +56,7 @@ def _version(newest: Store, path: str, *, fingerprint: str) -> Store | None:
         return None
 
 
-def _told(store: Store, path: str, *, newest: str, trained_on: Any) -> str:
+def _told(store: Store, path: str, *, newest: str, trained_on: str | None) -> str:
     which = f"version {store.fingerprint[:12]} of {path}"
     if store.fingerprint == trained_on:
         return f"controls of {which}, which the model was made from; the newest is {newest[:12]}"

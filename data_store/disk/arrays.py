@@ -49,10 +49,12 @@ def create(
     chunks: tuple[int, ...],
     shards: tuple[int, ...] | None,
     attributes: Mapping[str, Any] | None = None,
+    fill_value: float | None = None,
 ) -> "zarr.Array[Any]":
     """A new array with blosc-zstd and CRC-32C.
 
-    `attributes` say what it is to AnnData: an array, unless told otherwise.
+    `attributes` say what it is to AnnData: an array, unless told otherwise. `fill_value` is read
+    where nothing was written.
     """
     block = min(int(np.prod(chunks)) * np.dtype(dtype).itemsize, _LARGEST_BLOCK)
     with repeatable_codecs():
@@ -62,7 +64,7 @@ def create(
             dtype=np.dtype(dtype),
             # zarrs leaves out chunks of nothing but fill values, so the fill value must be one
             # that does not occur: no count is stored as 0, no index or size is negative.
-            fill_value=0 if np.dtype(dtype).kind in "ub" else -1,
+            fill_value=_never_stored(dtype) if fill_value is None else fill_value,
             chunks=chunks,
             shards=shards,
             # On counts, level 2 takes 1.5 times the time for 1 % less. One block per chunk: that
@@ -76,6 +78,10 @@ def create(
         )
     logger.debug("%s is encoded by %s", name, codec_pipeline(array))
     return array
+
+
+def _never_stored(dtype: DTypeLike) -> int:
+    return 0 if np.dtype(dtype).kind in "ub" else -1
 
 
 def shard_length(length: int, *, chunk: int, chunks: int) -> int:

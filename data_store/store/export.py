@@ -1,7 +1,11 @@
-"""A store back to AnnData: the source's values and obs, exactly."""
+"""A store back to AnnData: the source's values and obs, exactly, or the partner of a prediction.
+
+Cells stand in the store's order: by context and condition, shuffled within.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import anndata
 import h5py
@@ -12,11 +16,29 @@ from anndata.io import write_elem
 
 from data_store.disk.h5ad import append_frames, append_rows
 from data_store.disk.new_file import committed_file
+from data_store.store.partner import Partner
 from data_store.store.reader import Store, Unit
-from data_store.store.schema import LIBRARY_SIZE
+from data_store.store.schema import COUNTS, LIBRARY_SIZE, LOG
+from scdfm.screen.names import nearest
 
 _EXACT = 2**24  # integers below are exact in float32
 _ROWS = 8_192  # cells at once
+_VALUES = 2**24  # dense values at once
+
+
+class View(Protocol):
+    """What a file says about the cells of a store."""
+
+    scale: str  # of the values
+    var: pd.DataFrame
+
+    def obs(self, start: int, stop: int) -> pd.DataFrame:
+        """A row for each cell."""
+        ...
+
+    def values(self, start: int, stop: int) -> sp.csr_matrix:
+        """Values of the cells, (cells, genes)."""
+        ...
 
 
 def to_adata(store: Store, *, conditions: Collection[str] | None = None) -> anndata.AnnData:
@@ -32,16 +54,12 @@ def to_adata(store: Store, *, conditions: Collection[str] | None = None) -> annd
     Raises:
         ValueError: A condition that the store does not hold.
     """
-    units = _units(store, conditions)
-    parts = [store.counts(unit.start, unit.stop) for unit in units]
-    matrix = sp.csr_matrix(sp.vstack(parts, format="csr"))
-    exact = store.manifest.normalised or matrix.data.max(initial=0) < _EXACT
+    view, units = _chosen(store, conditions=conditions)
+    matrix = sp.vstack([view.values(unit.start, unit.stop) for unit in units], format="csr")
     # Concatenation keeps a categorical only where all parts have the same categories: they do.
-    obs = pd.concat([_obs(store, unit.start, unit.stop) for unit in units])
-    result = anndata.AnnData(
-        X=matrix.astype(np.float32 if exact else np.float64), obs=obs, var=store.var
-    )
-    result.uns["scdfm"] = _facts(store)
+    obs = pd.concat([view.obs(unit.start, unit.stop) for unit in units])
+    result = anndata.AnnData(X=sp.csr_matrix(matrix), obs=obs, var=view.var)
+    result.uns["scdfm"] = _facts(store, view)
     return result
 
 
@@ -50,43 +68,110 @@ def export(
     out: Path,
     *,
     conditions: Collection[str] | None = None,
+    contexts: Collection[str] | None = None,
+    normalised: bool = False,
+    genes: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write cells of a store to an .h5ad file, some thousand cells at a time.
 
-    Values, obs and var are those of the source. Cells stand in the store's order: by context and
-    condition, shuffled within.
+    Args:
+        store: Where they are.
+        out: The file to write.
+        conditions: Which, in any spelling; None for all.
+        contexts: Of which contexts; None for all.
+        normalised: log1p per 10k and the store's one spelling of each label, as predictions have,
+            instead of the source's values and obs.
+        genes: Which, in this order; None for all. Only of normalised values: counts of some genes
+            would lose their library sizes.
+        overwrite: Replace what is there.
 
     Raises:
-        ValueError: Not an .h5ad name, or a condition that the store does not hold.
+        ValueError: Not an .h5ad name, or conditions, contexts or genes that the store does not
+            hold.
         FileExistsError: `out` exists.
     """
     if out.suffix != ".h5ad":
         raise ValueError(f"expected a name that ends in .h5ad, got {out}; name such a file")
-    with Store.open(store) as opened, committed_file(out, overwrite=overwrite) as partial:
-        units = _units(opened, conditions)
+    with Store.open(store) as opened:
+        view, units = _chosen(
+            opened, conditions=conditions, contexts=contexts, normalised=normalised, genes=genes
+        )
         with (
+            committed_file(out, overwrite=overwrite) as partial,
             h5py.File(partial, "w") as file,
             anndata.settings.override(allow_write_nullable_strings=True),
         ):
-            _write(opened, units, file)
+            _write(opened, view, units, file)
 
 
-def _write(store: Store, units: Sequence[Unit], file: h5py.File) -> None:
+def _chosen(
+    store: Store,
+    *,
+    conditions: Collection[str] | None,
+    contexts: Collection[str] | None = None,
+    normalised: bool = False,
+    genes: Sequence[str] | None = None,
+) -> tuple[View, list[Unit]]:
+    assert normalised or genes is None
+    units = _units(store, conditions, contexts)
+    return Partner(store, units, genes=genes) if normalised else _Source(store, units), units
+
+
+def _write(store: Store, view: View, units: Sequence[Unit], file: h5py.File) -> None:
     file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
     for name in ("layers", "obsm", "obsp", "varm", "varp"):
         write_elem(file, name, {})
-    write_elem(file, "var", store.var)
-    write_elem(file, "uns", {"scdfm": _facts(store)})
-    append_frames(file, "obs", (_obs(store, *block) for block in _blocks(units)))
-    exact = store.manifest.normalised or _largest(store, units) < _EXACT
-    kind = np.float32 if exact else np.float64
+    write_elem(file, "var", view.var)
+    write_elem(file, "uns", {"scdfm": _facts(store, view)})
+    append_frames(file, "obs", (view.obs(*block) for block in _blocks(units)))
     append_rows(
         file,
         "X",
-        (store.counts(*block).astype(kind) for block in _blocks(units)),
+        (view.values(*block) for block in _blocks(units, genes=len(view.var))),
         nonzero=sum(unit.nonzero for unit in units),
     )
+
+
+class _Source:
+    """Cells as the source had them, under its own names."""
+
+    def __init__(self, store: Store, units: Sequence[Unit]) -> None:
+        self._store = store
+        self.var = store.var
+        self.scale = LOG if store.manifest.normalised else COUNTS
+        exact = store.manifest.normalised or _largest(store, units) < _EXACT
+        self._kind = np.float32 if exact else np.float64
+        self._used = self._categories(units)
+
+    def values(self, start: int, stop: int) -> sp.csr_matrix:
+        """Counts, or log values where there are no counts."""
+        return self._store.counts(start, stop).astype(self._kind)
+
+    def obs(self, start: int, stop: int) -> pd.DataFrame:
+        """The source's columns."""
+        table = self._read(start, stop)
+        for name, used in self._used.items():
+            table[name] = table[name].cat.set_categories(used)
+        return table
+
+    def _read(self, start: int, stop: int) -> pd.DataFrame:
+        table = self._store.obs(start, stop).drop(columns=LIBRARY_SIZE)
+        return table.rename(columns=self._store.manifest.recipe.renamed)
+
+    def _categories(self, units: Sequence[Unit]) -> dict[str, pd.Index]:
+        """The conditions and contexts that occur: scanpy stops at a group without cells."""
+        recipe = self._store.manifest.recipe
+        first = self._read(0, 0)
+        named = [recipe.condition_column, recipe.context_column]
+        columns = [name for name in named if name and name in first and hasattr(first[name], "cat")]
+        seen = {name: np.zeros(len(first[name].cat.categories), dtype=bool) for name in columns}
+        for start, stop in _blocks(units) if columns else ():
+            table = self._read(start, stop)
+            for name in columns:
+                codes = table[name].cat.codes.to_numpy()
+                seen[name][codes[codes >= 0]] = True
+        return {name: first[name].cat.categories[seen[name]] for name in columns}
 
 
 def _largest(store: Store, units: Sequence[Unit]) -> float:
@@ -96,32 +181,41 @@ def _largest(store: Store, units: Sequence[Unit]) -> float:
     return max(float(store.counts(*block).data.max(initial=0)) for block in _blocks(units))
 
 
-def _blocks(units: Sequence[Unit]) -> Iterator[tuple[int, int]]:
+def _blocks(units: Sequence[Unit], *, genes: int | None = None) -> Iterator[tuple[int, int]]:
     """Runs of rows of bounded length; units that follow each other are one run."""
+    rows = _ROWS if genes is None else max(1, min(_ROWS, _VALUES // max(1, genes)))
     begin = end = units[0].start
     for unit in (*units, None):
         if unit is None or unit.start != end:
-            for start in range(begin, end, _ROWS):
-                yield start, min(start + _ROWS, end)
+            for start in range(begin, end, rows):
+                yield start, min(start + rows, end)
             begin = unit.start if unit else end
         end = unit.stop if unit else end
 
 
-def _obs(store: Store, start: int, stop: int) -> pd.DataFrame:
-    """What the source said about these cells, under its own names."""
-    table = store.obs(start, stop).drop(columns=LIBRARY_SIZE)
-    return table.rename(columns=store.manifest.recipe.renamed)
+def _facts(store: Store, view: View) -> dict[str, str]:
+    return {
+        "store": store.fingerprint,
+        "perturbation": store.perturbation,
+        "scale": view.scale,
+        "control": store.words.spell(()),
+    }
 
 
-def _facts(store: Store) -> dict[str, str]:
-    return {"store": store.fingerprint, "perturbation": store.perturbation}
-
-
-def _units(store: Store, conditions: Collection[str] | None) -> list[Unit]:
+def _units(
+    store: Store, conditions: Collection[str] | None, contexts: Collection[str] | None
+) -> list[Unit]:
+    for context in contexts or ():
+        if context not in store.contexts:
+            raise ValueError(
+                f"expected contexts of the store {store.path}, it holds no {context!r}; "
+                f"{nearest(context, store.contexts)}"
+            )
+    units = [unit for unit in store.units if contexts is None or unit.context in contexts]
     if conditions is None:
-        return list(store.units)
+        return units
     wanted = {store.words.name(name): name for name in conditions}
-    found = [unit for unit in store.units if unit.condition in wanted]
+    found = [unit for unit in units if unit.condition in wanted]
     missing = [name for key, name in wanted.items() if key not in {u.condition for u in found}]
     if missing or not found:
         raise ValueError(

@@ -27,6 +27,8 @@ CELLS = "cells.zarr"
 CONDITIONS = "conditions.parquet"
 MOMENTS = "moments.zarr"
 LIBRARY_SIZE = "library_size"  # our column in obs
+COUNTS = "counts"  # a scale, as files name it
+LOG = "log1p(counts / library size * 10000)"  # the other
 TARGET_SUM = 10_000.0  # expression is log1p(counts / library size * TARGET_SUM)
 
 Perturbation = Literal["gene", "drug"]

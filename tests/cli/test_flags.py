@@ -22,14 +22,14 @@ FROZEN = {
     "--overwrite",
     "verify": "STORE|PREDICTION --json",
     "inspect": "STORE|RUN|MODEL|PREDICTION --json",
-    "export": "STORE OUT.h5ad --conditions --overwrite",
+    "export": "STORE OUT.h5ad --conditions --normalised --genes-of --overwrite",
     "split": "STORE --kind --fold --seed --fraction --genes --context --path --test "
     "--validation --out --json",
     "train": "RUN.yaml --workers --cpus-per-worker --gpu --no-gpu --set --address --json",
     "tune": "SWEEP.yaml|NAME --set --address --json",
     "evaluate": "RUN|MODEL --store --cells --untrained --precision --gpu --no-gpu --out --json",
-    "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed --precision "
-    "--actors --gpu --no-gpu --address",
+    "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed "
+    "--with-controls --precision --actors --gpu --no-gpu --address --overwrite",
     "import-release": "CHECKPOINT.pt MODEL --store --mask --vocabulary --perturbations --heads "
     "--split --kind --fold --k --negative-edges --overwrite --json",
 }

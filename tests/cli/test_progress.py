@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cli.progress import Bar, PredictionBar, SweepBar, TrainingBar, numbers
+from cli.progress import Bar, SweepBar, TrainingBar, numbers
 from cli.times import duration
 from sweeps.events import Kind, SweepEvent
 
@@ -46,12 +46,6 @@ def test_work_done_earlier_does_not_count_as_speed(
         bar.update(500, 1_000)
         bar.update(510, 1_000)
     assert "1 steps/s  8 min 10 s left" in capsys.readouterr().err
-
-
-def test_a_prediction_says_shards_and_cells(capsys: pytest.CaptureFixture[str]) -> None:
-    with PredictionBar() as bar:
-        bar.report({"done": 2, "total": 2, "cells": 512})
-    assert capsys.readouterr().err == "predict 2/2 shards  512 cells\n"
 
 
 def test_a_sweep_tells_how_each_trial_goes(capsys: pytest.CaptureFixture[str]) -> None:

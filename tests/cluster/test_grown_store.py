@@ -16,6 +16,7 @@ from cluster.train import train_here
 from cluster.work.evaluate import evaluate
 from data_store.ingest.write import IngestOptions, ingest
 from data_store.store.reader import Store
+from scdfm.screen.progress import Progress
 from tests.cluster.small import settings
 
 pytestmark = pytest.mark.slow
@@ -64,7 +65,11 @@ def test_a_run_that_was_killed_goes_on_with_its_version(
 @pytest.mark.ray
 @pytest.mark.timeout(300)
 def test_a_prediction_goes_on_with_the_version_of_its_model(
-    run: RunConfig, tiny_adata: anndata.AnnData, tmp_path: Path, ray_session: None
+    run: RunConfig,
+    tiny_adata: anndata.AnnData,
+    tmp_path: Path,
+    ray_session: None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     model = train_here(run).model
     with Store.open(run.store) as store:
@@ -72,29 +77,35 @@ def test_a_prediction_goes_on_with_the_version_of_its_model(
     asked = PredictionRequest(
         model=model, store=run.store, conditions=(some,), cells=200, out=tmp_path / "before.zarr"
     )
-    before = anndata.read_zarr(predict(asked, say=lambda line: pytest.fail(line)))
+    caplog.set_level("INFO")
+    before = anndata.read_zarr(predict(asked))
+    assert not [line for line in caplog.messages if "controls of version" in line]
 
-    def interrupt(line: dict[str, int]) -> None:
+    def interrupt(now: Progress) -> None:
         raise KeyboardInterrupt
 
     after = asked.model_copy(update={"out": tmp_path / "after.zarr"})
     with pytest.raises(KeyboardInterrupt):
         predict(after, report=interrupt)
     grow(tmp_path / "store", tiny_adata, folder=tmp_path)
-    said: list[str] = []
     done: list[int] = []
-    cells = predict(after, say=said.append, report=lambda line: done.append(line["done"]))
+    cells = predict(after, report=lambda now: done.append(now.done))
     assert done == [2]
+    said = [line for line in caplog.messages if "controls of version" in line]
     assert [line[:60] for line in said] == [
         f"controls of version {trained_on[:12]} of {run.store}"[:60]
     ]
     np.testing.assert_array_equal(np.asarray(anndata.read_zarr(cells).X), np.asarray(before.X))
-    assert predict(asked, report=lambda line: pytest.fail("worked again")) == asked.out
+    assert predict(asked, report=lambda now: pytest.fail("worked again")) == asked.out
 
 
 def test_a_version_that_is_not_the_models_is_named(
-    tiny_store_path: Path, tiny_adata: anndata.AnnData, tmp_path: Path
+    tiny_store_path: Path,
+    tiny_adata: anndata.AnnData,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO", logger="cluster.predict")
     store = tmp_path / "store"
     shutil.copytree(tiny_store_path, store)
     with Store.open(store) as first:
@@ -104,8 +115,9 @@ def test_a_version_that_is_not_the_models_is_named(
         new = grown.fingerprint
 
     def opened(**how: object) -> tuple[str, list[str]]:
-        said: list[str] = []
-        with open_version(str(store), say=said.append, **how) as version:  # type: ignore[arg-type]
+        caplog.clear()
+        with open_version(str(store), **how) as version:  # type: ignore[arg-type]
+            said = [line for line in caplog.messages if "version" in line]
             return version.fingerprint, said
 
     assert opened(trained_on=None) == opened(trained_on=new) == (new, [])

@@ -1,0 +1,72 @@
+"""The real cells that stand beside a prediction, or beside what a model would predict."""
+
+import logging
+from collections.abc import Collection
+from pathlib import Path
+
+from cluster.work.evaluate import model_directory
+from data_store.prediction import Outline, read_facts, read_outline
+from data_store.store.export import export
+from data_store.store.reader import Store
+from scdfm.flow.checkpoint import read_card
+from scdfm.screen.conditions import CONTROL
+
+log = logging.getLogger(__name__)
+
+
+def export_partner(
+    store: Path | str,
+    out: Path,
+    *,
+    of: Path,
+    conditions: Collection[str] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write cells of a store with the labels, genes and scale of predictions.
+
+    Beside a prediction these are its conditions and contexts, and their controls; what the store
+    does not hold is named.
+
+    Args:
+        store: Where the cells are.
+        out: The .h5ad file to write.
+        of: A prediction, a model, or a run.
+        conditions: Other conditions; None for the prediction's, or for all.
+        overwrite: Replace what is there.
+
+    Raises:
+        ValueError: `of` is none of them, or the store holds too little for it.
+        FileExistsError: `out` exists.
+    """
+    contexts = None
+    if of.exists() and read_facts(of) is not None:
+        outline = read_outline(of)
+        genes, contexts = outline.genes, outline.contexts
+        conditions = conditions or _measured(store, outline)
+    else:
+        genes = read_card(model_directory(of)).genes
+    export(
+        store,
+        out,
+        conditions=conditions,
+        contexts=contexts,
+        normalised=True,
+        genes=genes,
+        overwrite=overwrite,
+    )
+
+
+def _measured(store: Path | str, outline: Outline) -> list[str]:
+    """The control, and the conditions of a prediction that were measured in its contexts."""
+    with Store.open(store) as cells:
+        words = cells.words
+        there = {unit.tokens for unit in cells.units if unit.context in outline.contexts}
+        missing = [label for label in outline.conditions if words.parse(label) not in there]
+    if missing:
+        log.warning(
+            "%d of the prediction's conditions have no real cells in %s, first %r: left out",
+            len(missing),
+            store,
+            missing[0],
+        )
+    return [CONTROL, *(label for label in outline.conditions if label not in missing)]

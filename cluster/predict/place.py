@@ -1,0 +1,170 @@
+"""Where a prediction stands: OUT when it is complete, OUT.partial while it is under way."""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+from pydantic import BaseModel, ValidationError
+
+from cluster.predict.identity import Identity, Provenance
+from cluster.runs.lease import lease
+from data_store.prediction import PredictionDirectory, read_facts
+from scdfm.screen.atomic import write_text
+
+log = logging.getLogger(__name__)
+
+_MARK = "request"  # in OUT.partial: what was begun
+
+
+class Begun(BaseModel, frozen=True, extra="forbid"):
+    """What an interrupted run has begun, and where model and store were then."""
+
+    provenance: Provenance
+    model: str  # absolute
+    store: str  # absolute, or an address
+
+
+@dataclass(frozen=True)
+class PredictionPlace:
+    """The files of one prediction, from its first shard to the end.
+
+    Attributes:
+        out: What the user asked for, .h5ad or .zarr; absolute.
+        overwrite: Whether what stands there may be replaced.
+    """
+
+    out: Path
+    overwrite: bool = False
+
+    @property
+    def partial(self) -> Path:
+        """A directory beside `out`, of one writer."""
+        return self.out.with_name(f"{self.out.name}.partial")
+
+    @property
+    def cells(self) -> PredictionDirectory:
+        """The prediction under way."""
+        return PredictionDirectory(self.partial / "cells.zarr")
+
+    @cached_property
+    def finished(self) -> Provenance | None:
+        """What stands at `out`."""
+        return Provenance.read(read_facts(self.out))
+
+    @cached_property
+    def begun(self) -> Begun | None:
+        """What stands in `partial`."""
+        try:
+            return Begun.model_validate_json((self.partial / _MARK).read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValidationError):
+            return None
+
+    @property
+    def store(self) -> str | None:
+        """Fingerprint of the store that is named by what stands here."""
+        known = self.finished or (self.begun.provenance if self.begun else None)
+        return known.identity.store if known else None
+
+    def is_done(self, identity: Identity) -> bool:
+        """Whether this prediction stands at `out`.
+
+        Raises:
+            FileExistsError: Something else does, and it may not be replaced.
+        """
+        if not self.out.exists():
+            return False
+        if self.out.is_dir() and read_facts(self.out) is None:
+            raise FileExistsError(
+                f"expected a prediction or nothing at {self.out}, got a directory of something "
+                "else; choose another --out or remove it yourself"
+            )
+        why = "it is no prediction that this version of scdfm has written"
+        if self.finished:
+            why = self.finished.identity.difference(identity) or ""
+            if not why:
+                return True
+        if not self.overwrite:
+            raise FileExistsError(
+                f"{self.out} exists and is not this prediction: {why}; choose another --out or "
+                "pass --overwrite"
+            )
+        return False
+
+    @contextmanager
+    def writing(self) -> Iterator[str]:
+        """Be the one writer for the time of the block; gives the lease's token."""
+        with lease(self.partial) as token:
+            yield token
+
+    def goes_on(self, work: Begun) -> bool:
+        """Whether an interrupted run has begun this prediction; says what has moved since then.
+
+        Raises:
+            FileExistsError: It has begun another, which may not be thrown away.
+        """
+        if not (self.partial / _MARK).exists():
+            return False
+        why = "an older version of scdfm has begun it"
+        if self.begun:
+            why = self.begun.provenance.identity.difference(work.provenance.identity) or ""
+            if not why:
+                _say_what_moved(self.begun, work)
+                return True
+        if not self.overwrite:
+            raise FileExistsError(
+                f"{self.partial} holds the begun work of another prediction: {why}; ask for the "
+                "same to go on, choose another --out, or pass --overwrite to throw it away"
+            )
+        log.info("%s is thrown away: %s", self.partial, why)
+        return False
+
+    def begin(
+        self, work: Begun, *, obs: pd.DataFrame, genes: tuple[str, ...], control: str, rows: int
+    ) -> None:
+        """Lay the prediction out, in place of what was begun before; see `lay_out`."""
+        mark = self.partial / _MARK
+        # What is laid out again must at no time belong to the request of before.
+        mark.unlink(missing_ok=True)
+        self.cells.lay_out(
+            obs=obs, genes=genes, control=control, facts=work.provenance.facts(), rows=rows
+        )
+        write_text(mark, work.model_dump_json(indent=1))
+
+    def finish(self) -> None:
+        """Put the complete prediction at `out`."""
+        self.cells.discard_marks()
+        if self.out.suffix == ".h5ad":
+            self.cells.write_h5ad(self.out, overwrite=self.overwrite)
+            return
+        if self.out.exists():
+            old = self.partial / "replaced"
+            self.out.rename(old)
+        self.cells.path.rename(self.out)
+
+    def tidy(self) -> None:
+        """Remove what only work under way needs."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def tidy_after(self, identity: Identity) -> None:
+        """Remove what a run has left that was killed after it had put this prediction in place."""
+        if self.begun and not self.begun.provenance.identity.difference(identity):
+            with self.writing():
+                self.tidy()
+
+
+def _say_what_moved(before: Begun, now: Begun) -> None:
+    moved = [
+        f"the {what} was at {old} and is at {new}"
+        for what, old, new in (
+            ("model", before.model, now.model),
+            ("store", before.store, now.store),
+        )
+        if old != new
+    ]
+    if moved:
+        log.info("going on with what was begun; %s", ", ".join(moved))

@@ -1,0 +1,87 @@
+"""Real cells beside predicted ones: the same labels, genes and scale, so that tools take the pair."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from data_store.store.reader import Store, Unit
+from data_store.store.schema import LIBRARY_SIZE, LOG
+from scdfm.screen.names import nearest
+
+CONDITION, CONTEXT, CONTROL = "condition", "context", "control"  # columns of both files
+
+
+class Partner:
+    """Cells of a store as a prediction would show them.
+
+    obs holds the store's one label of a condition, the context and whether the cell is a control;
+    then what the source said, but for columns of these names.
+    """
+
+    scale = LOG
+
+    def __init__(
+        self, store: Store, units: Sequence[Unit], *, genes: Sequence[str] | None = None
+    ) -> None:
+        """Prepare to show some units.
+
+        Args:
+            store: Where the cells are.
+            units: Which, in the store's order.
+            genes: Which genes, in this order; None for all.
+
+        Raises:
+            ValueError: A gene that the store does not hold.
+        """
+        self._store, self._units = store, units
+        self._columns = columns_of(store, genes) if genes is not None else None
+        self.var = store.var if self._columns is None else store.var.iloc[self._columns]
+        self._starts = np.array([unit.start for unit in units])
+        self._labels = [store.words.spell(unit.tokens) for unit in units]
+
+    def values(self, start: int, stop: int) -> sp.csr_matrix:
+        """log1p per 10k."""
+        return sp.csr_matrix(self._store.expression(start, stop, genes=self._columns))
+
+    def obs(self, start: int, stop: int) -> pd.DataFrame:
+        """What is known of each cell."""
+        source = self._store.obs(start, stop).drop(columns=LIBRARY_SIZE)
+        source = source.rename(columns=self._store.manifest.recipe.renamed)
+        unit = np.searchsorted(self._starts, np.arange(start, stop), side="right") - 1
+        ours = pd.DataFrame(
+            {
+                CONDITION: _labelled(self._labels, unit),
+                CONTEXT: _labelled([one.context for one in self._units], unit),
+                CONTROL: np.array([one.is_control for one in self._units], dtype=bool)[unit],
+            },
+            index=source.index,
+        )
+        for name in source.columns.difference(ours.columns, sort=False):
+            ours[name] = source[name].array
+        return ours
+
+
+def columns_of(store: Store, genes: Sequence[str]) -> NDArray[np.int64]:
+    """Where a store keeps some genes, (genes,).
+
+    Raises:
+        ValueError: A gene that the store does not hold; names the nearest.
+    """
+    place = {gene: column for column, gene in enumerate(store.genes)}
+    missing = [gene for gene in genes if gene not in place]
+    if missing:
+        raise ValueError(
+            f"expected genes of the store {store.path}, it holds {len(missing)} of {len(genes)} "
+            f"not, first {missing[0]!r} ({nearest(missing[0], store.genes)}); name a model or "
+            "prediction made from this store"
+        )
+    return np.array([place[gene] for gene in genes], dtype=np.int64)
+
+
+def _labelled(names: Sequence[str], unit: NDArray[np.int64]) -> "pd.Categorical[str]":
+    """The names of these units, with a category for each name that any unit has."""
+    each = np.array(names, dtype=object)[unit]
+    return pd.Categorical(each, categories=sorted(set(names)))

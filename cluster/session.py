@@ -63,6 +63,11 @@ def session(address: str | None = None, *, cpus: int | None = None) -> Iterator[
         yield
 
 
+def local_folder() -> Path | None:
+    """A folder that lives as long as the local Ray of this process; None on a cluster."""
+    return _started[-1] if _started else None
+
+
 def abandon() -> None:
     """End a local Ray at once, from whichever thread; only for a process that is about to end."""
     kill_descendants()

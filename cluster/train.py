@@ -17,13 +17,14 @@ import ray.train
 import ray.train.torch
 import torch
 from ray.train import FailureConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 
+from cluster.loopback import OnOneMachine
 from cluster.runs.begin import OpenRun
 from cluster.runs.config import RunConfig
 from cluster.runs.directory import RunDirectory, TrainResult
 from cluster.runs.journal import Journal
-from cluster.session import require, session, share
+from cluster.session import local_folder, require, session, share
 from cluster.work.build import Place
 from cluster.work.keeper import Report
 from cluster.work.learn import learn
@@ -81,10 +82,12 @@ def _fit(
     worker: Callable[..., None], directory: RunDirectory, *, scaling: ScalingConfig, report: Report
 ) -> None:
     directory.refusal.forget()
+    local = local_folder()
     try:
         with directory.rays_own_files() as files, _Follow(directory.journal, report=report):
             TorchTrainer(
                 partial(worker, home=Path.cwd()),
+                torch_config=TorchConfig() if local is None else OnOneMachine(folder=str(local)),
                 scaling_config=scaling,
                 run_config=ray.train.RunConfig(
                     name=directory.path.name,

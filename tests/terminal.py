@@ -32,9 +32,14 @@ class Ended(NamedTuple):
     left: list[str]  # processes that it left behind
 
     @property
+    def lines(self) -> list[str]:
+        """What stands on the screen at the end; empty lines left out."""
+        return [line.rstrip() for line in Screen(self.text).lines if line.strip()]
+
+    @property
     def said(self) -> list[str]:
         """Lines in which scdfm itself says how it ended."""
-        return [line for line in self.text.splitlines() if line.startswith("scdfm: ")]
+        return [line for line in self.lines if line.startswith("scdfm: ")]
 
 
 class Running:

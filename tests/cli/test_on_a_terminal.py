@@ -10,6 +10,7 @@ from tests.terminal import Ended, Screen, on_terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(600)]
 
+TRAINING = {"steps": 4, "validate_every": 2, "learning_rate": 1e-3}
 RUN = {
     "name": "tiny",
     "store": "tiny.zarr",
@@ -19,7 +20,7 @@ RUN = {
     "model": {"width": 16, "layers": 1},
     "source": "control",
     "batch": {"conditions": 2, "cells": 8, "genes": 30},
-    "training": {"steps": 4, "validate_every": 2, "learning_rate": 1e-3},
+    "training": TRAINING,
     "validation": {"cells": 8, "units": 4, "steps": 2},
 }
 SPACE = {
@@ -54,7 +55,7 @@ def shown(ended: Ended) -> list[str]:
     assert "…" not in ended.text
     assert "Traceback" not in ended.text
     assert ended.left == []
-    return [line.rstrip() for line in screen.lines if line.strip()]
+    return ended.lines
 
 
 def test_simulate(home: Path) -> None:

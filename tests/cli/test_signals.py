@@ -6,10 +6,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import anndata
 import pytest
 import yaml
 
-from tests.cli.test_on_a_terminal import RUN
+from cluster.runs.config import RunConfig
+from cluster.train import train_here
+from tests.cli.test_on_a_terminal import RUN, TRAINING
 from tests.terminal import Ended, Running
 
 INT, TERM = signal.SIGINT, signal.SIGTERM
@@ -28,7 +31,7 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def home(tmp_path: Path, tiny_store_path: Path) -> Path:
     """A working directory with a run that takes minutes."""
-    training = {**RUN["training"], "steps": 20_000, "validate_every": 1_000}
+    training = {**TRAINING, "steps": 20_000, "validate_every": 1_000}
     run = {**RUN, "store": str(tiny_store_path), "training": training}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
     sweep = {
@@ -42,10 +45,19 @@ def home(tmp_path: Path, tiny_store_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def model(home: Path) -> Path:
+    """A model that has learnt for two steps."""
+    training = {**TRAINING, "steps": 2}
+    run = yaml.safe_load((home / "run.yaml").read_text())
+    settings = {**run, "name": "model", "output": str(home / "runs"), "training": training}
+    return train_here(RunConfig.model_validate(settings)).model
+
+
 def require_stopped(ended: Ended, number: signal.Signals, *, temporary: Path) -> None:
     word = "interrupted" if number == INT else "terminated"
-    assert ended.said == [f"scdfm: {word}; run the command again to go on"], ended.text
-    assert ended.text.rstrip().endswith(ended.said[0])
+    assert ended.said == [f"scdfm: {word}; run the command again to go on"], ended.lines
+    assert ended.lines[-1] == ended.said[0]
     assert ended.status == 128 + number
     assert ended.seconds < SOON
     assert ended.left == []
@@ -119,6 +131,37 @@ def test_a_signal_ends_work_with_ray(
     running.wait_for(text)
     running.send(number)
     require_stopped(running.end(), number, temporary=temporary)
+
+
+@pytest.mark.slow
+def test_a_signal_ends_an_evaluation(model: Path, home: Path, temporary: Path) -> None:
+    running = Running(["evaluate", model, "--cells", 100_000], cwd=home, terminal=True)
+    running.wait_for("generating")
+    running.send(INT)
+    require_stopped(running.end(), INT, temporary=temporary)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("number", "terminal"), [(INT, True), (TERM, False)])
+def test_a_signal_ends_a_prediction_and_what_is_written_stays(
+    number: signal.Signals,
+    terminal: bool,
+    model: Path,
+    home: Path,
+    temporary: Path,
+    tiny_store_path: Path,
+    tiny_adata: anndata.AnnData,
+) -> None:
+    single = next(one for one in tiny_adata.obs["condition"] if "+" not in one and one != "control")
+    arguments = ["predict", model, "--store", tiny_store_path, "--conditions", single]
+    arguments += ["--cells", 40_000, "--out", "new.h5ad"]
+    running = Running(arguments, cwd=home, terminal=terminal)
+    running.wait_for("shards")
+    running.send(number)
+    require_stopped(running.end(), number, temporary=temporary)
+    assert (home / "new.h5ad.partial").is_dir()
 
 
 @pytest.mark.slow

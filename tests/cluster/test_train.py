@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from cluster.processes import descendants
 from cluster.runs.config import RunConfig, make_run, write_run
 from cluster.runs.directory import RunDirectory
 from cluster.session import require, share
 from cluster.train import train, train_here
 from tests.cluster.small import settings
+from tests.network import listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -67,8 +69,14 @@ def test_two_workers_share_the_batches(
     tiny_store_path: Path, tmp_path: Path, ray_session: None
 ) -> None:
     run = make_run(settings(tiny_store_path, tmp_path), where="test")
-    result = train(run, workers=2, cpus_per_worker=1)
+    strange: set[str] = set()
+
+    def look(line: object) -> None:
+        strange.update(listening(descendants())[1])
+
+    result = train(run, workers=2, cpus_per_worker=1, report=look)
     assert result.finished
+    assert strange == set(), "the workers listen to other machines"
     [state] = (run.directory / "checkpoints").iterdir()
     progress = json.loads((state / "progress.json").read_text())
     assert progress["step"] == 6

@@ -1,6 +1,5 @@
 """Commands about cells: simulate, verify, inspect, export, split."""
 
-from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from cli.progress import Bar
 from cli.terminal import require_file, say, show, show_json
 from cli.usage import example
 from data_store.simulate_options import SimulateOptions
+from scdfm.screen.conditions import Words
 from scdfm.screen.names import apart
 from scdfm.splits.config import SplitConfig
 
@@ -177,7 +177,7 @@ def split(
 
     with Store.open(store) as cells:
         made = make_split(
-            _with_names_apart(config, known=cells.words.whole),
+            _with_names_apart(config, known=cells.words),
             conditions=cells.conditions,
             words=cells.words,
             contexts=contexts_of_conditions(cells),
@@ -191,7 +191,7 @@ def split(
         _show_split(made)
 
 
-def _with_names_apart(config: SplitConfig, *, known: Collection[str]) -> SplitConfig:
+def _with_names_apart(config: SplitConfig, *, known: Words) -> SplitConfig:
     """The configuration with A,B as two conditions, unless the store knows it as one."""
     lists = {"test": config.test, "validation": config.validation}
     each = {

@@ -86,7 +86,7 @@ def _prediction_facts(path: Path) -> dict[str, Any]:
 
 def pages(facts: Mapping[str, Any]) -> list["RenderableType"]:
     """Tables of what `describe` found."""
-    return _store(facts) if facts.get("kind") == "store" else [_pairs(_flat(facts))]
+    return _store(facts) if facts.get("kind") == "store" else [_pairs(_lines(facts))]
 
 
 def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
@@ -164,15 +164,11 @@ def _spread(numbers: Mapping[str, float] | None) -> str:
 _LISTED = 6  # items of a list that are shown
 
 
-def _flat(facts: Mapping[str, Any], *, prefix: str = "") -> dict[str, str]:
-    """One line for each fact, named as `--set` names settings."""
-    lines: dict[str, str] = {}
-    for name, value in facts.items():
-        if isinstance(value, Mapping) and value:
-            lines |= _flat(value, prefix=f"{prefix}{name}.")
-        else:
-            lines[f"{prefix}{name}"] = _brief(value)
-    return lines
+def _lines(facts: Mapping[str, Any]) -> dict[str, str]:
+    """One line for each fact."""
+    from cluster.runs.yaml_file import flat
+
+    return {name: _brief(value) for name, value in flat(facts, into_lists=False).items()}
 
 
 def _brief(value: Any) -> str:

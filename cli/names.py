@@ -2,14 +2,15 @@
 
 import csv
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
+from scdfm.screen.conditions import Words
 from scdfm.screen.names import COMMA, apart
 
 _FILES = {".csv", ".tsv", ".txt", ".list"}
 
-Known = Callable[[], Collection[str]]
+Known = Callable[[], Container[str]]
 """Names that stay whole though they hold commas. Asked only where a text has a comma: the answer
 may need a store."""
 
@@ -55,13 +56,13 @@ def as_given(texts: Sequence[str], *, column: str, option: str) -> tuple[str, ..
 
 
 def labels_of(store: Path | str) -> Known:
-    """The labels that a store knows whole."""
+    """What can be written with the labels and tokens of a store."""
 
-    def known() -> Collection[str]:
+    def known() -> Words:
         from data_store.store.reader import Store
 
         with Store.open(store) as opened:
-            return opened.words.whole
+            return opened.words
 
     return known
 
@@ -69,7 +70,7 @@ def labels_of(store: Path | str) -> Known:
 def contexts_of(store: Path | str) -> Known:
     """The contexts of a store."""
 
-    def known() -> Collection[str]:
+    def known() -> Container[str]:
         from data_store.store.reader import Store
 
         with Store.open(store) as opened:
@@ -81,7 +82,7 @@ def contexts_of(store: Path | str) -> Known:
 def tokens_of(store: Path | str) -> Known:
     """The perturbations of a store, each alone, and its words for the control."""
 
-    def known() -> Collection[str]:
+    def known() -> Container[str]:
         from data_store.store.reader import Store
 
         with Store.open(store) as opened:

@@ -1,18 +1,19 @@
 """The command that predicts cells of conditions nobody has measured."""
 
-from collections.abc import Collection
+from collections.abc import Container
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.names import contexts_of, from_text_or_file, labels_of
+from cli.names import contexts_of, from_text_or_file
 from cli.options import Commands
 from cli.precision import Precision
 from cli.progress import Bar
 from cli.terminal import require_folder, show
 from cli.train import Address
 from cli.usage import example
+from scdfm.screen.conditions import Words
 
 app = Commands()
 
@@ -101,15 +102,18 @@ def predict(
     show(f"predictions {written}")
 
 
-def _words(model: Path, store: str) -> Collection[str]:
-    """Labels that the model or the store knows whole."""
+def _words(model: Path, store: str) -> Words:
+    """How the model writes conditions, and the labels of the store."""
+    from cluster.predict.request import words_of
     from cluster.work.evaluate import model_directory
+    from data_store.store.reader import Store
     from scdfm.flow.checkpoint import read_card
 
-    return {*read_card(model_directory(model)).words.whole, *labels_of(store)()}
+    with Store.open(store) as opened:
+        return words_of(read_card(model_directory(model)), opened)
 
 
-def _genes(model: Path) -> Collection[str]:
+def _genes(model: Path) -> Container[str]:
     """The model's genes."""
     from cluster.work.evaluate import model_directory
     from scdfm.flow.checkpoint import read_card

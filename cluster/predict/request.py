@@ -147,7 +147,7 @@ def look_up(
         origin=Origin(
             model=str(request.model), store=str(request.store), run=model.run, step=model.step
         ),
-        unseen=_unseen(conditions, path, card),
+        unseen=_unseen(conditions, path, words_of(card, store)),
         versions=versions(),
     )
     return Work(
@@ -156,8 +156,7 @@ def look_up(
 
 
 def _conditions(request: PredictionRequest, card: ModelCard, store: Store) -> tuple[Condition, ...]:
-    # A model that was saved without its words reads as the store at hand does.
-    words = card.words if "words" in card.model_fields_set else store.words
+    words = words_of(card, store)
     asked = (asked_condition(text, card, words) for text in request.conditions)
     return tuple(dict.fromkeys(asked))
 
@@ -193,12 +192,19 @@ def _model_hash(path: Path, card: ModelCard) -> str:
     return hashed(sha256(path / WEIGHTS), sha256(path / GRAPH), network)
 
 
-def _unseen(conditions: Sequence[Condition], path: Path, card: ModelCard) -> tuple[str, ...]:
+def _unseen(conditions: Sequence[Condition], path: Path, words: Words) -> tuple[str, ...]:
     """Tokens of the conditions that no training cell had."""
     split = Split.load(path / SPLIT)
-    trained = {token for name in split.train for token in card.words.parse(name)}
+    trained = {token for name in split.train for token in words.parse(name)}
     asked = {token for condition in conditions for token in condition}
     return tuple(sorted(asked - trained))
+
+
+def words_of(card: ModelCard, store: Store) -> Words:
+    """How conditions are read for a model at work on a store, whose labels are known, too."""
+    # A model that was saved without its words reads as the store at hand does.
+    own = card.words if "words" in card.model_fields_set else store.words
+    return own.knowing(store.words.known)
 
 
 def asked_condition(text: str, card: ModelCard, words: Words) -> Condition:

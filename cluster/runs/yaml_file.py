@@ -4,6 +4,7 @@ import copy
 import re
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,15 @@ def set_dotted(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     return {**values, head: set_dotted(inner, rest, value)}
 
 
-def flat(values: Any, *, prefix: str = "") -> dict[str, Any]:
-    """Values by dotted name, those inside lists by number."""
-    inner = dict(enumerate(values)) if isinstance(values, list) else values
-    if not isinstance(inner, dict) or not inner:
+def flat(values: Any, *, into_lists: bool = True, prefix: str = "") -> dict[str, Any]:
+    """Values by dotted name, as `--set` names settings; those inside lists by number, if at all."""
+    inner = dict(enumerate(values)) if into_lists and isinstance(values, list) else values
+    if not isinstance(inner, Mapping) or not inner:
         return {prefix: values}
     found: dict[str, Any] = {}
     for name, value in inner.items():
-        found |= flat(value, prefix=f"{prefix}.{name}" if prefix else str(name))
+        place = f"{prefix}.{name}" if prefix else str(name)
+        found |= flat(value, into_lists=into_lists, prefix=place)
     return found
 
 

@@ -44,7 +44,7 @@ def read_layout(sources: Sequence[Source], *, column: str, options: IngestOption
     if options.context_column is not None:
         kept &= _labelled(contexts, column=options.context_column, options=options)
     words = _words(conditions, tokens, options=options)
-    excluded = tuple(one for text in options.exclude for one in apart(text, known=words.whole))
+    excluded = tuple(one for text in options.exclude for one in apart(text, known=words))
     kept &= ~_left_out(conditions, tokens, words=words, asked=excluded, options=options)
     layout = _arrange(conditions, contexts, tokens=tokens, kept=kept, controls=controls)
     layout = layout._replace(excluded=excluded)
@@ -101,7 +101,7 @@ def _words(conditions: Labels, tokens: list[Condition], *, options: IngestOption
                 f"different conditions and both {name(tokens_of)!r}; rename one, or choose another "
                 "--separator or --control"
             )
-    return options.words.model_copy(update={"known": known})
+    return options.words.knowing(known)
 
 
 def _left_out(

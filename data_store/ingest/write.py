@@ -21,7 +21,6 @@ from data_store.ingest.assemble import Writer
 from data_store.ingest.fill import fill, sums_of_all
 from data_store.ingest.layout import Layout, read_layout
 from data_store.ingest.route import Routed, route
-from data_store.ingest.variable import most_variable
 from data_store.publish.commit import hash_files
 from data_store.publish.upload import discard_leftovers, manifest_at, new_store, require_writable
 from data_store.sources import detect
@@ -43,6 +42,7 @@ from data_store.store.schema import (
     sealed,
 )
 from scdfm.screen.atomic import write_text
+from scdfm.screen.variable_genes import are_most_variable
 
 __all__ = ["IngestOptions", "ingest"]
 from scdfm.screen.progress import OnProgress, phase
@@ -261,7 +261,9 @@ def _kept_genes(
     if options.genes is not None:
         sums = sums_of_all(routed, library=library, normalised=normalised)
         _, total, squares = np.where(kept, sums.sums, 0)
-        kept = most_variable(options.genes, cells=sums.cells, total=total, squares=squares)
+        kept = are_most_variable(
+            options.genes, cells=sums.cells, linear_total=total, linear_squares=squares
+        )
     perturbed = {token for _, tokens in layout.units for token in tokens}
     kept |= np.array([gene in perturbed for gene in joined.genes])
     if not kept.all():

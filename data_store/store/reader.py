@@ -171,8 +171,7 @@ class Store:
     @cached_property
     def words(self) -> Words:
         """How the data write conditions: the way to read a condition that a user names."""
-        known = {unit.label: unit.tokens for unit in self.units}
-        return self.manifest.recipe.words.model_copy(update={"known": known})
+        return self.manifest.recipe.words.knowing({unit.label: unit.tokens for unit in self.units})
 
     @cached_property
     def moments(self) -> Moments:

@@ -5,7 +5,7 @@ canonical name joins the tokens with "+". How a LABEL is read depends on whose i
 has its own control words and separator, and a model keeps those of the store it learnt from.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
 from pydantic import BaseModel, Field
@@ -38,6 +38,13 @@ class Words(BaseModel, frozen=True, extra="forbid"):
     separator: str = Field(min_length=1)  # between the tokens of a label
     known: dict[str, Condition] = {}  # labels as the data write them; control is ()
 
+    def knowing(self, labels: Mapping[str, Condition]) -> "Words":
+        """The same words, which know these labels too; their own come first."""
+        known = self.known | {
+            label: one for label, one in labels.items() if label not in self.known
+        }
+        return Words(controls=self.controls, separator=self.separator, known=known)
+
     def parse(self, label: str) -> Condition:
         """Read a condition in any spelling: whole labels and canonical names first, then tokens.
 
@@ -63,6 +70,13 @@ class Words(BaseModel, frozen=True, extra="forbid"):
             )
         return condition(token for token in tokens if token.casefold() not in self._unperturbed)
 
+    def __contains__(self, label: object) -> bool:
+        """Whether a label is known, or written with known tokens and control words alone."""
+        try:
+            return isinstance(label, str) and self._tokens.issuperset(self.parse(label))
+        except ValueError:
+            return False
+
     def name(self, label: str) -> str:
         """Canonical name of a label."""
         return name(self.parse(label))
@@ -86,14 +100,13 @@ class Words(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"condition {label!r} is not in the data; {nearest(found, among)}")
         return found
 
-    @property
-    def whole(self) -> Collection[str]:
-        """Labels and canonical names that are known, none of which is taken apart."""
-        return self.known.keys() | self._by_name.keys()
-
     @cached_property
     def _unperturbed(self) -> frozenset[str]:
         return frozenset(word.strip().casefold() for word in self.controls)
+
+    @cached_property
+    def _tokens(self) -> frozenset[str]:
+        return frozenset(token for one in self.known.values() for token in one)
 
     @cached_property
     def _by_name(self) -> dict[str, Condition]:

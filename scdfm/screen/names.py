@@ -1,6 +1,6 @@
 """Names in messages and lists: some of them, the one that was perhaps meant, commas between them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from difflib import get_close_matches
 
 MANY = 12  # names listed
@@ -43,7 +43,7 @@ def listed(names: Iterable[object], *, most: int = MANY) -> str:
     return (", ".join(known[:most]) or "none") + (f" and {rest} more" if rest > 0 else "")
 
 
-def apart(text: str, *, known: Collection[str]) -> list[str]:
+def apart(text: str, *, known: Container[str]) -> list[str]:
     """Names that a text gives with commas; a known name that itself holds commas stays whole.
 
     At every place the longest known name is taken: with `2,4-D` known, `2,4-D,A` is two names.

@@ -1,6 +1,6 @@
-"""Which genes a run models and which it is judged on, chosen on TRAINING cells only.
+"""Variable genes from sums alone: a run chooses on TRAINING cells only, `ingest --genes` on all.
 
-All sums are over training cells, of expression normalised to 10,000 counts but NOT logged:
+Sums are over the cells chosen on, of expression normalised to 10,000 counts but NOT logged:
 scanpy's `seurat` flavour measures dispersion there. Genes are columns of the store.
 """
 
@@ -92,6 +92,22 @@ def most_variable(
         cells=cells, linear_total=linear_total, linear_squares=linear_squares
     )
     return _descending(dispersion)[:n]
+
+
+def are_most_variable(
+    n: int,
+    *,
+    cells: int,
+    linear_total: NDArray[np.float64],
+    linear_squares: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Which genes are the n of highest normalised dispersion, (genes,); never one without any."""
+    dispersion = normalised_dispersion(
+        cells=cells, linear_total=linear_total, linear_squares=linear_squares
+    )
+    chosen = np.zeros(len(dispersion), dtype=bool)
+    chosen[_descending(dispersion)[:n]] = True
+    return chosen & ~np.isnan(dispersion)
 
 
 def most_expressed(*, linear_total: NDArray[np.float64], n: int) -> NDArray[np.int64]:

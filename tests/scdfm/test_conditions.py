@@ -3,6 +3,7 @@
 import pytest
 
 from scdfm.screen.conditions import USUAL, Words, condition, name
+from scdfm.screen.names import apart
 
 NORMAN = Words(
     controls=("ctrl",),
@@ -87,6 +88,23 @@ def test_every_form_of_a_name_finds_its_condition(text: str) -> None:
 def test_an_unknown_condition_names_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean 'KLF1'"):
         NORMAN.find("KLF2", among=["KLF1", "KLF1+MAP2K6"])
+
+
+def test_words_that_know_more_labels_read_both_and_spell_their_own() -> None:
+    NORMAN.parse("KLF1+SET")  # what was read before must not decide
+    both = NORMAN.knowing({"A|B": ("A", "B"), "KLF1|MAP2K6": ("KLF1", "MAP2K6")})
+    assert both.parse("A|B") == both.parse("A+B") == ("A", "B")
+    assert both.parse("KLF1|MAP2K6") == both.parse("MAP2K6+KLF1") == ("KLF1", "MAP2K6")
+    assert both.spell(("KLF1", "MAP2K6")) == "MAP2K6+KLF1"
+    assert NORMAN.parse("A|B") == ("A|B",)
+
+
+def test_words_hold_what_is_written_with_known_tokens() -> None:
+    for label in ("2,4-D", "A|2,4-D", "(+)-JQ1+A", "PBS|B", "PBS"):
+        assert label in DRUGS
+    for label in ("2", "A|C", "A|", "DMSO", ""):
+        assert label not in DRUGS
+    assert apart("2,4-D|A,B", known=DRUGS) == ["2,4-D|A", "B"]
 
 
 def test_words_come_back_from_json() -> None:

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scdfm.screen.variable_genes import GeneChoice, choose_genes, most_expressed, most_variable
+from scdfm.screen.variable_genes import (
+    GeneChoice,
+    are_most_variable,
+    choose_genes,
+    most_expressed,
+    most_variable,
+)
 
 NONE = np.array([], dtype=np.int64)
 
@@ -105,6 +111,14 @@ def test_evaluation_genes_are_the_first_of_the_models(choice: str) -> None:
     assert (len(model), evaluation) == (50, first)
     assert set(evaluation) < set(model)
     assert model == sorted(model)
+
+
+def test_a_gene_that_does_not_vary_is_never_among_the_most_variable() -> None:
+    linear = simulated()
+    every = are_most_variable(linear.shape[1], **moments(linear))
+    assert not every[[0, 7]].any()
+    few = are_most_variable(30, **moments(linear))
+    assert set(np.flatnonzero(few)) == scanpy_choice(linear, n=30)
 
 
 def test_perturbed_genes_take_the_places_of_the_lowest_ranked() -> None:

@@ -32,7 +32,7 @@ def split(written: Iterable[str], *, contexts: Iterable[str] = ("all",), **confi
     return make_split(
         SplitConfig(**config),
         conditions=tokens,
-        words=USUAL.model_copy(update={"known": known}),
+        words=USUAL.knowing(known),
         contexts=dict.fromkeys(tokens, tuple(contexts)),
     )
 

@@ -38,7 +38,8 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: Literal[1] = 1
-    name: str  # of the sweep when it began, and of its study
+    name: str
+    study: str | None = None  # name of Optuna's study, the sweep's when it began; none: its name
     splits: tuple[SplitConfig, ...]
     objective: ObjectiveConfig = ObjectiveConfig()
     space: dict[str, Dimension] = {}
@@ -66,6 +67,11 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
             files=_hashes(_files(sweep)),
             split_files=_hashes(one.path for one in sweep.splits if one.path is not None),
         )
+
+    @property
+    def study_name(self) -> str:
+        """What Optuna's study is called."""
+        return self.study or self.name
 
     @property
     def base_run(self) -> RunConfig:
@@ -110,8 +116,7 @@ class Lock:
             )
         for line in _moves(before, now):
             log.info(line)
-        # The study keeps the name that it was begun with.
-        self._write(now.model_copy(update={"name": before.name}))
+        self._write(now.model_copy(update={"study": before.study_name}))
 
     def read(self) -> Locked | None:
         """What the sweep was begun with; none before that.
@@ -159,7 +164,7 @@ def _difference(old: Locked, new: Locked) -> str | None:
 
 def _decisive(locked: Locked, *, beside: Locked) -> dict[str, Any]:
     """Settings by dotted name without places; of files only their hashes, in any order."""
-    values = locked.model_dump(mode="json", exclude={"name", "split_files"})
+    values = locked.model_dump(mode="json", exclude={"name", "study", "split_files"})
     values["files"] = sorted(locked.files.values())
     if locked.split_files is not None and beside.split_files is not None:
         values["split_files"] = sorted(locked.split_files.values())

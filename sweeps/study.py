@@ -160,7 +160,7 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
                 search_alg=StudySearch(
                     sweep,
                     storage=open_storage(directory.study),
-                    name=locked.name if locked is not None else sweep.name,
+                    name=locked.study_name if locked is not None else sweep.name,
                     earlier=[trial.configuration for trial in earlier],
                     first=_first(sweep, earlier),
                 ),

@@ -1,5 +1,6 @@
 """Whole sweeps on tiny cells, through Ray Tune."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -74,6 +75,45 @@ def test_what_watches_a_sweep_may_hold_what_cannot_be_pickled(tiny_sweep: SweepC
     assert result.leaderboard[0].state == "complete"
     assert told[0] == "start"
     assert told[-1] == "complete"
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_sweep_that_moved_with_its_store_repeats_nothing_and_goes_on(
+    tiny_sweep: SweepConfig, tiny_store_path: Path, tmp_path: Path
+) -> None:
+    store = Path(shutil.copytree(tiny_store_path, tmp_path / "a.zarr"))
+    here = one_by_one(tiny_sweep, base=tiny_sweep.base | {"store": "a.zarr"})
+    here = here.model_copy(update={"budget": here.budget.model_copy(update={"trials": 1})})
+    first = tune(here)
+    moved = store.rename(tmp_path / "b.zarr")
+    shutil.move(here.directory, tmp_path / "elsewhere" / "renamed")
+    there = here.model_copy(
+        update={
+            "name": "renamed",
+            "output": tmp_path / "elsewhere",
+            "base": here.base | {"store": str(moved)},
+        }
+    )
+    ledger = (there.directory / "ledger.jsonl").read_text()
+    assert tune(there).leaderboard[0].value == first.leaderboard[0].value
+    assert (there.directory / "ledger.jsonl").read_text() == ledger
+    more = there.model_copy(update={"budget": there.budget.model_copy(update={"trials": 2})})
+    rows = sorted(tune(more).leaderboard, key=lambda row: row.trial)
+    assert [row.trial for row in rows] == [1, 2]
+    assert rows[0].value == first.leaderboard[0].value
+    assert [path.name for path in tmp_path.glob("**/study.db")] == ["study.db"]
+    studies = optuna.get_all_study_summaries(f"sqlite:///{there.directory / 'study.db'}")
+    assert [one.study_name for one in studies] == ["tiny"]
+
+
+def test_a_store_that_is_gone_is_answered_with_the_setting_that_names_it(
+    tiny_sweep: SweepConfig,
+) -> None:
+    gone = tiny_sweep.model_copy(update={"base": tiny_sweep.base | {"store": "gone.zarr"}})
+    with pytest.raises(FileNotFoundError, match=r"--set base\.store=PATH") as caught:
+        tune(gone)
+    assert "\n" not in str(caught.value)
+    assert not gone.directory.exists()
 
 
 @pytest.mark.usefixtures("ray_session")

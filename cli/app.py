@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cli import data, evaluate, import_release, ingest, predict, train, tune
+from cli import config, data, evaluate, import_release, ingest, predict, train, tune
 from cli.errors import FAILED, INTERRUPTED, FaultsError, explain
 from cli.terminal import listen_closely, listening, say
 from cli.usage import example
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # panels cut long option names off
 )
-for commands in (data, ingest, train, tune, evaluate, predict, import_release):
+for commands in (data, ingest, train, tune, evaluate, predict, import_release, config):
     app.add_typer(commands.app)
 
 

@@ -21,6 +21,10 @@ Read = Callable[[Sequence[str]], object]
 """Makes a field's value of what its option was given, once or more."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Address = Annotated[
+    str | None,
+    typer.Option(envvar="RAY_ADDRESS", help="Of a Ray cluster.", show_default="start Ray here"),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 SWITCHES = ("gpu",)  # may be said to be off, too

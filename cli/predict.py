@@ -7,11 +7,10 @@ from typing import Annotated
 import typer
 
 from cli.names import contexts_of, from_text_or_file
-from cli.options import Commands
+from cli.options import Address, Commands
 from cli.precision import Precision
 from cli.progress import Bar
 from cli.terminal import require_folder, show
-from cli.train import Address
 from cli.usage import example
 from scdfm.screen.conditions import Words
 

@@ -1,7 +1,18 @@
 """Settings given as `--set name=value`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import typer
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Change a setting by its dotted name; may be repeated.",
+    ),
+]
 
 
 def overrides(changes: Sequence[str] | None) -> dict[str, Any]:

@@ -5,23 +5,14 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Commands, Json, options_of
+from cli.options import Address, Commands, Json, options_of
 from cli.progress import TrainingBar, numbers
-from cli.settings import overrides
+from cli.settings import Set, overrides
 from cli.terminal import show, show_json
 from cli.usage import example
 from cluster.options import TrainOptions
 
 app = Commands()
-
-Address = Annotated[
-    str | None,
-    typer.Option(envvar="RAY_ADDRESS", help="Of a Ray cluster.", show_default="start Ray here"),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; may be repeated."),
-]
 
 
 @app.command(epilog=example("scdfm train run.yaml --set model.width=256 --workers 2"))

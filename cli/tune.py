@@ -5,11 +5,10 @@ from typing import Annotated
 import typer
 
 from cli import leaderboard
-from cli.options import Commands, Json
+from cli.options import Address, Commands, Json
 from cli.progress import SweepBar
-from cli.settings import overrides
+from cli.settings import Set, overrides
 from cli.terminal import show, show_json
-from cli.train import Address, Set
 from cli.usage import example
 
 app = Commands()

@@ -6,9 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cluster.runs.config import RunConfig, make_run
 from cluster.runs.yaml_file import forgiving_yaml, one_line, set_dotted
 from scdfm.screen.names import nearest
 from sweeps.schema import SweepConfig
+
+_OF_SWEEPS = {"base", "splits", "space", "configurations"}  # no run file has one of these
 
 
 def shipped_sweeps() -> list[str]:
@@ -32,6 +35,33 @@ def read_sweep(path_or_name: str | Path, *, overrides: dict[str, Any] | None = N
         ValueError: A sweep that could not run, in one line.
     """
     return make_sweep(_read(path_or_name), where=str(path_or_name), overrides=overrides)
+
+
+def read_either(
+    path_or_name: str | Path, *, overrides: dict[str, Any] | None = None
+) -> RunConfig | SweepConfig:
+    """Read a run file or a sweep file, told apart by its sections.
+
+    Raises:
+        FileNotFoundError, ValueError: As `read_sweep`.
+    """
+    values = _read(path_or_name)
+    make = make_sweep if _OF_SWEEPS & values.keys() else make_run
+    return make(values, where=str(path_or_name), overrides=overrides)
+
+
+def spelled_out(sweep: SweepConfig) -> dict[str, Any]:
+    """A sweep file with every setting of the sweep and of its base, the preset filled in."""
+    values = sweep.model_dump(mode="json", exclude_none=True)
+    values["base"] = sweep.run({}, split=0).model_dump(
+        mode="json", exclude={"name", "output", "split"}
+    )
+    if not sweep.configurations:
+        del values["configurations"]
+        return values
+    # A list of configurations is run as it stands, and none of its values is left out.
+    values["configurations"] = dict(sweep.configurations)
+    return {name: one for name, one in values.items() if name not in ("space", "search")}
 
 
 def make_sweep(

@@ -4,6 +4,9 @@ A new flag is added here on purpose; a changed one is a breaking change and belo
 CHANGELOG.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import typer
 
@@ -32,14 +35,24 @@ FROZEN = {
     "--with-controls --precision --actors --gpu --no-gpu --address --overwrite",
     "import-release": "CHECKPOINT.pt MODEL --store --mask --vocabulary --perturbations --heads "
     "--split --kind --fold --k --negative-edges --overwrite --json",
+    "config schema": "run|sweep --out",
+    "config show": "RUN.yaml|SWEEP.yaml|NAME --set",
 }
+
+
+def leaves(group: Any, *, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command by its full name, those of groups in groups, too."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, above=f"{name} ")
+        else:
+            yield f"{above}{name}", command
 
 
 def commands() -> dict[str, str]:
     """Arguments and flags of each command, in the order of --help."""
-    group = typer.main.get_command(app)
     found = {}
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name, command in leaves(typer.main.get_command(app)):
         words = []
         for parameter in command.params:
             if parameter.param_type_name == "argument":
@@ -68,6 +81,6 @@ def test_no_option_is_out_of_reach(
 
 @pytest.mark.parametrize("command", FROZEN)
 def test_help_shows_an_example(scdfm: Call, command: str) -> None:
-    called = scdfm(command, "--help")
+    called = scdfm(*command.split(), "--help")
     assert called.status == 0
     assert f"Example:\n    scdfm {command}" in called.out

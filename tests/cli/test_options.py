@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 from cli.app import app
 from cli.options import options_of
 from tests.cli.conftest import Call
+from tests.cli.test_flags import leaves
 
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = dict(leaves(typer.main.get_command(app)))
 SINGLE = [
     (name, max(option.opts, key=len), not option.is_flag)
     for name, command in COMMANDS.items()
@@ -26,7 +27,7 @@ def test_an_option_of_one_value_is_refused_when_given_twice(
     scdfm: Call, command: str, option: str, takes: bool
 ) -> None:
     once = [option, "1"] if takes else [option]
-    called = scdfm(command, *once, *once)
+    called = scdfm(*command.split(), *once, *once)
     assert called.status == 2
     assert option in called.error
     assert "takes one value, got 2; give it once" in called.error

@@ -17,7 +17,7 @@ import ray.tune
 
 from cluster.runs.config import RunConfig
 from cluster.runs.directory import RunDirectory
-from cluster.runs.lease import lease
+from cluster.runs.journal import Journal
 from cluster.train import train_here
 from scdfm.flow.training import Round
 from sweeps.schema import Configuration, SweepConfig
@@ -92,12 +92,13 @@ def _train(
         before: Objectives of the splits before it.
         report: Receives its rounds.
     """
-    _wait_for_lease(run.directory)
-    rounds = _Rounds(run, sweep=sweep, before=before, report=report)
+    directory = RunDirectory(run.directory)
+    _wait_for_lease(directory)
+    rounds = _Rounds(run, directory.journal, sweep=sweep, before=before, report=report)
     rounds.tell()
     device = "cuda" if sweep.resources.gpu else "cpu"
     metrics = train_here(run, device=device, on_round=rounds.on_round).metrics
-    RunDirectory(run.directory).forget_states()
+    directory.forget_states()
     score = metrics[sweep.objective.metric]
     if not math.isfinite(score):
         raise FloatingPointError(
@@ -114,9 +115,15 @@ class _Rounds:
     """
 
     def __init__(
-        self, run: RunConfig, *, sweep: SweepConfig, before: tuple[float, ...], report: Report
+        self,
+        run: RunConfig,
+        journal: Journal,
+        *,
+        sweep: SweepConfig,
+        before: tuple[float, ...],
+        report: Report,
     ) -> None:
-        self._run, self._before, self._report = run, before, report
+        self._run, self._journal, self._before, self._report = run, journal, before, report
         self._metric = sweep.objective.metric
         self._better = min if sweep.objective.direction == "min" else max
         self._told = 0  # steps
@@ -129,7 +136,7 @@ class _Rounds:
     def tell(self) -> None:
         """Report every round not told yet; the untrained model's and an undefined value are not."""
         best: float | None = None
-        for line in RunDirectory(self._run.directory).journal.lines():
+        for line in self._journal.lines():
             score = line.get("validation", {}).get(self._metric)
             if score is not None:
                 best = score if best is None else self._better(best, score)
@@ -154,12 +161,12 @@ def _rounds(run: RunConfig) -> int:
     return math.ceil(run.training.steps / run.training.validate_every)
 
 
-def _wait_for_lease(directory: Path) -> None:
+def _wait_for_lease(directory: RunDirectory) -> None:
     """Let a worker whose driver was killed notice it and go."""
     deadline = time.monotonic() + LEASE_PATIENCE
     while True:
         try:
-            with lease(directory):
+            with directory.held():
                 return
         except ValueError:
             if time.monotonic() > deadline:

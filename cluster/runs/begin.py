@@ -11,7 +11,14 @@ from cluster.runs.directory import RunDirectory, TrainResult
 from cluster.runs.fine_tune import require_source, source_facts, source_weights
 from cluster.runs.graph import edges_changed
 from cluster.runs.identity import changed, moved
-from cluster.runs.plan import SPLIT, make_plan, require_edges, run_split, validation_cells
+from cluster.runs.plan import (
+    SPLIT,
+    make_plan,
+    require_edges,
+    run_genes,
+    run_split,
+    validation_cells,
+)
 from cluster.runs.provenance import provenance
 from data_store.store.reader import Store
 from scdfm.screen.atomic import sha256
@@ -177,8 +184,10 @@ def require_inputs(run: RunConfig, store: Store) -> None:
     """
     split = run_split(run.split, store)
     validation_cells(split, store, units=run.validation.units, seed=run.seed)
-    require_edges(run, store, split=split)
-    require_source(run, perturbation=store.perturbation)
+    if run.graph.path is not None:
+        require_edges(run.graph, store, genes=run_genes(run.genes, store, split=split).model)
+    if run.init_from is not None:
+        require_source(run.init_from, model=run.model, perturbation=store.perturbation)
 
 
 def _refuse_sweep(path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from cluster.runs.config import RunConfig
 from cluster.runs.provenance import model_identity
 from cluster.runs.records import SourceFacts
 from scdfm.flow.checkpoint import CARD, WEIGHTS, load_model, read_card
 from scdfm.flow.fine_tune import match, require_same_size, start_from
+from scdfm.model.config import ModelConfig
 from scdfm.model.paper import VelocityField
 from scdfm.model.vocabulary import Vocabulary
 from scdfm.screen.atomic import sha256
@@ -32,29 +32,28 @@ def source_model(path: Path) -> Path:
     )
 
 
-def require_source(run: RunConfig, *, perturbation: str) -> None:
-    """Refuse a run whose first weights could not be read or would not fit.
+def require_source(path: Path, *, model: ModelConfig, perturbation: str) -> None:
+    """Refuse first weights that could not be read or would not fit.
 
     Args:
-        run: The run; without init_from there is nothing to refuse.
+        path: What init_from names.
+        model: Size of the network that is to start from them.
         perturbation: What the store's perturbations are, "gene" or "drug".
 
     Raises:
         FileNotFoundError: Nothing is there.
         ValueError: It is no whole model, or one of another size or kind.
     """
-    if run.init_from is None:
-        return
-    model = load_model(source_model(run.init_from))
+    source = load_model(source_model(path)).card
     try:
-        if model.card.perturbation != perturbation:
+        if source.perturbation != perturbation:
             raise ValueError(
-                f"perturbations are {model.card.perturbation}s there and {perturbation}s in "
-                f"{run.store}; start from a model of the same kind of screen"
+                f"perturbations are {source.perturbation}s there and {perturbation}s in the "
+                "store; start from a model of the same kind of screen"
             )
-        require_same_size(run.model, source=model.card.model)
+        require_same_size(model, source=source.model)
     except ValueError as error:
-        raise ValueError(f"init_from {run.init_from}: {error}") from error
+        raise ValueError(f"init_from {path}: {error}") from error
 
 
 def source_weights(path: Path) -> Path | None:

@@ -16,6 +16,7 @@ from cluster.runs.graph import run_graph, user_graph
 from cluster.runs.records import GraphFacts
 from data_store.store.reader import Store
 from data_store.stream import Cells
+from scdfm.gene_graph.config import GraphConfig
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.vocabulary import Vocabulary
 from scdfm.screen.atomic import write_json
@@ -222,16 +223,14 @@ def run_genes(choice: GeneChoice, store: Store, *, split: Split) -> ChosenGenes:
     )
 
 
-def require_edges(run: RunConfig, store: Store, *, split: Split) -> None:
-    """Refuse a run whose list of edges is not there or does not fit its genes.
+def require_edges(config: GraphConfig, store: Store, *, genes: NDArray[np.int64]) -> None:
+    """Refuse a list of edges that is not there or does not fit a run's genes.
 
     Raises:
         FileNotFoundError: No such list of edges.
         ValueError: It is no such list, or none of its edges joins two of the run's genes.
     """
-    if run.graph.path is not None:
-        genes = run_genes(run.genes, store, split=split)
-        user_graph(run.graph, genes=vocabulary(store, genes.model).genes)
+    user_graph(config, genes=vocabulary(store, genes).genes)
 
 
 def vocabulary(store: Store, genes: NDArray[np.int64]) -> Vocabulary:

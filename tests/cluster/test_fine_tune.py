@@ -166,7 +166,7 @@ def test_a_model_of_genes_does_not_start_a_run_on_drugs(
 ) -> None:
     run = fine_tuned(tiny_store_path, tmp_path, trained)
     with pytest.raises(ValueError, match="perturbations are genes there and drugs in"):
-        require_source(run, perturbation="drug")
+        require_source(trained, model=run.model, perturbation="drug")
 
 
 def test_a_list_of_edges_that_changed_is_noticed_when_the_run_goes_on(

@@ -11,6 +11,7 @@ from cli.options import Commands, options_of
 from cli.progress import Bar
 from cli.terminal import show
 from cli.usage import example
+from data_store.sources.formats.registry import FORMATS
 from data_store.sources.options import IngestOptions
 
 app = Commands()
@@ -46,7 +47,8 @@ def ingest(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help=".h5ad, anndata .zarr, 10x .h5, folders or .txt lists of them, or addresses.",
+            help=f"Files of cells ({', '.join(FORMATS)}), folders or .txt lists of them, or "
+            "addresses.",
         ),
     ],
     store: Annotated[

@@ -17,10 +17,11 @@ from data_store.disk.columns import named
 from data_store.publish.swap import tidy
 from data_store.sources.cell_names import name_hashes
 from data_store.sources.detect import read_labels
+from data_store.sources.formats.known import open_source
 from data_store.sources.joining import How
 from data_store.sources.notes import note
 from data_store.sources.options import IngestOptions
-from data_store.sources.source import Source, open_source
+from data_store.sources.source import Source
 from data_store.store.reader import Store
 from data_store.store.remote import url_of
 from data_store.store.schema import (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from data_store.sources.detect import Labels, parse_labels, read_labels
 from data_store.sources.notes import note
 from data_store.sources.options import IngestOptions
-from data_store.sources.recipes import dropped
+from data_store.sources.recipes.applying import dropped
 from data_store.sources.source import Source
 from scdfm.screen.conditions import Condition, Words, name
 from scdfm.screen.names import apart, listed

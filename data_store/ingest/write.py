@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from data_store.disk.columns import Column, named
@@ -28,6 +29,7 @@ from data_store.sources.joining import Joined, join, require_genes, tell_of_lost
 from data_store.sources.notes import kept_notes, note
 from data_store.sources.opening import opened, with_scratch
 from data_store.sources.options import IngestOptions
+from data_store.sources.places import Given
 from data_store.sources.source import Source
 from data_store.store.remote import url_of
 from data_store.store.schema import (
@@ -51,17 +53,18 @@ log = logging.getLogger(__name__)
 
 
 def ingest(
-    sources: str | Path | Sequence[str | Path],
+    sources: Given | Sequence[Given],
     store: Path | str,
     *,
     options: IngestOptions | None = None,
     progress: OnProgress | None = None,
 ) -> Manifest:
-    """Write a store from one or more files of cells.
+    """Write a store from one or more files of cells, or from AnnData in memory.
 
     Args:
-        sources: .h5ad files, anndata .zarr directories or 10x .h5 files, folders or .txt lists of
-            these, or addresses (https://..., s3://...).
+        sources: Files of any format in `formats.registry`, folders or .txt lists of these,
+            addresses (https://..., s3://...), or AnnData in memory. Values that are equal give
+            the same store, from a file or from memory.
         store: The new directory, or a URL (s3://..., gs://...) that the store is sent to.
         options: What must not be detected.
         progress: Is told of the cells read, then of those written.
@@ -73,7 +76,7 @@ def ingest(
     if url := url_of(store):
         require_writable(url)
         options = options.model_copy(update={"remote": True})
-    named = [sources] if isinstance(sources, str | Path) else list(sources)
+    named = [sources] if isinstance(sources, str | Path | AnnData) else list(sources)
     if not named:
         raise ValueError("expected at least one source of cells, got none; name an .h5ad file")
     with ExitStack() as stack:

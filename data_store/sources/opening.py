@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from data_store.sources import recipes
 from data_store.sources.cell_names import distinct
+from data_store.sources.formats.known import open_source
+from data_store.sources.formats.memory import content_of, of_memory
 from data_store.sources.notes import warn
 from data_store.sources.options import IngestOptions
-from data_store.sources.places import Place, find
-from data_store.sources.source import Source, fingerprint, named_by, open_source
+from data_store.sources.places import Given, Place, find
+from data_store.sources.recipes.applying import applied
+from data_store.sources.source import Source, fingerprint, named_by
 from data_store.sources.tables import with_table
 from data_store.store.schema import SourceRecord
 from scdfm.screen.atomic import sha256
@@ -27,7 +29,7 @@ class Opened(NamedTuple):
 
 @contextmanager
 def opened(
-    sources: Sequence[str | Path],
+    sources: Sequence[Given],
     *,
     options: IngestOptions,
     usual_gene_column: str | None = None,
@@ -35,7 +37,7 @@ def opened(
     """Sources as a store needs them; they are closed at the end.
 
     Args:
-        sources: Files, folders, lists, addresses, as `places.find` takes them.
+        sources: Files, folders, lists, addresses, AnnData, as `places.find` takes them.
         options: Recipe, gene column and cell tables are applied here.
         usual_gene_column: Holds the gene names of a source that has it, unless told otherwise.
 
@@ -47,9 +49,9 @@ def opened(
     with ExitStack() as stack:
         found: list[Source] = []
         for place in places:
-            found.append(open_source(place.path))
+            found.append(open_source(place.path) if place.cells is None else of_memory(place.cells))
             stack.callback(found[-1].close)
-        told = recipes.applied(options, found)
+        told = applied(options, found)
         if told.gene_column is not None:
             found = [named_by(source, told.gene_column) for source in found]
         elif usual_gene_column is not None:
@@ -102,7 +104,7 @@ def _records(
             name=source.name,
             cells=source.cells,
             genes=len(source.var),
-            fingerprint=fingerprint(source.path),
+            fingerprint=fingerprint(place.path) if place.cells is None else content_of(source),
             url=place.download.url if place.download else None,
             sha256=place.download.sha256 if place.download else None,
             table_sha256=hashes[number] if hashes else None,

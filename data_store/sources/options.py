@@ -16,11 +16,10 @@ from pydantic import (
     model_validator,
 )
 
+from data_store.sources.recipes.registry import RECIPES
 from data_store.store.schema import Perturbation
 from scdfm.screen.conditions import CONTROL_WORDS, Words
 from scdfm.screen.names import apart
-
-RecipeName = Literal["norman", "combosciplex"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _LEAST_MEMORY = 100_000_000
@@ -57,7 +56,7 @@ _Hash = Annotated[str, AfterValidator(_hash)]
 class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     """How to read cells into a store. None means: detect."""
 
-    recipe: RecipeName | None = Field(
+    recipe: Annotated[str, RECIPES] | None = Field(
         default=None, description="Columns and names of a published file; your options win"
     )
     cells: tuple[Path, ...] = Field(

@@ -1,61 +1,71 @@
-"""Where sources are: files, folders of them, lists of them, addresses on the net."""
+"""Where sources are: files, folders of them, lists of them, addresses on the net, or memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+from anndata import AnnData
 
 from data_store.sources.download import Download, download, is_address
+from data_store.sources.formats.known import format_of, known_endings
+from data_store.sources.formats.memory import NAME
 from data_store.sources.notes import note
 from data_store.store.schema import CELLS, MANIFEST
 
-_ENDINGS = (".h5ad", ".zarr", ".h5")
-_ZARR_MARKS = ("zarr.json", ".zgroup")
 _FEW = 5  # names in a message
 
 
+Given: TypeAlias = str | Path | AnnData
+"""What a source may be given as."""
+
+
 class Place(NamedTuple):
-    """A local file or anndata .zarr directory, and where it was downloaded from."""
+    """A local file or directory of cells, and where it was downloaded from."""
 
     path: Path
     download: Download | None = None
+    cells: AnnData | None = None  # in memory, without a file
 
 
-def find(sources: Sequence[str | Path], *, sha256: Sequence[str] = ()) -> list[Place]:
+def find(sources: Sequence[Given], *, sha256: Sequence[str] = ()) -> list[Place]:
     """The files that are meant; addresses are downloaded.
 
     Args:
         sources: Files, anndata .zarr directories, folders of either (not what is below them),
-            .txt files with one of these per line, or addresses such as https://... and s3://...
+            .txt files with one of these per line, addresses such as https://... and s3://..., or
+            AnnData in memory.
         sha256: What the files at the addresses must have, in their order; empty means unchecked.
 
     Raises:
         FileNotFoundError: Nothing is at a path.
         ValueError: A folder or list without cells, or a download that failed.
     """
-    texts = list(_listed(sources))
-    addresses = [text for text in texts if is_address(text)]
+    named = [one for source in sources for one in _listed(source)]
+    addresses = [one for one in named if isinstance(one, str) and is_address(one)]
     if sha256 and len(sha256) != len(addresses):
         raise ValueError(
             f"expected one --sha256 for each address, got {len(sha256)} for {len(addresses)}"
         )
     expected = dict(zip(addresses, sha256, strict=False))
     places: list[Place] = []
-    for text in texts:
-        if is_address(text):
-            got = download(text, sha256=expected.get(text))
+    for one in named:
+        if isinstance(one, AnnData):
+            places.append(Place(path=NAME, cells=one))
+        elif is_address(one):
+            got = download(one, sha256=expected.get(one))
             places.append(Place(path=got.path, download=got))
         else:
-            places += [Place(path=path) for path in _expanded(Path(text))]
+            places += [Place(path=path) for path in _expanded(Path(one))]
     return _once(places)
 
 
-def _listed(sources: Sequence[str | Path]) -> Iterator[str]:
-    """The sources, with lists replaced by what they hold."""
-    for source in map(str, sources):
-        if is_address(source) or Path(source).suffix.lower() != ".txt":
-            yield source
-        else:
-            yield from _lines(Path(source))
+def _listed(source: Given) -> Sequence[str | AnnData]:
+    """The source, or what a list of sources holds."""
+    if isinstance(source, AnnData):
+        return [source]
+    text = str(source)
+    is_list = not is_address(text) and Path(text).suffix.lower() == ".txt"
+    return _lines(Path(text)) if is_list else [text]
 
 
 def _lines(path: Path) -> list[str]:
@@ -75,15 +85,15 @@ def _expanded(path: Path) -> list[Path]:
     """The path itself, or what a folder holds, by name."""
     if (path / MANIFEST).is_file() and (path / CELLS).is_dir():
         return [path / CELLS]  # one of our stores
-    is_zarr = path.suffix == ".zarr" or any((path / mark).exists() for mark in _ZARR_MARKS)
-    if not path.is_dir() or is_zarr:
+    endings = known_endings()
+    if not path.is_dir() or path.suffix.lower() in endings or format_of(path):
         return [path]
     inside = sorted(child for child in path.iterdir() if not child.name.startswith("."))
-    found = [child for child in inside if child.suffix.lower() in _ENDINGS]
+    found = [child for child in inside if child.suffix.lower() in endings]
     if not found:
         names = ", ".join(child.name for child in inside[:_FEW]) or "nothing"
         raise ValueError(
-            f"expected {', '.join(_ENDINGS)} in the folder {path}, found {names}; name the files"
+            f"expected {', '.join(endings)} in the folder {path}, found {names}; name the files"
         )
     note(f"{path}: {len(found)} sources, {', '.join(child.name for child in found)}")
     return [part for child in found for part in _expanded(child)]
@@ -91,7 +101,11 @@ def _expanded(path: Path) -> list[Path]:
 
 def _once(places: list[Place]) -> list[Place]:
     """Each file once: a folder and a file of it may both be named."""
-    distinct = {place.path.resolve(): place for place in reversed(places)}
+    distinct = {_identity(place): place for place in reversed(places)}
     if len(distinct) < len(places):
         note(f"{len(places) - len(distinct)} sources were named twice and are read once")
-    return [place for place in places if distinct.get(place.path.resolve()) is place]
+    return [place for place in places if distinct.get(_identity(place)) is place]
+
+
+def _identity(place: Place) -> Path | int:
+    return place.path.resolve() if place.cells is None else id(place.cells)

@@ -1,4 +1,6 @@
-"""Files of cells, opened without reading them: AnnData (h5ad, zarr) and 10x, rows in bounded blocks.
+"""A file of cells, open and not yet read: what it has, and its rows in bounded blocks.
+
+`formats.known.open_source` opens one.
 
 Everything that is wrong with a file is said here, naming it. Values are checked where they are
 read (`data_store.store.normalise`).
@@ -6,7 +8,6 @@ read (`data_store.store.normalise`).
 
 import errno
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,17 +19,15 @@ import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-import zarr
-from anndata.io import read_elem
 from numpy.typing import NDArray
 
 from data_store.disk import columns as cols
 from data_store.disk.columns import Block, Column
-from data_store.sources.formats import matrices, tenx
+from data_store.sources.formats import matrices
 from data_store.sources.formats.matrices import Matrix
 from scdfm.screen.names import aside, listed
 
-_BLOCK = 262_144  # bytes that share a checksum in a fingerprint
+BLOCK = 262_144  # bytes that share a checksum in a fingerprint
 
 
 @dataclass(frozen=True)
@@ -112,35 +111,8 @@ class Source:
                 raise  # the disk that is written to is full; the file is well
             raise ValueError(
                 f"expected to read {self.path}, it is truncated or damaged "
-                f"({_one_line(error)}); copy or download it again"
+                f"({one_line(error)}); copy or download it again"
             ) from None
-
-
-def open_source(path: Path) -> Source:
-    """Open an .h5ad file, an anndata-zarr directory or a 10x .h5 file.
-
-    Args:
-        path: Of the file; its content tells the kind, not its ending.
-
-    Raises:
-        FileNotFoundError: Nothing is there.
-        ValueError: It is none of them, or damaged, or may not be read, or gene names repeat.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"expected cells at {path}, found no such file; check the path")
-    if not os.access(path, os.R_OK):
-        raise ValueError(
-            f"expected to read {path}, its permissions forbid it; allow it with chmod u+r"
-        )
-    root = _open_zarr(path) if path.is_dir() else _open_h5(path)
-    try:
-        content = tenx.matrix_group(root, path=path) if isinstance(root, h5py.File) else None
-        return _anndata(path, root) if content is None else _tenx(path, root, content)
-    except (OSError, RuntimeError, KeyError, AttributeError) as error:
-        raise ValueError(
-            f"expected AnnData in {path}, could not read it ({_one_line(error)}); "
-            "write it again with a current anndata"
-        ) from None
 
 
 def named_by(source: Source, column: str) -> Source:
@@ -160,7 +132,7 @@ def named_by(source: Source, column: str) -> Source:
             f"{column!r} are missing; choose another with --gene-column"
         )
     names = pd.Index(source.var[column].astype(str).to_numpy(dtype=object))
-    _refuse_duplicates(names, path=source.path)
+    refuse_duplicates(names, path=source.path)
     var = source.var.drop(columns=column)
     # The names that were the index stay, as a column.
     var[str(source.var.index.name or "gene_id")] = source.var.index.astype(str)
@@ -179,120 +151,17 @@ def fingerprint(path: Path) -> str:
         name = file.relative_to(path).as_posix() if path.is_dir() else ""
         digest.update(f"{name} {file.stat().st_size}\n".encode())
         with file.open("rb") as stream:
-            while block := stream.read(_BLOCK):
+            while block := stream.read(BLOCK):
                 digest.update(google_crc32c.value(block).to_bytes(4, "little"))
     return digest.hexdigest()
 
 
-def _open_h5(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, mode="r")
-    except OSError as error:
-        what = "not an HDF5 file"
-        if path.stat().st_size == 0:
-            what = "empty"
-        elif "truncated" in str(error):
-            what = "truncated"
-        raise ValueError(
-            f"expected an .h5ad file, an anndata .zarr directory or a 10x .h5 file, got {path}, "
-            f"which is {what}; check or download it again"
-        ) from None
+def refuse_duplicates(genes: pd.Index, *, path: Path) -> None:
+    """Refuse genes of one name.
 
-
-def _open_zarr(path: Path) -> zarr.Group:
-    try:
-        return zarr.open_group(path, mode="r")
-    except (FileNotFoundError, ValueError, KeyError):
-        raise ValueError(
-            f"expected an .h5ad file, an anndata .zarr directory or a 10x .h5 file, got the "
-            f"directory {path} without a zarr group; name the file inside it"
-        ) from None
-
-
-def _anndata(path: Path, root: Any) -> Source:
-    for part in ("obs", "var"):
-        if part not in root:
-            raise ValueError(
-                f"expected AnnData with obs and var, or a 10x matrix, in {path}, found no {part!r} "
-                f"among {', '.join(sorted(root)) or 'nothing'}; write it with anndata"
-            )
-    var = _read(root["var"])
-    obs = root["obs"]
-    names = _column_names(obs)
-    if names is None or any(cols.describe(obs, name) is None for name in names):
-        obs = cols.in_memory(_readable_columns(_read(root["obs"])))
-        names = _column_names(obs)
-    assert names is not None
-    index = obs[str(obs.attrs["_index"])]
-    columns = {name: column for name in names if (column := cols.describe(obs, name)) is not None}
-    _refuse_duplicates(var.index, path=path)
-    cell_names = index["values"] if hasattr(index, "keys") else index
-    size = {"cells": int(cell_names.shape[0]), "genes": len(var)}
-    _refuse_ragged(obs, columns, cells=size["cells"])
-    layers = {"X": root["X"]} if "X" in root else {}
-    layers |= {name: root["layers"][name] for name in sorted(root.get("layers", ()))}
-    return Source(
-        path=path,
-        root=root,
-        names=cell_names,
-        columns=columns,
-        homes=dict.fromkeys(columns, obs),
-        var=var,
-        cells=size["cells"],
-        matrices={name: matrices.of_anndata(layer, **size) for name, layer in layers.items()},
-    )
-
-
-def _tenx(path: Path, root: h5py.File, group: h5py.Group) -> Source:
-    features = tenx.read_features(group, path=path)
-    matrix = tenx.matrix(group, path=path)
-    return Source(
-        path=path,
-        root=root,
-        names=group["barcodes"],
-        columns={},
-        homes={},
-        var=features.var,
-        cells=matrix.cells,
-        matrices={"X": matrix},
-        kept=features.kept,
-    )
-
-
-def _read(group: Any) -> pd.DataFrame:
-    try:
-        table: pd.DataFrame = read_elem(group)
-    # What anndata raises for an encoding that it does not know has no public name.
-    except Exception as error:  # noqa: BLE001
-        raise OSError(_one_line(error)) from None
-    return table
-
-
-def _column_names(obs: Any) -> list[str] | None:
-    """Column names of an obs group in today's encoding; None for older ones."""
-    if str(obs.attrs.get("encoding-version", "")) != "0.2.0" or not hasattr(obs, "keys"):
-        return None
-    return [str(name) for name in np.asarray(obs.attrs["column-order"]).tolist()]
-
-
-def _readable_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Older files: what pandas holds as objects becomes text."""
-    table = table.rename(columns=str)
-    for name in table.select_dtypes(object).columns:
-        table[name] = table[name].astype("category")
-    table.index = table.index.astype(str)
-    return table
-
-
-def _refuse_ragged(obs: Any, columns: Mapping[str, Column], *, cells: int) -> None:
-    for name, column in columns.items():
-        for part in column.dtypes:
-            length = int((obs[name][part] if part else obs[name]).shape[0])
-            if length != cells:
-                raise OSError(f"obs column {name!r} has {length} values for {cells} cells")
-
-
-def _refuse_duplicates(genes: pd.Index, *, path: Path) -> None:
+    Raises:
+        ValueError: Names the first.
+    """
     twice = genes[genes.duplicated()].unique()
     if len(twice):
         raise ValueError(
@@ -301,5 +170,6 @@ def _refuse_duplicates(genes: pd.Index, *, path: Path) -> None:
         )
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What an error says, without line breaks and not too long."""
     return " ".join(str(error).split())[:200] or type(error).__name__

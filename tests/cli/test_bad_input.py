@@ -40,7 +40,7 @@ def test_no_such_file(scdfm: Call, folder: Path, tiny_store_path: Path) -> None:
 
 def test_not_an_h5ad(scdfm: Call, folder: Path) -> None:
     Path("text.h5ad").write_text("no cells")
-    assert "not an HDF5 file" in refused(scdfm, "ingest", "text.h5ad", "store")
+    assert "none of these" in refused(scdfm, "ingest", "text.h5ad", "store")
 
 
 def test_an_unknown_condition_column_is_answered_with_the_columns(

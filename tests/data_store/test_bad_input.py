@@ -33,18 +33,18 @@ def test_no_such_file(tmp_path: Path) -> None:
 def test_not_an_h5ad(tmp_path: Path) -> None:
     path = tmp_path / "text.h5ad"
     path.write_text("not cells")
-    refused(path, "not an HDF5 file")
+    refused(path, "which is none of these")
 
 
 def test_an_hdf5_without_cells(tmp_path: Path) -> None:
     path = tmp_path / "empty.h5ad"
     h5py.File(path, "w").close()
-    refused(path, "found no 'obs'")
+    refused(path, "an HDF5 file that holds nothing")
 
 
 def test_a_directory_that_is_no_zarr(tmp_path: Path) -> None:
     (tmp_path / "cells.zarr").mkdir()
-    refused(tmp_path / "cells.zarr", "without a zarr group")
+    refused(tmp_path / "cells.zarr", "which holds none; name the file inside it")
 
 
 def test_a_folder_without_cells(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_an_encoding_from_the_future(tmp_path: Path) -> None:
     path = written(adata(number=range(6)), tmp_path)
     with h5py.File(path, "r+") as file:
         file["obs/number"].attrs["encoding-type"] = "unheard-of"
-    refused(path, f"AnnData in {path}, could not read it .*unheard-of")
+    refused(path, f"h5ad file at {path}, could not read it .*unheard-of")
 
 
 def test_labels_that_are_no_utf8(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import zarr
 from anndata.io import write_elem
 
 from data_store.sources.formats import matrices
+from data_store.sources.formats.known import open_source
 from data_store.sources.formats.matrices import Matrix
-from data_store.sources.source import open_source
 from tests.data_store.cells import adata, written
 
 CELLS, GENES = 300, 40

@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from anndata.io import read_zarr
 
 from data_store.ingest.write import IngestOptions, ingest
-from data_store.sources.recipes import NORMAN_EXTRA, RECIPES
+from data_store.sources.recipes.norman import EXTRA as NORMAN_EXTRA
+from data_store.sources.recipes.registry import RECIPES
 from data_store.store.reader import Store
 from tests.data_store.cells import written
 

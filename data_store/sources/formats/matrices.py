@@ -110,7 +110,7 @@ def _dense_blocks(matrix: Matrix, *, elements: int) -> Iterator[tuple[int, sp.cs
 def _dense_rows(matrix: Matrix, *, elements: int) -> int:
     """Rows of a block: whole chunks where that fits, so that none is decoded twice."""
     step = max(1, elements // max(1, matrix.genes))
-    chunk = int((matrix.content.chunks or (1,))[0])
+    chunk = int((getattr(matrix.content, "chunks", None) or (1,))[0])
     if chunk * matrix.genes <= 4 * elements:
         return max(chunk, step - step % chunk)
     return step

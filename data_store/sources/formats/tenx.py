@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data_store.sources.formats.format import Format
 from data_store.sources.formats.matrices import Matrix
 from data_store.sources.notes import note
+from data_store.sources.source import Source
 
 _PARTS = ("barcodes", "data", "indices", "indptr", "shape")
 _EXPRESSION = "Gene Expression"
@@ -25,6 +27,38 @@ class Features(NamedTuple):
 
     var: pd.DataFrame  # of the genes, by symbol
     kept: NDArray[np.int64] | None  # columns that are genes; None: all
+
+
+def _is_tenx(path: Path) -> bool:
+    if not h5py.is_hdf5(path):
+        return False
+    try:
+        with h5py.File(path) as root:
+            return matrix_group(root, path=path) is not None
+    except OSError:  # truncated
+        return False
+
+
+def _open(path: Path) -> Source:
+    root = h5py.File(path, mode="r")
+    group = matrix_group(root, path=path)
+    assert group is not None, path
+    features = read_features(group, path=path)
+    found = matrix(group, path=path)
+    return Source(
+        path=path,
+        root=root,
+        names=group["barcodes"],
+        columns={},
+        homes={},
+        var=features.var,
+        cells=found.cells,
+        matrices={"X": found},
+        kept=features.kept,
+    )
+
+
+TENX = Format(title="a 10x .h5 file", endings=(".h5",), holds=_is_tenx, open=_open)
 
 
 def matrix_group(root: h5py.File, *, path: Path) -> h5py.Group | None:

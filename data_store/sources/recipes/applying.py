@@ -5,55 +5,15 @@ recipe leaves out.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from data_store.sources.notes import note
-from data_store.sources.options import IngestOptions, RecipeName
+from data_store.sources.options import IngestOptions
+from data_store.sources.recipes.recipe import Recipe
+from data_store.sources.recipes.registry import RECIPES
 from data_store.sources.source import Source
 from scdfm.screen.conditions import JOINT, Condition, condition
 from scdfm.screen.names import listed
-
-NORMAN_EXTRA = (
-    "C3orf72+FOXL2",
-    "LHX1+ELMSAN1",
-    "MAP2K3+ELMSAN1",
-    "MAP2K6+ELMSAN1",
-    "ZBTB10+ELMSAN1",
-    "TGFBR2+C19orf26",
-)
-"""Doubles of GEARS's file that are not among the 125 of the scDFM release."""
-
-
-class Recipe(NamedTuple):
-    """What is known of a published file."""
-
-    file: str  # that it was written for
-    conditions: tuple[str, ...]  # obs columns, the first one that is there
-    layers: tuple[str, ...]  # with counts, the first one that is there
-    options: dict[str, Any]  # other ones of IngestOptions
-    gene_column: str | None = None  # of var, where it has it
-    drop: tuple[str, ...] = ()  # conditions left out, tokens joined by +, where they occur
-
-
-RECIPES: dict[RecipeName, Recipe] = {
-    "norman": Recipe(
-        file="GEARS' norman/perturb_processed.h5ad (Harvard Dataverse, datafile 6154020) or "
-        "norman_2019_adata.h5ad (figshare 24688110)",
-        conditions=("condition", "guide_merged"),
-        layers=("counts", "count"),
-        options={"control": ("ctrl", "control"), "perturbation": "gene"},
-        # GEARS' index holds Ensembl ids, its labels name symbols.
-        gene_column="gene_name",
-        drop=NORMAN_EXTRA,
-    ),
-    "combosciplex": Recipe(
-        file="combosciplex.h5ad (figshare 25062230)",
-        conditions=("condition",),
-        layers=("counts",),
-        # The file writes it as control+control.
-        options={"control": ("control",), "perturbation": "drug"},
-    ),
-}
 
 
 def applied(options: IngestOptions, sources: Sequence[Source]) -> IngestOptions:
@@ -72,10 +32,10 @@ def applied(options: IngestOptions, sources: Sequence[Source]) -> IngestOptions:
     if options.layer is None and not options.normalised:  # log values are not in the counts' layer
         chosen["layer"] = _first_in_all(recipe.layers, [source.layers for source in sources])
     _refuse_missing(chosen, sources, recipe=recipe, name=options.recipe)
-    fields = IngestOptions.model_fields
-    for name, value in recipe.options.items():
-        if getattr(options, name) == fields[name].default:
-            chosen[name] = value
+    if recipe.control and not options.control:
+        chosen["control"] = recipe.control
+    if options.perturbation is None:
+        chosen["perturbation"] = recipe.perturbation
     column = recipe.gene_column
     if options.gene_column is None and all(column in source.var for source in sources):
         chosen["gene_column"] = column

@@ -1,0 +1,123 @@
+"""AnnData on disk: .h5ad files and anndata's .zarr directories, of today's encoding or older."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import zarr
+from anndata.io import read_elem
+
+from data_store.disk import columns as cols
+from data_store.disk.columns import Column
+from data_store.sources.formats import matrices
+from data_store.sources.formats.format import Format
+from data_store.sources.source import Source, one_line, refuse_duplicates
+
+_PARTS = ("obs", "var")
+
+
+def _is_h5ad(path: Path) -> bool:
+    if not h5py.is_hdf5(path):
+        return False
+    try:
+        with h5py.File(path) as root:
+            return any(part in root for part in _PARTS)
+    except OSError:  # truncated
+        return False
+
+
+def _open_h5ad(path: Path) -> Source:
+    return of_group(h5py.File(path, mode="r"), path=path)
+
+
+def _is_zarr(path: Path) -> bool:
+    try:
+        return path.is_dir() and any(part in zarr.open_group(path, mode="r") for part in _PARTS)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _open_zarr(path: Path) -> Source:
+    return of_group(zarr.open_group(path, mode="r"), path=path)
+
+
+H5AD = Format(title="an .h5ad file", endings=(".h5ad",), holds=_is_h5ad, open=_open_h5ad)
+ZARR = Format(
+    title="an anndata .zarr directory", endings=(".zarr",), holds=_is_zarr, open=_open_zarr
+)
+
+
+def of_group(root: Any, *, path: Path) -> Source:
+    """The cells in an open group, h5py's or zarr's.
+
+    Raises:
+        OSError, RuntimeError, KeyError, AttributeError: It is damaged, as the library says it.
+        ValueError: A part is missing, or gene names repeat.
+    """
+    for part in _PARTS:
+        if part not in root:
+            raise ValueError(
+                f"expected AnnData with obs and var in {path}, found no {part!r} "
+                f"among {', '.join(sorted(root)) or 'nothing'}; write it with anndata"
+            )
+    var = _read(root["var"])
+    obs = root["obs"]
+    names = _column_names(obs)
+    if names is None or any(cols.describe(obs, name) is None for name in names):
+        obs = cols.in_memory(_readable_columns(_read(root["obs"])))
+        names = _column_names(obs)
+    assert names is not None
+    index = obs[str(obs.attrs["_index"])]
+    columns = {name: column for name in names if (column := cols.describe(obs, name)) is not None}
+    refuse_duplicates(var.index, path=path)
+    cell_names = index["values"] if hasattr(index, "keys") else index
+    size = {"cells": int(cell_names.shape[0]), "genes": len(var)}
+    _refuse_ragged(obs, columns, cells=size["cells"])
+    layers = {"X": root["X"]} if "X" in root else {}
+    layers |= {name: root["layers"][name] for name in sorted(root.get("layers", ()))}
+    return Source(
+        path=path,
+        root=root,
+        names=cell_names,
+        columns=columns,
+        homes=dict.fromkeys(columns, obs),
+        var=var,
+        cells=size["cells"],
+        matrices={name: matrices.of_anndata(layer, **size) for name, layer in layers.items()},
+    )
+
+
+def _read(group: Any) -> pd.DataFrame:
+    try:
+        table: pd.DataFrame = read_elem(group)
+    # What anndata raises for an encoding that it does not know has no public name.
+    except Exception as error:  # noqa: BLE001
+        raise OSError(one_line(error)) from None
+    return table
+
+
+def _column_names(obs: Any) -> list[str] | None:
+    """Column names of an obs group in today's encoding; None for older ones."""
+    if str(obs.attrs.get("encoding-version", "")) != "0.2.0" or not hasattr(obs, "keys"):
+        return None
+    return [str(name) for name in np.asarray(obs.attrs["column-order"]).tolist()]
+
+
+def _readable_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Older files: what pandas holds as objects becomes text."""
+    table = table.rename(columns=str)
+    for name in table.select_dtypes(object).columns:
+        table[name] = table[name].astype("category")
+    table.index = table.index.astype(str)
+    return table
+
+
+def _refuse_ragged(obs: Any, columns: Mapping[str, Column], *, cells: int) -> None:
+    for name, column in columns.items():
+        for part in column.dtypes:
+            length = int((obs[name][part] if part else obs[name]).shape[0])
+            if length != cells:
+                raise OSError(f"obs column {name!r} has {length} values for {cells} cells")

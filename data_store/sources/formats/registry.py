@@ -1,0 +1,16 @@
+"""Every format of cells, a line each."""
+
+from data_store.sources.formats.format import Format
+from scdfm.screen.registry import Registry
+
+FORMATS: Registry[Format] = Registry(
+    "format",
+    group="scdfm.formats",
+    of=Format,
+    own={
+        "h5ad": "data_store.sources.formats.anndata_files:H5AD",
+        "zarr": "data_store.sources.formats.anndata_files:ZARR",
+        "10x": "data_store.sources.formats.tenx:TENX",
+    },
+)
+"""Those that a file may be of are asked in this order, plug-ins last."""

@@ -70,7 +70,9 @@ def test_a_model_reads_conditions_as_the_store_it_learnt_from(
                 model=model, store=str(store_path), conditions=conditions, out=tmp_path / "p.zarr"
             )
 
-        found = look_up(asked(f"{second}|{first}", f"PBS|{first}"), store).conditions
+        found = look_up(
+            asked(f"{second}|{first}", f"PBS|{first}"), store
+        ).provenance.identity.conditions
         assert found == ((first, second), (first,))
         for word in ("DMSO", "ctrl"):
             with pytest.raises(ValueError, match=f"{word!r} is not one"):
@@ -93,4 +95,8 @@ def test_a_model_without_words_reads_as_the_store_at_hand(store_path: Path, tmp_
             conditions=(f"{second}|{first}",),
             out=tmp_path / "p.zarr",
         )
-        assert look_up(request, store).conditions == ((first, second),)
+        assert look_up(request, store).identity.conditions == ((first, second),)
+        assert {unit.label for unit in look_up(request, store).units} <= {
+            f"{first}|{second}",
+            f"{second}|{first}",
+        }

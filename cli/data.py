@@ -10,7 +10,7 @@ from cli.errors import FaultsError
 from cli.names import as_given, from_text_or_file, labels_of
 from cli.options import Commands, Json, Overwrite, options_of
 from cli.progress import Bar
-from cli.terminal import require_file, say, show, show_json
+from cli.terminal import require_file, require_there, say, show, show_json
 from cli.usage import example
 from data_store.simulate_options import SimulateOptions
 from scdfm.screen.conditions import Words
@@ -55,6 +55,7 @@ def verify(
 
     The exit status is 1 when anything has.
     """
+    require_there(path, what="store or prediction")
     from cli.describe import kind_of
     from data_store.store.remote import url_of
 
@@ -89,6 +90,7 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Show what is in a store, run, model or prediction."""
+    require_there(path, what="store, run, model or prediction")
     from cli.describe import describe, pages
 
     facts = describe(path)
@@ -128,6 +130,7 @@ def export(
     Values, obs and var are those of the source. With --normalised --genes-of PREDICTION the file
     is the prediction's partner: its conditions, contexts, labels, genes and scale, and the control.
     """
+    require_there(store, what="store")
     wanted = None
     if conditions:
         wanted = from_text_or_file(
@@ -138,14 +141,29 @@ def export(
             "expected --normalised with --genes-of, got counts of some genes, whose library sizes "
             "would be lost; add --normalised or leave --genes-of out"
         )
-    if genes_of is not None:
-        from cluster.predict.partner import export_partner
+    with Bar("export", unit="cells") as bar:
+        if genes_of is not None:
+            from cluster.predict.partner import export_partner
 
-        export_partner(store, out, of=genes_of, conditions=wanted, overwrite=overwrite)
-    else:
-        from data_store.store import export as exporting
+            export_partner(
+                store,
+                out,
+                of=genes_of,
+                conditions=wanted,
+                overwrite=overwrite,
+                progress=bar.progress,
+            )
+        else:
+            from data_store.store import export as exporting
 
-        exporting.export(store, out, conditions=wanted, normalised=normalised, overwrite=overwrite)
+            exporting.export(
+                store,
+                out,
+                conditions=wanted,
+                normalised=normalised,
+                overwrite=overwrite,
+                progress=bar.progress,
+            )
     show(f"{out}")
 
 
@@ -171,6 +189,7 @@ def split(
 ) -> None:
     """Part conditions into train, validation and test."""
     require_file(out, suffixes=(".json",))
+    require_there(store, what="store")
     from cluster.runs.plan import contexts_of_conditions
     from data_store.store.reader import Store
     from scdfm.splits import make_split

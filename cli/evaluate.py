@@ -8,7 +8,7 @@ import typer
 from cli import report
 from cli.options import Commands, Json, options_of
 from cli.progress import Bar
-from cli.terminal import as_json, require_file, save, say, show, show_json
+from cli.terminal import as_json, require_file, require_there, save, say, show, show_json
 from cli.usage import example
 from cluster.options import EvaluateOptions
 
@@ -28,6 +28,9 @@ def evaluate(
     The conditions are those of the test part of the model's split.
     """
     require_file(out, suffixes=(".json", ".csv"))
+    require_there(target, what="run or model")
+    if options.store is not None:
+        require_there(options.store, what="store")
     with Bar("evaluate", unit="cells") as bar:
         from cluster.work.evaluate import evaluate as evaluate_target
 

@@ -2,7 +2,7 @@
 
 from cli.names import in_order, tokens_of
 from cli.options import Commands, Json, options_of
-from cli.terminal import show, show_json
+from cli.terminal import require_there, show, show_json
 from cli.usage import example
 from cluster.release.request import ImportRequest
 
@@ -25,6 +25,8 @@ def import_release(
 
     `scdfm evaluate`, `predict` and `inspect` take the model as one of ours.
     """
+    require_there(request.checkpoint, what="checkpoint")
+    require_there(request.store, what="store")
     if request.perturbations is not None:
         order = in_order(
             request.perturbations,

@@ -9,7 +9,7 @@ import typer
 from cli.names import as_given, from_text_or_file
 from cli.options import Commands, options_of
 from cli.progress import Bar
-from cli.terminal import show
+from cli.terminal import require_there, show
 from cli.usage import example
 from data_store.sources.formats.registry import FORMATS
 from data_store.sources.options import IngestOptions
@@ -61,11 +61,14 @@ def ingest(
 
     What is not told is detected and said.
     """
-    from data_store.ingest import write as ingestion
+    for source in sources:
+        require_there(source, what="file of cells", remedy="check the path")
     from data_store.store.remote import url_of
 
     place = url_of(store) or store
     with Bar("ingest", unit="cells") as bar:
+        from data_store.ingest import write as ingestion
+
         manifest = ingestion.ingest(sources, place, options=options, progress=bar.progress)
     show(
         f"{place}: {manifest.cells} cells x {manifest.genes} genes, {manifest.units} units in "

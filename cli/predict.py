@@ -10,7 +10,7 @@ from cli.names import contexts_of, from_text_or_file
 from cli.options import Address, Commands
 from cli.precision import Precision
 from cli.progress import Bar
-from cli.terminal import require_folder, show
+from cli.terminal import require_folder, require_there, show
 from cli.usage import example
 from scdfm.screen.conditions import Words
 
@@ -65,6 +65,8 @@ def predict(
     of the same conditions, if there are any.
     """
     require_folder(out)
+    require_there(model, what="run or model")
+    require_there(store, what="store")
     wanted = from_text_or_file(
         conditions, column="condition", option="--conditions", known=lambda: _words(model, store)
     )

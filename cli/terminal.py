@@ -112,6 +112,17 @@ def require_file(path: Path | None, *, suffixes: tuple[str, ...]) -> None:
     require_folder(path)
 
 
+def require_there(place: Path | str, *, what: str, remedy: str = "name one that is there") -> None:
+    """Refuse what is not there, before libraries load that take seconds; addresses pass.
+
+    Raises:
+        FileNotFoundError: Nothing is at that path.
+    """
+    # A path has made one slash of the two in s3://.
+    if ":/" not in str(place) and not Path(place).exists():
+        raise FileNotFoundError(f"no such {what}: {place}; {remedy}")
+
+
 def save(text: str, path: Path) -> None:
     """Write a small result; a reader sees all of it or what was there before."""
     from scdfm.screen.atomic import write_text

@@ -8,7 +8,7 @@ import typer
 from cli.options import Address, Commands, Json, options_of
 from cli.progress import TrainingBar, numbers
 from cli.settings import Set, overrides
-from cli.terminal import show, show_json
+from cli.terminal import require_there, show, show_json
 from cli.usage import example
 from cluster.options import TrainOptions
 
@@ -31,6 +31,7 @@ def train(
     from cluster.runs.config import read_run
 
     config = read_run(run, overrides=overrides(changes))
+    require_there(config.store, what="store", remedy="ingest it, or name it with --set store=PATH")
     with TrainingBar() as bar:
         from cluster.train import train as train_on_cluster
 

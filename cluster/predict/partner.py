@@ -10,6 +10,7 @@ from data_store.store.export import export
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import read_card
 from scdfm.screen.conditions import CONTROL
+from scdfm.screen.progress import OnProgress
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ def export_partner(
     of: Path,
     conditions: Collection[str] | None = None,
     overwrite: bool = False,
+    progress: OnProgress | None = None,
 ) -> None:
     """Write cells of a store with the labels, genes and scale of predictions.
 
@@ -33,6 +35,7 @@ def export_partner(
         of: A prediction, a model, or a run.
         conditions: Other conditions; None for the prediction's, or for all.
         overwrite: Replace what is there.
+        progress: Is told of the cells written.
 
     Raises:
         ValueError: `of` is none of them, or the store holds too little for it.
@@ -53,6 +56,7 @@ def export_partner(
         normalised=True,
         genes=genes,
         overwrite=overwrite,
+        progress=progress,
     )
 
 

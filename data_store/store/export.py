@@ -20,6 +20,7 @@ from data_store.store.partner import Partner
 from data_store.store.reader import Store, Unit
 from data_store.store.schema import COUNTS, LIBRARY_SIZE, LOG
 from scdfm.screen.names import nearest
+from scdfm.screen.progress import OnProgress, counted
 
 _EXACT = 2**24  # integers below are exact in float32
 _ROWS = 8_192  # cells at once
@@ -72,6 +73,7 @@ def export(
     normalised: bool = False,
     genes: Sequence[str] | None = None,
     overwrite: bool = False,
+    progress: OnProgress | None = None,
 ) -> None:
     """Write cells of a store to an .h5ad file, some thousand cells at a time.
 
@@ -85,6 +87,7 @@ def export(
         genes: Which, in this order; None for all. Only of normalised values: counts of some genes
             would lose their library sizes.
         overwrite: Replace what is there.
+        progress: Is told of the cells written.
 
     Raises:
         ValueError: Not an .h5ad name, or conditions, contexts or genes that the store does not
@@ -102,7 +105,7 @@ def export(
             h5py.File(partial, "w") as file,
             anndata.settings.override(allow_write_nullable_strings=True),
         ):
-            _write(opened, view, units, file)
+            _write(opened, view, units, file, progress=progress)
 
 
 def _chosen(
@@ -118,17 +121,32 @@ def _chosen(
     return Partner(store, units, genes=genes) if normalised else _Source(store, units), units
 
 
-def _write(store: Store, view: View, units: Sequence[Unit], file: h5py.File) -> None:
+def _write(
+    store: Store,
+    view: View,
+    units: Sequence[Unit],
+    file: h5py.File,
+    *,
+    progress: OnProgress | None,
+) -> None:
     file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
     for name in ("layers", "obsm", "obsp", "varm", "varp"):
         write_elem(file, name, {})
     write_elem(file, "var", view.var)
     write_elem(file, "uns", {"scdfm": _facts(store, view)})
     append_frames(file, "obs", (view.obs(*block) for block in _blocks(units)))
+    blocks = counted(
+        _blocks(units, genes=len(view.var)),
+        total=sum(unit.stop - unit.start for unit in units),
+        unit="cells",
+        note="written",
+        size=lambda block: block[1] - block[0],
+        progress=progress,
+    )
     append_rows(
         file,
         "X",
-        (view.values(*block) for block in _blocks(units, genes=len(view.var))),
+        (view.values(*block) for block in blocks),
         nonzero=sum(unit.nonzero for unit in units),
     )
 

@@ -44,6 +44,29 @@ def test_what_a_user_may_ask_is_known_without_heavy_libraries(module: str) -> No
     assert not loaded & {*HEAVY, "scipy"}
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "absent.yaml"],
+        ["tune", "absent.yaml"],
+        ["evaluate", "absent"],
+        ["predict", "absent", "--store", "s.zarr", "--conditions", "A", "--out", "a.h5ad"],
+        ["ingest", "absent.h5ad", "s.zarr"],
+        ["verify", "absent.zarr"],
+        ["inspect", "absent.zarr"],
+        ["export", "absent.zarr", "a.h5ad"],
+        ["split", "absent.zarr"],
+        ["import-release", "absent.pt", "model", "--store", "s.zarr"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_is_not_there_is_refused_before_heavy_libraries_load(arguments: list[str]) -> None:
+    code = f"import sys, cli.main; print(cli.main.run({arguments}), *sys.modules)"
+    status, *loaded = python(code).split()
+    assert status == "2"
+    assert not set(loaded) & set(HEAVY)
+
+
 def test_the_console_script_ends_with_the_status_of_its_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", "inspect", "absent"],

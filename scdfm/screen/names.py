@@ -1,4 +1,4 @@
-"""Names in messages and lists: some of them, the one that was perhaps meant, commas between them."""
+"""Names in messages and lists: some of them, the one perhaps meant, commas between them."""
 
 from collections.abc import Collection, Container, Iterable, Sequence
 from difflib import get_close_matches
@@ -31,7 +31,7 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 
 def aside(word: str, known: Iterable[object]) -> str:
-    """(nearest: 'condition'), to stand behind a name that is not there; nothing if none is like it."""
+    """(nearest: 'condition'), to stand behind a name that is not there; "" if none is like it."""
     close = closest(word, known)
     return f" (nearest: {close!r})" if close is not None else ""
 

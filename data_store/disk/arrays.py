@@ -37,6 +37,7 @@ def repeatable_codecs() -> Any:
 
 def codec_pipeline(array: "zarr.Array[Any]") -> str:
     """The name of the class that encodes and decodes this array's chunks."""
+    # The oldest zarr that we run with has no public name for it.
     return type(array._async_array.codec_pipeline).__name__
 
 
@@ -89,6 +90,18 @@ def shard_length(length: int, *, chunk: int, chunks: int) -> int:
     return chunk * max(1, min(chunks, -(-length // chunk)))
 
 
+def require_full(array: "zarr.Array[Any]", *, written: int) -> None:
+    """Refuse to end with an array of which some was never written: it would read as something.
+
+    Raises:
+        RuntimeError: Fewer or more values, or rows, were written than it has.
+    """
+    if written != array.shape[0]:
+        raise RuntimeError(
+            f"expected {array.shape[0]} values or rows in {array.path}, {written} were written"
+        )
+
+
 class Appender:
     """Writes a one-dimensional array in order, in whole shards.
 
@@ -112,9 +125,13 @@ class Appender:
             self._flush(self._waiting - self._waiting % self._shard)
 
     def close(self) -> None:
-        """Write what is left; the array must now be full."""
+        """Write what is left; the array must now be full.
+
+        Raises:
+            RuntimeError: It is not.
+        """
         self._flush(self._waiting)
-        assert self.written == self._array.shape[0], (self.written, self._array.shape)
+        require_full(self._array, written=self.written)
 
     def _flush(self, count: int) -> None:
         if not count:

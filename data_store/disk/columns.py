@@ -18,6 +18,7 @@ from numpy.dtypes import StringDType
 from numpy.typing import NDArray
 
 from data_store.disk.arrays import ARRAY, Appender, create, shard_length
+from data_store.disk.files import UnreachableError
 
 Block = dict[str, NDArray[Any]]
 """Rows of obs: an array per part, keyed by "column" or "column/part"."""
@@ -147,6 +148,23 @@ def frame(columns: Sequence[Column], block: Block, *, index: NDArray[Any]) -> pd
     """A block as a data frame with these cell names (UTF-8 bytes)."""
     data = {column.name: values(column, block).array for column in columns}
     return pd.DataFrame(data, index=pd.Index(texts(index)), columns=[c.name for c in columns])
+
+
+def read_table(group: Any) -> pd.DataFrame:
+    """A data frame that AnnData wrote.
+
+    Raises:
+        UnreachableError: The network failed.
+        OSError: It is damaged, or encoded in a way that the installed anndata does not know.
+    """
+    try:
+        table: pd.DataFrame = read_elem(group)
+    except UnreachableError:
+        raise
+    # What anndata raises for an encoding that it does not know has no public name.
+    except Exception as error:  # noqa: BLE001
+        raise OSError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+    return table
 
 
 def write_element(group: zarr.Group, name: str, element: Any) -> None:

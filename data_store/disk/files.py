@@ -15,6 +15,10 @@ import zarr
 _OPEN = 256  # files; a process may open 1,024, mostly
 
 
+class UnreachableError(ValueError):
+    """A file of a store could not be read over the network."""
+
+
 class Range(NamedTuple):
     """Some bytes of a file."""
 

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 import zarr
 from numpy.typing import NDArray
 
-from data_store.disk.arrays import create
+from data_store.disk.arrays import create, require_full
 from data_store.disk.csr import ColumnSums, row_blocks, rows_of
 from data_store.store import normalise
 
@@ -157,6 +157,7 @@ class MomentsWriter:
     def close(self) -> None:
         """Write what is left."""
         self._flush()
+        require_full(self._cells, written=self._written)
         self._cells[:] = self._counts
 
     def _flush(self) -> None:

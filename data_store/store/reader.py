@@ -18,16 +18,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
-from anndata._io.specs.registry import IORegistryError
-from anndata.io import read_elem
 from numpy.typing import NDArray
 
 from data_store.disk import columns as cols
 from data_store.disk.arrays import codec_pipeline
 from data_store.disk.chunks import ChunkReader, Sharded, Span
-from data_store.disk.files import Files, LocalFiles
+from data_store.disk.files import Files, LocalFiles, UnreachableError
 from data_store.store.moments import Moments
-from data_store.store.remote import UnreachableError, manifest_of, open_files
+from data_store.store.remote import manifest_of, open_files
 from data_store.store.rows import Columns, RowArrays, densify, read_rows
 from data_store.store.schema import CELLS, CONDITIONS, LIBRARY_SIZE, MOMENTS, Manifest, Perturbation
 from data_store.store.small_files import check_categories, check_small_files
@@ -150,7 +148,7 @@ class Store:
     def var(self) -> pd.DataFrame:
         """What the source says about the genes."""
         with self._readable(f"{CELLS}/var"):
-            table: pd.DataFrame = read_elem(self._root["var"])
+            table: pd.DataFrame = cols.read_table(self._root["var"])
         return table
 
     @cached_property
@@ -324,7 +322,7 @@ class Store:
             yield
         except UnreachableError:
             raise
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError, IORegistryError) as error:
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
             what = " ".join(str(error).split())[:120]
             raise ValueError(
                 f"expected intact files in {part} of the store {self.path}, they are damaged or "

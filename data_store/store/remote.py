@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import zarr
+from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest, RangeByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
-from data_store.disk.files import Files, LocalFiles, Range
+from data_store.disk.files import Files, LocalFiles, Range, UnreachableError
 from data_store.store.schema import MANIFEST, Manifest, parse_manifest, read_manifest
 
 IN_FLIGHT = 64  # reads of one store at a time
@@ -59,10 +60,6 @@ def manifest_of(files: Files) -> Manifest:
             "upload never finished: ingest again"
         ) from None
     return parse_manifest(raw, path=f"{files.where}/{MANIFEST}")
-
-
-class UnreachableError(ValueError):
-    """A file of a store could not be read over the network."""
 
 
 class _Patient(FsspecStore):

@@ -8,13 +8,12 @@ import h5py
 import numpy as np
 import pandas as pd
 import zarr
-from anndata.io import read_elem
 
 from data_store.disk import columns as cols
 from data_store.disk.columns import Column
 from data_store.sources.formats import matrices
 from data_store.sources.formats.format import Format
-from data_store.sources.source import Source, one_line, refuse_duplicates
+from data_store.sources.source import Source, refuse_duplicates
 
 _PARTS = ("obs", "var")
 
@@ -63,11 +62,11 @@ def of_group(root: Any, *, path: Path) -> Source:
                 f"expected AnnData with obs and var in {path}, found no {part!r} "
                 f"among {', '.join(sorted(root)) or 'nothing'}; write it with anndata"
             )
-    var = _read(root["var"])
+    var = cols.read_table(root["var"])
     obs = root["obs"]
     names = _column_names(obs)
     if names is None or any(cols.describe(obs, name) is None for name in names):
-        obs = cols.in_memory(_readable_columns(_read(root["obs"])))
+        obs = cols.in_memory(_readable_columns(cols.read_table(root["obs"])))
         names = _column_names(obs)
     assert names is not None
     index = obs[str(obs.attrs["_index"])]
@@ -88,15 +87,6 @@ def of_group(root: Any, *, path: Path) -> Source:
         cells=size["cells"],
         matrices={name: matrices.of_anndata(layer, **size) for name, layer in layers.items()},
     )
-
-
-def _read(group: Any) -> pd.DataFrame:
-    try:
-        table: pd.DataFrame = read_elem(group)
-    # What anndata raises for an encoding that it does not know has no public name.
-    except Exception as error:  # noqa: BLE001
-        raise OSError(one_line(error)) from None
-    return table
 
 
 def _column_names(obs: Any) -> list[str] | None:

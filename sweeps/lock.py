@@ -159,15 +159,24 @@ def _difference(old: Locked, new: Locked) -> str | None:
     for name in [*before, *after]:
         if before.get(name) != after.get(name):
             return f"{name} was {before.get(name)!r} and is now {after.get(name)!r}"
+    return _other_file(old.files, new.files) or _other_file(
+        old.split_files or {}, new.split_files if old.split_files is not None else {}
+    )
+
+
+def _other_file(old: dict[str, str], new: dict[str, str] | None) -> str | None:
+    """The first file with content that was not there; where it lies does not count."""
+    known = {*old.values()}
+    for path, now in (new or {}).items():
+        if now not in known:
+            return f"{path} has other content than when it began (sha256 is now {now[:12]})"
     return None
 
 
 def _decisive(locked: Locked, *, beside: Locked) -> dict[str, Any]:
-    """Settings by dotted name without places; of files only their hashes, in any order."""
-    values = locked.model_dump(mode="json", exclude={"name", "study", "split_files"})
-    values["files"] = sorted(locked.files.values())
+    """Settings by dotted name, without places and the files there."""
+    values = locked.model_dump(mode="json", exclude={"name", "study", "files", "split_files"})
     if locked.split_files is not None and beside.split_files is not None:
-        values["split_files"] = sorted(locked.split_files.values())
         for split in values["splits"]:
             split["path"] = "a place" if split["path"] else None
     base, other = (flat(one.base_run.model_dump(mode="json")) for one in (locked, beside))

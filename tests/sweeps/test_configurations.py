@@ -139,7 +139,7 @@ def test_a_list_of_edges_is_part_of_the_lock(
     Lock(sweep.directory).take(sweep, fingerprint="f", begun=False)
     Lock(sweep.directory).take(sweep, fingerprint="f", begun=True)
     Path("edges.csv").write_text("source,target\nA,C\n")
-    with pytest.raises(ValueError, match=r"another sweep: files\.edges\.csv was"):
+    with pytest.raises(ValueError, match=r"another sweep: edges\.csv has other content"):
         Lock(sweep.directory).take(sweep, fingerprint="f", begun=True)
 
 

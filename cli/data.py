@@ -12,6 +12,7 @@ from cli.options import Commands, Json, Overwrite, options_of
 from cli.progress import Bar
 from cli.terminal import require_file, require_there, say, show, show_json
 from cli.usage import example
+from cluster.options import ExportOptions
 from data_store.simulate_options import SimulateOptions
 from scdfm.screen.conditions import Words
 from scdfm.screen.names import apart
@@ -106,24 +107,11 @@ def inspect(
         "scdfm export stores/norman.zarr real.h5ad --normalised --genes-of predicted.h5ad",
     )
 )
+@options_of(ExportOptions)
 def export(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="A store.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="The file to write.")],
-    conditions: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A,B,control, or a file of them; may be repeated.",
-            show_default="all, or the prediction's",
-        ),
-    ] = None,
-    normalised: Annotated[
-        bool, typer.Option("--normalised", help="log1p per 10k, labels as predictions have them.")
-    ] = False,
-    genes_of: Annotated[
-        Path | None,
-        typer.Option(metavar="MODEL|PREDICTION", help="Its genes in its order (--normalised)."),
-    ] = None,
-    overwrite: Overwrite = False,
+    options: ExportOptions,
 ) -> None:
     """Write cells of a store to an .h5ad file.
 
@@ -132,25 +120,20 @@ def export(
     """
     require_there(store, what="store")
     wanted = None
-    if conditions:
+    if options.conditions is not None:
         wanted = from_text_or_file(
-            conditions, column="condition", option="--conditions", known=labels_of(store)
-        )
-    if genes_of is not None and not normalised:
-        raise ValueError(
-            "expected --normalised with --genes-of, got counts of some genes, whose library sizes "
-            "would be lost; add --normalised or leave --genes-of out"
+            options.conditions, column="condition", option="--conditions", known=labels_of(store)
         )
     with Bar("export", unit="cells") as bar:
-        if genes_of is not None:
+        if options.genes_of is not None:
             from cluster.predict.partner import export_partner
 
             export_partner(
                 store,
                 out,
-                of=genes_of,
+                of=options.genes_of,
                 conditions=wanted,
-                overwrite=overwrite,
+                overwrite=options.overwrite,
                 progress=bar.progress,
             )
         else:
@@ -160,8 +143,8 @@ def export(
                 store,
                 out,
                 conditions=wanted,
-                normalised=normalised,
-                overwrite=overwrite,
+                normalised=options.normalised,
+                overwrite=options.overwrite,
                 progress=bar.progress,
             )
     show(f"{out}")

@@ -1,6 +1,9 @@
-"""What `train` and `evaluate` may be asked beside the run and the model. Loads no torch."""
+"""What `train`, `evaluate`, `predict` and `export` may be asked beside. Loads no torch."""
 
-from pydantic import BaseModel, Field, PositiveInt
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, Field, PositiveInt, model_validator
 
 from cluster.runs.choices import Precision
 
@@ -31,3 +34,37 @@ class EvaluateOptions(BaseModel, frozen=True, extra="forbid"):
         default="auto", description="Of products; auto is float32 on CPU, bf16 on a GPU"
     )
     gpu: bool = Field(default=False, description="Generate on a GPU")
+
+
+class PredictOptions(BaseModel, frozen=True, extra="forbid"):
+    """What a prediction may use. No value depends on it, but by the device."""
+
+    actors: PositiveInt = Field(default=1, description="Ray actors that share the work")
+    gpu: bool = Field(default=False, description="A GPU for each actor")
+
+
+class ExportOptions(BaseModel, frozen=True, extra="forbid"):
+    """Which cells of a store go to a file, and in which form."""
+
+    conditions: tuple[str, ...] | None = Field(
+        default=None,
+        description="A,B,control or a file: one per line, or CSV with a column `condition`; else "
+        "all, or the prediction's",
+    )
+    normalised: bool = Field(
+        default=False, description="log1p per 10k, labels as predictions have them"
+    )
+    genes_of: Path | None = Field(
+        default=None,
+        description="A model or a prediction, whose genes are written in its order (--normalised)",
+    )
+    overwrite: bool = Field(default=False, description="Replace what is there")
+
+    @model_validator(mode="after")
+    def _counts_keep_all_genes(self) -> Self:
+        if self.genes_of is not None and not self.normalised:
+            raise ValueError(
+                "expected --normalised with --genes-of, got counts of some genes, whose library "
+                "sizes would be lost; add --normalised or leave --genes-of out"
+            )
+        return self

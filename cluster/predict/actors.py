@@ -16,8 +16,9 @@ import ray
 import torch
 from numpy.typing import NDArray
 
+from cluster.predict.options import PredictionRequest
 from cluster.predict.place import Begun, PredictionPlace
-from cluster.predict.request import SHARD, THREADS, Part, PredictionRequest, Work, look_up
+from cluster.predict.request import SHARD, THREADS, Part, Work, look_up
 from cluster.predict.rows import obs_of
 from cluster.predict.store_version import open_version
 from cluster.runs.lease import check

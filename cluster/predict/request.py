@@ -9,10 +9,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
 from cluster.predict.identity import Identity, Origin, Provenance, hashed
-from cluster.runs.choices import Precision
+from cluster.predict.options import PredictionRequest
 from cluster.runs.precision import expected
 from cluster.runs.provenance import model_identity, versions
 from cluster.work.evaluate import model_directory
@@ -28,22 +27,6 @@ from scdfm.splits import Split
 SHARD = 4 * CHUNK_CELLS  # cells of a task
 THREADS = 1  # of an actor: more actors use more cores, and the bytes stay the same
 COMPUTING = ("scdfm", "torch", "numpy")  # packages whose version decides a value
-
-
-class PredictionRequest(BaseModel, frozen=True, extra="forbid"):
-    """What to predict and where to put it."""
-
-    model: Path
-    store: str  # whose controls to start from
-    conditions: tuple[str, ...] = Field(min_length=1)  # "A", "A+B"; any token order
-    contexts: tuple[str, ...] | None = None  # none: all of the store's
-    cells: PositiveInt = 256  # of each condition in each context
-    genes: tuple[str, ...] | None = None  # none: all of the model's
-    seed: NonNegativeInt = 0
-    precision: Precision = "auto"
-    controls: bool = False  # put the control cells of the contexts beside
-    out: Path  # .h5ad or .zarr
-    overwrite: bool = False  # what stands at `out`, or was begun there
 
 
 class Unit(NamedTuple):

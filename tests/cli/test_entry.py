@@ -35,6 +35,9 @@ def test_help_loads_no_heavy_library() -> None:
         "data_store.simulate_options",
         "scdfm.splits.config",
         "cluster.runs.config",
+        "cluster.options",
+        "cluster.predict.options",
+        "cluster.release.request",
         "sweeps",
     ],
 )

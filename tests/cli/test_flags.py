@@ -32,7 +32,7 @@ FROZEN = {
     "tune": "SWEEP.yaml|NAME --set --address --json",
     "evaluate": "RUN|MODEL --store --cells --untrained --precision --gpu --no-gpu --out --json",
     "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed "
-    "--with-controls --precision --actors --gpu --no-gpu --address --overwrite",
+    "--with-controls --precision --overwrite --actors --gpu --no-gpu --address",
     "import-release": "CHECKPOINT.pt MODEL --store --mask --vocabulary --perturbations --heads "
     "--split --kind --fold --k --negative-edges --overwrite --json",
     "config schema": "run|sweep --out",

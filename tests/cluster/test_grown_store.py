@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cluster.predict.actors import predict
-from cluster.predict.request import PredictionRequest
+from cluster.predict.options import PredictionRequest
 from cluster.predict.store_version import open_version
 from cluster.runs.begin import OpenRun
 from cluster.runs.config import RunConfig, make_run

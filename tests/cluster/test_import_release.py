@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cluster.predict.actors import predict
-from cluster.predict.request import PredictionRequest
+from cluster.predict.options import PredictionRequest
 from cluster.release.import_release import Imported, import_release
 from cluster.release.request import ImportRequest
 from cluster.runs.inspect_run import describe_model

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from cluster.predict.actors import Predictor, predict
+from cluster.predict.options import PredictionRequest
 from cluster.predict.place import PredictionPlace
-from cluster.predict.request import Part, PredictionRequest, Work, look_up
+from cluster.predict.request import Part, Work, look_up
 from cluster.runs.config import read_run
 from cluster.runs.precision import arithmetic
 from data_store.prediction import CHUNK_CELLS, PredictionDirectory, read_facts

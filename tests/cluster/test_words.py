@@ -5,7 +5,8 @@ from pathlib import Path
 import anndata
 import pytest
 
-from cluster.predict.request import PredictionRequest, look_up
+from cluster.predict.options import PredictionRequest
+from cluster.predict.request import look_up
 from cluster.runs.config import make_run
 from cluster.runs.plan import make_plan
 from cluster.train import train_here

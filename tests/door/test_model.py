@@ -12,7 +12,8 @@ import pytest
 
 import scdfm
 from cluster.predict.actors import Predictor
-from cluster.predict.request import PredictionRequest, look_up
+from cluster.predict.options import PredictionRequest
+from cluster.predict.request import look_up
 from scdfm import Store, TrainedModel
 
 

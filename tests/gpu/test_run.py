@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cluster.predict.actors import predict
-from cluster.predict.request import PredictionRequest
+from cluster.predict.options import PredictionRequest
 from cluster.runs.config import make_run
 from cluster.train import train, train_here
 from cluster.work.evaluate import evaluate

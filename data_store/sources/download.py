@@ -1,35 +1,34 @@
-"""Files from the net, kept in a cache: https through pooch, s3:// and others through fsspec.
+"""Files from the net, kept in a cache (`transfer` brings them).
 
 A file is used when its SHA-256 is what was recorded when it came. It comes under another name and
 gets its own when it is whole, so that half a file is never trusted.
 """
 
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 
 from data_store.disk.room import room_for
+from data_store.sources.formats.known import format_of, known_endings, known_formats
 from data_store.sources.notes import note
-from data_store.store.remote import no_driver
+from data_store.sources.source import one_line
+from data_store.sources.transfer import file_name, shown, transfer
 from scdfm.screen.atomic import sha256 as hash_of
 
 CACHE = "SCDFM_CACHE"  # environment variable: the folder for downloads
 _BLOCK = 1 << 20
 _ZIP = b"PK\x03\x04"
-_INSIDE = (".h5ad", ".h5")  # what is taken out of a .zip
 
 
 class Download(NamedTuple):
@@ -66,7 +65,7 @@ def download(url: str, *, sha256: str | None) -> Download:
         ValueError: No such address or driver, the transfer failed, or the hash is another.
     """
     folder = cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16]
-    path = folder / _file_name(url)
+    path = folder / file_name(url)
     found = _recorded(path)
     if found is None or (sha256 is not None and found != sha256.lower()):
         found = _fetch(url, path, sha256=sha256)
@@ -74,18 +73,6 @@ def download(url: str, *, sha256: str | None) -> Download:
     else:
         note(f"{shown(url)}: as downloaded before to {path}")
     return Download(path=_unpacked(path, sha256=found), url=shown(url), sha256=found)
-
-
-def shown(url: str) -> str:
-    """An address without user, password and query, which may be secret."""
-    scheme, _, rest = re.split(r"[?#]", url)[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-
-
-def _file_name(url: str) -> str:
-    last = re.split(r"[?#]", url)[0].rstrip("/").rpartition("/")[2]
-    return re.sub(r"[^A-Za-z0-9._-]", "_", last) or "cells"
 
 
 def _record(path: Path) -> Path:
@@ -106,7 +93,7 @@ def _recorded(path: Path, **expected: str) -> str | None:
 def _fetch(url: str, path: Path, *, sha256: str | None) -> str:
     with _arriving(path) as came:
         with room_for(path.parent):
-            _transfer(url, came)
+            transfer(url, came)
         _refuse_other_kinds(came, url=url)
         found = hash_of(came)
         if sha256 is not None and found != sha256.lower():
@@ -151,9 +138,9 @@ def _refuse_other_kinds(path: Path, *, url: str) -> None:
         start = file.read(24)
     if start.startswith(_ZIP):
         _refuse_damaged(path, url=url)
-    elif not h5py.is_hdf5(path):
+    elif not h5py.is_hdf5(path) and format_of(path) is None:
         raise ValueError(
-            f"expected an .h5ad, 10x .h5 or .zip file at {shown(url)}, got {path.stat().st_size} "
+            f"expected {known_formats()}, or a .zip of one, at {shown(url)}, got {path.stat().st_size} "
             f"bytes that begin with {start!r}; use the address of the file itself"
         )
 
@@ -165,91 +152,12 @@ def _refuse_damaged(archive: Path, *, url: str) -> None:
         reason = f"{bad} in it is damaged" if bad else ""
     # RuntimeError: it asks for a password, or is packed in a way that Python cannot read.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        reason = _one_line(error)
+        reason = one_line(error)
     if reason:
         raise ValueError(
             f"expected a .zip that can be unpacked at {shown(url)}, it cannot ({reason}); run the "
             "command again to download it again, or unpack it yourself and name the file"
         )
-
-
-def _transfer(url: str, path: Path) -> None:
-    with Progress(_file_name(url)) as progress:
-        if url.lower().startswith(("http://", "https://")):
-            _over_http(url, path, progress=progress)
-        else:
-            _over_fsspec(url, path, progress=progress)
-
-
-def _over_http(url: str, path: Path, *, progress: "Progress") -> None:
-    import pooch
-
-    fetch = pooch.HTTPDownloader(progressbar=progress, chunk_size=_BLOCK)
-    try:
-        fetch(url, str(path), None)
-    except OSError as error:
-        if error.errno is not None:  # of the disk; those of requests have no number
-            raise
-        raise _failed(url, _http_reason(error)) from None
-
-
-def _http_reason(error: OSError) -> str:
-    """What went wrong, without the library's nested wrapping."""
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"the server answers {response.status_code} {response.reason}"
-    text = str(error)
-    if "timed out" in text:
-        return "the server does not answer"
-    if "NameResolution" in text or "getaddrinfo" in text:
-        return "no such host"
-    if "refused" in text:
-        return "the server refuses the connection"
-    if "IncompleteRead" in text or "broken" in text:
-        return "the connection broke before the file was whole"
-    return type(error).__name__  # the text repeats the address with what may be secret
-
-
-def _over_fsspec(url: str, path: Path, *, progress: "Progress") -> None:
-    from fsspec.core import url_to_fs
-
-    try:
-        system, place = url_to_fs(url)
-    except ImportError as error:
-        raise ValueError(no_driver(shown(url), error)) from None
-    except ValueError as error:
-        raise ValueError(
-            f"expected an address with https://, s3://, gs:// or another scheme of fsspec, got "
-            f"{shown(url)} ({_one_line(error)})"
-        ) from None
-    try:
-        _copy(system, place, path, progress=progress)
-    except IsADirectoryError:
-        raise _failed(url, "it is a folder; name a file, or copy the folder here first") from None
-    except FileNotFoundError:
-        raise _failed(url, "no such file") from None
-    # A driver raises the errors of its own client library, which is not ours to know.
-    except Exception as error:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise  # of our disk
-        raise _failed(url, _one_line(error)) from None
-
-
-def _copy(system: Any, place: str, path: Path, *, progress: "Progress") -> None:
-    if system.isdir(place):
-        raise IsADirectoryError(place)
-    with system.open(place, "rb") as source, path.open("wb") as target:
-        progress.total = int(system.size(place) or 0)
-        while block := source.read(_BLOCK):
-            target.write(block)
-            progress.update(len(block))
-
-
-def _failed(url: str, reason: str) -> ValueError:
-    return ValueError(
-        f"expected to download {shown(url)}, it failed: {reason}; check the address, or download it by "
-        "hand and name the file"
-    )
 
 
 def _unpacked(path: Path, *, sha256: str) -> Path:
@@ -258,11 +166,12 @@ def _unpacked(path: Path, *, sha256: str) -> Path:
         if file.read(len(_ZIP)) != _ZIP:
             return path
     with zipfile.ZipFile(path) as archive:
-        inside = [one for one in archive.infolist() if one.filename.endswith(_INSIDE)]
+        endings = known_endings()
+        inside = [one for one in archive.infolist() if one.filename.lower().endswith(endings)]
         if len(inside) != 1:
             names = ", ".join(one.filename for one in inside) or "none"
             raise ValueError(
-                f"expected one {' or '.join(_INSIDE)} file in the .zip {path}, found {names}; "
+                f"expected one {' or '.join(endings)} file in the .zip {path}, found {names}; "
                 "unpack it and name the files"
             )
         target = path.with_name(f"{path.name}.{Path(inside[0].filename).name}")
@@ -273,40 +182,3 @@ def _unpacked(path: Path, *, sha256: str) -> Path:
                     shutil.copyfileobj(source, out, _BLOCK)
                 _keep(came, target, {"zip": sha256, "sha256": hash_of(came)})
     return target
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-class Progress:
-    """How much of a file has come, on a terminal; pooch drives it, too."""
-
-    def __init__(self, name: str) -> None:
-        self.total = 0
-        self._name, self._done, self._shown = name, 0, -1
-        self._terminal = sys.stderr.isatty()
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._shown >= 0:
-            sys.stderr.write("\r\033[K")
-
-    def update(self, count: int) -> None:
-        """So many bytes more."""
-        self._done += count
-        megabytes = self._done // 1_000_000
-        if self._terminal and megabytes > self._shown:
-            self._shown = megabytes
-            whole = f" of {self.total // 1_000_000}" if self.total else ""
-            sys.stderr.write(f"\r{self._name}: {megabytes}{whole} MB")
-            sys.stderr.flush()
-
-    def reset(self) -> None:
-        """Count again from nothing, as pooch asks at the end."""
-        self._done = 0
-
-    def close(self) -> None:
-        """Nothing is held."""

@@ -16,7 +16,8 @@ import fsspec
 import pytest
 
 from data_store.ingest.write import IngestOptions, ingest
-from data_store.sources.download import Progress, download, is_address, shown
+from data_store.sources.download import download, is_address
+from data_store.sources.transfer import Progress, shown
 from data_store.store.schema import read_manifest
 from tests.data_store.cells import adata, written
 
@@ -163,7 +164,7 @@ def test_a_full_disk_is_not_the_servers_fault(monkeypatch: pytest.MonkeyPatch, c
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("data_store.sources.download._copy", full)
+    monkeypatch.setattr("data_store.sources.transfer._copy", full)
     with pytest.raises(OSError, match=r"expected room for .*cache"):
         download("memory://bucket/cells.h5ad", sha256=None)
     assert nothing_kept(cache)
@@ -184,7 +185,7 @@ def test_a_zip_with_one_file_of_cells_is_unpacked(
     with zipfile.ZipFile(folder / "two", "w") as archive:
         archive.write(path, "a.h5ad")
         archive.write(path, "b.h5ad")
-    refused(f"{address}/two", r"one \.h5ad or \.h5 file in the \.zip .*a\.h5ad, b\.h5ad")
+    refused(f"{address}/two", r"one \.h5ad or \.zarr or \.h5 file in the \.zip .*a\.h5ad, b\.h5ad")
 
 
 def zipped(path: Path, **files: bytes) -> Path:

@@ -83,6 +83,15 @@ def test_errors_and_folders_name_the_toy_format(tmp_path: Path) -> None:
         find([tmp_path])
 
 
+@pytest.mark.usefixtures("toys")
+def test_a_toy_file_may_come_from_an_address(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCDFM_CACHE", str(tmp_path / "cache"))
+    (place,) = find([f"file://{table}"])
+    assert place.path.read_text() == table.read_text()
+
+
 def test_an_unknown_recipe_is_told_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"'normann' does not exist.*norman"):
         IngestOptions(recipe="normann")

@@ -13,7 +13,8 @@ import pytest
 import scdfm
 from cluster.predict.actors import Predictor
 from cluster.predict.options import PredictionRequest
-from cluster.predict.request import look_up
+from cluster.predict.place import PredictionPlace
+from cluster.predict.request import Part, look_up
 from scdfm import Store, TrainedModel
 
 
@@ -39,10 +40,10 @@ def predicted_by_an_actor(
     )
     with Store.open(store) as opened:
         work = look_up(request, opened)
-    actor = Predictor(work, trained, "token", gpu=False, home=Path.cwd())
+    actor = Predictor(work, PredictionPlace(request.out), "token", gpu=False)
     return {
-        (context, "+".join(one)): actor.generate(context, one, slice(0, cells))
-        for context, one in work.units
+        (unit.context, "+".join(unit.condition)): actor.cells(Part(unit, slice(0, cells)))
+        for unit in work.units
     }
 
 

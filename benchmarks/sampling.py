@@ -23,7 +23,7 @@ from task import Task, make_task
 from torch import Tensor
 
 from cluster.runs.precision import set_up
-from scdfm.flow.objective import LossConfig
+from scdfm.flow.method import flow_losses
 from scdfm.flow.sampling import SamplingConfig, rollout
 from scdfm.flow.training import Trainer, TrainingConfig
 from scdfm.model.field import ModelConfig
@@ -89,14 +89,16 @@ def train(options: argparse.Namespace) -> None:
     trainer = Trainer(
         ReleaseField(config, graph=graph, tokens=graph.tokens, drugs=None),
         training=TrainingConfig(steps=options.steps, learning_rate=3e-4, clip_norm=1.0),
-        loss=LossConfig(),
-        source="noise",
+        losses=flow_losses(source="noise"),
         seed=0,
     )
     for step in range(options.steps):
         losses = trainer.step(task.step(step, genes=64, cells=8))
         if (step + 1) % 50 == 0:
-            print(f"step {step + 1}: flow loss {float(losses.cfm.detach()):.3f}", file=sys.stderr)
+            print(
+                f"step {step + 1}: flow loss {float(losses.parts['cfm'].detach()):.3f}",
+                file=sys.stderr,
+            )
     weights = in_release_names(trainer.model.state_dict(), layers=LAYERS, drugs=False)
     options.weights.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"model_state_dict": weights}, options.weights)

@@ -12,7 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from cluster.runs.precision import set_up
-from scdfm.flow.objective import LossConfig, StepCells
+from scdfm.flow.method import flow_losses
+from scdfm.flow.objective import StepCells
 from scdfm.flow.training import Trainer, TrainingConfig
 from scdfm.model import attention
 from scdfm.model.paper import ModelConfig, VelocityField, build_field
@@ -127,7 +128,7 @@ def _paper_form(case: Case, options: Namespace) -> Form:
 
 
 def _trainer(field: VelocityField) -> Trainer:
-    return Trainer(field, training=TrainingConfig(), loss=LossConfig(), source="noise", seed=0)
+    return Trainer(field, training=TrainingConfig(), losses=flow_losses(source="noise"), seed=0)
 
 
 def _serve(field: VelocityField, cells: StepCells) -> None:

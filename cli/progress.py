@@ -99,12 +99,17 @@ class TrainingBar(Bar):
         elif "validation" in line:
             best = "  best so far" if line.get("best") else ""
             self.tell(f"validation at step {line['step']}: {numbers(line['validation'])}{best}")
-        losses = {name: line[name] for name in ("loss", "cfm", "mmd") if name in line}
+        losses = {name: value for name, value in line.items() if _is_loss(name, value)}
         self._losses = losses or self._losses
         self._rate = line.get("steps_per_second", self._rate)
         self.update(
             int(line["step"]), int(line["steps"]), note=numbers(self._losses), rate=self._rate
         )
+
+
+def _is_loss(name: str, value: object) -> bool:
+    """Whether an entry of a line is the loss or a part of it: any other number it is not."""
+    return isinstance(value, float) and name not in ("learning_rate", "steps_per_second")
 
 
 class SweepBar(Bar):

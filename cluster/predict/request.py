@@ -3,6 +3,7 @@
 Every cell's row and place in a shard follow from the request, before the first cell is computed.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,6 +20,7 @@ from cluster.work.sampler import columns_in
 from data_store.prediction import CHUNK_CELLS
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import GRAPH, SPLIT, WEIGHTS, ModelCard, read_card
+from scdfm.method import DEFAULT, METHODS, settings_of
 from scdfm.screen.atomic import sha256
 from scdfm.screen.conditions import CONTROL, Condition, Words
 from scdfm.screen.names import nearest
@@ -172,6 +174,8 @@ def _units(identity: Identity, store: Store) -> tuple[Unit, ...]:
 def _model_hash(path: Path, card: ModelCard) -> str:
     """What decides a velocity: weights, graph and how they are put together."""
     network = card.model.model_dump_json(exclude_defaults=True)
+    if card.method != DEFAULT:
+        network = json.dumps([card.method, card.settings], sort_keys=True)
     return hashed(sha256(path / WEIGHTS), sha256(path / GRAPH), network)
 
 
@@ -204,7 +208,7 @@ def asked_condition(text: str, card: ModelCard, words: Words) -> Condition:
 
 
 def refuse_copies(card: ModelCard, *, cells: int, controls: Mapping[str, int]) -> None:
-    """From c_x alone a path has one end: more cells than controls would be copies.
+    """Where a control cell has one prediction, more cells than controls would be copies.
 
     Args:
         card: Of the model.
@@ -215,10 +219,10 @@ def refuse_copies(card: ModelCard, *, cells: int, controls: Mapping[str, int]) -
         ValueError: The model starts from c_x, and a context has fewer controls than cells.
     """
     fewest = min(controls, key=lambda context: controls[context])
-    if card.source == "control" and cells > controls[fewest]:
+    if METHODS[card.method].one_end(settings_of(card)) and cells > controls[fewest]:
+        kind = f"source {card.source}" if card.method == DEFAULT else f"method {card.method}"
         raise ValueError(
-            f"a model with source control makes one cell from each control, and context "
-            f"{fewest!r} has {controls[fewest]}; ask for fewer --cells than {cells}"
+            f"a model with {kind} makes one cell from each control, and context {fewest!r} has {controls[fewest]}; ask for fewer --cells than {cells}"
         )
 
 

@@ -15,13 +15,16 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import to_jsonable_python
 
 from cluster.runs.choices import Compile, Precision
 from cluster.runs.presets import with_preset
-from cluster.runs.yaml_file import forgiving_yaml, one_line, set_dotted
+from cluster.runs.yaml_file import flat, forgiving_yaml, one_line, set_dotted
 from data_store.batch_config import BatchConfig
 from scdfm.flow.config import LossConfig, SamplingConfig, Source, TrainingConfig
+from scdfm.flow.sources import SOURCES
 from scdfm.gene_graph.config import GraphConfig
+from scdfm.method import DEFAULT, METHODS
 from scdfm.metrics import METRICS
 from scdfm.model.config import ModelConfig
 from scdfm.screen.atomic import write_text
@@ -87,6 +90,10 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         default=GeneChoice(), description="How many genes, and how they are chosen"
     )
     graph: GraphConfig = Field(default=GraphConfig(), description="Which genes see each other")
+    method: Annotated[str, METHODS] = Field(default=DEFAULT, description="What is trained")
+    settings: dict[str, Any] = Field(
+        default={}, description="Of another method than flow, which has the four sections below"
+    )
     model: ModelConfig = Field(
         default=ModelConfig(), description="Size and form of the velocity field"
     )
@@ -121,9 +128,50 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     def _preset_filled_in(cls, given: Any) -> Any:
         return with_preset(given) if isinstance(given, dict) else given
 
+    @model_validator(mode="before")
+    @classmethod
+    def _settings_spelled_out(cls, given: Any) -> Any:
+        """Check the settings of a method that is not flow, and fill in those left out."""
+        method = given.get("method", DEFAULT) if isinstance(given, dict) else DEFAULT
+        if method == DEFAULT or method not in METHODS:
+            return given
+        known = METHODS[method].Settings
+        try:
+            settings = known.model_validate(given.get("settings", {}))
+        except ValidationError as error:
+            raise ValueError(f"settings of method {method}: {one_line(error, known)}") from error
+        return {**given, "settings": settings.model_dump(mode="json")}
+
+    @model_validator(mode="after")
+    def _only_what_its_method_reads(self) -> Self:
+        if self.method == DEFAULT:
+            if self.settings:
+                raise ValueError(
+                    f"settings belong to other methods than {DEFAULT}, got {sorted(self.settings)}; "
+                    "it has model, source, loss and sampling"
+                )
+            return self
+        usual, ours = type(self).model_fields, flat(self.model_dump(mode="json"))
+        sections = {name: usual[name].default for name in ("model", "source", "loss", "sampling")}
+        defaults = flat({k: to_jsonable_python(v) for k, v in sections.items()})
+        defaults |= {
+            "init_from": None,
+            "validation.steps": ValidationConfig().steps,
+            "training.checkpoint_activations": False,
+        }
+        for name, value in defaults.items():
+            if name != "sampling.batch" and ours.get(name, value) != value:
+                raise ValueError(
+                    f"{name} belongs to method {DEFAULT} and method {self.method} would ignore it; "
+                    f"remove it (settings holds what {self.method} reads)"
+                )
+        if self.compile == "on":
+            raise ValueError(f"method {self.method} has nothing to compile; set compile to auto")
+        return self
+
     @model_validator(mode="after")
     def mmd_has_cells_to_compare(self) -> Self:
-        if self.loss.mmd_weight and self.batch.cells < 2:
+        if self.method == DEFAULT and self.loss.mmd_weight and self.batch.cells < 2:
             raise ValueError(
                 "the MMD needs batch.cells >= 2, got 1; raise it or set loss.mmd_weight to 0"
             )
@@ -131,8 +179,8 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def another_control_cell_exists(self) -> Self:
-        if self.source == "other_control" and self.batch.cells < 2:
-            raise ValueError("source other_control needs batch.cells >= 2, got 1; raise it")
+        if self.batch.cells < 2 and SOURCES[self.source].apart:
+            raise ValueError(f"source {self.source} needs batch.cells >= 2, got 1; raise it")
         return self
 
     @property

@@ -1,11 +1,13 @@
 """`init_from` in a run file: a run that starts from another model's weights."""
 
 from pathlib import Path
+from typing import cast
 
 from cluster.runs.provenance import model_identity
 from cluster.runs.records import SourceFacts
 from scdfm.flow.checkpoint import CARD, WEIGHTS, load_model, read_card
 from scdfm.flow.fine_tune import match, require_same_size, start_from
+from scdfm.method import DEFAULT
 from scdfm.model.config import ModelConfig
 from scdfm.model.paper import VelocityField
 from scdfm.model.vocabulary import Vocabulary
@@ -50,6 +52,10 @@ def require_source(path: Path, *, model: ModelConfig, perturbation: str) -> None
             raise ValueError(
                 f"perturbations are {source.perturbation}s there and {perturbation}s in the "
                 "store; start from a model of the same kind of screen"
+            )
+        if source.method != DEFAULT:
+            raise ValueError(
+                f"it is of method {source.method}; init_from starts from a model of method {DEFAULT}"
             )
         require_same_size(model, source=source.model)
     except ValueError as error:
@@ -102,4 +108,4 @@ def begin_from(field: VelocityField, *, facts: SourceFacts) -> None:
             f"init_from {path} is not the model any more that this run was begun with; restore it, "
             "or choose another name for a run that starts from what is there now"
         )
-    start_from(field, source=load_model(path).field)
+    start_from(field, source=cast(VelocityField, load_model(path).field))

@@ -6,6 +6,7 @@ from typing import Any
 from cluster.runs.directory import RunDirectory
 from scdfm.flow.checkpoint import GRAPH, SPLIT, WEIGHTS, read_card
 from scdfm.gene_graph.graph import GeneGraph
+from scdfm.method import DEFAULT
 from scdfm.splits import Split
 
 
@@ -37,6 +38,13 @@ def describe_model(path: Path) -> dict[str, Any]:
         ValueError: The model is damaged.
     """
     card = read_card(path)
+    own = {"method": card.method, "settings": card.settings}
+    if card.method == DEFAULT:
+        own = {
+            "model": {**card.model.model_dump(), "heads": card.model.head_count},
+            "source": card.source,
+            "sampling": card.sampling.model_dump(),
+        }
     graph = GeneGraph.load(path / GRAPH)
     return {
         "kind": "model",
@@ -46,10 +54,8 @@ def describe_model(path: Path) -> dict[str, Any]:
         "perturbation": card.perturbation,
         "perturbations": list(card.perturbations),
         "unmeasured_perturbations": list(card.vocabulary.unmeasured),
-        "model": {**card.model.model_dump(), "heads": card.model.head_count},
         "weights_bytes": (path / WEIGHTS).stat().st_size,
-        "source": card.source,
-        "sampling": card.sampling.model_dump(),
+        **own,
         "graph_edges": graph.edges,
         "split": _split(path / SPLIT),
         "provenance": card.provenance,

@@ -94,8 +94,6 @@ class Line(TypedDict, total=False):
     note: str
     validation: dict[str, float | None]
     best: bool  # this round has the best model so far
-    loss: float
-    cfm: float
-    mmd: float
+    loss: float  # and each of its parts under its own name, such as cfm and mmd
     learning_rate: float
     steps_per_second: float

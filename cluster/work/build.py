@@ -1,7 +1,8 @@
 """From a run and its plan to what is trained: the field, its optimiser, the card of its model."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -14,7 +15,10 @@ from cluster.runs.records import SourceFacts
 from scdfm.flow.checkpoint import ModelCard
 from scdfm.flow.randomness import seed_torch
 from scdfm.flow.training import Trainer
-from scdfm.model.paper import VelocityField, build_field
+from scdfm.gene_graph.graph import GeneGraph
+from scdfm.method import METHODS, Configured, settings_of
+from scdfm.model.field import VelocityField
+from scdfm.model.vocabulary import Vocabulary
 
 
 class Place(NamedTuple):
@@ -31,43 +35,48 @@ def make_trainer(
     *,
     place: Place,
     how: Arithmetic,
-    wrap: Callable[[VelocityField], nn.Module] | None = None,
+    wrap: Callable[[nn.Module], nn.Module] | None = None,
     first: SourceFacts | None = None,
 ) -> Trainer:
-    """Build the untrained field of a run, with its optimiser.
+    """Build the untrained network of a run, with its optimiser.
 
     `first` says which model its weights are taken from; none: they are drawn.
     """
     field = untrained(run, plan)
     if first is not None:
-        begin_from(field, facts=first)
+        begin_from(cast(VelocityField, field), facts=first)
     field = field.to(place.device)
+    losses = METHODS[run.method].losses
     return Trainer(
         field,
         training=run.training,
-        loss=run.loss,
-        source=run.source,
+        losses=partial(losses, settings=settings_of(run), products=how.products),
         seed=run.seed,
         world=place.world,
         wrapped=wrap(field) if wrap else None,
-        products=how.products,
         compiled=how.compiled,
     )
 
 
-def untrained(run: RunConfig, plan: Plan) -> VelocityField:
-    """The field as training finds it: weights drawn from the run's seed."""
-    seed_torch(run.seed, "weights")
-    field = build_field(run.model, vocabulary=plan.vocabulary, graph=plan.graph)
-    if run.source != "noise":
-        field.start_at_rest()
-    return field
+def untrained(run: RunConfig, plan: Plan) -> nn.Module:
+    """The network as training finds it: weights drawn from the run's seed."""
+    return first_weights(run, seed=run.seed, vocabulary=plan.vocabulary, graph=plan.graph)
+
+
+def first_weights(
+    config: Configured, *, seed: int, vocabulary: Vocabulary, graph: GeneGraph
+) -> nn.Module:
+    """The network of a run or a model's card, its weights drawn from the run's seed."""
+    seed_torch(seed, "weights")
+    return METHODS[config.method].build(settings_of(config), vocabulary=vocabulary, graph=graph)
 
 
 def make_card(run: RunConfig, plan: Plan, *, facts: dict[str, Any]) -> ModelCard:
     """Describe a run's model."""
     names = dict(zip(plan.genes.model.tolist(), plan.vocabulary.genes, strict=True))
     return ModelCard(
+        method=run.method,
+        settings=run.settings,
         model=run.model,
         source=run.source,
         sampling=run.sampling,

@@ -11,21 +11,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeInt
+from torch import nn
 
 from cluster.runs.choices import Precision
 from cluster.runs.directory import MODEL, RUN, RunDirectory
 from cluster.runs.plan import units_of
 from cluster.runs.precision import Arithmetic, arithmetic
+from cluster.work.build import first_weights
 from cluster.work.controls import StoreControls
 from cluster.work.sampler import Sampler, columns_in, control_means, pseudobulks, unit_means
 from data_store.store.reader import Store
 from data_store.stream import Cells
 from scdfm.flow.checkpoint import CARD, Model, load_model
-from scdfm.flow.randomness import seed_torch
+from scdfm.method import DEFAULT, METHODS, settings_of
 from scdfm.metrics import Pseudobulks, Table
 from scdfm.metrics import evaluate as score
 from scdfm.metrics.baselines import MeasuredUnits, Prediction, Units, all_baselines
-from scdfm.model.paper import VelocityField, build_field
 from scdfm.screen.names import nearest
 from scdfm.screen.progress import OnProgress
 
@@ -46,7 +47,9 @@ class Evaluation(BaseModel, frozen=True, extra="forbid"):
     genes_of_all_cells: NonNegativeInt | None  # `ingest --genes N`: chosen on test cells, too
     conditions: NonNegativeInt  # test conditions
     cells: NonNegativeInt  # cells generated, over all units
+    method: str = DEFAULT
     sampling: dict[str, Any]
+    generated: str = ""  # how, in a few words
     arithmetic: dict[str, Any]  # device, precision, matrix products in use
     tables: dict[str, Table]  # by row: scDFM, untrained, control, perturbed mean, additive
     incomplete: dict[str, NonNegativeInt]  # units for which a baseline lacked something
@@ -181,11 +184,13 @@ def _evaluate(
             f"none of the split's {len(split.test)} test conditions is in {store.path}, first "
             f"{split.test[0]!r}; use the store of the run"
         )
+    method, settings = METHODS[card.method], settings_of(card)
     sampler = Sampler(
+        method=method,
         field=field,
+        settings=settings,
         blocks=card.blocks(which="evaluation"),
-        source=card.source,
-        config=card.sampling,
+        batch=card.sampling.batch,
         seed=card.seed,
         products=how.products,
     )
@@ -193,16 +198,16 @@ def _evaluate(
     generated = [min(part.stop - part.start, cells or part.stop - part.start) for part in test]
     log.info(
         f"generating {sum(generated)} cells of {len(test)} units, {len(sampler.genes)} genes, "
-        f"{card.sampling.settled(card.source)} ({how})"
+        f"{method.describe(settings)} ({how})"
     )
     generate = partial(
         pseudobulks, controls=controls, cells=test, generated=generated, progress=progress
     )
     ours = generate(sampler)
-    tables = {OURS: score(ours)}
+    tables = {OURS if card.method == DEFAULT else card.method: score(ours)}
     if untrained:
         log.info("generating them again with untrained weights")
-        tables[UNTRAINED] = score(generate(replace(sampler, field=first_weights(model))))
+        tables[UNTRAINED] = score(generate(replace(sampler, field=_first_weights(model))))
     known = units_of(split, store, "train") + units_of(split, store, "validation")
     incomplete = {}
     for name, prediction in baselines(
@@ -230,7 +235,9 @@ def _evaluate(
         genes_of_all_cells=store.manifest.recipe.genes,
         conditions=len(set(ours.conditions)),
         cells=sum(generated),
+        method=card.method,
         sampling=card.sampling.model_dump(),
+        generated=method.describe(settings),
         arithmetic=how.facts(),
         tables=tables,
         incomplete=incomplete,
@@ -264,13 +271,11 @@ def baselines(
     )
 
 
-def first_weights(model: Model) -> VelocityField:
+def _first_weights(model: Model) -> nn.Module:
     """The network as training found it."""
-    seed_torch(model.card.seed, "weights")
-    field = build_field(model.card.model, vocabulary=model.card.vocabulary, graph=model.graph)
-    if model.card.source != "noise":
-        field.start_at_rest()
-    return field.to(next(model.field.parameters()).device)
+    card = model.card
+    network = first_weights(card, seed=card.seed, vocabulary=card.vocabulary, graph=model.graph)
+    return network.to(next(model.field.parameters()).device)
 
 
 def whole_units(store: Store, positions: Sequence[int]) -> list[Cells]:

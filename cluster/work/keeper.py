@@ -60,7 +60,9 @@ class Keeper:
 
     def log(self, line: StepLog) -> None:
         """Record the mean of some steps."""
-        self._write(cast(Line, {**line._asdict(), "steps": self.run.training.steps}))
+        rate = {"learning_rate": line.learning_rate, "steps_per_second": line.steps_per_second}
+        told = {"step": line.step, "loss": line.loss, **line.parts, **rate}
+        self._write(cast(Line, {**told, "steps": self.run.training.steps}))
 
     def keep(self, outcome: Round) -> None:
         """Record a validation round: model if it is the best, journal, then training state."""

@@ -24,8 +24,8 @@ from data_store.store.reader import Store
 from data_store.stream import Stream
 from scdfm.flow.checkpoint import load_state
 from scdfm.flow.training import Round, fit
+from scdfm.method import METHODS, settings_of
 from scdfm.metrics import round_scores
-from scdfm.model.paper import VelocityField
 
 
 def learn(
@@ -35,7 +35,7 @@ def learn(
     place: Place,
     on_round: Callable[[Round], bool],
     report: Report,
-    wrap: Callable[[VelocityField], nn.Module] | None = None,
+    wrap: Callable[[nn.Module], nn.Module] | None = None,
 ) -> None:
     """Train on this worker's share of the batches until the run is done.
 
@@ -106,7 +106,7 @@ def _go(
 
 
 def _validate(
-    field: VelocityField,
+    field: nn.Module,
     run: RunConfig,
     store: Store,
     plan: Plan,
@@ -128,16 +128,16 @@ def _validate(
     return scores[0]
 
 
-def validation_sampler(
-    field: VelocityField, run: RunConfig, plan: Plan, *, how: Arithmetic
-) -> Sampler:
+def validation_sampler(field: nn.Module, run: RunConfig, plan: Plan, *, how: Arithmetic) -> Sampler:
     """The sampler of validation rounds: the evaluation genes, few solver steps."""
     card = make_card(run, plan, facts={})
+    method, settings = METHODS[run.method], settings_of(run)
     return Sampler(
+        method=method,
         field=field,
+        settings=method.for_validation(settings, steps=run.validation.steps),
         blocks=card.blocks(which="evaluation"),
-        source=run.source,
-        config=run.sampling.model_copy(update={"steps": run.validation.steps}),
+        batch=run.sampling.batch,
         seed=run.seed,
         products=how.products,
     )

@@ -1,4 +1,4 @@
-"""A velocity field at work on controls: cells of a condition, or only their mean.
+"""A network at work on controls: cells of a condition, or only their mean.
 
 Work is cut into batches of a fixed number of cells, so that a prediction has the same bytes
 however many actors share it.
@@ -8,20 +8,20 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from cluster.work.controls import Controls, StoreControls
 from data_store.store.reader import Store
 from data_store.stream import Cells as StoreCells
 from scdfm.flow.checkpoint import Model, ModelCard
-from scdfm.flow.config import SamplingConfig, Source
-from scdfm.flow.sampling import Cells, generate
+from scdfm.flow.sampling import Cells
+from scdfm.method import METHODS, Method, settings_of
 from scdfm.metrics import Pseudobulks
-from scdfm.model.paper import VelocityField
 from scdfm.screen.conditions import Condition, name
 from scdfm.screen.names import nearest
 from scdfm.screen.progress import OnProgress, counted
@@ -42,21 +42,23 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampler:
-    """A field, the genes it is asked for, and how it is integrated.
+    """A network, the genes it is asked for, and how cells are generated.
 
     Attributes:
-        field: The velocity field.
-        blocks: Gene ids that are integrated together.
-        source: Where paths start.
-        config: Solver and batch.
+        method: What the network was built by.
+        field: The network.
+        settings: Of the method.
+        blocks: Gene ids that are generated together.
+        batch: Cells that are generated together.
         seed: Of the prediction.
-        products: Number format of the field's products under autocast; none: as the weights are.
+        products: Number format of products under autocast; none: as the weights are.
     """
 
-    field: VelocityField
+    method: Method
+    field: nn.Module
+    settings: Any
     blocks: Sequence[NDArray[np.int64]]
-    source: Source
-    config: SamplingConfig
+    batch: int
     seed: int
     products: torch.dtype | None = None
 
@@ -74,8 +76,8 @@ class Sampler:
     ) -> NDArray[np.float32]:
         """Generate one cell from each control row, (cells, genes); at most a batch."""
         first = controls.expression(start.rows)
-        apart = self.source == "other_control"
-        generated = generate(
+        apart = self.method.apart(self.settings)
+        generated = self.method.generate(
             self.field,
             Cells(
                 control=controls.expression(start.others) if apart else first,
@@ -83,10 +85,9 @@ class Sampler:
                 identity=start.rows.tolist(),
                 replicate=start.replicates.tolist(),
             ),
+            settings=self.settings,
             condition=condition,
             blocks=self.blocks,
-            source=self.source,
-            config=self.config,
             seed=self.seed,
             products=self.products,
         )
@@ -96,8 +97,8 @@ class Sampler:
         self, controls: Controls, start: Start, *, condition: Condition
     ) -> Iterator[NDArray[np.float32]]:
         """Generate one cell from each control row, a batch at a time, each (batch, genes)."""
-        for first in range(0, len(start.rows), self.config.batch):
-            part = slice(first, first + self.config.batch)
+        for first in range(0, len(start.rows), self.batch):
+            part = slice(first, first + self.batch)
             yield self.cells(controls, start.some(part), condition=condition)
 
     def mean(
@@ -120,10 +121,11 @@ def sampler_of(
     wanted = set(genes.tolist())
     blocks = model.card.blocks(which="all")
     return Sampler(
+        method=METHODS[model.card.method],
         field=model.field,
+        settings=settings_of(model.card),
         blocks=[block for block in blocks if wanted.intersection(block.tolist())],
-        source=model.card.source,
-        config=model.card.sampling,
+        batch=model.card.sampling.batch,
         seed=seed,
         products=products,
     )

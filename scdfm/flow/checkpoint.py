@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from scdfm.flow.config import SamplingConfig, Source
 from scdfm.flow.sampling import canonical_blocks
 from scdfm.gene_graph.graph import GeneGraph
+from scdfm.method import DEFAULT, METHODS, settings_of
 from scdfm.model.config import ModelConfig
-from scdfm.model.paper import VelocityField, build_field
 from scdfm.model.vocabulary import Vocabulary
 from scdfm.screen.atomic import replaced_directory
 from scdfm.screen.conditions import USUAL, Words
@@ -34,6 +35,8 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     """What a model is, besides its weights and its graph."""
 
     schema_version: Literal[1] = 1
+    method: Annotated[str, METHODS] = DEFAULT
+    settings: dict[str, Any] = {}  # of another method than flow, which has the three sections below
     model: ModelConfig
     source: Source
     sampling: SamplingConfig
@@ -71,9 +74,9 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Model:
-    """A trained velocity field with all that is needed to use it."""
+    """A trained network with all that is needed to use it."""
 
-    field: VelocityField
+    field: nn.Module
     card: ModelCard
     graph: GeneGraph
     split: Split
@@ -100,7 +103,7 @@ def load_model(path: Path) -> Model:
         if not (path / part).is_file():
             raise ValueError(f"{path} is not a whole model: {part} is missing; export it again")
     graph, split = GeneGraph.load(path / GRAPH), Split.load(path / SPLIT)
-    field = build_field(card.model, vocabulary=card.vocabulary, graph=graph)
+    field = METHODS[card.method].build(settings_of(card), vocabulary=card.vocabulary, graph=graph)
     try:
         field.load_state_dict(load_file(path / WEIGHTS))
     except (SafetensorError, RuntimeError) as error:

@@ -1,11 +1,22 @@
 """What a user may ask of paths, losses, training and sampling. Loads no torch."""
 
 import math
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
-Source = Literal["noise", "control", "other_control"]  # N(0, 1), c_x, another control cell
+from scdfm.flow.losses import LOSSES
+from scdfm.flow.sources import SOURCES
+
+Source = Annotated[str, SOURCES]  # noise: N(0, 1); control: c_x; other_control: another one
 Solver = Literal["euler", "midpoint", "heun", "rk4"]
 Spacing = Literal["even", "late"]
 
@@ -18,6 +29,21 @@ class LossConfig(BaseModel, frozen=True, extra="forbid"):
         ge=0,
         description="Weight of the MMD beside the flow-matching loss, 0 or more; 0 leaves it out",
     )
+    parts: dict[Annotated[str, LOSSES], PositiveFloat] = Field(
+        default={}, description="Weights of further loss parts, by name"
+    )
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of each part beside the flow's own."""
+        return {"mmd": self.mmd_weight, **self.parts}
+
+    @field_validator("parts")
+    @classmethod
+    def _one_weight_each(cls, parts: dict[str, float]) -> dict[str, float]:
+        if "mmd" in parts:
+            raise ValueError("the weight of mmd is loss.mmd_weight; set it there")
+        return parts
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
@@ -98,7 +124,7 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
         """
         if self.spacing != "auto":
             return self
-        late = source == "noise" and self.solver in ("midpoint", "heun")
+        late = SOURCES[source].late and self.solver in ("midpoint", "heun")
         return self.model_copy(update={"spacing": "late" if late else "even"})
 
     def __str__(self) -> str:

@@ -41,6 +41,24 @@ def mmd2(generated: Tensor, real: Tensor) -> Tensor:
         return discrepancy.to(wide)
 
 
+def unit_mmd(generated: Tensor, real: Tensor, *, sizes: tuple[int, ...]) -> Tensor:
+    """Mean over units of MMD^2 between generated and real cells of the same unit, a scalar.
+
+    Units of one cell have no unbiased MMD and are left out; zero if none is left.
+
+    Args:
+        generated: (cells, genes), rows sorted by unit.
+        real: (cells, genes), likewise.
+        sizes: Cells of each unit.
+    """
+    if len(set(sizes)) == 1 and sizes[0] > 1:
+        shape = (len(sizes), sizes[0], real.shape[1])
+        return mmd2(generated.view(shape), real.view(shape)).mean()
+    pairs = zip(torch.split(generated, list(sizes)), torch.split(real, list(sizes)), strict=True)
+    values = [mmd2(ours, theirs) for ours, theirs in pairs if len(ours) > 1]
+    return torch.stack(values).mean() if values else generated.new_zeros(())
+
+
 def _squared_distances(cells: Tensor) -> Tensor:
     # Centring first keeps the Gram form accurate where cells differ little from each other.
     cells = cells - cells.detach().mean(dim=-2, keepdim=True)

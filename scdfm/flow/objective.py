@@ -1,17 +1,18 @@
-"""What training minimises: L_CFM + lambda * L_MMD over one step's cells.
+"""What training minimises: L_CFM + lambda * L_MMD over one step's cells, and what a run adds.
 
 Source: scDFM, sections 3.1-3.2 and A.2.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from scdfm.flow.config import LossConfig, Source
-from scdfm.flow.mmd import mmd2
+from scdfm.flow.losses import LOSSES
 from scdfm.flow.path import end_point, straight_path
+from scdfm.flow.sources import SOURCES
+from scdfm.method import Losses
 from scdfm.model.precision import autocast
 
 
@@ -46,14 +47,6 @@ class StepCells:
         )
 
 
-class Losses(NamedTuple):
-    """Loss of one step and its parts, scalars. `mmd` is before its weight."""
-
-    total: Tensor
-    cfm: Tensor
-    mmd: Tensor
-
-
 def step_losses(
     field: nn.Module,
     cells: StepCells,
@@ -75,10 +68,7 @@ def step_losses(
     """
     device, target = cells.target.device, cells.target
     t = torch.rand(len(target), generator=generator).to(device)
-    if source == "noise":
-        start = torch.randn(target.shape, generator=generator).to(device)
-    else:
-        start = cells.control if source == "control" else others(cells.control, sizes=cells.sizes)
+    start = SOURCES[source].train(cells.control, cells.sizes, generator)
     point = straight_path(start, target, t)
     with autocast(device, products):
         velocity = field(
@@ -90,35 +80,12 @@ def step_losses(
             unit_of_cell=cells.unit_of_cell,
         )
     cfm = (velocity.float() - point.velocity).square().mean()
-    if config.mmd_weight == 0:
-        return Losses(total=cfm, cfm=cfm, mmd=torch.zeros_like(cfm))
-    mmd = unit_mmd(end_point(point.x, velocity.float(), t), target, sizes=cells.sizes)
-    return Losses(total=cfm + config.mmd_weight * mmd, cfm=cfm, mmd=mmd)
-
-
-def others(control: Tensor, *, sizes: tuple[int, ...]) -> Tensor:
-    """Another control cell of the same unit for each row: each unit's rows move up by one.
-
-    Args:
-        control: (cells, genes), rows sorted by unit.
-        sizes: Cells of each unit.
-    """
-    return torch.cat([part.roll(-1, dims=0) for part in torch.split(control, list(sizes))])
-
-
-def unit_mmd(generated: Tensor, real: Tensor, *, sizes: tuple[int, ...]) -> Tensor:
-    """Mean over units of MMD^2 between generated and real cells of the same unit, a scalar.
-
-    Units of one cell have no unbiased MMD and are left out; zero if none is left.
-
-    Args:
-        generated: (cells, genes), rows sorted by unit.
-        real: (cells, genes), likewise.
-        sizes: Cells of each unit.
-    """
-    if len(set(sizes)) == 1 and sizes[0] > 1:
-        shape = (len(sizes), sizes[0], real.shape[1])
-        return mmd2(generated.view(shape), real.view(shape)).mean()
-    pairs = zip(torch.split(generated, list(sizes)), torch.split(real, list(sizes)), strict=True)
-    values = [mmd2(ours, theirs) for ours, theirs in pairs if len(ours) > 1]
-    return torch.stack(values).mean() if values else generated.new_zeros(())
+    end = end_point(point.x, velocity.float(), t)
+    total, parts = cfm, {"cfm": cfm}
+    for name, weight in config.weights.items():
+        if weight == 0:
+            parts[name] = torch.zeros_like(cfm)
+            continue
+        parts[name] = LOSSES[name](end, target, sizes=cells.sizes)
+        total = total + weight * parts[name]
+    return Losses(total=total, parts=parts)

@@ -2,10 +2,7 @@
 
 Expression is log1p(counts per 10k). Time runs from 0 (source) to 1 (perturbed).
 
-A path starts at noise, at the control cell c_x that the network also reads, or at another control
-cell of the same context. From c_x itself the network can read the answer: (x_t - c_x) / t IS the
-velocity for every t > 0, so the loss falls to nothing while the condition is forgotten. From
-another cell it cannot.
+Where a path starts is told in `scdfm.flow.sources`.
 """
 
 from typing import NamedTuple

@@ -3,7 +3,6 @@
 Source: scDFM, section A.3 and Algorithm 3.
 """
 
-import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,9 +13,10 @@ from torch import Tensor
 
 from scdfm.flow.config import SamplingConfig, Source
 from scdfm.flow.solvers import solve
+from scdfm.flow.sources import SOURCES
 from scdfm.model.paper import VelocityField
 from scdfm.model.precision import autocast
-from scdfm.screen.conditions import Condition, name
+from scdfm.screen.conditions import Condition
 from scdfm.screen.randomness import numpy_generator
 
 
@@ -71,8 +71,8 @@ class Cells(NamedTuple):
 
     Attributes:
         control: c_x over all the model's genes, (cells, model genes).
-        start: The control cells where paths start, likewise; c_x itself but for the source
-            "other_control". Not read for the source "noise".
+        start: The control cells where paths start, likewise; c_x itself unless the source keeps
+            them apart. Not read for the source "noise".
         identity: A number for each cell that no other cell has.
         replicate: How often this control cell was used before.
     """
@@ -112,12 +112,7 @@ def generate(
     """
     device = next(field.parameters()).device
     control = torch.from_numpy(np.ascontiguousarray(cells.control)).to(device)
-    first = (
-        _noise(cells, condition=condition, seed=seed, genes=control.shape[1])
-        if source == "noise"
-        else np.ascontiguousarray(cells.start)
-    )
-    start = torch.from_numpy(first).to(device)
+    start = torch.from_numpy(SOURCES[source].sample(cells, condition, seed)).to(device)
     conditions = torch.tensor([field.vocabulary.ids(condition)], device=device)
     unit_of_cell = torch.zeros(len(control), dtype=torch.long, device=device)
     ends = []
@@ -136,22 +131,6 @@ def generate(
         ends.append(end)
     generated: NDArray[np.float32] = torch.cat(ends, dim=1).cpu().numpy()
     return generated
-
-
-def _noise(cells: Cells, *, condition: Condition, seed: int, genes: int) -> NDArray[np.float32]:
-    """Noise of each cell over all the model's genes, (cells, genes).
-
-    A gene's noise depends on (seed, condition, cell, replicate, gene) and on nothing else: not on
-    the batch, the actor, or the genes that were asked for.
-    """
-    spoken = zlib.crc32(name(condition).encode())
-    rows = [
-        numpy_generator(seed, "sampling noise", spoken, cell, replicate).standard_normal(
-            genes, dtype=np.float32
-        )
-        for cell, replicate in zip(cells.identity, cells.replicate, strict=True)
-    ]
-    return np.stack(rows)
 
 
 def canonical_blocks(genes: int, *, size: int, seed: int) -> list[NDArray[np.int64]]:

@@ -9,15 +9,25 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from scdfm.flow.config import LossConfig, Source, TrainingConfig
-from scdfm.flow.objective import Losses, StepCells, step_losses
+from scdfm.flow.config import TrainingConfig
+from scdfm.flow.objective import StepCells
 from scdfm.flow.randomness import seed_torch, torch_generator
-from scdfm.model.paper import VelocityField
+from scdfm.method import Losses
+from scdfm.model.field import VelocityField
+
+
+class StepLosses(Protocol):
+    """What a step loses: the `losses` of a method, its settings filled in."""
+
+    def __call__(
+        self, network: nn.Module, cells: StepCells, *, generator: torch.Generator
+    ) -> Losses:
+        """Loss of one step, by a generator that is the step's own."""
 
 
 class StepLog(NamedTuple):
@@ -25,8 +35,7 @@ class StepLog(NamedTuple):
 
     step: int
     loss: float
-    cfm: float
-    mmd: float
+    parts: dict[str, float]  # of the loss by name, before their weights
     learning_rate: float
     steps_per_second: float
 
@@ -63,15 +72,13 @@ class Progress:
 class Trainer:
     """A model with all that a training step changes."""
 
-    model: VelocityField
+    model: nn.Module
     training: TrainingConfig
-    loss: LossConfig
-    source: Source
+    losses: StepLosses
     seed: int
     world: int = 1  # data-parallel workers; a step uses this many batches
     wrapped: nn.Module | None = None  # the model inside its data-parallel wrapper
-    products: torch.dtype | None = None  # of the field under autocast; none: as the weights
-    compiled: bool = False  # run the velocity through torch.compile
+    compiled: bool = False  # run a velocity field through torch.compile
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -81,14 +88,15 @@ class Trainer:
             weight_decay=self.training.weight_decay,
             fused=True,  # one pass over the weights: several times faster, on CPU too
         )
-        self.model.recompute = self.training.checkpoint_activations
+        if isinstance(self.model, VelocityField):
+            self.model.recompute = self.training.checkpoint_activations
         self.averaged = copy.deepcopy(self.model) if self.training.ema else None
-        if self.compiled:
-            for model in filter(None, (self.model, self.averaged)):
+        for model in (self.model, self.averaged):
+            if self.compiled and isinstance(model, VelocityField):
                 model.compile_velocity()
 
     @property
-    def sampler(self) -> VelocityField:
+    def sampler(self) -> nn.Module:
         """The model to sample from: averaged weights where there are any."""
         return self.averaged or self.model
 
@@ -100,13 +108,10 @@ class Trainer:
         """
         self.model.train()
         seed_torch(self.seed, "dropout", cells.index)
-        losses = step_losses(
+        losses = self.losses(
             self.wrapped or self.model,
             cells,
-            source=self.source,
-            config=self.loss,
             generator=torch_generator(self.seed, "flow", cells.index),
-            products=self.products,
         )
         self._refuse_non_finite(losses, cells)
         for group in self.optimiser.param_groups:
@@ -132,7 +137,7 @@ class Trainer:
             torch._foreach_lerp_(averaged, current, 1 - decay)
 
     def _refuse_non_finite(self, losses: Losses, cells: StepCells) -> None:
-        parts = {"cfm": losses.cfm, "mmd": losses.mmd}
+        parts = {**losses.parts, "total": losses.total}
         values = torch.stack([part.detach() for part in parts.values()])  # one look at the device
         for part, value in zip(parts, values.tolist(), strict=True):
             if not math.isfinite(value):
@@ -259,7 +264,7 @@ def fit(
     trainer: Trainer,
     batches: Iterable[StepCells],
     *,
-    validate: Callable[[VelocityField], dict[str, float]],
+    validate: Callable[[nn.Module], dict[str, float]],
     watch: str,
     mode: str,
     log: Callable[[StepLog], None],
@@ -302,6 +307,7 @@ class _Meter:
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
+        self.names: tuple[str, ...] = ()  # of the parts
         self._reset()
 
     def _reset(self) -> None:
@@ -309,18 +315,18 @@ class _Meter:
         self.began = time.perf_counter()
 
     def add(self, losses: Losses) -> None:
-        self.losses.append(torch.stack(losses).detach())
+        self.names = tuple(losses.parts)
+        self.losses.append(torch.stack([losses.total, *losses.parts.values()]).detach())
 
     def read(self) -> StepLog:
-        total, cfm, mmd = torch.stack(self.losses).mean(dim=0).tolist()
+        total, *parts = torch.stack(self.losses).mean(dim=0).tolist()
         rate = len(self.losses) / (time.perf_counter() - self.began)
         step = self.trainer.progress.step
         self._reset()
         return StepLog(
             step=step,
             loss=total,
-            cfm=cfm,
-            mmd=mmd,
+            parts=dict(zip(self.names, parts, strict=True)),
             learning_rate=self.trainer.training.rate(step - 1),
             steps_per_second=rate,
         )

@@ -1,17 +1,18 @@
 """What a user may ask of the network. Loads no torch."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, PositiveInt, model_validator
 
+from scdfm.model.networks import NETWORKS
+
 HEAD_WIDTH = 64  # features per head when heads are not given
-RELEASE_ENCODER_HEADS = 8  # whatever the blocks have
 
 
 class ModelConfig(BaseModel, frozen=True, extra="forbid"):
     """Size and form of the velocity field."""
 
-    variant: Literal["paper", "release"] = Field(
+    variant: Annotated[str, NETWORKS] = Field(
         default="paper", description="The paper's network, or that of the authors' code (release)"
     )
     width: PositiveInt = Field(default=512, description="Features per gene token")
@@ -40,17 +41,8 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
         return self.heads or next(h for h in range(most, 0, -1) if self.width % h == 0)
 
     @model_validator(mode="after")
-    def release_has_one_form(self) -> Self:
-        if self.variant == "release" and (self.attention != "differential" or not self.mlp):
-            raise ValueError(
-                "variant release has differential attention followed by an MLP, got "
-                f"attention={self.attention}, mlp={str(self.mlp).lower()}; use variant paper"
-            )
-        if self.variant == "release" and self.width % RELEASE_ENCODER_HEADS:
-            raise ValueError(
-                f"the gene encoder of variant release has {RELEASE_ENCODER_HEADS} heads, which "
-                f"must divide width, got width={self.width}"
-            )
+    def the_variant_has_this_form(self) -> Self:
+        NETWORKS[self.variant].check(self)
         return self
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from scdfm.model.layers import (
     ValueEmbedder,
     layer_norm,
 )
-from scdfm.model.release.network import ReleaseField
+from scdfm.model.networks import NETWORKS
 from scdfm.model.vocabulary import Vocabulary
 
 __all__ = ["ModelConfig", "PaperField", "VelocityField", "build_field"]
@@ -155,9 +155,4 @@ def build_field(config: ModelConfig, *, vocabulary: Vocabulary, graph: GeneGraph
             f"the graph must have one row for each of the model's {len(vocabulary.genes)} "
             f"genes, got {graph.tokens}; build it from the same genes"
         )
-    if config.variant == "paper":
-        return PaperField(config, vocabulary=vocabulary, graph=graph)
-    drugs = 1 + len(vocabulary.perturbations) if vocabulary.kind == "drug" else None
-    field = ReleaseField(config, graph=graph, tokens=vocabulary.gene_tokens, drugs=drugs)
-    field.vocabulary = vocabulary
-    return field
+    return NETWORKS[config.variant].build(config, vocabulary=vocabulary, graph=graph)

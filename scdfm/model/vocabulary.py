@@ -40,6 +40,11 @@ class Vocabulary:
         """Rows of the gene table: measured genes, null, perturbed genes that are not measured."""
         return len(self.genes) + 1 + len(self.unmeasured)
 
+    @property
+    def tokens(self) -> int:
+        """Rows of the table that perturbations use; ids of conditions are below it."""
+        return self.gene_tokens if self.kind == "gene" else 1 + len(self.perturbations)
+
     @cached_property
     def unmeasured(self) -> tuple[str, ...]:
         """Perturbed genes that are not among the model's genes; none for drugs."""

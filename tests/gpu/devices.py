@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from scdfm.flow.objective import LossConfig, StepCells
+from scdfm.flow.method import flow_losses
+from scdfm.flow.objective import StepCells
 from scdfm.flow.training import Trainer, TrainingConfig
 from scdfm.model.field import VelocityField
 from tests.scdfm import small
@@ -61,9 +62,7 @@ def trainer(
             ema=ema,
             checkpoint_activations=checkpoint_activations,
         ),
-        loss=LossConfig(),
-        source="other_control",
+        losses=flow_losses(source="other_control", products=products),
         seed=3,
-        products=products,
         compiled=compiled,
     )

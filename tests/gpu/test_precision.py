@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scdfm.flow.objective import Losses
 from scdfm.flow.sampling import SamplingConfig, rollout
+from scdfm.method import Losses
 from scdfm.model.precision import autocast, wide
 from tests.gpu.devices import CUDA, cells, field, trainer
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from scdfm.flow.checkpoint import Model, load_model, save_model
+from scdfm.flow.method import flow_losses
 from scdfm.flow.mmd import mmd2
-from scdfm.flow.objective import LossConfig
 from scdfm.flow.sampling import SamplingConfig, rollout
 from scdfm.flow.training import Trainer, TrainingConfig
 from scdfm.model import gene_encoder
@@ -302,8 +302,7 @@ def test_the_release_variant_trains_and_repeats_itself() -> None:
         made = Trainer(
             small.field(variant="release", dropout=0.1).float(),
             training=TrainingConfig(steps=3, learning_rate=1e-3),
-            loss=LossConfig(),
-            source="control",
+            losses=flow_losses(source="control"),
             seed=0,
         )
         step = small.cells()

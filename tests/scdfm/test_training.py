@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from scdfm.flow.objective import LossConfig, StepCells
+from scdfm.flow.method import flow_losses
+from scdfm.flow.objective import StepCells
 from scdfm.flow.training import Round, StepLog, Trainer, TrainingConfig, fit
 from scdfm.model.paper import VelocityField
 from tests.scdfm import small
@@ -20,8 +21,7 @@ def trainer(*, variant: str = "paper", **settings: Any) -> Trainer:
     return Trainer(
         made,
         training=TrainingConfig.model_validate(defaults | settings),
-        loss=LossConfig(),
-        source="control",
+        losses=flow_losses(source="control"),
         seed=3,
     )
 
@@ -104,9 +104,9 @@ def test_a_resumed_run_ends_with_the_same_bytes(settings: dict[str, Any]) -> Non
 def test_training_fits_what_it_sees() -> None:
     made = trainer(steps=60, validate_every=60, log_every=10, learning_rate=1e-2)
     step = next(batches(0))
-    first = made.step(step).cfm.item()
+    first = made.step(step).parts["cfm"].item()
     for _ in range(60):
-        last = made.step(step).cfm.item()
+        last = made.step(step).parts["cfm"].item()
     assert last < 0.7 * first
 
 

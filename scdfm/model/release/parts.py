@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scdfm.gene_graph.graph import GeneGraph
-from scdfm.model.config import RELEASE_ENCODER_HEADS
 from scdfm.model.gene_encoder import GeneEncoder
+from scdfm.model.networks.release import ENCODER_HEADS
 
 
 class GeneShift(NamedTuple):
@@ -30,7 +30,7 @@ class ReleaseGeneEncoder(GeneEncoder):
     """E_g with one more LayerNorm, on the queries, and the exact GELU."""
 
     def __init__(self, tokens: int, width: int, *, dropout: float, graph: GeneGraph) -> None:
-        super().__init__(tokens, width, heads=RELEASE_ENCODER_HEADS, dropout=dropout, graph=graph)
+        super().__init__(tokens, width, heads=ENCODER_HEADS, dropout=dropout, graph=graph)
         self.query_norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""A metric, a split kind and a method for scDFM."""

@@ -108,9 +108,9 @@ def test_a_linear_model_from_outside_goes_through_all_commands(
     ("changes", "message"),
     [
         ({"settings": {"rigde": 1}}, "did you mean 'ridge'"),
-        ({"model": {"width": 8}}, "model.width belongs to method flow"),
+        ({"model": {"width": 8}}, "model belongs to method flow"),
         ({"source": "control"}, "source belongs to method flow"),
-        ({"sampling": {"steps": 7}}, "sampling.steps belongs to method flow"),
+        ({"sampling": {"steps": 7}}, "sampling belongs to method flow"),
         ({"compile": "on"}, "nothing to compile"),
         ({"method": "liner"}, "did you mean 'linear'"),
     ],

@@ -15,11 +15,10 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import to_jsonable_python
 
 from cluster.runs.choices import Compile, Precision
 from cluster.runs.presets import with_preset
-from cluster.runs.yaml_file import flat, forgiving_yaml, one_line, set_dotted
+from cluster.runs.yaml_file import forgiving_yaml, one_line, set_dotted
 from data_store.batch_config import BatchConfig
 from scdfm.flow.config import LossConfig, SamplingConfig, Source, TrainingConfig
 from scdfm.flow.sources import SOURCES
@@ -151,19 +150,20 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
                     "it has model, source, loss and sampling"
                 )
             return self
-        usual, ours = type(self).model_fields, flat(self.model_dump(mode="json"))
-        sections = {name: usual[name].default for name in ("model", "source", "loss", "sampling")}
-        defaults = flat({k: to_jsonable_python(v) for k, v in sections.items()})
-        defaults |= {
-            "init_from": None,
-            "validation.steps": ValidationConfig().steps,
-            "training.checkpoint_activations": False,
+        ignored = {
+            "model": (self.model, ModelConfig()),
+            "source": (self.source, "noise"),
+            "loss": (self.loss, LossConfig()),
+            "sampling": (self.sampling, SamplingConfig(batch=self.sampling.batch)),
+            "init_from": (self.init_from, None),
+            "validation.steps": (self.validation.steps, ValidationConfig().steps),
+            "training.checkpoint_activations": (self.training.checkpoint_activations, False),
         }
-        for name, value in defaults.items():
-            if name != "sampling.batch" and ours.get(name, value) != value:
+        for name, (given, usual) in ignored.items():
+            if given != usual:
                 raise ValueError(
-                    f"{name} belongs to method {DEFAULT} and method {self.method} would ignore it; "
-                    f"remove it (settings holds what {self.method} reads)"
+                    f"{name} belongs to method {DEFAULT}, and method {self.method} would ignore "
+                    f"it; remove it (settings holds what {self.method} reads)"
                 )
         if self.compile == "on":
             raise ValueError(f"method {self.method} has nothing to compile; set compile to auto")

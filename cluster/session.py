@@ -3,6 +3,7 @@
 import fcntl
 import functools
 import logging
+import math
 import os
 import secrets
 import shutil
@@ -173,23 +174,59 @@ def _remove_dead(folder: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def require(*, cpus: float, gpus: float = 0) -> None:
+def require(times: int, *, what: str, cpus: float, gpus: float = 0, remedy: str) -> None:
     """Refuse work that the cluster could never start; Ray itself would wait for ever.
 
+    Args:
+        times: Pieces of work that must run at once.
+        what: What one of them is called.
+        cpus: Cores of one piece, all on one node.
+        gpus: GPUs of one piece, on the same node.
+        remedy: Which settings to change.
+
     Raises:
-        ValueError: More is asked than the whole cluster has.
+        ValueError: The cluster has less room.
     """
-    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    for name, wanted in (("CPU", cpus), ("GPU", gpus)):
-        if wanted > have.get(name, 0):
-            raise ValueError(
-                f"the work asks for {wanted:g} {name}s and the cluster has {have.get(name, 0):g}; "
-                "ask for fewer workers or a larger cluster (--address)"
-            )
+    room = fits(cpus=cpus, gpus=gpus)
+    if room >= times:
+        return
+    have = " + ".join(_amounts(one.get("CPU", 0), one.get("GPU", 0)) for one in _nodes())
+    raise ValueError(
+        f"expected room for {_counted(times, what)} of {_amounts(cpus, gpus)}, got a cluster of "
+        f"{have}, with room for {room}; {remedy}, or use a larger cluster (--address)"
+    )
+
+
+def fits(*, cpus: float, gpus: float = 0) -> int:
+    """Pieces of work that the cluster's nodes can hold at once; a piece lies on one node."""
+
+    def on(node: dict[str, float]) -> int:
+        with_gpus = float(node.get("GPU", 0))
+        if 0 < gpus < 1:
+            # A share is of one GPU. The tolerance keeps three shares of 1/3 in it.
+            with_gpus *= int(1 / gpus + 1e-9)
+        elif gpus:
+            with_gpus /= gpus
+        return int(min(node.get("CPU", 0) / cpus, with_gpus if gpus else math.inf))
+
+    return sum(on(node) for node in _nodes())
+
+
+def _counted(number: float, what: str) -> str:
+    return f"{number:g} {what}{'' if number == 1 else 's'}"
+
+
+def _amounts(cpus: float, gpus: float) -> str:
+    return _counted(cpus, "CPU") + (f" and {_counted(gpus, 'GPU')}" if gpus else "")
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each living node has."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in nodes if node["Alive"]]
 
 
 def share(workers: int) -> int:
     """Cores for each of some equal workers: the cluster's, and no more than one node has."""
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    have = [node["Resources"].get("CPU", 0) for node in nodes if node["Alive"]]
+    have = [node.get("CPU", 0) for node in _nodes()]
     return max(1, int(min(max(have), sum(have) // workers)))

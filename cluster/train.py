@@ -66,7 +66,14 @@ def train(
         return done
     with session(address):
         cpus = cpus_per_worker or share(workers)
-        require(cpus=workers * cpus, gpus=workers if gpu else 0)
+        remedy = "ask for fewer --workers or --cpus-per-worker"
+        require(
+            workers,
+            what="worker",
+            cpus=cpus,
+            gpus=1 if gpu else 0,
+            remedy=f"{remedy}, or leave --gpu out" if gpu else remedy,
+        )
         scaling = ScalingConfig(
             num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(cpus, gpu=gpu)
         )

@@ -17,7 +17,7 @@ import ray.tune
 from cluster.runs.begin import require_inputs
 from cluster.runs.config import RunConfig
 from cluster.runs.directory import RunDirectory
-from cluster.session import require, session
+from cluster.session import fits, require, session
 from data_store.store.reader import Store
 from scdfm.screen.progress import phase
 from sweeps.directory import SweepDirectory
@@ -196,14 +196,19 @@ def _concurrent(sweep: SweepConfig) -> int:
         ValueError: The cluster is too small.
     """
     cpu, gpu = sweep.resources.cpu, sweep.resources.gpu
-    if sweep.budget.concurrent != "auto":
-        at_once = min(sweep.budget.concurrent, sweep.budget.trials)
-        require(cpus=cpu * at_once, gpus=gpu * at_once)
-        return at_once
-    require(cpus=cpu, gpus=gpu)
-    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    fit = int(have["CPU"] // cpu)
-    return min(fit, int(have["GPU"] / gpu)) if gpu else fit
+    auto = sweep.budget.concurrent == "auto"
+    at_once = 1 if auto else min(int(sweep.budget.concurrent), sweep.budget.trials)
+    settings = [*([] if at_once == 1 else ["budget.concurrent"]), "resources.cpu"]
+    if gpu:
+        settings.append("resources.gpu")
+    require(
+        at_once,
+        what="trial",
+        cpus=cpu,
+        gpus=gpu,
+        remedy=f"lower {' or '.join(settings)} (in the file, or by --set)",
+    )
+    return fits(cpus=cpu, gpus=gpu) if auto else at_once
 
 
 def _first(sweep: SweepConfig, earlier: Sequence[Trial]) -> list[Configuration]:

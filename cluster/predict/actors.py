@@ -109,7 +109,14 @@ def _begun(work: Work) -> Begun:
 def _require(work: Work, *, actors: int, gpu: bool) -> None:
     """Refuse what the cluster could never run, before anything is written."""
     pool = min(actors, work.shards)
-    require(cpus=pool * THREADS, gpus=pool if gpu else 0)
+    remedy = "ask for fewer --actors"
+    require(
+        pool,
+        what="actor",
+        cpus=THREADS,
+        gpus=1 if gpu else 0,
+        remedy=f"{remedy}, or leave --gpu out" if gpu else remedy,
+    )
 
 
 def _begin(place: PredictionPlace, work: Work, store: Store) -> None:

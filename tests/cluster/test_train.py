@@ -14,7 +14,7 @@ import pytest
 from cluster.processes import descendants
 from cluster.runs.config import RunConfig, make_run, write_run
 from cluster.runs.directory import RunDirectory
-from cluster.session import require, share
+from cluster.session import share
 from cluster.train import train, train_here
 from tests.cluster.small import settings
 from tests.network import listening
@@ -84,11 +84,13 @@ def test_two_workers_share_the_batches(
 
 
 def test_more_cores_than_there_are_is_refused(run: RunConfig, ray_session: None) -> None:
-    with pytest.raises(ValueError, match="the work asks for 99 CPUs"):
+    with pytest.raises(ValueError, match=r"room for 99 workers of 1 CPU, .* 2; .*--workers"):
         train(run, workers=99, cpus_per_worker=1)
+    with pytest.raises(ValueError, match=r"1 worker of 3 CPUs, .* room for 0; .*--cpus-per-work"):
+        train(run, cpus_per_worker=3)
+    with pytest.raises(ValueError, match=r"1 CPU and 1 GPU, got a cluster of 2 CPUs.* leave --gpu"):
+        train(run, cpus_per_worker=1, gpu=True)
     assert not run.directory.exists()
-    with pytest.raises(ValueError, match="asks for 1 GPUs and the cluster has 0"):
-        require(cpus=1, gpus=1)
 
 
 def test_a_killed_run_continues_to_the_same_bytes(tiny_store_path: Path, tmp_path: Path) -> None:

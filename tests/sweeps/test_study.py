@@ -29,6 +29,34 @@ def scores(sweep: SweepConfig) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize(
+    ("budget", "resources", "said"),
+    [
+        (
+            {"concurrent": 3},
+            {},
+            r"3 trials of 1 CPU, .* 2; lower budget.concurrent or resources.cpu",
+        ),
+        ({}, {"cpu": 3}, r"1 trial of 3 CPUs, .* room for 0; lower resources.cpu \("),
+        ({}, {"gpu": 0.5}, r"1 CPU and 0.5 GPUs, .* lower resources.cpu or resources.gpu"),
+    ],
+    ids=["trials", "cores", "GPUs"],
+)
+def test_a_sweep_that_the_cluster_has_no_room_for_names_its_settings(
+    tiny_sweep: SweepConfig, budget: dict[str, Any], resources: dict[str, Any], said: str
+) -> None:
+    sweep = tiny_sweep.model_copy(
+        update={
+            "budget": tiny_sweep.budget.model_copy(update=budget),
+            "resources": tiny_sweep.resources.model_copy(update=resources),
+        }
+    )
+    with pytest.raises(ValueError, match=said):
+        tune(sweep)
+    assert not sweep.directory.exists()
+
+
+@pytest.mark.usefixtures("ray_session")
 def test_a_sweep_finds_a_model_and_a_second_run_of_it_does_nothing_more(
     tiny_sweep: SweepConfig,
 ) -> None:

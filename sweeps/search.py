@@ -6,19 +6,16 @@ Optuna's study outlives the session in study.db; it opens in optuna-dashboard.
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
 from sweeps.objective import RUNG, VALUE
 from sweeps.schema import Configuration, SweepConfig
 from sweeps.space import distributions, identity, sampler, untried
-
-_STEP = "training_iteration"  # what OptunaSearch takes for the step of a report
 
 
 def open_storage(study: Path) -> RDBStorage:
@@ -29,8 +26,8 @@ def open_storage(study: Path) -> RDBStorage:
     )
 
 
-class StudySearch(OptunaSearch):
-    """OptunaSearch over a stored study that a killed session may have left in any state."""
+class StudySearch(Searcher):
+    """Asks a stored study, which a killed session may have left in any state."""
 
     def __init__(
         self,
@@ -50,37 +47,34 @@ class StudySearch(OptunaSearch):
             earlier: Configurations of earlier sessions; the study lacks those outside the space.
             first: Configurations to run before the search proposes any.
         """
-        super().__init__(
-            space=distributions(sweep.dimensions),
-            metric=VALUE,
-            mode=sweep.objective.direction,
-            storage=storage,
-            study_name=name,
-            sampler=sampler(sweep.search, number=0),
-        )
+        super().__init__(metric=VALUE, mode=sweep.objective.direction)
         self._sweep, self._dimensions = sweep, sweep.dimensions
         self._names = self._dimensions.keys()
-        self._study = cast(optuna.Study, self._ot_study)
-        self._outside: set[str] = set()  # ids of trials that the study does not know
-        self._left = {identity(trial.params): trial for trial in self._take_over(storage)}
-        known = {identity(one): one for one in first}
-        self._first = [*known.values()]
-        self._first += [one.params for text, one in self._left.items() if text not in known]
+        self._study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            sampler=sampler(sweep.search, number=0),
+            direction="minimize" if sweep.objective.direction == "min" else "maximize",
+            load_if_exists=True,
+        )
+        self._trials: dict[str, optuna.Trial] = {}  # by Ray Tune's id
+        self._reported: dict[str, set[int]] = {}  # rungs, by Ray Tune's id
+        left = self._close_left()
+        self._first = list({identity(one): one for one in (*first, *left)}.values())
         self._tried = {
             identity(trial.params)
             for trial in self._study.get_trials(deepcopy=False)
             if trial.params.keys() == self._names
         } | {identity(one) for one in earlier}
 
-    def _take_over(self, storage: RDBStorage) -> list[FrozenTrial]:
-        """Trials that a killed session had begun; what it had not even drawn is closed."""
-        running = []
-        for trial in self._study.get_trials(states=(TrialState.RUNNING, TrialState.WAITING)):
-            if trial.state == TrialState.RUNNING and trial.params.keys() == self._names:
-                running.append(trial)
-            else:
-                storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-        return running
+    def _close_left(self) -> list[Configuration]:
+        """Close what a killed session had begun; gives the configurations to run again."""
+        while any(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))):
+            self._study.tell(self._ask(), state=TrialState.FAIL)
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in running:
+            self._study.tell(trial.number, state=TrialState.FAIL)
+        return [dict(trial.params) for trial in running if trial.params.keys() == self._names]
 
     def suggest(self, trial_id: str) -> Any:
         """The next configuration, or that there is none."""
@@ -98,20 +92,15 @@ class StudySearch(OptunaSearch):
             )
             return Searcher.FINISHED if fresh is None else self._begin(trial_id, fresh)
         self._tried.add(identity(trial.params))
-        self._ot_trials[trial_id] = trial
+        self._trials[trial_id] = trial
         return trial.params
 
     def _begin(self, trial_id: str, configuration: Configuration) -> Configuration:
         """Start a given configuration; the study hears of it only if it lies in the space."""
-        text = identity(configuration)
-        self._tried.add(text)
-        if text in self._left:
-            self._ot_trials[trial_id] = optuna.trial.Trial(self._study, self._left[text]._trial_id)
-        elif all(one.holds(configuration[name]) for name, one in self._dimensions.items()):
+        self._tried.add(identity(configuration))
+        if all(one.holds(configuration[name]) for name, one in self._dimensions.items()):
             self._study.enqueue_trial(configuration)
-            self._ot_trials[trial_id] = self._ask()
-        else:
-            self._outside.add(trial_id)
+            self._trials[trial_id] = self._ask()
         return configuration
 
     def _ask(self) -> optuna.Trial:
@@ -121,22 +110,33 @@ class StudySearch(OptunaSearch):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell the study the mean so far, once for each rung."""
-        if trial_id in self._outside:
-            return
-        trial = self._study.get_trials(deepcopy=False)[self._ot_trials[trial_id].number]
-        if result[RUNG] not in trial.intermediate_values:
-            super().on_trial_result(trial_id, {**result, _STEP: result[RUNG]})
+        rungs = self._reported.setdefault(trial_id, set())
+        if trial_id in self._trials and result[RUNG] not in rungs:
+            rungs.add(result[RUNG])
+            self._trials[trial_id].report(result[VALUE], step=result[RUNG])
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Tell the study how a trial ended: one without all splits has no value, it was pruned."""
-        if trial_id not in self._outside:
-            if result and RUNG in result:
-                self.on_trial_result(trial_id, result)  # Tune does not tell what made it prune
-            whole = result if result and result.get("complete") else None
-            super().on_trial_complete(trial_id, result=whole, error=error)
+        if result and RUNG in result:
+            self.on_trial_result(trial_id, result)  # Tune does not tell what made it prune
+        trial = self._trials.pop(trial_id, None)
+        if trial is None:
+            return
+        if result and result.get("complete"):
+            self._study.tell(trial, result[VALUE])
+        else:
+            self._study.tell(trial, state=TrialState.FAIL if error else TrialState.PRUNED)
 
     def save(self, checkpoint_path: str) -> None:
         """Leave an empty file for Ray Tune, which is never asked to restore: study.db is ours."""
         Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never asked for; see `save`."""
+        raise NotImplementedError("a sweep goes on from study.db")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Stand as an empty searcher in Ray Tune's own files."""
+        return Searcher, ()

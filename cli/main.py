@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import NoReturn
 
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 _PATIENCE = 5.0  # seconds for the command to close its files after a signal
-_TICK = 0.1  # seconds between two looks for a signal
+_TICK = 0.05  # seconds between two looks for a signal
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -47,6 +48,7 @@ class Command:
     def __init__(self, arguments: Sequence[str]) -> None:
         self._arguments = arguments
         self._signal: signal.Signals | None = None
+        self._lost = True  # the interrupt is still to be raised
         self._status = 1
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="command", daemon=True)
@@ -54,13 +56,14 @@ class Command:
 
     def run(self) -> int:
         """Run it to its end or to the first signal; gives its exit status."""
-        for number in _WORDS:
-            # Who starts a command with nohup or in the background has the signal ignored.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._on_signal)
+        # Who starts a command with nohup or in the background has the signal ignored.
+        heard = [one for one in _WORDS if signal.getsignal(one) is not signal.SIG_IGN]
+        _listen(heard, self._on_signal)
         self._thread.start()
         while self._thread.is_alive():
             self._thread.join(_TICK)
+            # Ray's C++ takes SIGTERM for itself when a driver connects, from any thread.
+            _listen(heard, self._on_signal)
             if self._signal is not None:
                 self._stop()
         if self._error is not None:
@@ -85,11 +88,22 @@ class Command:
         assert self._signal is not None
         import logging
 
-        logging.disable(logging.CRITICAL)  # what breaks now breaks because of the signal
+        # What breaks now breaks because of the signal.
+        logging.disable(logging.CRITICAL)
+        threading.excepthook = lambda _: None
+        sys.unraisablehook = self._on_lost
         _end_processes()
-        _interrupt(self._thread)
-        self._thread.join(_PATIENCE)
+        deadline = time.monotonic() + _PATIENCE
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            if self._lost:
+                self._lost = False
+                _interrupt(self._thread)
+            self._thread.join(_TICK)
         self._leave(self._signal)
+
+    def _on_lost(self, lost: "sys.UnraisableHookArgs") -> None:
+        """Have the interrupt raised again where a callback, such as a lock's, has swallowed it."""
+        self._lost = self._lost or lost.exc_type is KeyboardInterrupt
 
     def _leave(self, number: signal.Signals) -> NoReturn:
         """End this process and all it has started, with one line."""
@@ -100,6 +114,13 @@ class Command:
         for stream in (sys.stdout, self._stderr):
             stream.flush()
         os._exit(128 + number)
+
+
+def _listen(
+    numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]
+) -> None:
+    for number in numbers:
+        signal.signal(number, handler)
 
 
 def _interrupt(thread: threading.Thread) -> None:

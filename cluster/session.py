@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 OBJECT_STORE = 150 * 2**20  # bytes; cells travel through files, not through the object store
 _FOLDER = "scdfm-ray-"  # in the temporary directory: what a local Ray writes
 _LOCK = "in-use"
+_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 _LONGEST = 40  # characters; a socket's path may have 107, and Ray adds about 65
 _YOUNG = 60.0  # seconds in which a folder without a lock may be about to get one
 
@@ -89,7 +90,7 @@ def _joined(address: str) -> Iterator[None]:
 @contextmanager
 def _local(cpus: int | None) -> Iterator[None]:
     phase(log, "starting Ray")
-    with _folder() as folder, _on_loopback():
+    with _folder() as folder, _private(folder):
         _init(
             address="local",
             num_cpus=cpus,
@@ -113,19 +114,22 @@ def _init(**settings: Any) -> None:
 
 
 @contextmanager
-def _on_loopback() -> Iterator[None]:
+def _private(folder: Path) -> Iterator[None]:
     """Let a local Ray bind its servers to 127.0.0.1, and only whoever has its token use it.
 
     Ray has a switch for loopback, meant for systems where it runs on one machine only; there is no
     public one. Token authentication is Ray's default for a local session; without a token in the
     environment Ray would leave one in the home directory.
     """
-    names = (ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "RAY_AUTH_TOKEN", "RAY_AUTH_MODE")
+    names = (ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "RAY_AUTH_TOKEN", "RAY_AUTH_MODE", _CACHE)
     before = {name: os.environ.get(name) for name in names}
     clusters = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     os.environ["RAY_AUTH_TOKEN"] = _token()
+    # Torch makes this folder beside ours even where nothing is compiled; who compiles often may
+    # name one that stays.
+    os.environ.setdefault(_CACHE, str(folder / "compiled"))
     try:
         yield
     finally:

@@ -2,7 +2,10 @@
 
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -50,7 +53,13 @@ def model(home: Path) -> Path:
     """A model that has learnt for two steps."""
     training = {**TRAINING, "steps": 2}
     run = yaml.safe_load((home / "run.yaml").read_text())
-    settings = {**run, "name": "model", "output": str(home / "runs"), "training": training}
+    settings = {
+        **run,
+        "name": "model",
+        "output": str(home / "runs"),
+        "training": training,
+        "source": "noise",
+    }
     return train_here(RunConfig.model_validate(settings)).model
 
 
@@ -177,3 +186,29 @@ def test_a_second_signal_ends_at_once(home: Path, temporary: Path) -> None:
     assert ended.status in (130, 143)
     assert ended.seconds < 3
     assert ended.left == []
+
+
+def test_an_interrupt_that_a_callback_swallows_is_raised_again(tmp_path: Path) -> None:
+    program = (
+        "import cli.app, signal, sys, time, os\n"
+        "class Swallows:\n"
+        "    def __del__(self):\n"
+        "        print('ready', flush=True)\n"
+        "        while True: time.sleep(0.01)\n"
+        "def work(arguments, stopping):\n"
+        "    Swallows()\n"
+        "    while True: time.sleep(0.01)\n"
+        "cli.app.run = work\n"
+        "from cli.main import main\n"
+        "main()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        began = time.monotonic()
+        process.send_signal(INT)
+        _, said = process.communicate(timeout=60)
+    assert said == "scdfm: interrupted; run the command again to go on\n"
+    assert time.monotonic() - began < 4  # it did not wait for the last resort

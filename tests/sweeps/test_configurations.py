@@ -9,6 +9,7 @@ import pytest
 from cluster.runs.directory import RunDirectory
 from data_store.store.reader import Store
 from sweeps import SweepConfig, read_sweep, tune
+from sweeps.events import SweepEvent
 from sweeps.lock import Lock
 from sweeps.space import split_run
 
@@ -168,7 +169,7 @@ def test_every_configuration_is_run_once_over_all_splits(
     sweep = SweepConfig.model_validate(
         listed(tiny, base=tiny_sweep.base, configurations={**NAMED, "my edges": edges})
     )
-    told: list[dict[str, Any]] = []
+    told: list[SweepEvent] = []
     result = tune(sweep, report=told.append)
     rows = {row.name: row for row in result.leaderboard}
     assert sorted(rows, key=str) == sorted(sweep.configurations)
@@ -176,7 +177,7 @@ def test_every_configuration_is_run_once_over_all_splits(
     assert all(row.state == "complete" and len(row.splits) == 2 for row in rows.values())
     assert [name for name, row in rows.items() if row.baseline] == ["full"]
     assert len({row.value for row in rows.values()}) == 5
-    assert {event["name"] for event in told if event["event"] == "start"} == set(rows)
+    assert {event.name for event in told if event.kind == "start"} == set(rows)
     begun = {
         name: RunDirectory(split_run(sweep, row.configuration, split=0).directory).manifest
         for name, row in rows.items()

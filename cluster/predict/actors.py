@@ -30,7 +30,7 @@ from cluster.work.sampler import Sampler, columns_in, sampler_of, starting_cells
 from data_store.store.reader import Store
 from data_store.store.remote import url_of
 from scdfm.flow.checkpoint import load_model, read_card
-from scdfm.screen.progress import OnProgress, Progress
+from scdfm.screen.progress import OnProgress, Progress, phase
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,7 @@ def _fill(
 ) -> None:
     """Hand the shards that are not there yet to actors, one at a time to each."""
     todo = [shard for shard in range(work.shards) if not place.cells.is_written(shard)]
+    phase(log, "starting actors")
     kind = ray.remote(
         num_cpus=THREADS, num_gpus=1 if gpu else 0, max_restarts=RESTARTS, max_task_retries=RESTARTS
     )(Predictor)

@@ -57,7 +57,7 @@ def ingest(
     join: Literal["same", "intersect", "union"] = "same",
     remote: bool = False,
     seed: int = 0,
-    memory: int | str = 1_000_000_000,
+    memory: int | str = "1GB",
     workers: int = 1,
     overwrite: bool = False,
     append: bool = False,
@@ -88,5 +88,7 @@ def predict(
     genes: Sequence[str] | None = None,
     seed: int = 0,
     precision: Precision = "auto",
+    controls: bool = False,
     out: str | Path,
+    overwrite: bool = False,
 ) -> Path: ...

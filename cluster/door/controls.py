@@ -19,6 +19,7 @@ from data_store.disk.csr import row_sums
 from data_store.ingest.layout import ONE_CONTEXT
 from data_store.sources.detect import LIBRARY_NAMES
 from data_store.store import normalise
+from data_store.store.schema import LOG
 from scdfm.flow.checkpoint import ModelCard
 from scdfm.screen.names import nearest
 
@@ -215,7 +216,7 @@ def _says_log(adata: anndata.AnnData, where: str) -> bool:
     """Whether one of our files names the scale of X, which then need not be guessed."""
     ours = adata.uns.get("scdfm")
     scale = ours.get("scale") if isinstance(ours, dict) else None
-    return scale is not None and "log1p" in str(scale) and where.startswith("X ")
+    return bool(scale == LOG) and where.startswith("X ")
 
 
 def _library_sizes(

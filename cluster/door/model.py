@@ -21,12 +21,21 @@ import torch
 from numpy.typing import NDArray
 
 from cluster.door.controls import Columns, MemoryControls, read_controls
-from cluster.predict.request import asked_condition, gene_ids, refuse_copies
+from cluster.predict.request import (
+    Unit,
+    asked_condition,
+    gene_ids,
+    refuse_copies,
+    unseen_tokens,
+    warn_of_unseen,
+)
+from cluster.predict.rows import joined, rows_of
 from cluster.runs.choices import Precision
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.runs.provenance import model_identity, versions
 from cluster.work.evaluate import model_directory
 from cluster.work.sampler import Sampler, Start, sampler_of, starting_cells
+from data_store.store.schema import LOG
 from scdfm.flow.checkpoint import Model, ModelCard
 from scdfm.flow.checkpoint import load_model as read_model
 from scdfm.screen.conditions import Condition
@@ -83,6 +92,7 @@ class TrainedModel:
         cells: int | None = None,
         genes: Sequence[str] | None = None,
         seed: int = 0,
+        with_controls: bool = False,
         layer: str | None = None,
         context_column: str | None = None,
         library_size_column: str | None = None,
@@ -99,6 +109,7 @@ class TrainedModel:
             cells: Cells of each condition in each context; none: one from each control cell.
             genes: Which to keep, in this order; none: all of the model's.
             seed: Decides every draw.
+            with_controls: Put the control cells beside, as `scdfm predict --with-controls` does.
             layer: "X" or a layer with the values; none: X, or `counts` where X holds no counts.
             context_column: obs column of cell line or patient; none: `context` if there is one,
                 else all cells are of one context.
@@ -109,9 +120,10 @@ class TrainedModel:
             device: "cpu" or "cuda"; the model moves there. None: where it is.
 
         Returns:
-            log1p per 10k in X, CSR float32, (contexts x conditions x cells, genes). obs holds
-            `condition`, `context`, `source_cell` and `replicate` (how often that cell was used
-            before); uns["scdfm"] the scale and the provenance.
+            log1p per 10k in X, CSR float32, (contexts x conditions x cells, genes). obs is that of
+            `scdfm predict`: `condition`, `context`, `source_cell`, `replicate` (how often that
+            cell was used before), `control`, and `unseen`: tokens that no training cell had.
+            uns["scdfm"] holds the scale, the control's label and the provenance.
 
         Raises:
             ValueError: A condition is the control or unknown, genes are missing, the values are
@@ -133,24 +145,47 @@ class TrainedModel:
             refuse_copies(self.card, cells=cells, controls=counts)
         if device is not None:
             self._model.field.to(_device(device))
-        units = [
-            (context, one, _starts(known, context, one, cells=cells or count, seed=seed))
-            for context, count in counts.items()
-            for one in asked
-        ]
+        unseen = unseen_tokens(asked, self.split, self.card.words)
+        warn_of_unseen(unseen)
+        units = self._units(asked, counts, cells=cells, with_controls=with_controls)
+        starts = [_start(known, unit, seed=seed) for unit in units]
         with arithmetic(precision, device=self.device) as how:
             sampler = sampler_of(self._model, genes=kept, seed=seed, products=how.products)
-            values = _generate(sampler, known, units, kept=kept)
+            values = _values(sampler, known, units, starts, kept=kept)
+        names = [known.names[known.places(start.rows)] for start in starts]
+        obs = [
+            rows_of(unit, sources=name, replicates=start.replicates, unseen=unseen)
+            for unit, start, name in zip(units, starts, names, strict=True)
+        ]
         predicted = anndata.AnnData(
             X=values,
-            obs=self._obs(known, units),
+            obs=joined(obs),
             var=pd.DataFrame(index=pd.Index([self.genes[gene] for gene in kept])),
         )
         predicted.uns["scdfm"] = {
-            "scale": self.card.normalisation,
+            "scale": LOG,
+            "control": self.card.words.spell(()),
             "provenance": json.dumps(self._facts(known, seed=seed, how=how), sort_keys=True),
         }
         return predicted
+
+    def _units(
+        self,
+        conditions: Sequence[Condition],
+        controls: dict[str, int],
+        *,
+        cells: int | None,
+        with_controls: bool,
+    ) -> list[Unit]:
+        """What is predicted, by context, and the controls last, as `scdfm predict` orders them."""
+        spell = self.card.words.spell
+        predicted = [
+            Unit(context, one, spell(one), cells or count)
+            for context, count in controls.items()
+            for one in conditions
+        ]
+        beside = [Unit(context, (), spell(()), count) for context, count in controls.items()]
+        return predicted + (beside if with_controls else [])
 
     def _conditions(self, conditions: str | Sequence[str]) -> tuple[Condition, ...]:
         labels = [conditions] if isinstance(conditions, str) else list(conditions)
@@ -159,25 +194,9 @@ class TrainedModel:
         words = self.card.words
         return tuple(dict.fromkeys(asked_condition(one, self.card, words) for one in labels))
 
-    def _obs(
-        self, controls: MemoryControls, units: Sequence[tuple[str, Condition, Start]]
-    ) -> pd.DataFrame:
-        tables = []
-        for context, condition, start in units:
-            label = self.card.words.spell(condition)
-            table = {
-                "condition": label,
-                "context": context,
-                "source_cell": controls.names[controls.places(start.rows)],
-                "replicate": start.replicates,
-            }
-            index = [f"{context}|{label}|{cell}" for cell in range(len(start.rows))]
-            tables.append(pd.DataFrame(table, index=index))
-        return pd.concat(tables).astype({"condition": "category", "context": "category"})
-
     def _facts(self, controls: MemoryControls, *, seed: int, how: Arithmetic) -> dict[str, Any]:
         return {
-            "model": model_identity(self.path, self.card),
+            "model": model_identity(self.path, self.card)._asdict(),
             "controls": {"cells": len(controls.names), "values": controls.scale},
             "seed": seed,
             "source": self.card.source,
@@ -216,24 +235,29 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _starts(
-    controls: MemoryControls, context: str, condition: Condition, *, cells: int, seed: int
-) -> Start:
-    return starting_cells(controls.rows(context), condition=condition, cells=cells, seed=seed)
+def _start(controls: MemoryControls, unit: Unit, *, seed: int) -> Start:
+    """The control cells that a unit starts from, or is."""
+    rows = controls.rows(unit.context)
+    if not unit.condition:
+        return Start(rows, rows, np.zeros(len(rows), dtype=np.int64))
+    return starting_cells(rows, condition=unit.condition, cells=unit.cells, seed=seed)
 
 
-def _generate(
+def _values(
     sampler: Sampler,
     controls: MemoryControls,
-    units: Sequence[tuple[str, Condition, Start]],
+    units: Sequence[Unit],
+    starts: Sequence[Start],
     *,
     kept: NDArray[np.int64],
 ) -> sp.csr_matrix:
-    """The cells of all units, one below the other, (cells, genes kept)."""
+    """Cells of all units, generated or, of controls, read, (cells, genes kept)."""
     columns = np.searchsorted(sampler.genes, kept)
-    batches = [
-        sp.csr_matrix(batch[:, columns])
-        for _, condition, start in units
-        for batch in sampler.batches(controls, start, condition=condition)
-    ]
-    return sp.csr_matrix(sp.vstack(batches, format="csr"))
+    blocks = []
+    for unit, start in zip(units, starts, strict=True):
+        if not unit.condition:
+            blocks.append(sp.csr_matrix(controls.expression(start.rows)[:, kept]))
+            continue
+        for batch in sampler.batches(controls, start, condition=unit.condition):
+            blocks.append(sp.csr_matrix(batch[:, columns]))
+    return sp.csr_matrix(sp.vstack(blocks, format="csr"))

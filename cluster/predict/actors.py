@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cluster.predict.options import PredictionRequest
 from cluster.predict.place import Begun, PredictionPlace
-from cluster.predict.request import SHARD, THREADS, Part, Work, look_up
+from cluster.predict.request import SHARD, THREADS, Part, Work, look_up, warn_of_unseen
 from cluster.predict.rows import obs_of
 from cluster.predict.store_version import open_version
 from cluster.runs.lease import check
@@ -68,12 +68,7 @@ def predict(
         contexts=request.contexts,
     ) as store:
         work = look_up(request, store, device="cuda" if gpu else "cpu")
-        if work.provenance.unseen:
-            log.warning(
-                "no training cell had %s: such cells are predicted from the gene graph alone, "
-                "and flagged in obs column 'unseen'",
-                ", ".join(work.provenance.unseen),
-            )
+        warn_of_unseen(work.provenance.unseen)
         if place.is_done(work.identity):
             place.tidy_after(work.identity)
             return request.out

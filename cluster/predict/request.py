@@ -4,6 +4,7 @@ Every cell's row and place in a shard follow from the request, before the first 
 """
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -25,6 +26,8 @@ from scdfm.screen.atomic import sha256
 from scdfm.screen.conditions import CONTROL, Condition, Words
 from scdfm.screen.names import nearest
 from scdfm.splits import Split
+
+log = logging.getLogger(__name__)
 
 SHARD = 4 * CHUNK_CELLS  # cells of a task
 THREADS = 1  # of an actor: more actors use more cores, and the bytes stay the same
@@ -132,7 +135,7 @@ def look_up(
         origin=Origin(
             model=str(request.model), store=str(request.store), run=model.run, step=model.step
         ),
-        unseen=_unseen(conditions, path, words_of(card, store)),
+        unseen=unseen_tokens(conditions, Split.load(path / SPLIT), words_of(card, store)),
         versions=versions(),
     )
     return Work(
@@ -179,12 +182,21 @@ def _model_hash(path: Path, card: ModelCard) -> str:
     return hashed(sha256(path / WEIGHTS), sha256(path / GRAPH), network)
 
 
-def _unseen(conditions: Sequence[Condition], path: Path, words: Words) -> tuple[str, ...]:
+def unseen_tokens(conditions: Sequence[Condition], split: Split, words: Words) -> tuple[str, ...]:
     """Tokens of the conditions that no training cell had."""
-    split = Split.load(path / SPLIT)
     trained = {token for name in split.train for token in words.parse(name)}
     asked = {token for condition in conditions for token in condition}
     return tuple(sorted(asked - trained))
+
+
+def warn_of_unseen(tokens: Sequence[str]) -> None:
+    """Say that some perturbations were in no training cell."""
+    if tokens:
+        log.warning(
+            "no training cell had %s: such cells are predicted from the gene graph alone, "
+            "and flagged in obs column 'unseen'",
+            ", ".join(tokens),
+        )
 
 
 def words_of(card: ModelCard, store: Store) -> Words:

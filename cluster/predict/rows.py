@@ -1,9 +1,10 @@
 """What is known of each cell of a prediction before any is computed: its obs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cluster.predict.request import Unit, Work
 from cluster.work.sampler import starting_cells
@@ -20,9 +21,7 @@ def obs_of(work: Work, store: Store) -> pd.DataFrame:
     from and how often that was used before, whether it IS a control cell, and its tokens that no
     training cell had, with commas.
     """
-    table = pd.concat([_rows(unit, work, store) for unit in work.units])
-    # Categories of what occurs, and no others: scanpy stops at a group without cells.
-    return table.astype({CONDITION: "category", CONTEXT: "category", UNSEEN: "category"})
+    return joined([_rows(unit, work, store) for unit in work.units])
 
 
 def _rows(unit: Unit, work: Work, store: Store) -> pd.DataFrame:
@@ -37,18 +36,38 @@ def _rows(unit: Unit, work: Work, store: Store) -> pd.DataFrame:
             seed=work.request.seed,
         )
         rows, replicates = start.rows, start.replicates
+    return rows_of(unit, sources=names[rows], replicates=replicates, unseen=work.provenance.unseen)
+
+
+def rows_of(
+    unit: Unit,
+    *,
+    sources: NDArray[np.object_],
+    replicates: NDArray[np.int64],
+    unseen: Collection[str],
+) -> pd.DataFrame:
+    """A row for each cell of a unit.
+
+    Args:
+        unit: Context, condition and its label.
+        sources: Name of the control cell that each started from, (cells,).
+        replicates: How often that was used before, (cells,).
+        unseen: Tokens that no training cell had.
+    """
     return pd.DataFrame(
         {
             CONDITION: unit.label,
             CONTEXT: unit.context,
-            SOURCE_CELL: names[rows],
+            SOURCE_CELL: sources,
             REPLICATE: replicates,
             CONTROL: not unit.condition,
-            UNSEEN: _listed(unit, work.provenance.unseen),
+            UNSEEN: ",".join(token for token in unit.condition if token in unseen),
         },
         index=[f"{unit.context}|{unit.label}|{cell}" for cell in range(unit.cells)],
     )
 
 
-def _listed(unit: Unit, unseen: Collection[str]) -> str:
-    return ",".join(token for token in unit.condition if token in unseen)
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all units; categories are of what occurs: scanpy stops at a group without cells."""
+    table = pd.concat(list(tables))
+    return table.astype({CONDITION: "category", CONTEXT: "category", UNSEEN: "category"})

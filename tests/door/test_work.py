@@ -106,12 +106,22 @@ def test_many_cells_are_predicted_by_actors(
 ) -> None:
     asked = [model.perturbations[0]]
     out = scdfm.predict(
-        model, store=tiny_store_path, conditions=asked, cells=6, out=tmp_path / "cells.h5ad"
+        model,
+        store=tiny_store_path,
+        conditions=asked,
+        cells=6,
+        controls=True,
+        out=tmp_path / "cells.h5ad",
     )
     written = anndata.read_h5ad(out)
-    mine = model.predict(scdfm.control_cells(tiny_store_path), asked, cells=6)
+    controls = scdfm.control_cells(tiny_store_path)
+    mine = model.predict(controls, asked, cells=6, with_controls=True)
     pd.testing.assert_frame_equal(written.obs, mine.obs)
-    assert written.uns["scdfm"].keys() <= mine.uns["scdfm"].keys()
+    ours, theirs = mine.uns["scdfm"], written.uns["scdfm"]
+    assert ours.keys() == theirs.keys()
+    assert [ours[one] for one in ("scale", "control")] == [
+        theirs[one] for one in ("scale", "control")
+    ]
     assert abs(written.X - mine.X).max() < 1e-5
 
 
@@ -135,3 +145,10 @@ def test_a_sweep_from_a_dict_gives_its_best_model(
     assert list(sweep.leaderboard["rank"]) == [1, 2]
     assert sweep.configuration["model.width"] == sweep.leaderboard["model.width"].iloc[0]
     assert sweep.model.card.model.width == sweep.configuration["model.width"]
+
+
+def test_cells_in_memory_give_the_store_that_their_file_gives(
+    tiny_adata: anndata.AnnData, tiny_store_path: Path, tmp_path: Path
+) -> None:
+    store = scdfm.ingest(tiny_adata, tmp_path / "memory.zarr", context_column="context")
+    assert store.fingerprint == scdfm.open_store(tiny_store_path).fingerprint

@@ -10,6 +10,7 @@ store that holds nothing but these cells in this order.
 import json
 import logging
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ class TrainedModel:
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return next(self._model.field.parameters()).device
+        held = chain(self._model.field.parameters(), self._model.field.buffers())
+        return next((tensor.device for tensor in held), torch.device("cpu"))
 
     def __repr__(self) -> str:
         card = self.card

@@ -119,6 +119,8 @@ def export(
     is the prediction's partner: its conditions, contexts, labels, genes and scale, and the control.
     """
     require_there(store, what="store")
+    if options.genes_of is not None:
+        require_there(options.genes_of, what="model or prediction")
     wanted = None
     if options.conditions is not None:
         wanted = from_text_or_file(
@@ -173,6 +175,8 @@ def split(
     """Part conditions into train, validation and test."""
     require_file(out, suffixes=(".json",))
     require_there(store, what="store")
+    if config.path is not None:
+        require_there(config.path, what="file of a split")
     from cluster.runs.plan import contexts_of_conditions
     from data_store.store.reader import Store
     from scdfm.splits import make_split

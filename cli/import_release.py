@@ -27,6 +27,9 @@ def import_release(
     """
     require_there(request.checkpoint, what="checkpoint")
     require_there(request.store, what="store")
+    for name in ("mask", "vocabulary", "split"):
+        if (place := getattr(request, name)) is not None:
+            require_there(place, what=name)
     if request.perturbations is not None:
         order = in_order(
             request.perturbations,

@@ -32,6 +32,14 @@ def train(
 
     config = read_run(run, overrides=overrides(changes))
     require_there(config.store, what="store", remedy="ingest it, or name it with --set store=PATH")
+    if not config.directory.exists():  # a run that was begun has its own copy of what they held
+        for setting, place in (
+            ("split.path", config.split.path),
+            ("graph.path", config.graph.path),
+            ("init_from", config.init_from),
+        ):
+            if place is not None:
+                require_there(place, what=setting)
     with TrainingBar() as bar:
         from cluster.train import train as train_on_cluster
 

@@ -8,7 +8,7 @@ from cli import leaderboard
 from cli.options import Address, Commands, Json
 from cli.progress import SweepBar
 from cli.settings import Set, overrides
-from cli.terminal import show, show_json
+from cli.terminal import require_there, show, show_json
 from cli.usage import example
 
 app = Commands()
@@ -31,6 +31,11 @@ def tune(
     from sweeps.files import read_sweep
 
     config = read_sweep(sweep, overrides=overrides(changes))
+    require_there(
+        config.run({}, split=0).store,
+        what="store",
+        remedy="ingest it, or name it with --set base.store=PATH",
+    )
     with SweepBar() as bar:
         from sweeps.study import tune as tune_on_cluster
 

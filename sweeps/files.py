@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from cluster.runs.config import RunConfig, make_run
 from cluster.runs.yaml_file import forgiving_yaml, one_line, set_dotted
 from scdfm.screen.names import nearest
+from sweeps.dimension import Dimension
 from sweeps.schema import SweepConfig
 
 _OF_SWEEPS = {"base", "splits", "space", "configurations"}  # no run file has one of these
@@ -101,6 +102,12 @@ def _set_entry(section: str, entries: Any, name: str, value: Any) -> dict[str, A
     for known in sorted(entries, key=len, reverse=True):
         if name.startswith(f"{known}.") and isinstance(entries[known], dict):
             return {**entries, known: {**entries[known], name.removeprefix(f"{known}."): value}}
+    setting, _, part = name.rpartition(".")
+    if section == "space" and part in Dimension.model_fields:
+        raise ValueError(
+            f"space holds no {setting!r} whose {part} could be set; give all of it, such as "
+            f"--set 'space.{setting}={{type: int, low: 5, high: 60}}'"
+        )
     return {**entries, name: value}
 
 

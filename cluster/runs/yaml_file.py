@@ -94,6 +94,8 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown setting {where!r}; {nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"{where} is missing; set it"
+    if first["type"] in ("model_type", "dict_type"):
+        return f"{where} must hold settings as `name: value`, got {first['input']!r}"
     message = first["msg"].removeprefix("Value error, ")
     value = first["input"]
     said = isinstance(value, dict | BaseModel) or repr(value) in message

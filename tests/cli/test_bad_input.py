@@ -153,3 +153,42 @@ def test_cells_are_not_changed_by_a_refusal(
     before = tiny_h5ad.read_bytes()
     refused(scdfm, "ingest", tiny_h5ad, "store", "--control", "nothing")
     assert tiny_h5ad.read_bytes() == before
+
+
+RUN = "store: {store}\nname: r\nsplit: {{kind: {split}}}\n"
+SWEEP = (
+    "name: w\nbase: {{store: {store}, preset: tiny}}\nsplits: [{{kind: additive}}]\n"
+    "space: {{model.width: {{type: choice, values: [8, 16]}}}}\n"
+)
+
+
+def test_what_a_file_names_and_is_not_there(
+    scdfm: Call, folder: Path, tiny_store_path: Path
+) -> None:
+    Path("run.yaml").write_text(RUN.format(store="gone.zarr", split="additive"))
+    assert "--set store=PATH" in refused(scdfm, "train", "run.yaml")
+    Path("sweep.yaml").write_text(SWEEP.format(store="gone.zarr"))
+    assert "--set base.store=PATH" in refused(scdfm, "tune", "sweep.yaml")
+    lists = RUN.format(store=tiny_store_path, split="file, path: gone.json")
+    Path("run.yaml").write_text(lists)
+    assert "no such split.path: gone.json" in refused(scdfm, "train", "run.yaml")
+    Path("run.yaml").write_text(RUN.format(store=tiny_store_path, split="additive"))
+    for setting in ("init_from=gone", "graph={kind: edges, path: gone.csv}"):
+        assert "gone" in refused(scdfm, "train", "run.yaml", "--set", setting)
+    Path("c.pt").touch()
+    asked = ("import-release", "c.pt", "m", "--store", tiny_store_path)
+    for option in ("--mask", "--vocabulary", "--split"):
+        assert f"no such {option[2:]}: gone" in refused(scdfm, *asked, option, "gone")
+    asked = ("export", tiny_store_path, "o.h5ad", "--normalised", "--genes-of", "gone")
+    assert "gone" in refused(scdfm, *asked)
+    asked = ("split", tiny_store_path, "--kind", "file", "--path", "gone.json")
+    assert "gone.json" in refused(scdfm, *asked)
+
+
+def test_a_dotted_setting_reaches_into_the_space_of_a_sweep(scdfm: Call, folder: Path) -> None:
+    shown = scdfm("config", "show", "demo", "--set", "space.graph.k.high=15").out
+    assert "high: 15.0" in shown
+    absent = ("config", "show", "demo", "--set", "space.batch.cells.low=5")
+    assert "--set 'space.batch.cells={type: int" in refused(scdfm, *absent)
+    plain = refused(scdfm, "config", "show", "demo", "--set", "base.model=3")
+    assert "model must hold settings as `name: value`, got 3" in plain

@@ -98,7 +98,7 @@ def test_a_linear_model_from_outside_goes_through_all_commands(
     assert tables["linear"]["overall"]["mse"] != tables["untrained"]["overall"]["mse"]
 
     out = tmp_path / "cells.zarr"
-    asked = ["--conditions", _single(tiny_store_path), "--cells", 4]
+    asked = ["--store", tiny_store_path, "--conditions", _single(tiny_store_path), "--cells", 4]
     made = scdfm(installed, "predict", tmp_path / "runs" / "linear", *asked, "--out", out)
     assert made.returncode == 0, made.stderr
     assert out.is_dir()

@@ -1,6 +1,6 @@
 """The one place that turns an exception into a line on standard error and an exit status.
 
-0 done, 1 failed work, 2 bad input, 130 stopped by Ctrl-C.
+0 done, 1 failed work, 2 bad input, 130 stopped by Ctrl-C; `cli.main` adds 143 for SIGTERM.
 """
 
 from typing import NamedTuple

@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
-_PATIENCE = 5.0  # seconds for the command to close its files after a signal
+_PATIENCE = 2.0  # seconds for the command to close its files, with Ray and then without
 _TICK = 0.05  # seconds between two looks for a signal
 _SHOW_CURSOR = "\x1b[?25h"
 
@@ -51,6 +52,7 @@ class Command:
         self._lost = True  # the interrupt is still to be raised
         self._status = 1
         self._error: BaseException | None = None
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="command", daemon=True)
         self._stderr = sys.stderr
 
@@ -60,12 +62,14 @@ class Command:
         heard = [one for one in _WORDS if signal.getsignal(one) is not signal.SIG_IGN]
         _listen(heard, self._on_signal)
         self._thread.start()
-        while self._thread.is_alive():
-            self._thread.join(_TICK)
+        over = False
+        while not over:
+            over = self._over.wait(_TICK)
             # Ray's C++ takes SIGTERM for itself when a driver connects, from any thread.
             _listen(heard, self._on_signal)
             if self._signal is not None:
                 self._stop()
+        self._thread.join()
         if self._error is not None:
             raise self._error
         return self._status
@@ -77,9 +81,16 @@ class Command:
             self._status = run(self._arguments, stopping=lambda: self._signal is not None)
         except BaseException as error:  # noqa: BLE001 - the main thread raises it
             self._error = error
+        finally:
+            self._over.set()
+        while self._signal is not None:
+            # Linux kills a process when the thread that started it ends; Ray's would die before
+            # theirs, which then were nobody's. The main thread ends them all, and this one.
+            with suppress(KeyboardInterrupt):
+                time.sleep(_PATIENCE)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signal is not None or not self._thread.is_alive():
+        if self._signal is not None or self._over.is_set():
             self._leave(signal.Signals(number))  # the second, or the work is over
         self._signal = signal.Signals(number)
 
@@ -92,14 +103,22 @@ class Command:
         logging.disable(logging.CRITICAL)
         threading.excepthook = lambda _: None
         sys.unraisablehook = self._on_lost
-        _end_processes()
-        deadline = time.monotonic() + _PATIENCE
-        while self._thread.is_alive() and time.monotonic() < deadline:
+        _tell_session("give_up")
+        # While Ray starts, it waits in C++ for processes that must not be killed meanwhile; when
+        # it runs, a command may wait for what never answers until they are.
+        self._wait(_PATIENCE)
+        _tell_session("abandon")
+        self._wait(_PATIENCE)
+        self._leave(self._signal)
+
+    def _wait(self, seconds: float) -> None:
+        """Give the command time to close its files."""
+        deadline = time.monotonic() + seconds
+        while not self._over.is_set() and time.monotonic() < deadline:
             if self._lost:
                 self._lost = False
                 _interrupt(self._thread)
-            self._thread.join(_TICK)
-        self._leave(self._signal)
+            self._over.wait(_TICK)
 
     def _on_lost(self, lost: "sys.UnraisableHookArgs") -> None:
         """Have the interrupt raised again where a callback, such as a lock's, has swallowed it."""
@@ -107,7 +126,7 @@ class Command:
 
     def _leave(self, number: signal.Signals) -> NoReturn:
         """End this process and all it has started, with one line."""
-        _end_processes()
+        _tell_session("abandon")
         # While a live bar is drawn it stands in for sys.stderr and hides the cursor.
         bar = _SHOW_CURSOR + "\n" if sys.stderr is not self._stderr else ""
         self._stderr.write(f"{bar}scdfm: {_WORDS[number]}; run the command again to go on\n")
@@ -133,11 +152,12 @@ def _interrupt(thread: threading.Thread) -> None:
     )
 
 
-def _end_processes() -> None:
-    """End a local Ray, which must not outlive the command."""
+def _tell_session(what: Literal["give_up", "abandon"]) -> None:
+    """Call a function of `cluster.session`, if anything has loaded it; Ray takes seconds."""
     session = sys.modules.get("cluster.session")
-    if session is not None and hasattr(session, "abandon"):
-        session.abandon()
+    act: Callable[[], None] | None = getattr(session, what, None)
+    if act is not None:
+        act()
 
 
 if __name__ == "__main__":

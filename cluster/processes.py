@@ -24,14 +24,22 @@ def descendants(root: int | None = None) -> set[int]:
     return found
 
 
-def kill_descendants() -> None:
-    """End every process below this one at once, and those that they start meanwhile."""
-    while children := descendants():
-        for child in children:
+def kill_descendants(*, patience: float = 2.0) -> None:
+    """End every process below this one at once, and those that they start meanwhile.
+
+    Args:
+        patience: Seconds to wait for them to be gone; one in the middle of a disk's answer stays.
+    """
+    killed: set[int] = set()
+    deadline = time.monotonic() + patience
+    # A process that is dying passes its children on, and then is not below this one any more.
+    while (left := descendants() | (killed & _parents().keys())) and time.monotonic() < deadline:
+        for process in left:
             with suppress(ProcessLookupError, PermissionError):
-                os.kill(child, signal.SIGKILL)
+                os.kill(process, signal.SIGKILL)
+        killed |= left
         time.sleep(0.02)
-        _reap(children)
+        _reap(killed)
 
 
 def _reap(processes: set[int]) -> None:

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ _LONGEST = 40  # characters; a socket's path may have 107, and Ray adds about 65
 _YOUNG = 60.0  # seconds in which a folder without a lock may be about to get one
 
 _started: list[Path] = []  # folders of local sessions of this process
+_given_up = threading.Event()
 
 
 @contextmanager
@@ -68,6 +70,11 @@ def session(address: str | None = None, *, cpus: int | None = None) -> Iterator[
 def local_folder() -> Path | None:
     """A folder that lives as long as the local Ray of this process; None on a cluster."""
     return _started[-1] if _started else None
+
+
+def give_up() -> None:
+    """Let the session of a process that is about to end say no more to Ray; then `abandon`."""
+    _given_up.set()
 
 
 def abandon() -> None:
@@ -101,7 +108,7 @@ def _local(cpus: int | None) -> Iterator[None]:
         try:
             yield
         finally:
-            if folder in _started:  # else abandoned: there is nothing left to talk to
+            if not _given_up.is_set():
                 ray.shutdown(wait_for_processes=True)
 
 
@@ -162,8 +169,8 @@ def _folder() -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(ValueError):  # abandoned
+        if not _given_up.is_set():  # else Ray still writes to it
+            shutil.rmtree(folder, ignore_errors=True)
             _started.remove(folder)
 
 

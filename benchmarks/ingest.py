@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
@@ -61,11 +62,11 @@ def main() -> None:
         print(json.dumps(figures))
 
 
-def prepare(folder: Path, *, scale: int) -> None:
+def prepare(folder: Path, *, scale: int, names: Sequence[str] = tuple(SCREENS)) -> None:
     """Write the sources that are not there yet, and the one for comparison of sizes."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, screen in SCREENS.items():
-        path = folder / f"{name}.h5ad"
+    for name in names:
+        path, screen = folder / f"{name}.h5ad", SCREENS[name]
         if path.exists():
             continue
         print(f"{name}: {screen}", file=sys.stderr, flush=True)

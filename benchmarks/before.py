@@ -1,0 +1,118 @@
+"""This checkout against an earlier one of this project: a training step, the stream, an ingest.
+
+    python benchmarks/before.py --before CHECKOUT [--of train_step stream ingest] [--json]
+
+Every side is the other benchmarks' own child, run from its own checkout, and all take turns in one
+run. Ratios are how much faster this checkout is, by wall time and by CPU time; 1 is the same.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+import ingest
+from rounds import Facts, Turn, interleave, ratio, table
+from stream import SCREENS
+from stream_sides import prepare
+
+HERE = Path(__file__).resolve().parents[1]
+BATCHES = 800  # of a turn of the stream
+WORK = ("train_step", "stream", "ingest")
+OWN = "OWN"  # in a child's command: a folder of this side alone
+
+
+def main() -> None:
+    """Let both checkouts take turns at each work."""
+    options = _parse()
+    folder = options.keep or Path(mkdtemp(prefix="before-"))
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    figures: dict[str, Facts] = {}
+    try:
+        for name, command in _commands(options, folder=folder):
+            print(f"{name}: {options.rounds} rounds", file=sys.stderr, flush=True)
+            turns, _ = interleave(
+                {
+                    side: _child(checkout, command, own=folder / side)
+                    for side, checkout in (("before", options.before), ("now", HERE))
+                },
+                rounds=options.rounds,
+                note=lambda line: print(line, file=sys.stderr, flush=True),
+            )
+            figures[name] = _figures(turns)
+    finally:
+        for side in ("before", "now"):
+            shutil.rmtree(folder / side, ignore_errors=True)
+        if options.keep is None:
+            shutil.rmtree(folder)
+    rows = [
+        [name, *(f"{of[f]:.2f} ({of[f'{f}_lower']:.2f})" for f in ("wall", "cpu"))]
+        for name, of in figures.items()
+    ]
+    print(table(["work", "faster by wall time", "by CPU time"], rows))
+    if options.json:
+        print(json.dumps(figures))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--before", type=Path, metavar="CHECKOUT", required=True, help="an earlier checkout"
+    )
+    parser.add_argument("--of", nargs="+", choices=WORK, default=list(WORK))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the screens there")
+    parser.add_argument("--scale", type=int, default=1, help="so many times fewer cells, to try")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    options = parser.parse_args()
+    options.before = options.before.resolve()
+    if not (options.before / "benchmarks" / "train_step.py").is_file():
+        parser.error(f"expected a checkout of this project, got {options.before}")
+    return options
+
+
+def _commands(options: argparse.Namespace, *, folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """What a child is told, by the work it does."""
+    if "train_step" in options.of:
+        for case in ("wide", "narrow"):
+            told = ["--release", str(HERE), "--case", case, "--side", "paper"]  # no peer is read
+            yield f"training step, {case}", ["train_step.py", *told]
+    if "stream" in options.of:
+        at = folder / "main"
+        prepare(at, SCREENS["main"].fewer(options.scale), keep_source=False)
+        told = ["--side", "ours", "--at", str(at), "--batches", str(BATCHES // options.scale or 1)]
+        yield "batches", ["stream.py", *told]
+    if "ingest" in options.of:
+        ingest.prepare(folder, scale=options.scale, names=("main",))
+        for side in ("before", "now"):  # each writes its stores beside its source
+            (folder / side).mkdir(exist_ok=True)
+            (folder / side / "main.h5ad").unlink(missing_ok=True)
+            (folder / side / "main.h5ad").hardlink_to(folder / "main.h5ad")
+        told = ["--side", "main", "--workers", "1", "--at", OWN]
+        yield "ingest", ["ingest.py", *told]
+
+
+def _child(checkout: Path, command: list[str], *, own: Path) -> list[str]:
+    script = checkout / "benchmarks" / command[0]
+    told = [str(own) if word == OWN else word for word in command[1:]]
+    return ["env", f"PYTHONPATH={checkout}", sys.executable, str(script), *told]
+
+
+def _figures(turns: dict[str, list[Turn]]) -> Facts:
+    before, now = turns["before"], turns["now"]
+    wall = ratio(before, now, of=lambda turn: turn.wall)
+    cpu = ratio(before, now, of=lambda turn: turn.cpu)
+    return {
+        "wall": wall.median,
+        "wall_lower": wall.lower,
+        "cpu": cpu.median,
+        "cpu_lower": cpu.lower,
+    }
+
+
+if __name__ == "__main__":
+    main()

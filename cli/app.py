@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from cli import config, data, evaluate, import_release, ingest, predict, train, tune
+from cli.commands import config, data, evaluate, import_release, ingest, predict, train, tune
 from cli.errors import FAILED, INTERRUPTED, FaultsError, explain
-from cli.terminal import listen_closely, listening, say
+from cli.show.terminal import listen_closely, listening, say
 from cli.usage import example
 
 app = typer.Typer(

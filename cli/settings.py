@@ -23,7 +23,7 @@ def overrides(changes: Sequence[str] | None) -> dict[str, Any]:
     """
     if not changes:
         return {}
-    from cluster.runs.yaml_file import scalar
+    from cluster.settings.yaml_file import scalar
 
     values: dict[str, Any] = {}
     for change in changes:

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field, PositiveInt, model_validator
 
-from cluster.runs.choices import Precision
+from cluster.settings.choices import Precision
 
 
 class TrainOptions(BaseModel, frozen=True, extra="forbid"):

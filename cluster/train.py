@@ -21,10 +21,10 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from cluster.loopback import OnOneMachine
 from cluster.runs.begin import OpenRun
-from cluster.runs.config import RunConfig
 from cluster.runs.directory import RunDirectory, TrainResult
 from cluster.runs.journal import Journal
 from cluster.session import local_folder, require, session, share
+from cluster.settings.config import RunConfig
 from cluster.work.build import Place
 from cluster.work.keeper import Report
 from cluster.work.learn import learn

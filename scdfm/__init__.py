@@ -13,7 +13,7 @@ the science below knows nothing of the rooms that they open; `__init__.pyi` has 
 _PLACES = {
     "Store": "data_store.store.reader:Store",
     "TrainedModel": "cluster.door.model:TrainedModel",
-    "RunConfig": "cluster.runs.config:RunConfig",
+    "RunConfig": "cluster.settings.config:RunConfig",
     "simulate": "cluster.door.cells:simulate",
     "ingest": "cluster.door.cells:ingest",
     "open_store": "cluster.door.cells:open_store",

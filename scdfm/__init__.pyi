@@ -12,8 +12,8 @@ from cluster.door.model import TrainedModel as TrainedModel
 from cluster.door.model import load_model as load_model
 from cluster.door.runs import train as train
 from cluster.door.scores import evaluate as evaluate
-from cluster.runs.choices import Precision
-from cluster.runs.config import RunConfig as RunConfig
+from cluster.settings.choices import Precision
+from cluster.settings.config import RunConfig as RunConfig
 from data_store.store.reader import Store as Store
 from scdfm import metrics as metrics
 from scdfm.metrics import baselines as baselines

@@ -6,8 +6,8 @@ A sweep file is read, and refused, without Ray and Optuna, which take seconds to
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from sweeps.files import read_sweep, shipped_sweeps
-from sweeps.schema import SweepConfig
+from sweeps.schema.files import read_sweep, shipped_sweeps
+from sweeps.schema.sweep import SweepConfig
 
 if TYPE_CHECKING:
     from sweeps.results import Row, SweepResult

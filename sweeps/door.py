@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from cluster.door.model import TrainedModel, load_model
-from sweeps.files import make_sweep, read_sweep
 from sweeps.results import SweepResult
-from sweeps.schema import SweepConfig
+from sweeps.schema.files import make_sweep, read_sweep
+from sweeps.schema.sweep import SweepConfig
 
 
 class TunedSweep:

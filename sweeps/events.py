@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from sweeps.schema import Configuration
+from sweeps.schema.sweep import Configuration
 
 Kind = Literal["start", "round", "split", "complete", "pruned", "failed", "retry"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Required, TypedDict
 
-from sweeps.schema import Configuration
+from sweeps.schema.sweep import Configuration
 
 FILE = "ledger.jsonl"
 

@@ -13,16 +13,16 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from cluster.runs.config import RunConfig, make_run
 from cluster.runs.fine_tune import source_model
 from cluster.runs.identity import PLACES, moved
-from cluster.runs.yaml_file import flat
+from cluster.settings.config import RunConfig, make_run
+from cluster.settings.yaml_file import flat
 from scdfm.flow.checkpoint import WEIGHTS
 from scdfm.screen.atomic import sha256, write_text
 from scdfm.splits import SplitConfig
-from sweeps.dimension import Dimension
-from sweeps.rules import ObjectiveConfig, PruneConfig, SearchConfig
-from sweeps.schema import Configuration, SweepConfig
+from sweeps.schema.dimension import Dimension
+from sweeps.schema.rules import ObjectiveConfig, PruneConfig, SearchConfig
+from sweeps.schema.sweep import Configuration, SweepConfig
 
 log = logging.getLogger(__name__)
 

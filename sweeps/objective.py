@@ -15,12 +15,12 @@ from typing import Required, TypedDict
 
 import ray.tune
 
-from cluster.runs.config import RunConfig
 from cluster.runs.directory import RunDirectory
 from cluster.runs.journal import Journal
+from cluster.settings.config import RunConfig
 from cluster.train import train_here
 from scdfm.flow.training import Round
-from sweeps.schema import Configuration, SweepConfig
+from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import split_run
 
 VALUE, RUNG = "value", "rung"  # names of what Ray Tune compares, and at which time

@@ -8,7 +8,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from sweeps.ledger import Trial
 from sweeps.objective import RUNG, VALUE
-from sweeps.schema import SweepConfig
+from sweeps.schema.sweep import SweepConfig
 
 
 def scheduler(sweep: SweepConfig, *, earlier: Sequence[Trial]) -> TrialScheduler:

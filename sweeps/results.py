@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from cluster.runs.config import write_run
 from cluster.runs.directory import MODEL
+from cluster.settings.config import write_run
 from scdfm.screen.atomic import replaced_directory, write_text
 from sweeps.directory import SweepDirectory
 from sweeps.ledger import State, Trial
-from sweeps.schema import Configuration, SweepConfig
+from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import split_run
 
 

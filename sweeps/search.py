@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from sweeps.objective import RUNG, VALUE
-from sweeps.schema import Configuration, SweepConfig
+from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import distributions, identity, sampler, untried
 
 

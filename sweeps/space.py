@@ -13,14 +13,14 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from cluster.runs.config import RunConfig
 from cluster.runs.identity import PLACES
-from cluster.runs.yaml_file import flat
+from cluster.settings.config import RunConfig
+from cluster.settings.yaml_file import flat
 from scdfm.screen.randomness import numpy_generator
-from sweeps.dimension import Dimension
 from sweeps.directory import SweepDirectory
-from sweeps.rules import SearchConfig
-from sweeps.schema import Configuration, SweepConfig
+from sweeps.schema.dimension import Dimension
+from sweeps.schema.rules import SearchConfig
+from sweeps.schema.sweep import Configuration, SweepConfig
 
 _OWN = {"name", "output", "split", "threads"}  # change neither a configuration nor its values
 _TRIES = 1000

@@ -15,9 +15,9 @@ import ray
 import ray.tune
 
 from cluster.runs.begin import require_inputs
-from cluster.runs.config import RunConfig
 from cluster.runs.directory import RunDirectory
 from cluster.session import fits, require, session
+from cluster.settings.config import RunConfig
 from data_store.store.reader import Store
 from scdfm.screen.progress import phase
 from sweeps.directory import SweepDirectory
@@ -32,7 +32,7 @@ from sweeps.results import (
     leaderboard,
     write_leaderboard,
 )
-from sweeps.schema import Configuration, SweepConfig
+from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.search import StudySearch, open_storage
 from sweeps.space import identity
 from sweeps.watch import TooManyFailures, Watch

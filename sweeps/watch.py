@@ -15,7 +15,7 @@ from ray.tune.stopper import NoopStopper
 from sweeps.events import Kind, OnEvent, SweepEvent
 from sweeps.ledger import Event, Ledger, Trial
 from sweeps.objective import RUNG, VALUE
-from sweeps.schema import Configuration, SweepConfig
+from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import identity, trial_key
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.runs.config import make_run
+from cluster.settings.config import make_run
 from cluster.train import train_here
 from cluster.work.evaluate import evaluate
 from data_store.ingest.write import ingest

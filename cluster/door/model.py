@@ -31,9 +31,9 @@ from cluster.predict.request import (
     warn_of_unseen,
 )
 from cluster.predict.rows import joined, rows_of
-from cluster.runs.choices import Precision
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.runs.provenance import model_identity, versions
+from cluster.settings.choices import Precision
 from cluster.work.evaluate import model_directory
 from cluster.work.sampler import Sampler, Start, sampler_of, starting_cells
 from data_store.store.schema import LOG

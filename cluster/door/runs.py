@@ -11,9 +11,9 @@ import pandas as pd
 from cluster.door.model import TrainedModel, load_model
 from cluster.door.settings import filled, keywords_of
 from cluster.predict.options import PredictionRequest
-from cluster.runs.config import RunConfig, make_run, read_run
 from cluster.runs.directory import RunDirectory, TrainResult
 from cluster.runs.records import Line
+from cluster.settings.config import RunConfig, make_run, read_run
 from data_store.store.reader import Store
 
 log = logging.getLogger(__name__)

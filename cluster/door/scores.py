@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cluster.door.model import TrainedModel
-from cluster.runs.choices import Precision
+from cluster.settings.choices import Precision
 from cluster.work.evaluate import Evaluation
 from cluster.work.evaluate import evaluate as evaluate_target
 from data_store.store.reader import Store

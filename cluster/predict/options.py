@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
-from cluster.runs.choices import Precision
+from cluster.settings.choices import Precision
 
 _LIST = "or a file: one per line, or CSV with a column"
 

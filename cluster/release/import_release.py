@@ -20,9 +20,9 @@ from cluster.release.choices import (
     rebuild_graph,
 )
 from cluster.release.request import ImportRequest
-from cluster.runs.config import RunConfig
 from cluster.runs.plan import Plan, run_split
 from cluster.runs.provenance import provenance
+from cluster.settings.config import RunConfig
 from cluster.work.build import make_card
 from data_store.batch_config import BatchConfig
 from data_store.store.reader import Store

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cluster.runs.config import RunConfig
 from cluster.runs.directory import RunDirectory, TrainResult
 from cluster.runs.fine_tune import require_source, source_facts, source_weights
 from cluster.runs.graph import edges_changed
@@ -20,6 +19,7 @@ from cluster.runs.plan import (
     validation_cells,
 )
 from cluster.runs.provenance import provenance
+from cluster.settings.config import RunConfig
 from data_store.store.reader import Store
 from scdfm.screen.atomic import sha256
 from scdfm.splits import Split

@@ -21,11 +21,11 @@ from typing import Any, NamedTuple, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cluster.runs import lease
-from cluster.runs.config import RunConfig, read_run, write_run
 from cluster.runs.journal import FILE as JOURNAL
 from cluster.runs.journal import Journal
 from cluster.runs.records import Best, Finished, RunManifest
 from cluster.runs.refusal import Refusal
+from cluster.settings.config import RunConfig, read_run, write_run
 from scdfm.flow.checkpoint import Model, save_model, save_state
 from scdfm.screen.atomic import discard_drafts, write_json
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.runs.config import RunConfig
-from cluster.runs.yaml_file import flat
+from cluster.settings.config import RunConfig
+from cluster.settings.yaml_file import flat
 
 # Settings that say where something is, and what is compared in their stead.
 PLACES = {

@@ -11,9 +11,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.runs.config import RunConfig
 from cluster.runs.graph import run_graph, user_graph
 from cluster.runs.records import GraphFacts
+from cluster.settings.config import RunConfig
 from data_store.store.reader import Store
 from data_store.stream import Cells
 from scdfm.gene_graph.config import GraphConfig

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from cluster.runs.choices import Compile, Precision
+from cluster.settings.choices import Compile, Precision
 
 FAITHFUL = 4.0  # times the error of the plain float32 product
 

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
-from cluster.runs.config import RunConfig
 from cluster.runs.fine_tune import begin_from
 from cluster.runs.plan import Plan
 from cluster.runs.precision import Arithmetic
 from cluster.runs.records import SourceFacts
+from cluster.settings.config import RunConfig
 from scdfm.flow.checkpoint import ModelCard
 from scdfm.flow.randomness import seed_torch
 from scdfm.flow.training import Trainer

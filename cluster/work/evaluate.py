@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeInt
 from torch import nn
 
-from cluster.runs.choices import Precision
 from cluster.runs.directory import MODEL, RUN, RunDirectory
 from cluster.runs.plan import units_of
 from cluster.runs.precision import Arithmetic, arithmetic
+from cluster.settings.choices import Precision
 from cluster.work.build import first_weights
 from cluster.work.controls import StoreControls
 from cluster.work.sampler import Sampler, columns_in, control_means, pseudobulks, unit_means

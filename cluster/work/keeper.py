@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import cast
 
-from cluster.runs.config import RunConfig
 from cluster.runs.directory import RunDirectory
 from cluster.runs.fine_tune import source_note
 from cluster.runs.graph import graph_note
 from cluster.runs.plan import Plan
 from cluster.runs.precision import Arithmetic
 from cluster.runs.records import Computed, Line, RunManifest
+from cluster.settings.config import RunConfig
 from cluster.work.build import make_card
 from scdfm.flow.checkpoint import Model
 from scdfm.flow.training import Round, StepLog, Trainer

@@ -10,11 +10,11 @@ import torch
 import torch.distributed
 from torch import nn
 
-from cluster.runs.config import RunConfig
 from cluster.runs.directory import RunDirectory
 from cluster.runs.plan import Plan
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.runs.provenance import provenance
+from cluster.settings.config import RunConfig
 from cluster.work.build import Place, make_card, make_trainer
 from cluster.work.controls import StoreControls
 from cluster.work.feed import feed

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from cluster.runs.config import make_run
-from cluster.runs.file_schema import run_schema
-from cluster.runs.presets import NAMES
-from cluster.runs.yaml_file import forgiving_yaml
-from sweeps.file_schema import sweep_schema
-from sweeps.files import make_sweep, read_sweep, shipped_sweeps
+from cluster.settings.config import make_run
+from cluster.settings.file_schema import run_schema
+from cluster.settings.presets import NAMES
+from cluster.settings.yaml_file import forgiving_yaml
+from sweeps.schema.file_schema import sweep_schema
+from sweeps.schema.files import make_sweep, read_sweep, shipped_sweeps
 from tests.cli.conftest import Call
 
 ROOT = Path(__file__).parents[2]

@@ -34,7 +34,7 @@ def test_help_loads_no_heavy_library() -> None:
         "data_store.sources.options",
         "data_store.simulate_options",
         "scdfm.splits.config",
-        "cluster.runs.config",
+        "cluster.settings.config",
         "cluster.options",
         "cluster.predict.options",
         "cluster.release.request",

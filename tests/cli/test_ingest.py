@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from cli.ingest import ingest
+from cli.commands.ingest import ingest
 from data_store.sources.options import IngestOptions
 from tests.cli.conftest import Call, Called
 from tests.data_store.cells import adata, written

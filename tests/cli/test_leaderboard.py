@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cli.leaderboard import draw
+from cli.show.leaderboard import draw
 from sweeps.results import Row
 
 

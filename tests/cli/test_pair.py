@@ -11,7 +11,7 @@ import pytest
 import scanpy as sc
 
 from cli.main import run
-from cluster.runs.config import make_run
+from cluster.settings.config import make_run
 from data_store.ingest.write import IngestOptions, ingest
 from data_store.simulate import SimulateOptions, simulate
 from data_store.store.reader import Store

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cli.progress import Bar, SweepBar, TrainingBar, numbers
-from cli.times import duration
+from cli.show.progress import Bar, SweepBar, TrainingBar, numbers
+from cli.show.times import duration
 from sweeps.events import Kind, SweepEvent
 
 
@@ -41,7 +41,7 @@ def test_work_done_earlier_does_not_count_as_speed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 10.0])
-    monkeypatch.setattr("cli.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("cli.show.progress.time.monotonic", lambda: next(clock))
     with Bar("work", unit="steps") as bar:
         bar.update(500, 1_000)
         bar.update(510, 1_000)

@@ -7,7 +7,7 @@ import math
 import pytest
 from rich.console import Console
 
-from cli.report import as_csv, best_rows, pages, undefined
+from cli.show.report import as_csv, best_rows, pages, undefined
 from scdfm.metrics import Table
 from scdfm.metrics.table import Score
 

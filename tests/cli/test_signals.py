@@ -13,7 +13,7 @@ import anndata
 import pytest
 import yaml
 
-from cluster.runs.config import RunConfig
+from cluster.settings.config import RunConfig
 from cluster.train import train_here
 from tests.cli.test_on_a_terminal import RUN, TRAINING
 from tests.terminal import Ended, Running

@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from cli.fitting import fitted
-from cli.leaderboard import draw
-from cli.report import pages
-from cli.tables import Column, Grid, Row
+from cli.show.fitting import fitted
+from cli.show.leaderboard import draw
+from cli.show.report import pages
+from cli.show.tables import Column, Grid, Row
 from tests.cli.test_leaderboard import row
 from tests.cli.test_report import score, table
 

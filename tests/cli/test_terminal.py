@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from cli.progress import Bar
-from cli.terminal import HOUSE, listen_closely, listening
+from cli.show.progress import Bar
+from cli.show.terminal import HOUSE, listen_closely, listening
 
 
 @pytest.mark.parametrize("package", HOUSE)

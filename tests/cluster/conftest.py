@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cluster.runs.config import RunConfig, make_run
+from cluster.settings.config import RunConfig, make_run
 from tests.cluster.small import settings
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from cluster.runs.config import read_run
 from cluster.runs.plan import make_plan, units_of
+from cluster.settings.config import read_run
 from cluster.work.evaluate import evaluate
 from data_store.store.reader import Store
 from scdfm.metrics import METRICS

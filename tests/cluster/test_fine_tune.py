@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from cluster.runs.begin import OpenRun
-from cluster.runs.config import RunConfig, make_run
 from cluster.runs.directory import RunDirectory
 from cluster.runs.fine_tune import begin_from, require_source
+from cluster.settings.config import RunConfig, make_run
 from cluster.train import train_here
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import Model, load_model

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from cluster.runs import graph as run_graphs
-from cluster.runs.config import RunConfig, make_run
 from cluster.runs.graph import edges_changed, graph_note, run_graph
 from cluster.runs.plan import known_controls, make_plan
 from cluster.runs.records import GraphFacts
+from cluster.settings.config import RunConfig, make_run
 from data_store.store.reader import Store
 from data_store.stream import Cells
 from scdfm.gene_graph.config import GraphConfig

@@ -11,7 +11,7 @@ from cluster.predict.actors import predict
 from cluster.predict.options import PredictionRequest
 from cluster.predict.store_version import open_version
 from cluster.runs.begin import OpenRun
-from cluster.runs.config import RunConfig, make_run
+from cluster.settings.config import RunConfig, make_run
 from cluster.train import train_here
 from cluster.work.evaluate import evaluate
 from data_store.ingest.write import IngestOptions, ingest

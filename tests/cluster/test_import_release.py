@@ -123,8 +123,8 @@ def test_the_card_says_what_the_checkpoint_and_the_store_say(
 def test_evaluation_genes_are_chosen_as_a_run_chooses_them(
     files: Path, tiny_store_path: Path, tmp_path: Path
 ) -> None:
-    from cluster.runs.config import RunConfig
     from cluster.runs.plan import make_plan
+    from cluster.settings.config import RunConfig
 
     imported(files, tiny_store_path, tmp_path)
     with Store.open(tiny_store_path) as store:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cluster.runs.begin import OpenRun
-from cluster.runs.config import RunConfig, make_run, read_run
 from cluster.runs.directory import RunDirectory
 from cluster.runs.journal import Journal
 from cluster.runs.records import Line
+from cluster.settings.config import RunConfig, make_run, read_run
 from cluster.train import train_here
 from scdfm.flow.checkpoint import load_model
 from scdfm.flow.training import Round

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cluster.runs.config import RunConfig, make_run
 from cluster.runs.directory import RunDirectory
 from cluster.runs.inspect_run import describe_run
+from cluster.settings.config import RunConfig, make_run
 from cluster.train import train_here
 from cluster.work.evaluate import evaluate
 from data_store.ingest.write import IngestOptions, ingest

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.runs.config import RunConfig, make_run
 from cluster.runs.plan import Plan, known_units, make_plan, units_of
+from cluster.settings.config import RunConfig, make_run
 from cluster.work.sampler import starting_cells
 from data_store.store.reader import Store
 from tests.cluster.small import settings

@@ -15,8 +15,8 @@ from cluster.predict.actors import Predictor, predict
 from cluster.predict.options import PredictionRequest
 from cluster.predict.place import PredictionPlace
 from cluster.predict.request import Part, Work, look_up
-from cluster.runs.config import read_run
 from cluster.runs.precision import arithmetic
+from cluster.settings.config import read_run
 from data_store.prediction import CHUNK_CELLS, PredictionDirectory, read_facts
 from data_store.store.reader import Store
 from scdfm.screen.progress import Progress

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.runs.config import RunConfig, make_run, read_run, write_run
-from cluster.runs.presets import NAMES, preset, with_preset
+from cluster.settings.config import RunConfig, make_run, read_run, write_run
+from cluster.settings.presets import NAMES, preset, with_preset
 from cluster.train import train_here
 from scdfm.model.paper import ModelConfig
 

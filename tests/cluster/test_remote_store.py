@@ -6,7 +6,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from cluster.runs.config import make_run
+from cluster.settings.config import make_run
 from cluster.train import train_here
 from data_store.publish.upload import upload
 from tests.cluster.small import settings

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.runs.config import RunConfig, make_run, read_run, write_run
 from cluster.runs.identity import changed as settings_changed
-from cluster.runs.yaml_file import scalar, set_dotted
+from cluster.settings.config import RunConfig, make_run, read_run, write_run
+from cluster.settings.yaml_file import scalar, set_dotted
 from tests.cluster.small import settings
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cluster.processes import descendants
-from cluster.runs.config import RunConfig, make_run, write_run
 from cluster.runs.directory import RunDirectory
 from cluster.session import share
+from cluster.settings.config import RunConfig, make_run, write_run
 from cluster.train import train, train_here
 from tests.cluster.small import settings
 from tests.network import listening
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(300)]
 KILLED = """
 import sys
 from pathlib import Path
-from cluster.runs.config import read_run
+from cluster.settings.config import read_run
 from cluster.train import train_here
 train_here(read_run(Path(sys.argv[1])))
 """

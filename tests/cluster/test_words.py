@@ -7,8 +7,8 @@ import pytest
 
 from cluster.predict.options import PredictionRequest
 from cluster.predict.request import look_up
-from cluster.runs.config import make_run
 from cluster.runs.plan import make_plan
+from cluster.settings.config import make_run
 from cluster.train import train_here
 from data_store.ingest.write import IngestOptions, ingest
 from data_store.store.reader import Store

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.predict.actors import predict
 from cluster.predict.options import PredictionRequest
-from cluster.runs.config import make_run
+from cluster.settings.config import make_run
 from cluster.train import train, train_here
 from cluster.work.evaluate import evaluate
 from data_store.store.reader import Store

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from sweeps.dimension import Dimension
+from sweeps.schema.dimension import Dimension
 
 
 def test_a_range_ends_at_the_last_step_below_high() -> None:

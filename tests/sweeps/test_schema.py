@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.runs.config import make_run
+from cluster.settings.config import make_run
 from sweeps import SweepConfig, read_sweep, shipped_sweeps
-from sweeps.rules import ObjectiveConfig
+from sweeps.schema.rules import ObjectiveConfig
 
 K = {"type": "int", "low": 5, "high": 30}
 

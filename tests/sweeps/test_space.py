@@ -5,8 +5,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sweeps import SweepConfig
-from sweeps.dimension import Dimension
 from sweeps.directory import SweepDirectory
+from sweeps.schema.dimension import Dimension
 from sweeps.space import content_hash, distributions, identity, split_run, trial_key, untried
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cluster.runs.yaml_file import forgiving_yaml
+from cluster.settings.yaml_file import forgiving_yaml
 
 NAMES = ("norman", "combosciplex", "small", "tiny")
 
@@ -23,7 +23,7 @@ def preset(name: str) -> dict[str, Any]:
     """
     if name not in NAMES:
         raise ValueError(f"preset {name!r} does not exist; use one of {', '.join(NAMES)}")
-    with as_file(files("cluster.runs.presets") / f"{name}.yaml") as path:
+    with as_file(files("cluster.settings.presets") / f"{name}.yaml") as path:
         return forgiving_yaml(path)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from cli.fitting import columns, fitted
+from cli.show.fitting import columns, fitted
 from scdfm.screen.progress import is_phase
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from cli import leaderboard
 from cli.options import Address, Commands, Json
-from cli.progress import SweepBar
 from cli.settings import Set, overrides
-from cli.terminal import require_there, show, show_json
+from cli.show import leaderboard
+from cli.show.progress import SweepBar
+from cli.show.terminal import require_there, show, show_json
 from cli.usage import example
 
 app = Commands()
@@ -28,7 +28,7 @@ def tune(
 
     Run the command again to continue a sweep that was stopped.
     """
-    from sweeps.files import read_sweep
+    from sweeps.schema.files import read_sweep
 
     config = read_sweep(sweep, overrides=overrides(changes))
     require_there(

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from cluster.runs.config import RunConfig
-from cluster.runs.file_schema import DRAFT, run_settings
-from sweeps.schema import SweepConfig
-from sweeps.settings import settings
+from cluster.settings.config import RunConfig
+from cluster.settings.file_schema import DRAFT, run_settings
+from sweeps.schema.settings import settings
+from sweeps.schema.sweep import SweepConfig
 
 _OF_THE_SWEEP = ("name", "output")  # in a base they would have no effect
 

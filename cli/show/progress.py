@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from cli.live import LiveBar
-from cli.terminal import say
-from cli.times import duration
+from cli.show.live import LiveBar
+from cli.show.terminal import say
+from cli.show.times import duration
 
 if TYPE_CHECKING:
     from scdfm.screen.progress import Progress

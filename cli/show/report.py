@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cli.tables import Column, Grid, Row
+from cli.show.tables import Column, Grid, Row
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

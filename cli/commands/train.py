@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from cli.options import Address, Commands, Json, options_of
-from cli.progress import TrainingBar, numbers
 from cli.settings import Set, overrides
-from cli.terminal import require_there, show, show_json
+from cli.show.progress import TrainingBar, numbers
+from cli.show.terminal import require_there, show, show_json
 from cli.usage import example
 from cluster.options import TrainOptions
 
@@ -28,7 +28,7 @@ def train(
 
     Run the command again to resume a run that was stopped.
     """
-    from cluster.runs.config import read_run
+    from cluster.settings.config import read_run
 
     config = read_run(run, overrides=overrides(changes))
     require_there(config.store, what="store", remedy="ingest it, or name it with --set store=PATH")

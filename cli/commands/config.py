@@ -7,7 +7,7 @@ import typer
 
 from cli.options import Commands
 from cli.settings import Set, overrides
-from cli.terminal import as_json, require_file, save, say, show_json
+from cli.show.terminal import as_json, require_file, save, say, show_json
 from cli.usage import example
 
 app = typer.Typer()
@@ -39,8 +39,8 @@ def schema(
     Editors use it to complete, explain and check settings.
     """
     require_file(out, suffixes=(".json",))
-    from cluster.runs.file_schema import run_schema
-    from sweeps.file_schema import sweep_schema
+    from cluster.settings.file_schema import run_schema
+    from sweeps.schema.file_schema import sweep_schema
 
     made = run_schema() if kind == "run" else sweep_schema()
     if out is None:
@@ -70,8 +70,8 @@ def show(
     """
     import yaml
 
-    from sweeps.files import read_either, spelled_out
-    from sweeps.schema import SweepConfig
+    from sweeps.schema.files import read_either, spelled_out
+    from sweeps.schema.sweep import SweepConfig
 
     found = read_either(file, overrides=overrides(changes))
     values = spelled_out(found) if isinstance(found, SweepConfig) else found.model_dump(mode="json")

@@ -11,12 +11,12 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from cluster.runs.config import Name, RunConfig, make_run
-from cluster.runs.presets import preset
-from cluster.runs.yaml_file import forgiving_yaml
+from cluster.settings.config import Name, RunConfig, make_run
+from cluster.settings.presets import preset
+from cluster.settings.yaml_file import forgiving_yaml
 from scdfm.splits import SplitConfig
-from sweeps.dimension import Dimension, Value
-from sweeps.rules import (
+from sweeps.schema.dimension import Dimension, Value
+from sweeps.schema.rules import (
     BudgetConfig,
     FailureConfig,
     ObjectiveConfig,
@@ -24,7 +24,7 @@ from sweeps.rules import (
     ResourcesConfig,
     SearchConfig,
 )
-from sweeps.settings import require_setting
+from sweeps.schema.settings import require_setting
 
 Configuration = dict[str, Value]  # values by dotted name, one for each setting that is tried
 

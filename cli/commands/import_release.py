@@ -2,7 +2,7 @@
 
 from cli.names import in_order, tokens_of
 from cli.options import Commands, Json, options_of
-from cli.terminal import require_there, show, show_json
+from cli.show.terminal import require_there, show, show_json
 from cli.usage import example
 from cluster.release.request import ImportRequest
 

@@ -8,8 +8,8 @@ import typer
 
 from cli.names import as_given, from_text_or_file
 from cli.options import Commands, options_of
-from cli.progress import Bar
-from cli.terminal import require_there, show
+from cli.show.progress import Bar
+from cli.show.terminal import require_there, show
 from cli.usage import example
 from data_store.sources.formats.registry import FORMATS
 from data_store.sources.options import IngestOptions

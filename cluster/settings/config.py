@@ -16,9 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from cluster.runs.choices import Compile, Precision
-from cluster.runs.presets import with_preset
-from cluster.runs.yaml_file import forgiving_yaml, one_line, set_dotted
+from cluster.settings.choices import Compile, Precision
+from cluster.settings.presets import with_preset
+from cluster.settings.yaml_file import forgiving_yaml, one_line, set_dotted
 from data_store.batch_config import BatchConfig
 from scdfm.flow.config import LossConfig, SamplingConfig, Source, TrainingConfig
 from scdfm.flow.sources import SOURCES
@@ -73,7 +73,7 @@ class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
 class RunConfig(BaseModel, frozen=True, extra="forbid"):
     """One training run. Paths resolve from the working directory.
 
-    `preset: NAME` (cluster.runs.presets) fills in what is left out; it is no setting of its own, so a
+    `preset: NAME` (cluster.settings.presets) fills in what is left out; it is no setting of its own, so a
     run that is written down spells everything out.
     """
 

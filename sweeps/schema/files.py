@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cluster.runs.config import RunConfig, make_run
-from cluster.runs.yaml_file import forgiving_yaml, one_line, set_dotted
+from cluster.settings.config import RunConfig, make_run
+from cluster.settings.yaml_file import forgiving_yaml, one_line, set_dotted
 from scdfm.screen.names import nearest
-from sweeps.dimension import Dimension
-from sweeps.schema import SweepConfig
+from sweeps.schema.dimension import Dimension
+from sweeps.schema.sweep import SweepConfig
 
 _OF_SWEEPS = {"base", "splits", "space", "configurations"}  # no run file has one of these
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cli.names import Known, contexts_of, from_text_or_file
 from cli.options import Address, Commands, options_of
-from cli.progress import Bar
-from cli.terminal import require_folder, require_there, show
+from cli.show.progress import Bar
+from cli.show.terminal import require_folder, require_there, show
 from cli.usage import example
 from cluster.options import PredictOptions
 from cluster.predict.options import PredictionRequest

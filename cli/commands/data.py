@@ -9,8 +9,8 @@ import typer
 from cli.errors import FaultsError
 from cli.names import as_given, from_text_or_file, labels_of
 from cli.options import Commands, Json, Overwrite, options_of
-from cli.progress import Bar
-from cli.terminal import require_file, require_there, say, show, show_json
+from cli.show.progress import Bar
+from cli.show.terminal import require_file, require_there, say, show, show_json
 from cli.usage import example
 from cluster.options import ExportOptions
 from data_store.simulate_options import SimulateOptions
@@ -57,7 +57,7 @@ def verify(
     The exit status is 1 when anything has.
     """
     require_there(path, what="store or prediction")
-    from cli.describe import kind_of
+    from cli.show.describe import kind_of
     from data_store.store.remote import url_of
 
     place = url_of(path) or path
@@ -92,7 +92,7 @@ def inspect(
 ) -> None:
     """Show what is in a store, run, model or prediction."""
     require_there(path, what="store, run, model or prediction")
-    from cli.describe import describe, pages
+    from cli.show.describe import describe, pages
 
     facts = describe(path)
     if json:

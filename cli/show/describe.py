@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cli.tables import Column, Grid, Row
+from cli.show.tables import Column, Grid, Row
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -166,7 +166,7 @@ _LISTED = 6  # items of a list that are shown
 
 def _lines(facts: Mapping[str, Any]) -> dict[str, str]:
     """One line for each fact."""
-    from cluster.runs.yaml_file import flat
+    from cluster.settings.yaml_file import flat
 
     return {name: _brief(value) for name, value in flat(facts, into_lists=False).items()}
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from cli import report
 from cli.options import Commands, Json, options_of
-from cli.progress import Bar
-from cli.terminal import as_json, require_file, require_there, save, say, show, show_json
+from cli.show import report
+from cli.show.progress import Bar
+from cli.show.terminal import as_json, require_file, require_there, save, say, show, show_json
 from cli.usage import example
 from cluster.options import EvaluateOptions
 

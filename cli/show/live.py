@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cli.fitting import GAP, packed
-from cli.terminal import HOUSE
-from cli.times import duration
+from cli.show.fitting import GAP, packed
+from cli.show.terminal import HOUSE
+from cli.show.times import duration
 from scdfm.screen.progress import is_phase
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from cluster.runs.config import RunConfig
-from cluster.runs.presets import NAMES
+from cluster.settings.config import RunConfig
+from cluster.settings.presets import NAMES
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 PRESET = "Settings of a published or a small run; what this file says wins"

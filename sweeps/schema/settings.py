@@ -1,7 +1,7 @@
 """Which settings of a run a sweep may search over, by dotted name."""
 
-from cluster.runs.config import RunConfig
-from cluster.runs.yaml_file import fields_at
+from cluster.settings.config import RunConfig
+from cluster.settings.yaml_file import fields_at
 from scdfm.screen.names import nearest
 
 # The sweep sets these itself, or values of the metric would not be comparable between trials.

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cli.report import ARROWS
-from cli.tables import Column, Grid
-from cli.tables import Row as Line
-from cli.times import duration
+from cli.show.report import ARROWS
+from cli.show.tables import Column, Grid
+from cli.show.tables import Row as Line
+from cli.show.times import duration
 
 if TYPE_CHECKING:
     from sweeps.results import Row

@@ -1,0 +1,1 @@
+"""What a run's file says. Loads neither torch nor Ray."""

@@ -1,0 +1,1 @@
+"""What a sweep's file says, and which of it could run."""

@@ -1,4 +1,4 @@
-"""The network and the cells that both sides of a benchmark work on: made up, and the same for both."""
+"""The made-up network and cells that both sides of a benchmark work on."""
 
 from dataclasses import dataclass
 
@@ -56,7 +56,7 @@ class Task:
 
 
 def make_task(*, genes: int, cells: int, neighbours: int = 30, seed: int = 0) -> Task:
-    """Draw a graph of Norman's shape (hubs with about 2,000 neighbours) and log-normalised cells."""
+    """Draw a graph of Norman's shape (hubs of about 2,000 neighbours) and log-normalised cells."""
     draw = np.random.default_rng(seed)
     mean = np.exp(draw.normal(-2.5, 2.0, size=genes)).clip(max=40)
 

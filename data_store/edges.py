@@ -98,8 +98,9 @@ def _complete(found: dict[str, pa.ChunkedArray], *, path: Path) -> None:
         bad = np.flatnonzero(~pc.fill_null(good, False).to_numpy())
         if len(bad):
             raise ValueError(
-                f"{path}: {len(bad)} of {len(column)} edges have no {'finite ' * (name == WEIGHT)}{name}, first is "
-                f"edge {bad[0] + 1}; complete or remove them"
+                f"{path}: {len(bad)} of {len(column)} edges have no "
+                f"{'finite ' * (name == WEIGHT)}{name}, first is edge {bad[0] + 1}; "
+                "complete or remove them"
             )
 
 

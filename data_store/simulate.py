@@ -135,7 +135,7 @@ def _effects(options: SimulateOptions, genes: Genes) -> Effects:
 
 
 def _programmes(genes: Genes, *, draw: np.random.Generator, count: int) -> Floats:
-    """Log fold changes of each programme; in log EXPRESSION they are orthogonal and equally long."""
+    """Log fold changes of each programme: orthogonal and equally long in log EXPRESSION."""
     number = genes.share.shape[1]
     mean = genes.share[0] * 10_000
     # The derivative of log1p(mean) by the log fold change: rare genes hardly move.

@@ -1,4 +1,4 @@
-"""The front door's half that searches: a sweep from a dict, a file or a name, and its best model."""
+"""Sweeps from Python: a sweep from a dict, a file or a name, and its best model."""
 
 from collections.abc import Mapping
 from functools import cached_property

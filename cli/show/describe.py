@@ -110,8 +110,8 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
     }
     if len(facts["versions"]) > 1:
         shape["versions"] = "\n".join(
-            f"{version['fingerprint'][:12]}  {version['cells']:,} cells of {len(version['sources'])} "
-            f"sources, in {version['path']}"
+            f"{version['fingerprint'][:12]}  {version['cells']:,} cells "
+            f"of {len(version['sources'])} sources, in {version['path']}"
             for version in facts["versions"]
         )
     detected = [f"  {line}" for line in facts["detections"]]

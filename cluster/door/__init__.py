@@ -1,1 +1,1 @@
-"""The front door, `import scdfm`: AnnData in, AnnData and tables out. Nothing here starts Ray itself."""
+"""What `import scdfm` offers: AnnData in, AnnData and tables out. Nothing here starts Ray."""

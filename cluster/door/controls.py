@@ -242,6 +242,7 @@ def _library_sizes(
 def _column(table: pd.DataFrame, name: str, kind: str) -> "pd.Series[Any]":
     if name not in table:
         raise ValueError(
-            f"the control cells have no {kind} column {name!r}; {nearest(name, list(map(str, table)))}"
+            f"the control cells have no {kind} column {name!r}; "
+            f"{nearest(name, list(map(str, table)))}"
         )
     return table[name]

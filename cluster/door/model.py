@@ -1,10 +1,10 @@
 """A trained model in a notebook: control cells in, predicted cells out, in this process.
 
-A predicted value is decided by the seed, the condition, the control cell's number and how often it
-was used before, the gene, and the model; never by the batch, the other conditions or the genes asked
-for. So the controls of a store give what `scdfm predict` gives for that store, to float tolerance,
-if the cells have the numbers that they have there: those of `scdfm.control_cells(store)`, or of a
-store that holds nothing but these cells in this order.
+A predicted value depends on the model, the seed, the condition, the gene, and the control cell's
+number and how often it was used before. It does not depend on the batch, on the other conditions
+or on which genes are asked for. So the controls of a store give what `scdfm predict` gives for
+that store, to float tolerance, if the cells have the same numbers as there: take them from
+`scdfm.control_cells(store)`, or from a store that holds only these cells in this order.
 """
 
 import json

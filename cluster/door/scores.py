@@ -76,7 +76,10 @@ class Scores:
     @property
     def _title(self) -> str:
         found = self.evaluation
-        return f"{found.conditions} test conditions, {found.genes} genes, {found.cells} cells generated"
+        return (
+            f"{found.conditions} test conditions, {found.genes} genes, "
+            f"{found.cells} cells generated"
+        )
 
 
 def evaluate(

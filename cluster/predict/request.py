@@ -234,7 +234,8 @@ def refuse_copies(card: ModelCard, *, cells: int, controls: Mapping[str, int]) -
     if METHODS[card.method].one_end(settings_of(card)) and cells > controls[fewest]:
         kind = f"source {card.source}" if card.method == DEFAULT else f"method {card.method}"
         raise ValueError(
-            f"a model with {kind} makes one cell from each control, and context {fewest!r} has {controls[fewest]}; ask for fewer --cells than {cells}"
+            f"a model with {kind} makes one cell from each control, and context {fewest!r} has "
+            f"{controls[fewest]}, got --cells {cells}; ask for at most {controls[fewest]}"
         )
 
 

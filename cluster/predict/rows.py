@@ -68,6 +68,9 @@ def rows_of(
 
 
 def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of all units; categories are of what occurs: scanpy stops at a group without cells."""
+    """The rows of all units.
+
+    Each category occurs in the rows, because scanpy stops at a group without cells.
+    """
     table = pd.concat(list(tables))
     return table.astype({CONDITION: "category", CONTEXT: "category", UNSEEN: "category"})

@@ -1,7 +1,7 @@
 """Which version of a store a prediction starts from, when the store has grown.
 
-The controls of the version that the model was made from, as `evaluate` uses them; so the same command
-gives the same cells before and after an append.
+It starts from the controls of the version that the model was made from, as `evaluate` does. So the
+same command gives the same cells before and after an append.
 """
 
 import logging

@@ -176,8 +176,8 @@ def keep_predictable(split: Split, store: Store, *, names: Vocabulary) -> Split:
     if not kept:
         raise ValueError(
             f"none of the {len(split.test)} test conditions of split {named(split)} can be "
-            f"predicted by this model, first {lost[0]!r}; give another split with --split FILE.json "
-            "(scdfm split --kind list --test ... --out FILE.json)"
+            f"predicted by this model, first {lost[0]!r}; give another split with "
+            "--split FILE.json (scdfm split --kind list --test ... --out FILE.json)"
         )
     if lost:
         log.info(

@@ -120,8 +120,9 @@ class OpenRun:
         if found.keys() == {"training.steps"} and self.directory.finished:
             steps, wanted = found["training.steps"]
             raise ValueError(
-                f"{self.directory.path} is done at step {steps} and training.steps is now {wanted}; "
-                "its learning rate has run out, so go on from its weights as another run: "
+                f"{self.directory.path} is done at step {steps}, and training.steps is now "
+                f"{wanted}; its learning rate has reached its end, so start another run from its "
+                "weights: "
                 f"--set name=NAME --set init_from={self.directory.path}"
             )
         for name, (then, now) in found.items():

@@ -55,7 +55,8 @@ def require_source(path: Path, *, model: ModelConfig, perturbation: str) -> None
             )
         if source.method != DEFAULT:
             raise ValueError(
-                f"it is of method {source.method}; init_from starts from a model of method {DEFAULT}"
+                f"expected a model of method {DEFAULT}, got one of method {source.method}; "
+                "init_from works with no other method"
             )
         require_same_size(model, source=source.model)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line for each logged step, each validation round, and what else is to be said."""
+"""metrics.jsonl: one line for each logged step, each validation round and each note."""
 
 import json
 from collections.abc import Iterator

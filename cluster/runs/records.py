@@ -1,4 +1,4 @@
-"""What a run's files say, typed. A record from an older version lacks some facts, never has others."""
+"""Types of a run's records. An older version's record may lack facts, but has no others."""
 
 from typing import Any, Required, TypedDict
 

@@ -73,8 +73,8 @@ class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
 class RunConfig(BaseModel, frozen=True, extra="forbid"):
     """One training run. Paths resolve from the working directory.
 
-    `preset: NAME` (cluster.settings.presets) fills in what is left out; it is no setting of its own, so a
-    run that is written down spells everything out.
+    `preset: NAME` (cluster.settings.presets) fills in what is left out. It is not a setting itself:
+    the run.yaml of a run spells out every setting instead.
     """
 
     store: str = Field(description="Directory of the store, or its address in an object store")
@@ -146,8 +146,8 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         if self.method == DEFAULT:
             if self.settings:
                 raise ValueError(
-                    f"settings belong to other methods than {DEFAULT}, got {sorted(self.settings)}; "
-                    "it has model, source, loss and sampling"
+                    f"method {DEFAULT} takes no settings, got {sorted(self.settings)}; "
+                    "use model, source, loss and sampling, or name another method"
                 )
             return self
         ignored = {

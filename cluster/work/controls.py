@@ -1,7 +1,7 @@
 """Control cells as a model reads them: log1p per 10k over the model's genes, by context.
 
-A prediction starts from controls of a store, or of an AnnData in memory; both meet this interface, so
-that one sampler serves them.
+A prediction starts from controls of a store, or of an AnnData in memory. Both have this interface,
+so one sampler serves both.
 """
 
 from dataclasses import dataclass

@@ -182,7 +182,7 @@ class ChunkReader:
                     self._keep(run, k, chunk)
 
     def _keep(self, run: _Run, k: int, chunk: bytes) -> None:
-        """Give the cache a chunk of a run: decoded, or as it came (checked by now), or not at all."""
+        """Cache a chunk of a run: decoded, or as it came (checked by now), or not at all."""
         if run.array.keep != "nothing":
             item = run.out[k].copy() if run.array.keep == "decoded" else chunk
             self.cache.put(run.key(k), item)

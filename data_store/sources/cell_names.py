@@ -14,7 +14,7 @@ _ROWS = 65_536
 
 
 def distinct(sources: Sequence[Source]) -> list[Source]:
-    """The sources, with the name of its file (or folder) behind every cell name where some are shared.
+    """The sources; where they share cell names, each name ends in its file's or folder's name.
 
     Raises:
         ValueError: A name occurs twice in one source.

@@ -159,8 +159,8 @@ def parse_labels(
     found = tuple(name for name, parsed in zip(names, tokens, strict=True) if not parsed)
     if not found:
         raise ValueError(
-            f"expected control cells labelled {' or '.join(words.controls)} in {path}, found the labels "
-            f"{listed(sorted(names))}; name the control with --control"
+            f"expected control cells labelled {' or '.join(words.controls)} in {path}, "
+            f"found the labels {listed(sorted(names))}; name the control with --control"
         )
     return tokens, found
 

@@ -98,8 +98,8 @@ def _fetch(url: str, path: Path, *, sha256: str | None) -> str:
         found = hash_of(came)
         if sha256 is not None and found != sha256.lower():
             raise ValueError(
-                f"expected sha256 {sha256} at {shown(url)}, got {found}; correct --sha256, or the file "
-                "is not the one you want"
+                f"expected sha256 {sha256} at {shown(url)}, got {found}; correct --sha256, or "
+                "look for another address: this is not the file you want"
             )
         _keep(came, path, {"url": shown(url), "sha256": found})
     return found
@@ -140,8 +140,9 @@ def _refuse_other_kinds(path: Path, *, url: str) -> None:
         _refuse_damaged(path, url=url)
     elif not h5py.is_hdf5(path) and format_of(path) is None:
         raise ValueError(
-            f"expected {known_formats()}, or a .zip of one, at {shown(url)}, got {path.stat().st_size} "
-            f"bytes that begin with {start!r}; use the address of the file itself"
+            f"expected {known_formats()}, or a .zip of one, at {shown(url)}, "
+            f"got {path.stat().st_size} bytes that begin with {start!r}; "
+            "use the address of the file itself"
         )
 
 

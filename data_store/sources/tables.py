@@ -45,7 +45,8 @@ def with_table(source: Source, path: Path) -> Source:
         )
     note(
         f"{path.name}: {found} of {source.cells} cells of {source.name} have a row (by "
-        f"{repr(names) if names else 'its first column'}), {source.cells - found} have none; {len(table) - found} rows are no cell of it"
+        f"{repr(names) if names else 'its first column'}), {source.cells - found} have none; "
+        f"{len(table) - found} rows name no cell of {source.name}"
     )
     return _joined(source, table.drop(columns=names), rows)
 

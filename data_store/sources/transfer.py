@@ -92,8 +92,8 @@ def _copy(system: Any, place: str, path: Path, *, progress: "Progress") -> None:
 
 def _failed(url: str, reason: str) -> ValueError:
     return ValueError(
-        f"expected to download {shown(url)}, it failed: {reason}; check the address, or download it by "
-        "hand and name the file"
+        f"download of {shown(url)} failed: {reason}; check the address, or download it by hand "
+        "and name the file"
     )
 
 

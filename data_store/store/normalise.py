@@ -52,8 +52,9 @@ def as_log(block: sp.csr_matrix, *, where: str) -> sp.csr_matrix:
     largest = _largest_total(block)
     if largest > np.expm1(LARGEST_LOG):
         raise ValueError(
-            f"expected log1p per 10k in {where}, got a cell that adds up to {largest:.0f} before the "
-            "logarithm; name the layer that holds counts with --layer, or normalise to 10,000"
+            f"expected log1p per 10k in {where}, got a cell that adds up to {largest:.0f} "
+            "before the logarithm; name the layer that holds counts with --layer, "
+            "or normalise to 10,000"
         )
     return _without_zeros(block, data)
 
@@ -142,7 +143,7 @@ def _what_is_wrong(block: sp.csr_matrix, *, where: str) -> str:
     if 2 * len(parts) > len(data) and looks_like_log(block):
         return (
             f"expected counts in {where}, got log values such as {part:.4g}; "
-            "name the layer that holds counts with --layer, or pass --normalised to store log values"
+            "name the layer that holds counts with --layer, or store log values with --normalised"
         )
     return (
         f"expected whole counts in {where}, got fractions such as {part:.4g}; "

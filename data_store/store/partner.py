@@ -1,4 +1,4 @@
-"""Real cells beside predicted ones: the same labels, genes and scale, so that tools take the pair."""
+"""Real cells to compare with predicted ones: the same labels, genes and scale."""
 
 from collections.abc import Sequence
 

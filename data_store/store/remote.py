@@ -1,7 +1,8 @@
 """Stores behind a URL, to read: s3://, gs://, https://, memory:// and whatever else fsspec knows.
 
-Read through zarr's own stores, many ranges at a time: a network answers slowly, but it answers
-many at once. A connection that breaks is tried again. Without its manifest, which is written last, there is no store.
+They are read through zarr's own stores, many ranges at a time: a network answers slowly, but it
+answers many requests at once. A broken connection is tried again. The manifest is written last;
+a place without one holds no store.
 """
 
 import asyncio

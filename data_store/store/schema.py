@@ -1,8 +1,8 @@
 """What a store says about itself: `manifest.json`, written last.
 
 A store is a directory with `cells.zarr` (AnnData), `conditions.parquet` (one row per unit),
-`moments.zarr` (sums per unit and gene) and the manifest; a store that grew has its older versions, each such a
-directory, below `versions/`. A unit is (context, condition).
+`moments.zarr` (sums per unit and gene) and the manifest. A store that grew keeps its older versions
+below `versions/`, each a directory of the same form. A unit is (context, condition).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The small files of a store: what its rows, columns and codes stand for.
 
-Chunks of cells carry checksums of their own (`data_store.disk.chunks`). A flipped bit in a gene's name, in
-the table of units or in an array's metadata would be read as something else, so these files are
+Chunks of cells carry checksums of their own (`data_store.disk.chunks`). A flipped bit in a gene's
+name, in the table of units or in an array's metadata would go unnoticed, so these files are
 compared with the manifest's hashes before they are used.
 """
 

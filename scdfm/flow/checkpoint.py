@@ -1,7 +1,8 @@
 """Models and training states on disk, without pickle.
 
 Weights are safetensors, facts are JSON, the graph is npz, and the optimiser's state is loaded with
-`weights_only=True`. A directory is written beside its place and renamed, so that what exists is whole.
+`weights_only=True`. A directory is written under another name and then renamed, so a directory that
+exists is complete.
 """
 
 import json

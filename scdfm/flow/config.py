@@ -62,7 +62,7 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     weight_decay: float = Field(
         default=0.0,
         ge=0,
-        description="Decay of weights per unit of learning rate, decoupled from the gradient (AdamW)",
+        description="Decay of weights per unit of learning rate, apart from the gradient (AdamW)",
     )
     clip_norm: PositiveFloat | None = Field(
         default=None,

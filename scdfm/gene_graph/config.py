@@ -17,7 +17,8 @@ class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     )
     k: PositiveInt | None = Field(
         default=None,
-        description="Nearest genes of each gene, before the graph is made symmetric; else 30, of edges all",
+        description="Nearest genes of each gene, before the graph is made symmetric "
+        "(default: 30; for edges, all)",
     )
     positive: bool = Field(
         default=False, description="Only genes correlated (or weighted) above zero are neighbours"

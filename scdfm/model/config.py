@@ -36,7 +36,7 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def head_count(self) -> int:
-        """Heads in use: when not given, the most that divide width with at least 64 features each."""
+        """Heads in use: by default as many as divide width with at least 64 features each."""
         most = max(1, self.width // HEAD_WIDTH)
         return self.heads or next(h for h in range(most, 0, -1) if self.width % h == 0)
 

@@ -46,7 +46,8 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     )
     space: dict[str, Dimension] = Field(
         default={},
-        description="What to search: by dotted name of a setting, such as model.width, its range or values",
+        description="What to search: a setting's dotted name, such as model.width, "
+        "and its range or values",
     )
     configurations: dict[str, Configuration] = Field(
         default={},

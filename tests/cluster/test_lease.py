@@ -9,7 +9,14 @@ import pytest
 
 from cluster.runs.lease import LeaseLostError, check, lease
 
-HOLD = "import sys,time\nfrom pathlib import Path\nfrom cluster.runs.lease import lease\nwith lease(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
+HOLD = """
+import sys, time
+from pathlib import Path
+from cluster.runs.lease import lease
+with lease(Path(sys.argv[1])):
+    print('held', flush=True)
+    time.sleep(60)
+"""
 
 
 def test_a_second_writer_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:

@@ -308,7 +308,7 @@ def test_from_control_alone_more_cells_than_controls_would_be_copies(
     (model / "model.json").write_text(json.dumps(card))
     (tmp_path / "out").mkdir()
     message = refused(trained, tmp_path / "out" / "x.zarr", model=model, cells=10_000)
-    assert "ask for fewer --cells than 10000" in message
+    assert "got --cells 10000; ask for at most" in message
 
 
 @pytest.mark.ray

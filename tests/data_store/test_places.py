@@ -1,4 +1,4 @@
-"""Folders and lists stand for the files in them; names and genes of several files are told apart."""
+"""Folders and lists stand for their files; names and genes of several files are told apart."""
 
 import logging
 from pathlib import Path

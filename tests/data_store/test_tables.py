@@ -60,7 +60,7 @@ def test_cells_without_a_row_and_rows_without_a_cell_are_counted(tmp_path: Path)
         take(tmp_path, tmp_path / "t.csv")
     found, said = take(tmp_path, tmp_path / "t.csv", drop_unlabelled=True)
     assert "5 of 6 cells of cells.h5ad have a row" in said[0]
-    assert "1 have none; 2 rows are no cell of it" in said[0]
+    assert "1 have none; 2 rows name no cell of" in said[0]
     assert sorted(found.obs_names) == ["c1", "c2", "c3", "c4", "c5"]
     assert dict(found.obs["number"])["c3"] == 3
 

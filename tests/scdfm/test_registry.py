@@ -29,7 +29,9 @@ def told(folder: Path, code: str) -> str:
     script = (
         f"import sys; sys.path.insert(0, {str(folder)!r})\n"
         "from scdfm.screen.registry import Registry\n"
-        "numbers = Registry('number', group='scdfm.test_numbers', own={'pi': 'math:pi'}, of=float)\n"
+        "numbers = Registry(\n"
+        "    'number', group='scdfm.test_numbers', own={'pi': 'math:pi'}, of=float\n"
+        ")\n"
         f"{code}"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -1,8 +1,8 @@
 """The release's velocity field, with all that no x_t changes computed once for a rollout.
 
 It differs from the paper's: two value embedders, fused at the start; a modulation by the gene in
-each block; the attentions of `scdfm.model.release.attention`; time in [0, 1] without a factor; eight
-heads in the gene encoder.
+each block; the attentions of `scdfm.model.release.attention`; time in [0, 1] without a factor;
+eight heads in the gene encoder.
 
 Axes: cells (of a step), genes (of a step), units (distinct conditions of a step), width.
 """

@@ -68,7 +68,7 @@ def test_a_name_that_comes_twice_in_the_list_is_not_dropped_in_silence(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "there is no checkpoint of weights"),
+        (None, "no such checkpoint"),
         (b"", "got an empty file"),
         (b"no weights", "got a file that does not load as one"),
         ({"model_state_dict": {"a": torch.zeros(1)}}, "tensors of the release's network, first"),

@@ -78,7 +78,7 @@ def test_more_workers_than_cores_are_refused(scdfm: Call, trained: Path) -> None
     wide = ("--set", "name=wide", "--workers", 64, "--cpus-per-worker", 4)
     called = scdfm("train", trained / "run.yaml", *wide)
     assert called.status == 2
-    assert "256" in called.error
+    assert "64 workers of 4 CPUs" in called.error
 
 
 def test_an_evaluation_shows_every_row_and_writes_every_score(

@@ -37,7 +37,7 @@ OBJECT_STORE = 150 * 2**20  # bytes; cells travel through files, not through the
 _FOLDER = "scdfm-ray-"  # in the temporary directory: what a local Ray writes
 _LOCK = "in-use"
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"
-_LONGEST = 40  # characters; a socket's path may have 107, and Ray adds about 65
+_LONGEST = 18  # characters of its path; a socket's may have 103, of which the rest takes 85
 _YOUNG = 60.0  # seconds in which a folder without a lock may be about to get one
 
 _started: list[Path] = []  # folders of local sessions of this process
@@ -103,7 +103,7 @@ def _local(cpus: int | None) -> Iterator[None]:
             num_cpus=cpus,
             object_store_memory=OBJECT_STORE,
             include_dashboard=False,
-            _temp_dir=str(folder),
+            _temp_dir=str(folder / "r"),  # Ray opens it to everyone; ours around it stays closed
         )
         try:
             yield

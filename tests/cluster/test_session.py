@@ -32,6 +32,7 @@ with session(cpus=1):
         "token": os.environ["RAY_AUTH_TOKEN"],
         "commands": [Path(f"/proc/{one}/cmdline").read_text() for one in family],
         "address": ray.get_runtime_context().gcs_address,
+        "modes": [oct(one.stat().st_mode & 0o077) for one in Path(os.environ["TMPDIR"]).iterdir()],
     }), flush=True)
     input()
 """
@@ -86,6 +87,7 @@ def test_a_local_session_is_private_to_this_machine_and_process(place: Path) -> 
     assert not any(told["token"] in command for command in told["commands"])
     assert all("token" in stranger.stderr and not stranger.stdout for stranger in strangers)
     assert friend.stdout == "1\n"
+    assert told["modes"] == ["0o0"], "others may look into the folder"
     assert driver.returncode == 0
     assert list(place.iterdir()) == []
 

@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,8 @@ import torch
 from task import SPECIALS, make_task
 
 from cluster.runs.precision import set_up
-from scdfm.flow.objective import LossConfig, StepCells
+from scdfm.flow.method import flow_losses
+from scdfm.flow.objective import StepCells
 from scdfm.flow.sampling import SamplingConfig, rollout
 from scdfm.flow.training import Trainer, TrainingConfig
 from scdfm.model.paper import ModelConfig, build_field
@@ -64,20 +66,19 @@ class Side:
 def main() -> None:
     """Time every form and print a table."""
     options = parse()
-    device = torch.device("cuda")
-    sides = {name: build(form, options, device=device) for name, form in FORMS.items()}
+    device = torch.device(options.device)
+    sides = {name: build(FORMS[name], options, device=device) for name in options.forms}
     rows = []
     timings: dict[str, dict[str, list[float]]] = {n: {"step": [], "sample": []} for n in sides}
     peaks: dict[str, float] = {}
     for round_ in range(options.rounds + 1):
         for name, side in sides.items():
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
+            before = allocated(device)
             seconds = {
-                "step": timed(side.step, times=options.steps),
-                "sample": timed(side.sample, times=1),
+                "step": timed(side.step, times=options.steps, device=device),
+                "sample": timed(side.sample, times=1, device=device),
             }
-            peaks[name] = (torch.cuda.max_memory_allocated() - before) / 2**30
+            peaks[name] = (peak(device) - before) / 2**30
             if round_:
                 for what, value in seconds.items():
                     timings[name][what].append(value)
@@ -100,7 +101,14 @@ def main() -> None:
     first = rows[0]["step_ms"]
     print(*(f"{row['form']}: {first / row['step_ms']:.2f}x float32" for row in rows[1:]), sep="\n")
     if options.json:
-        print(json.dumps({"device": torch.cuda.get_device_name(), "rows": rows}))
+        print(
+            json.dumps(
+                {
+                    "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+                    "rows": rows,
+                }
+            )
+        )
 
 
 def parse() -> argparse.Namespace:
@@ -112,9 +120,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--genes", type=int, default=1000, help="of a step")
     parser.add_argument("--all-genes", type=int, default=5033, help="of the vocabulary")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu: to try it")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
-    if not torch.cuda.is_available():
+    if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("expected a GPU that CUDA can use, found none")
     return options
 
@@ -140,23 +150,39 @@ def build(form: dict[str, Any], options: argparse.Namespace, *, device: torch.de
     trainer = Trainer(
         field,
         training=TrainingConfig(),
-        loss=LossConfig(),
-        source="noise",
+        losses=flow_losses(source="noise", products=how.products),
         seed=0,
-        products=how.products,
         compiled=how.compiled,
     )
     return Side(trainer, cells, how.facts(), how.products)
 
 
-def timed(work: Any, *, times: int) -> float:
+def timed(work: Callable[[], None], *, times: int, device: torch.device) -> float:
     """Seconds for one of some calls, the GPU's work included."""
-    torch.cuda.synchronize()
+    _wait(device)
     began = time.perf_counter()
     for _ in range(times):
         work()
-    torch.cuda.synchronize()
+    _wait(device)
     return (time.perf_counter() - began) / times
+
+
+def allocated(device: torch.device) -> int:
+    """Bytes that torch holds now; the peak is counted from here on."""
+    if device.type == "cpu":
+        return 0
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated()
+
+
+def peak(device: torch.device) -> int:
+    """Most bytes that torch held since `allocated`; 0 on a CPU, where it does not count."""
+    return 0 if device.type == "cpu" else torch.cuda.max_memory_allocated()
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ class Graphs:
 
 def losses(made: Trainer, *, device: str) -> list[Tensor]:
     steps = (cells(device, index=index, each=each) for index, each in enumerate(STEPS))
-    return [torch.stack(made.step(step)).detach() for step in steps]
+    made_losses = (made.step(step) for step in steps)
+    return [torch.stack([one.total, *one.parts.values()]).detach() for one in made_losses]
 
 
 @pytest.mark.parametrize("device", [CPU, CUDA])

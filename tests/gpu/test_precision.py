@@ -56,7 +56,7 @@ def test_a_gradient_in_half_the_bits_points_the_same_way(device: str) -> None:
 @pytest.mark.parametrize("device", ["cpu", CUDA])
 def test_the_loss_and_its_parts_are_float32(device: str) -> None:
     losses: Losses = trainer(device, products=torch.bfloat16).step(cells(device))
-    assert {part.dtype for part in losses} == {torch.float32}
+    assert {part.dtype for part in (losses.total, *losses.parts.values())} == {torch.float32}
 
 
 @pytest.mark.parametrize("variant", ["paper", "release"])

@@ -23,7 +23,9 @@ Read = Callable[[Sequence[str]], object]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Address = Annotated[
     str | None,
-    typer.Option(envvar="RAY_ADDRESS", help="Of a Ray cluster.", show_default="start Ray here"),
+    typer.Option(
+        envvar="RAY_ADDRESS", help="Address of a Ray cluster.", show_default="start Ray here"
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 

@@ -15,7 +15,7 @@ class TrainOptions(BaseModel, frozen=True, extra="forbid"):
         default=1, description="Ray workers; a step takes one batch of each"
     )
     cpus_per_worker: PositiveInt | None = Field(
-        default=None, description="Cores of each worker; else an equal share"
+        default=None, description="Cores of each worker (default: an equal share)"
     )
     gpu: bool = Field(default=False, description="A GPU for each worker")
 
@@ -24,14 +24,17 @@ class EvaluateOptions(BaseModel, frozen=True, extra="forbid"):
     """How a model is judged."""
 
     store: str | None = Field(
-        default=None, description="Cells to judge it on; else those it was trained on"
+        default=None,
+        description="Store with the cells to judge it on (default: the one it was trained on)",
     )
     cells: PositiveInt | None = Field(
-        default=None, description="Generated for each condition; else as many as are real"
+        default=None,
+        description="Cells to generate for each condition (default: as many as were measured)",
     )
     untrained: bool = Field(default=False, description="Judge the model before training, too")
     precision: Precision = Field(
-        default="auto", description="Of products; auto is float32 on CPU, bf16 on a GPU"
+        default="auto",
+        description="Number format of products; auto is float32 on CPU, bf16 on a GPU",
     )
     gpu: bool = Field(default=False, description="Generate on a GPU")
 
@@ -48,15 +51,15 @@ class ExportOptions(BaseModel, frozen=True, extra="forbid"):
 
     conditions: tuple[str, ...] | None = Field(
         default=None,
-        description="A,B,control or a file: one per line, or CSV with a column `condition`; else "
-        "all, or the prediction's",
+        description="Conditions to write: A,B,control or a file: one per line, or CSV with a "
+        "column `condition` (default: all, or the prediction's)",
     )
     normalised: bool = Field(
-        default=False, description="log1p per 10k, labels as predictions have them"
+        default=False, description="Write log1p per 10k, and labels as predictions have them"
     )
     genes_of: Path | None = Field(
         default=None,
-        description="A model or a prediction, whose genes are written in its order (--normalised)",
+        description="Model or prediction: write its genes, in its order (needs --normalised)",
     )
     overwrite: bool = Field(default=False, description="Replace what is there")
 
@@ -64,7 +67,7 @@ class ExportOptions(BaseModel, frozen=True, extra="forbid"):
     def _counts_keep_all_genes(self) -> Self:
         if self.genes_of is not None and not self.normalised:
             raise ValueError(
-                "expected --normalised with --genes-of, got counts of some genes, whose library "
-                "sizes would be lost; add --normalised or leave --genes-of out"
+                "expected --normalised with --genes-of, because counts of some genes lose their "
+                "library size; add --normalised or leave --genes-of out"
             )
         return self

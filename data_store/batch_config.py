@@ -18,5 +18,5 @@ class BatchConfig(BaseModel, frozen=True, extra="forbid"):
         default=1000, description="Genes of a step (s), a random part of the model's"
     )
     sampling: Literal["uniform", "size"] = Field(
-        default="uniform", description="Draw units alike, or by their number of cells"
+        default="uniform", description="Draw units equally often, or by their number of cells"
     )

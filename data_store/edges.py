@@ -54,7 +54,8 @@ def read_edges(path: Path) -> EdgeList:
                 raise ValueError(f"{path} has more than one column {name}; keep one")
         found = {name: _cast(table, name) for name in (*ENDS, WEIGHT) if name in table.column_names}
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"{path} is no list of edges: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is not a list of edges: {reason}") from error
     missing = [name for name in ENDS if name not in found]
     if missing:
         raise ValueError(
@@ -62,7 +63,7 @@ def read_edges(path: Path) -> EdgeList:
             f"{', '.join(table.column_names)}; {' and '.join(missing)} is missing"
         )
     if not len(table):
-        raise ValueError(f"{path} holds no edge; expected a line source,target for each")
+        raise ValueError(f"{path} holds no edges; expected one line source,target per edge")
     _complete(found, path=path)
     return EdgeList(
         sources=_names(found["source"]),

@@ -14,10 +14,10 @@ class SimulateOptions(BaseModel, frozen=True, extra="forbid"):
     cells: PositiveInt = Field(default=5_000, description="Cells, controls included")
     genes: int = Field(default=1_000, ge=10, description="Measured genes")
     singles: PositiveInt | None = Field(
-        default=None, description="Perturbed genes; else as many as the cells allow"
+        default=None, description="Perturbed genes (default: as many as the cells allow)"
     )
     doubles: NonNegativeInt | None = Field(
-        default=None, description="Pairs of them; else as many as the cells allow"
+        default=None, description="Pairs of them (default: as many as the cells allow)"
     )
     contexts: PositiveInt = Field(default=1, description="Cell lines")
     seed: NonNegativeInt = Field(default=0, description="Decides every draw")

@@ -185,7 +185,7 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
         raise SweepFailedError(
             f"{watch.failed} trials failed and failure.max_failed_fraction allows "
             f"{sweep.failure.max_failed_fraction:g} of {sweep.budget.trials}; the first said: "
-            f"{watch.reason}; mend it and run the sweep again"
+            f"{watch.reason}; fix that and run the sweep again"
         )
 
 

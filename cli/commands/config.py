@@ -1,4 +1,4 @@
-"""Commands about run and sweep files: their schema, and what they come to."""
+"""Commands about run and sweep files: their schema, and all their settings."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ from cli.usage import example
 app = typer.Typer()
 config = Commands(
     name="config",
-    help="Describe run and sweep files, and show what they come to.",
+    help="Describe run and sweep files, and print them with every setting.",
     epilog=example("scdfm config schema run --out run.schema.json", "scdfm config show demo"),
     rich_markup_mode=None,
 )
@@ -32,7 +32,9 @@ def schema(
     kind: Annotated[
         Literal["run", "sweep"], typer.Argument(metavar="run|sweep", help="Which files.")
     ] = "run",
-    out: Annotated[Path | None, typer.Option(help="JSON file to write, else printed.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file to write (default: print it).")
+    ] = None,
 ) -> None:
     """Give the JSON Schema of run or sweep files.
 
@@ -59,7 +61,8 @@ def show(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="RUN.yaml|SWEEP.yaml|NAME", help="A file, or a sweep that comes along."
+            metavar="RUN.yaml|SWEEP.yaml|NAME",
+            help="A run or sweep file, or the name of a shipped sweep.",
         ),
     ],
     changes: Set = None,

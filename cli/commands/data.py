@@ -52,9 +52,9 @@ def verify(
     ],
     json: Json = False,
 ) -> None:
-    """Read everything again and name what has changed.
+    """Read everything again and name the files that have changed.
 
-    The exit status is 1 when anything has.
+    The exit status is 1 if anything has changed.
     """
     require_there(path, what="store or prediction")
     from cli.show.describe import kind_of
@@ -76,7 +76,7 @@ def verify(
     if json:
         show_json({"path": str(place), "faults": [fault._asdict() for fault in faults]})
     elif not faults:
-        show(f"{place}: all is as it was written")
+        show(f"{place}: nothing has changed since it was written")
     for fault in faults:
         say(f"scdfm: {place}: {fault.path}: {fault.problem}")
     if faults:
@@ -86,7 +86,10 @@ def verify(
 @app.command(epilog=example("scdfm inspect stores/norman.zarr", "scdfm inspect runs/norman --json"))
 def inspect(
     path: Annotated[
-        Path, typer.Argument(metavar="STORE|RUN|MODEL|PREDICTION", help="What to look at.")
+        Path,
+        typer.Argument(
+            metavar="STORE|RUN|MODEL|PREDICTION", help="The directory or file to look at."
+        ),
     ],
     json: Json = False,
 ) -> None:
@@ -172,7 +175,7 @@ def split(
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
     json: Json = False,
 ) -> None:
-    """Part conditions into train, validation and test."""
+    """Divide conditions into train, validation and test."""
     require_file(out, suffixes=(".json",))
     require_there(store, what="store")
     if config.path is not None:

@@ -18,12 +18,14 @@ app = Commands()
 @app.command(epilog=example("scdfm evaluate runs/norman --untrained --out evaluation.csv"))
 @options_of(EvaluateOptions)
 def evaluate(
-    target: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="What to judge.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="RUN|MODEL", help="The model to judge, or a run with one.")
+    ],
     options: EvaluateOptions,
     out: Annotated[Path | None, typer.Option(help="File to write, .json or .csv.")] = None,
     json: Json = False,
 ) -> None:
-    """Compare predictions with real cells, beside baselines.
+    """Compare predictions with real cells, and with the predictions of baselines.
 
     The conditions are those of the test part of the model's split.
     """

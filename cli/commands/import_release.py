@@ -1,4 +1,4 @@
-"""The command that makes a model of a checkpoint of the authors' code."""
+"""The command that makes a model from a checkpoint of the authors' code."""
 
 from cli.names import in_order, tokens_of
 from cli.options import Commands, Json, options_of
@@ -22,9 +22,9 @@ def import_release(
     request: ImportRequest,
     json: Json = False,
 ) -> None:
-    """Make a model of a checkpoint that the authors' code has trained.
+    """Make a model from a checkpoint of the authors' code.
 
-    `scdfm evaluate`, `predict` and `inspect` take the model as one of ours.
+    `scdfm evaluate`, `predict` and `inspect` take it like a model of ours.
     """
     require_there(request.checkpoint, what="checkpoint")
     require_there(request.store, what="store")

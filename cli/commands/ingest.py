@@ -61,7 +61,7 @@ def ingest(
 ) -> None:
     """Write cells into a sharded store.
 
-    What is not told is detected and said.
+    What the options leave open is detected; each detection is printed.
     """
     for source in sources:
         require_there(source, what="file of cells", remedy="check the path")

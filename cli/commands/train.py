@@ -18,7 +18,9 @@ app = Commands()
 @app.command(epilog=example("scdfm train run.yaml --set model.width=256 --workers 2"))
 @options_of(TrainOptions)
 def train(
-    run: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="What to train, on what.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN.yaml", help="Run file: what to train, on which store.")
+    ],
     options: TrainOptions,
     changes: Set = None,
     address: Address = None,

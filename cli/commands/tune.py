@@ -18,7 +18,9 @@ app = Commands()
 def tune(
     sweep: Annotated[
         str,
-        typer.Argument(metavar="SWEEP.yaml|NAME", help="A sweep file, or one that comes along."),
+        typer.Argument(
+            metavar="SWEEP.yaml|NAME", help="A sweep file, or the name of a shipped sweep."
+        ),
     ],
     changes: Set = None,
     address: Address = None,

@@ -43,7 +43,7 @@ def kind_of(path: Path) -> Kind:
         )
     raise ValueError(
         f"expected a store, run, model or prediction, got {path}, which has none of "
-        f"{', '.join(signs)} and is no finished prediction; name what scdfm has written"
+        f"{', '.join(signs)} and is not a finished prediction; name something that scdfm wrote"
     )
 
 

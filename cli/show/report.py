@@ -102,7 +102,7 @@ def shown(score: "Score | None") -> str:
 def remarks(result: "Evaluation") -> list[str]:
     """What a reader of the tables must know: what a baseline lacked, how cells were made."""
     lines = [
-        f"{row} lacks the effect of a token alone in {count} units and counts it as none"
+        f"{row}: in {count} units the effect of a single token is unknown and counts as none"
         for row, count in result.incomplete.items()
         if count
     ]

@@ -143,8 +143,8 @@ def _numbers(adata: anndata.AnnData) -> NDArray[np.int64]:
     numbers: NDArray[np.int64] = adata.obs[STORE_ROW].to_numpy(dtype=np.int64)
     if len(np.unique(numbers)) < len(numbers):
         raise ValueError(
-            f"expected each control cell once, obs.{STORE_ROW} repeats; drop the column where "
-            "cells of several stores are put together"
+            f"expected each control cell once, obs.{STORE_ROW} has repeats; drop this column if "
+            "the cells come from several stores"
         )
     return numbers
 

@@ -15,21 +15,25 @@ class PredictionRequest(BaseModel, frozen=True, extra="forbid"):
     model: Path = Field(description="A model's directory, or that of its run")
     store: str = Field(description="The store whose controls are perturbed")
     conditions: tuple[str, ...] = Field(
-        min_length=1, description=f"A,B,A+B in any order of tokens, {_LIST} `condition`"
+        min_length=1,
+        description=f"Conditions to predict: A,B,A+B in any order of tokens, {_LIST} `condition`",
     )
     out: Path = Field(description="Cells to write, .h5ad or .zarr")
     contexts: tuple[str, ...] | None = Field(
-        default=None, description=f"Of the controls: A,B {_LIST} `context`; else all"
+        default=None,
+        description=f"Contexts of the controls: A,B {_LIST} `context` (default: all)",
     )
-    cells: PositiveInt = Field(default=256, description="For each condition and context")
+    cells: PositiveInt = Field(default=256, description="Cells for each condition and context")
     genes: tuple[str, ...] | None = Field(
-        default=None, description=f"A,B {_LIST} `gene`; else all of the model"
+        default=None,
+        description=f"Genes to write: A,B {_LIST} `gene` (default: all of the model)",
     )
     seed: NonNegativeInt = Field(default=0, description="Decides every draw")
     controls: bool = Field(
-        default=False, description="Put the control cells of the contexts beside"
+        default=False, description="Write the control cells of the contexts, too"
     )
     precision: Precision = Field(
-        default="auto", description="Of products; auto is float32 on CPU, bf16 on a GPU"
+        default="auto",
+        description="Number format of products; auto is float32 on CPU, bf16 on a GPU",
     )
     overwrite: bool = Field(default=False, description="Replace what is there, or was begun there")

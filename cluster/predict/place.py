@@ -83,7 +83,7 @@ class PredictionPlace:
                 f"expected a prediction or nothing at {self.out}, got a directory of something "
                 "else; choose another --out or remove it yourself"
             )
-        why = "it is no prediction that this version of scdfm has written"
+        why = "this version of scdfm has not written it"
         if self.finished:
             why = self.finished.identity.difference(identity) or ""
             if not why:
@@ -109,7 +109,7 @@ class PredictionPlace:
         """
         if not (self.partial / _MARK).exists():
             return False
-        why = "an older version of scdfm has begun it"
+        why = "an older version of scdfm began it"
         if self.begun:
             why = self.begun.provenance.identity.difference(work.provenance.identity) or ""
             if not why:
@@ -117,7 +117,7 @@ class PredictionPlace:
                 return True
         if not self.overwrite:
             raise FileExistsError(
-                f"{self.partial} holds the begun work of another prediction: {why}; ask for the "
+                f"{self.partial} holds another prediction that was begun: {why}; ask for the "
                 "same to go on, choose another --out, or pass --overwrite to throw it away"
             )
         log.info("%s is thrown away: %s", self.partial, why)

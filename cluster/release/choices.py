@@ -62,7 +62,7 @@ def find_genes(
     needed = f"{source}, which make {tokens} tokens with the {len(SPECIALS)} special ones"
     if forbidden is not None and tokens != len(forbidden):
         raise ValueError(
-            f"{needed}, and the mask is about {len(forbidden)}; name the genes it is about with "
+            f"{needed}, and the mask has {len(forbidden)}; name the genes of the mask with "
             "--vocabulary VOCAB.json"
         )
     if tokens > rows:
@@ -185,8 +185,8 @@ def keep_predictable(split: Split, store: Store, *, names: Vocabulary) -> Split:
             f"left out of the split, first {', '.join(lost[:SHOWN])}"
         )
     log.info(
-        f"evaluate scores the {len(kept)} test conditions of split {named(split)}: it is up to "
-        "you that the checkpoint was not trained on them"
+        f"evaluate scores the {len(kept)} test conditions of split {named(split)}: make "
+        "sure that the checkpoint was not trained on them"
     )
     tags = {name: tag for name, tag in split.tags.items() if name in kept}
     return split.model_copy(update={"test": tuple(kept), "tags": tags})

@@ -121,9 +121,7 @@ def _check_place(request: ImportRequest) -> None:
     if not above.is_dir():
         raise NotADirectoryError(f"expected a directory {above} for {path}, got a file")
     if path.exists() and not request.overwrite:
-        raise FileExistsError(
-            f"expected no {path} yet, it exists; name another or pass --overwrite"
-        )
+        raise FileExistsError(f"{path} exists already; choose another name or pass --overwrite")
     if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / CARD).is_file()):
         raise FileExistsError(
             f"expected a model at {path} to overwrite, got something else; name another place or "

@@ -106,7 +106,7 @@ def begin_from(field: VelocityField, *, facts: SourceFacts) -> None:
     path = Path(facts.path)
     if not (path / WEIGHTS).is_file() or sha256(path / WEIGHTS) != facts.weights:
         raise ValueError(
-            f"init_from {path} is not the model any more that this run was begun with; restore it, "
-            "or choose another name for a run that starts from what is there now"
+            f"init_from {path} is no longer the model that this run was begun with; restore it, "
+            "or choose another name for a run from the new model"
         )
     start_from(field, source=cast(VelocityField, load_model(path).field))

@@ -58,7 +58,7 @@ class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
     cells: PositiveInt = Field(
         default=128, description="Cells generated for each unit (a condition in a context)"
     )
-    units: PositiveInt = Field(default=32, description="Units scored, at most; a seeded choice")
+    units: PositiveInt = Field(default=32, description="Units scored, at most; chosen by the seed")
     steps: PositiveInt = Field(
         default=5,
         description="Steps of the solver; fewer than in prediction, since only ranks matter",
@@ -82,7 +82,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     output: Path = Field(default=Path("runs"), description="Folder of runs")
     seed: NonNegativeInt = Field(default=0, description="Decides every random draw")
     init_from: Path | None = Field(
-        default=None, description="Model, or run that has one, whose weights are the first"
+        default=None, description="Model, or run with one, whose weights to start from"
     )
     split: SplitConfig = Field(description="Which conditions train, validate and test")
     genes: GeneChoice = Field(
@@ -91,7 +91,8 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     graph: GraphConfig = Field(default=GraphConfig(), description="Which genes see each other")
     method: Annotated[str, METHODS] = Field(default=DEFAULT, description="What is trained")
     settings: dict[str, Any] = Field(
-        default={}, description="Of another method than flow, which has the four sections below"
+        default={},
+        description="Settings of another method than flow; flow has the four sections below",
     )
     model: ModelConfig = Field(
         default=ModelConfig(), description="Size and form of the velocity field"
@@ -119,7 +120,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         default="auto", description="Compile the velocity; auto: on a GPU where the compiler works"
     )
     threads: PositiveInt | None = Field(
-        default=None, description="Threads of one worker; else its share of the cores"
+        default=None, description="Threads of one worker (default: its share of the cores)"
     )
 
     @model_validator(mode="before")

@@ -67,8 +67,8 @@ def set_dotted(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     inner = {} if values.get(head) is None else values[head]
     if not isinstance(inner, dict):
         raise ValueError(
-            f"cannot set {rest!r} inside {head}, which is {inner!r}; set {head} to all that it is "
-            f"to hold, such as {head}={{NAME: VALUE}}"
+            f"cannot set {rest!r} inside {head}, which is {inner!r}; set all of {head} at once, "
+            f"such as {head}={{NAME: VALUE}}"
         )
     return {**values, head: set_dotted(inner, rest, value)}
 

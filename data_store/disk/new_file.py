@@ -22,8 +22,6 @@ def committed_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     if path.is_dir():
         raise FileExistsError(f"expected a file name, got the directory {path}; name a file in it")
     if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"expected no {path} yet, it exists; name another or pass --overwrite"
-        )
+        raise FileExistsError(f"{path} exists already; choose another name or pass --overwrite")
     with room_for(path), replaced(path) as draft:
         yield draft

@@ -26,8 +26,8 @@ def room_for(path: Path, *, remedy: str = "name a place on another disk") -> Ite
         if number not in _NO_ROOM:
             raise
         raise OSError(
-            f"expected room for {path}, the disk is full or a limit is reached "
-            f"({os.strerror(number)}); free some or {remedy}, nothing was left"
+            f"expected room for {path}, but the disk is full or a limit is reached "
+            f"({os.strerror(number)}); free some space or {remedy} (nothing was left behind)"
         ) from None
 
 

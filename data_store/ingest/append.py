@@ -111,11 +111,11 @@ def joined(
     ]
     for record in records:
         if record.fingerprint in held:
-            note(f"{record.name}: the store holds it already, as {held[record.fingerprint]}")
+            note(f"{record.name}: skipped, the store holds it as {held[record.fingerprint]}")
     if not new:
         return [], base.manifest.sources
     added = _distinct(base.source, [source for source, _ in new])
-    note(f"append: to the {base.manifest.cells} cells of {base.manifest.fingerprint[:12]}")
+    note(f"append: to {base.manifest.cells} cells of version {base.manifest.fingerprint[:12]}")
     return [base.source, *added], (*base.manifest.sources, *(record for _, record in new))
 
 
@@ -128,8 +128,7 @@ def require_unchanged(base: Base, store: Path | str) -> None:
     newest = read_manifest(Path(store)).fingerprint
     if newest != base.manifest.fingerprint:
         raise ValueError(
-            f"expected {store} to stay as it was when the append began, another process added "
-            "cells; run the command again"
+            f"another process added cells to {store} after this append began; run the command again"
         )
 
 
@@ -187,15 +186,14 @@ def _told(options: IngestOptions, manifest: Manifest, *, store: Path) -> IngestO
         known = decided.get(name)
         if name in _CHOSEN_ONCE or value != known:
             raise ValueError(
-                f"expected to read new files as {store} was read, got --{name.replace('_', '-')} "
+                f"new files are read as the files of {store} were, got --{name.replace('_', '-')} "
                 f"{_shown(value)}{_was(decided, name)}; leave the option out, or ingest all files "
                 "into a new store"
             )
     if options.join == "union" and _genes_left_out(manifest):
         raise ValueError(
-            f"expected the genes of {store} alone, which left out genes that its cells have, got "
-            "--join union: they would be 0 in these cells; leave the option out, or ingest all "
-            "files into a new store"
+            f"{store} left out genes that its cells have, and --join union would write 0 for them; "
+            "leave the option out, or ingest all files into a new store"
         )
     decided["drop_unlabelled"] = options.drop_unlabelled or recipe.drop_unlabelled
     decided["remote"] = options.remote or recipe.remote
@@ -226,13 +224,13 @@ def _distinct(base: Source, sources: Sequence[Source]) -> list[Source]:
         if shared.any():
             source = replace(source, suffix=f"{source.suffix}-{source.path.stem}")
             note(
-                f"cell names: {int(shared.sum())} of {source.name} occur in the store; all of its "
-                f"cells got the name of their file behind theirs"
+                f"cell names: {int(shared.sum())} of {source.name} occur in the store; "
+                "the names of all its cells now end in the file's name"
             )
             if np.isin(name_hashes(source), known).any():
                 raise ValueError(
-                    f"expected cells that the store does not have, {source.path} has names of its "
-                    "cells even with the file's name behind; rename the file, or its cells"
+                    f"expected new cell names in {source.path}, but the store holds some of them, "
+                    "even with the file's name added; rename the file, or its cells"
                 )
         result.append(source)
     return result

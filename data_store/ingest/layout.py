@@ -97,9 +97,8 @@ def _words(conditions: Labels, tokens: list[Condition], *, options: IngestOption
         other = first.setdefault(name(tokens_of), label)
         if known[other] != tokens_of:
             raise ValueError(
-                f"expected labels to be told apart by their names, {other!r} and {label!r} are "
-                f"different conditions and both {name(tokens_of)!r}; rename one, or choose another "
-                "--separator or --control"
+                f"labels {other!r} and {label!r} are different conditions, but both are written "
+                f"{name(tokens_of)!r}; rename one, or choose another --separator or --control"
             )
     return options.words.knowing(known)
 
@@ -118,8 +117,8 @@ def _left_out(
     unknown = wanted - present
     if unknown:
         raise ValueError(
-            f"expected to exclude conditions of the data, {listed(sorted(unknown))} are not among "
-            "them; correct --exclude"
+            f"expected conditions of the data in --exclude, {listed(sorted(unknown))} are not "
+            "among them; correct --exclude"
         )
     by_recipe = {name(one) for one in dropped(options)} & present
     excluded = np.zeros(len(conditions.codes), dtype=bool)

@@ -236,8 +236,8 @@ def _layers(sources: Sequence[Source], *, options: IngestOptions) -> tuple[list[
     for source, (name, _) in zip(sources, found, strict=True):
         if source.is_column_major(name):
             note(
-                f"{name} of {source.name} is stored by columns (CSC): its rows are found by way of "
-                "the disk; write it as CSR to save that time"
+                f"{name} of {source.name} is stored by columns (CSC), so its rows are "
+                "collected on disk first; write it as CSR to save that time"
             )
     return [name for name, _ in found], found[0][1]
 

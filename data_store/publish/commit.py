@@ -88,9 +88,7 @@ def _refuse_file_above(path: Path) -> None:
 
 def _refuse_existing(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"expected no {path} yet, it exists; name another or pass --overwrite"
-        )
+        raise FileExistsError(f"{path} exists already; choose another name or pass --overwrite")
     if path.is_dir() and any(path.iterdir()) and not _is_ours(path):
         raise FileExistsError(
             f"expected a store at {path} to overwrite, got a directory of something else; "

@@ -97,7 +97,7 @@ def locked(folder: Path) -> Iterator[int]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FileExistsError(
-                f"expected to be alone, another process writes {folder}; wait for it or stop it"
+                f"another process is writing {folder}; wait for it or stop it"
             ) from None
         # Its owner may have removed it after we opened it: then we hold what nobody sees.
         if not os.path.samestat(os.fstat(handle), folder.stat()):

@@ -93,7 +93,7 @@ def upload(folder: Path, url: str, *, overwrite: bool = False) -> None:
     except OSError as error:
         what = " ".join(str(error).split())[:120] or type(error).__name__
         raise ValueError(
-            f"expected to write a store to {url}, could not ({what}); there is no store now: check "
+            f"could not write the store to {url} ({what}), and there is none there now; check "
             "your access and ingest again"
         ) from None
 
@@ -141,6 +141,5 @@ def _make_room(system: Any, root: str, *, url: str, overwrite: bool) -> None:
 
 def _taken(url: str) -> FileExistsError:
     return FileExistsError(
-        f"expected nothing else at {url} yet, there is something; name another place, or pass "
-        "--overwrite where it is a store"
+        f"{url} holds files already; name another place, or pass --overwrite if they are a store"
     )

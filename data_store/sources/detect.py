@@ -122,9 +122,7 @@ def condition_column(sources: Sequence[Source], *, options: IngestOptions) -> st
     elif not cells and len(usual) == 1:
         name = usual[0]
     else:
-        problem = (
-            "several that may be it" if cells else "none that holds a control and a usual name"
-        )
+        problem = "several candidates" if cells else "none with a usual name that holds a control"
         raise ValueError(
             f"expected one condition column in {first.path}, found {problem} among "
             f"{listed(first.columns)}; choose with --condition-column"
@@ -198,7 +196,9 @@ def layer(source: Source, *, options: IngestOptions) -> tuple[str, bool]:
     name = source.layers[0]
     # Reading on gives the reason: negative, NaN or fractional.
     normalise.as_counts(source.head(name, elements=_LOOK), where=f"{source.path} ({name})")
-    raise ValueError(f"expected counts in X or layers['counts'] of {source.path}; name a --layer")
+    raise ValueError(
+        f"expected counts in X or layers['counts'] of {source.path}, found none; name a --layer"
+    )
 
 
 def perturbation(
@@ -216,8 +216,8 @@ def perturbation(
     known = [token for token in every if token in measured]
     if not known:
         raise ValueError(
-            f"expected to tell genes from drugs, but none of the {len(every)} perturbed tokens "
-            f"({listed(every)}) is a measured gene; say --perturbation gene or --perturbation drug"
+            f"expected measured genes among the {len(every)} perturbed tokens, found none "
+            f"({listed(every)}); if that is right, pass --perturbation gene or --perturbation drug"
         )
     note(f"perturbation: gene ({len(known)} of {len(every)} perturbed tokens are measured genes)")
     return "gene"
@@ -233,7 +233,7 @@ class LibrarySize:
         if self._asked and self._asked not in numeric:
             raise ValueError(
                 f"expected a numeric obs column {self._asked!r}{aside(self._asked, numeric)} with "
-                f"library sizes, there are {listed(numeric)}; choose one with --library-size-column"
+                f"library sizes, found {listed(numeric)}; choose one with --library-size-column"
             )
         self.candidates = [name for name in names if name in numeric]
         self._below = dict.fromkeys(self.candidates, 0)
@@ -273,6 +273,6 @@ class LibrarySize:
             )
         note(
             f"library size: row sums over {genes} genes (no obs column holds it); "
-            "a crude stand-in if genes were left out of the file"
+            "only an estimate if genes were left out of the file"
         )
         return None

@@ -82,7 +82,7 @@ def tell_of_lost(
     some = {gene for source in sources for gene in source.genes if gene not in kept}
     if lost := sorted(some.intersection(perturbed)):
         warn(
-            f"genes: left out {len(lost)} that are perturbed, as not all sources have "
+            f"genes: left out {len(lost)} perturbed genes, because not all sources have "
             f"them: {listed(lost)}; {remedy}"
         )
 
@@ -136,7 +136,7 @@ def _require_all(genes: tuple[str, ...], sources: Sequence[Source]) -> None:
                 f"not in it, first {missing[0]!r}; pass --join intersect to keep the common ones"
             )
         if len(known) > len(genes):
-            note(f"genes: of {source.name} the store's {len(genes)} of {len(known)}")
+            note(f"genes: kept the store's {len(genes)} of {len(known)} of {source.name}")
 
 
 def _var(sources: Sequence[Source], *, genes: tuple[str, ...]) -> pd.DataFrame:

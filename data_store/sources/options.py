@@ -65,25 +65,31 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
         "for all sources, or one for each",
     )
     gene_column: str | None = Field(
-        default=None, description="var column of the gene names; else var's index"
+        default=None, description="var column of the gene names (default: var's index)"
     )
     sha256: tuple[_Hash, ...] = Field(
-        default=(), description="That the file at an address must have, in the order of addresses"
+        default=(),
+        description="SHA-256 that each downloaded file must have, in the order of the addresses",
     )
     condition_column: str | None = Field(default=None, description="obs column of the perturbation")
     control: tuple[str, ...] = Field(
-        default=(), description="Label of the control; else the usual words"
+        default=(), description="Label of the control (default: the usual words)"
     )
-    separator: str = Field(default="+", min_length=1, description="Between the tokens of a label")
+    separator: str = Field(
+        default="+", min_length=1, description="Sign between the tokens of a label"
+    )
     context_column: str | None = Field(
-        default=None, description="obs column of cell line, patient or replicate; else all is one"
+        default=None,
+        description="obs column of cell line, patient or replicate (default: one context for all)",
     )
     layer: str | None = Field(default=None, description="X, or the layer with the counts")
     normalised: bool = Field(default=False, description="Values are log1p per 10k, not counts")
     library_size_column: str | None = Field(
-        default=None, description="obs column of all UMIs of a cell"
+        default=None, description="obs column of the total counts (all UMIs) of a cell"
     )
-    perturbation: Perturbation | None = Field(default=None, description="What the labels name")
+    perturbation: Perturbation | None = Field(
+        default=None, description="What the labels name: genes or drugs"
+    )
     min_cells: NonNegativeInt = Field(
         default=0, description="Drop genes seen in fewer cells, unless perturbed"
     )
@@ -92,10 +98,11 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     )
     genes: PositiveInt | None = Field(
         default=None,
-        description="Keep so many, the most variable over all cells, and the perturbed; else all",
+        description="Keep this many genes, the most variable over all cells, and the perturbed "
+        "(default: all)",
     )
     gene_list: tuple[str, ...] = Field(
-        default=(), description="Genes to keep, and the perturbed; else all"
+        default=(), description="Genes to keep, besides the perturbed (default: all)"
     )
     exclude: tuple[str, ...] = Field(
         default=(), description="Conditions to leave out, A,B or a file of them"
@@ -104,10 +111,10 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
         default=False, description="Leave out cells without condition or context"
     )
     join: Literal["same", "intersect", "union"] = Field(
-        default="same", description="Genes of several sources"
+        default="same", description="Which genes of several sources to keep"
     )
     remote: bool = Field(
-        default=False, description="Larger chunks, for a store that goes to a network"
+        default=False, description="Larger chunks, for a store that is read over a network"
     )
     seed: NonNegativeInt = Field(default=0, description="Order of cells within a condition")
     memory: Annotated[
@@ -115,7 +122,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     ] = Field(
         default="1GB",
         validate_default=True,
-        description="To use at most, such as 500MB",
+        description="Memory to use at most, such as 500MB",
     )
     workers: PositiveInt = Field(default=1, description="Threads that share the work")
     append: bool = Field(
@@ -127,7 +134,8 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     def _a_store_grows_or_goes(self) -> Self:
         if self.append and self.overwrite:
             raise ValueError(
-                "expected --append or --overwrite, got both; one keeps what is there, one does not"
+                "expected --append or --overwrite, got both; leave out --overwrite to keep the "
+                "store's cells, or --append to replace them"
             )
         return self
 
@@ -135,7 +143,8 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     def _genes_are_chosen_in_one_way(self) -> Self:
         if self.genes is not None and self.gene_list:
             raise ValueError(
-                "expected --genes or --gene-list, got both; a list says which, a number how many"
+                "expected --genes or --gene-list, got both; leave one out (--genes says how many, "
+                "--gene-list which)"
             )
         return self
 

@@ -39,9 +39,9 @@ def with_table(source: Source, path: Path) -> Source:
     found = int((rows >= 0).sum())
     if not found:
         raise ValueError(
-            f"expected cell names of {source.path} in column {names!r} of {path}, none of the "
-            f"{len(table)} rows matches, {str(table[names].iloc[0])!r} for one is no cell and "
-            f"{_first_name(source)!r} has no row; make the names equal"
+            f"cell {_first_name(source)!r} of {source.path} has no row in {path}, and no other "
+            f"cell has one: column {names!r} holds names such as {str(table[names].iloc[0])!r}; "
+            "expected one row per cell, named like the cell"
         )
     note(
         f"{path.name}: {found} of {source.cells} cells of {source.name} have a row (by "
@@ -101,7 +101,7 @@ def _index(names: "pd.Series[Any]", *, path: Path) -> pd.Index:
     if len(twice):
         raise ValueError(
             f"expected each cell once in {path}, {twice.nunique()} occur more than once, first "
-            f"{str(twice[0])!r}; leave one row for each"
+            f"{str(twice[0])!r}; keep one row for each"
         )
     return index
 
@@ -126,7 +126,7 @@ def _joined(source: Source, table: pd.DataFrame, rows: NDArray[np.int64]) -> Sou
     columns = {name: cols.describe(home, name) for name in frame.columns}
     joined = {name: column for name, column in columns.items() if column is not None}
     if both := sorted(joined.keys() & source.columns.keys()):
-        note(f"obs of {source.name}: the table's {', '.join(both)} instead of its own")
+        note(f"obs of {source.name}: the table gives {', '.join(both)}, not the file")
     return replace(
         source,
         columns={**source.columns, **joined},

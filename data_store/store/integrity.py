@@ -62,7 +62,7 @@ def _faults(path: Path | str, *, name: str, progress: OnProgress | None) -> list
     if isinstance(files, LocalFiles):
         faults += _strangers(files.where, manifest)
     if manifest.fingerprint != fingerprint(manifest.shards, perturbation=manifest.perturbation):
-        faults.append(Fault(MANIFEST, "the fingerprint does not follow from the files' hashes"))
+        faults.append(Fault(MANIFEST, "the fingerprint does not match the files' hashes"))
     log.info("%s%d files hashed, %d faults", name, len(manifest.shards), len(faults))
     if faults:
         return faults

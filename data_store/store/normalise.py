@@ -132,7 +132,7 @@ def _what_is_wrong(block: sp.csr_matrix, *, where: str) -> str:
         return f"expected numbers in {where}, got NaN; remove these cells or fill them"
     if (data < 0).any():
         return (
-            f"expected values from 0 in {where}, got {data.min():.4g}; "
+            f"expected values of 0 or more in {where}, got {data.min():.4g}; "
             "scaled values cannot be used: name the layer that holds counts with --layer"
         )
     if data.max() >= 2**32:

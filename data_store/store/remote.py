@@ -57,8 +57,8 @@ def manifest_of(files: Files) -> Manifest:
         if isinstance(files, LocalFiles):
             return read_manifest(files.where)  # which tells what is missing
         raise ValueError(
-            f"expected a store with {MANIFEST} at {files.where}, found none; it is no store or its "
-            "upload never finished: ingest again"
+            f"expected a store with {MANIFEST} at {files.where}, found none; it is not a store or "
+            "its upload never finished: ingest again"
         ) from None
     return parse_manifest(raw, path=f"{files.where}/{MANIFEST}")
 
@@ -81,7 +81,7 @@ class _Patient(FsspecStore):
     def _unreachable(self, key: str, error: Exception) -> UnreachableError:
         what = " ".join(str(error).split())[:120] or type(error).__name__
         return UnreachableError(
-            f"expected to read {key} of the store {self.fs.unstrip_protocol(self.path)}, could not "
+            f"could not read {key} of the store {self.fs.unstrip_protocol(self.path)} "
             f"({what}); check the address, the network and your access"
         )
 
@@ -138,8 +138,8 @@ class RemoteFiles:
         raw = buffer.to_bytes()
         if part is not None and len(raw) > part.end - part.start:
             raise ValueError(
-                f"expected a server that reads parts of files at {self.where}, it sends whole "
-                "files; use one that knows the Range header"
+                f"expected a server that sends parts of files at {self.where}, got whole files; "
+                "use one that supports the Range header"
             )
         return raw
 

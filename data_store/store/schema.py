@@ -152,7 +152,7 @@ def read_manifest(store: Path) -> Manifest:
     if not path.is_file():
         raise ValueError(
             f"expected a store with {MANIFEST}, got {store} without one; "
-            "it is no store or its ingest never finished: ingest again"
+            "it is not a store or its ingest never finished: ingest again"
         )
     return parse_manifest(path.read_bytes(), path=path)
 

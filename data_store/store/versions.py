@@ -45,6 +45,6 @@ def older_folders(store: Path) -> list[str]:
 def unknown_version(store: Path | str, *, wanted: str, newest: str) -> ValueError:
     """What to say when a store does not hold the version that is asked for."""
     return ValueError(
-        f"expected version {wanted[:12]} of the store {store}, its newest is {newest[:12]} and no "
-        f"older one below {VERSIONS}/ is that; restore the store that was used, or name another"
+        f"expected version {wanted[:12]} of the store {store}, got {newest[:12]} as its newest "
+        f"and no such older one below {VERSIONS}/; restore the store that was used, or name another"
     )

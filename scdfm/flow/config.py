@@ -27,7 +27,7 @@ class LossConfig(BaseModel, frozen=True, extra="forbid"):
     mmd_weight: float = Field(
         default=0.5,
         ge=0,
-        description="Weight of the MMD beside the flow-matching loss, 0 or more; 0 leaves it out",
+        description="Weight of the MMD in the loss, 0 or more (the flow has 1); 0 leaves it out",
     )
     parts: dict[Annotated[str, LOSSES], PositiveFloat] = Field(
         default={}, description="Weights of further loss parts, by name"
@@ -54,7 +54,7 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
         default=5e-5, description="Learning rate at its highest, after the warm-up"
     )
     final_learning_rate: float = Field(
-        default=1e-6, ge=0, description="Learning rate of the last step; a cosine leads there"
+        default=1e-6, ge=0, description="Learning rate of the last step, reached along a cosine"
     )
     warmup: NonNegativeInt = Field(
         default=0, description="Steps over which the rate rises from zero"
@@ -66,7 +66,7 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     )
     clip_norm: PositiveFloat | None = Field(
         default=None,
-        description="Largest 2-norm of all gradients together; else they are not clipped",
+        description="Largest 2-norm of all gradients together (default: no clipping)",
     )
     checkpoint_activations: bool = Field(
         default=False, description="Less memory, more time: blocks run again in the backward pass"
@@ -75,14 +75,14 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
         default=None,
         gt=0,
         lt=1,
-        description="Decay of averaged weights per step, which then are the model's; else none",
+        description="Decay per step of averaged weights, which the model then has (default: none)",
     )
     validate_every: PositiveInt = Field(
         default=2_000, description="Steps between validation rounds"
     )
     patience: PositiveInt | None = Field(
         default=None,
-        description="Validation rounds without a better score before stopping; else none stops it",
+        description="Validation rounds without a better score before it stops (default: no limit)",
     )
     log_every: PositiveInt = Field(default=50, description="Steps between log lines")
 

@@ -19,7 +19,7 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
     layers: PositiveInt = Field(default=4, description="Blocks")
     heads: PositiveInt | None = Field(
         default=None,
-        description="Attention heads, must divide width; else about one for every 64 features",
+        description="Attention heads, must divide width (default: about one for every 64 features)",
     )
     dropout: float = Field(
         default=0.1,
@@ -31,7 +31,7 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
         default="differential", description="Differential attention of the paper, or standard"
     )
     mlp: bool = Field(
-        default=True, description="An MLP after each attention; false gives equations 11-12 bare"
+        default=True, description="An MLP after each attention; false: equations 11-12 alone"
     )
 
     @property

@@ -120,7 +120,7 @@ class Registry(Generic[T]):
         except Exception as error:
             raise ValueError(
                 f"{self.kind} {name!r} of {_brought_by(point)} cannot be loaded from "
-                f"{point.value}: {type(error).__name__}: {error}; mend or uninstall it"
+                f"{point.value}: {type(error).__name__}: {error}; fix or uninstall it"
             ) from error
         return self._checked(thing, name=name)
 

@@ -11,29 +11,30 @@ COMMON = ("kind", "fold", "seed")  # what every kind may be given
 
 
 class SplitConfig(BaseModel, frozen=True, extra="forbid"):
-    """How to part the conditions. Seed and fold also draw the validation part of every kind."""
+    """How to divide the conditions. Seed and fold also draw the validation part of every kind."""
 
-    kind: Annotated[str, KINDS] = Field(description="How to part the conditions")
-    fold: NonNegativeInt = Field(default=0, description="Which of the shuffles")
-    seed: int = Field(default=42, ge=0, lt=2**31, description="Of fold 0")
+    kind: Annotated[str, KINDS] = Field(description="How to divide the conditions")
+    fold: NonNegativeInt = Field(default=0, description="Number of the shuffle")
+    seed: int = Field(default=42, ge=0, lt=2**31, description="Seed of fold 0")
     fraction: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="additive: share of doubles to test, else 0.3; holdout: of genes, else 0.2",
+        description="additive: share of doubles to test (default: 0.3); holdout: share of genes "
+        "(default: 0.2)",
     )
     genes: PositiveInt | None = Field(
-        default=None, description="holdout: genes to hold out; else 12 where there are doubles"
+        default=None, description="holdout: genes to hold out (default: 12 if there are doubles)"
     )
     context: str | None = Field(
-        default=None, description="context: which to leave out; else number FOLD in name order"
+        default=None, description="context: which to leave out (default: number FOLD in name order)"
     )
     path: Path | None = Field(default=None, description="file: a saved split, or lists of names")
     test: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="list: test conditions, tokens in any order"
     )
     validation: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="list: validation conditions; else drawn"
+        default=None, min_length=1, description="list: validation conditions (default: drawn)"
     )
 
     @model_validator(mode="after")

@@ -151,4 +151,4 @@ def _workable(config: SplitConfig, screen: Screen) -> str:
             return f"use kind {kind!r}"
     if len(screen.conditions) > 1:
         return "use kind 'list' with test conditions of your own"
-    return "one condition in one context cannot be parted; add data"
+    return "one condition in one context cannot be divided; add data"

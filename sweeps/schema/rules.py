@@ -59,13 +59,13 @@ class PruneConfig(BaseModel, frozen=True, extra="forbid"):
     """When a trial is given up. A round is a validation round; rounds count over all splits."""
 
     scheduler: Literal["asha", "none"] = Field(
-        default="asha", description="Give up poor trials early (asha), or none"
+        default="asha", description="Stop poor trials early (asha), or none"
     )
     grace: PositiveInt = Field(
         default=1, description="Validation rounds that every trial gets, counted over all splits"
     )
     factor: float = Field(
-        default=2, gt=1, description="One trial in so many goes on at each rung, above 1"
+        default=2, gt=1, description="At each rung one trial in this many goes on; above 1"
     )
 
 
@@ -74,7 +74,7 @@ class BudgetConfig(BaseModel, frozen=True, extra="forbid"):
 
     trials: PositiveInt = Field(default=20, description="Trials in all")
     hours: PositiveFloat | None = Field(
-        default=None, description="Hours in all, of all restarts together; else no limit"
+        default=None, description="Hours in all, over all restarts (default: no limit)"
     )
     concurrent: PositiveInt | Literal["auto"] = Field(
         default="auto", description="Trials at once; auto: all that fit"
@@ -116,7 +116,7 @@ class FailureConfig(BaseModel, frozen=True, extra="forbid"):
     """What failed trials mean."""
 
     retries: NonNegativeInt = Field(
-        default=1, description="Times that a failed trial is started again, where it was"
+        default=1, description="Times that a failed trial is started again, from where it stopped"
     )
     max_failed_fraction: float = Field(
         default=0.25,

@@ -8,8 +8,8 @@ from scdfm.screen.names import nearest
 RESERVED = {
     "store": "a sweep compares runs on one store",
     "name": "the sweep names its runs",
-    "output": "the sweep places its runs; use output beside base",
-    "split": "all trials see the same splits; use splits beside base",
+    "output": "the sweep chooses the folder of its runs; use output next to base",
+    "split": "all trials see the same splits; use splits next to base",
     "validation": "all trials must be judged alike",
     "genes.evaluation": "all trials must be judged on the same genes",
     "genes.choice": "all trials must be judged on the same genes",

@@ -39,7 +39,8 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         description="Settings of a run that all trials share, or a path to a run file"
     )
     splits: tuple[SplitConfig, ...] = Field(
-        default=(), description="Splits that every trial trains on, in order; else the base's own"
+        default=(),
+        description="Splits that every trial trains on, in order (default: the base's own)",
     )
     objective: ObjectiveConfig = Field(
         default=ObjectiveConfig(), description="What a trial is judged by"
@@ -51,15 +52,19 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     )
     configurations: dict[str, Configuration] = Field(
         default={},
-        description="Instead of a space: by name of a configuration, its settings by dotted name",
+        description="Instead of a space: configurations by name, each with settings by dotted name",
     )
     search: SearchConfig = Field(
         default=SearchConfig(), description="How configurations are proposed"
     )
-    prune: PruneConfig = Field(default=PruneConfig(), description="When a trial is given up")
+    prune: PruneConfig = Field(default=PruneConfig(), description="When a trial is stopped early")
     budget: BudgetConfig = Field(default=BudgetConfig(), description="What the sweep may cost")
-    resources: ResourcesConfig = Field(default=ResourcesConfig(), description="What one trial gets")
-    failure: FailureConfig = Field(default=FailureConfig(), description="What failed trials mean")
+    resources: ResourcesConfig = Field(
+        default=ResourcesConfig(), description="Cores and GPUs of one trial"
+    )
+    failure: FailureConfig = Field(
+        default=FailureConfig(), description="What happens when trials fail"
+    )
 
     @property
     def directory(self) -> Path:
@@ -155,7 +160,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
             given["splits"] = [own_split]
         for name in ("name", "output"):
             if base.pop(name, None) is not None and not from_file:
-                raise ValueError(f"base.{name} has no effect; set {name} beside base")
+                raise ValueError(f"base.{name} has no effect; set {name} next to base")
         return given
 
     @model_validator(mode="before")
@@ -167,7 +172,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         for name in ("space", "search"):
             if given.get(name):
                 raise ValueError(
-                    f"{name} and configurations exclude each other: a list is run as it stands, "
+                    f"{name} and configurations exclude each other: all of a list is run, "
                     "got both; remove one"
                 )
         budget, prune = given.get("budget", {}), given.get("prune", {})
@@ -189,7 +194,8 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     def _something_to_try(self) -> Self:
         if not self.space and not self.configurations:
             raise ValueError(
-                "space must hold at least 1 setting, or configurations at least 2; add one of both"
+                "space must hold at least 1 setting, or configurations at least 2; "
+                "add one of the two"
             )
         if len(self.configurations) == 1:
             raise ValueError(
@@ -215,7 +221,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 f"base.validation.metric is {judged_by!r} and objective.metric "
                 f"{self.objective.metric!r}; a trial keeps the model that it is judged by: "
-                "make them equal or leave the first out"
+                "make them equal or leave out the first"
             )
         self.run({}, split=0)
         if self.configurations:
@@ -281,7 +287,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
             if name in self.settings:
                 raise ValueError(
                     f"asha compares trials round by round, and trying {name} changes what a "
-                    "round is; set prune.scheduler to none or take it out"
+                    "round is; set prune.scheduler to none or leave {name} out"
                 )
         rounds = self.rounds * len(self.splits)
         if self.prune.grace > rounds:

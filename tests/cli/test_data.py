@@ -106,7 +106,7 @@ def test_the_address_of_a_verified_store_stays_an_address(
     system.put(str(tiny_store_path), "/verified", recursive=True)
     called = scdfm("verify", "memory://verified")
     system.rm("/verified", recursive=True)
-    assert called.out.startswith("memory://verified: all is")
+    assert called.out.startswith("memory://verified: nothing has changed")
     assert scdfm("verify", "memory://verified").error.count("memory://verified") == 1
 
 

@@ -126,7 +126,7 @@ def test_a_model_that_changed_between_plan_and_first_step_is_not_started_from(
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(ValueError, match="is not the model any more that this run was begun with"):
+    with pytest.raises(ValueError, match="is no longer the model that this run was begun with"):
         begin_from(load_model(trained / "model").field, facts=begun.init_from)
     # Nothing was learnt, so the next session plans again with the model that is there now.
     train_here(run, on_round=at_the_start)

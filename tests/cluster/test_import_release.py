@@ -306,7 +306,7 @@ def test_what_stands_there_is_kept_unless_told_otherwise(
 ) -> None:
     imported(files, tiny_store_path, tmp_path)
     before = (tmp_path / "model" / "model.json").read_text()
-    with pytest.raises(FileExistsError, match="it exists; name another or pass --overwrite"):
+    with pytest.raises(FileExistsError, match="exists already; choose another name"):
         imported(files, tiny_store_path, tmp_path, fold=2)
     assert (tmp_path / "model" / "model.json").read_text() == before
     imported(files, tiny_store_path, tmp_path, fold=2, overwrite=True)
@@ -351,7 +351,7 @@ def test_a_mask_of_another_size_is_refused_with_both_numbers(
     path = write_mask(tmp_path / "mask.pt", tokens=50)
     said = refused(files, tiny_store_path, tmp_path, mask=path)
     assert "60 genes, which make 64 tokens" in said
-    assert "the mask is about 50; name the genes it is about with --vocabulary" in said
+    assert "the mask has 50; name the genes of the mask with --vocabulary" in said
 
 
 def test_fewer_rows_than_the_store_has_genes_are_refused_with_both_numbers(

@@ -92,7 +92,7 @@ def test_an_old_version_opens_by_its_fingerprint_with_the_same_cells(
 
 def test_a_version_that_is_not_there_is_refused(first: Path, tmp_path: Path) -> None:
     newest = ingest(first, tmp_path / "store").fingerprint
-    with pytest.raises(ValueError, match=f"expected version 0123.*newest is {newest[:12]}"):
+    with pytest.raises(ValueError, match=f"expected version 0123.*got {newest[:12]} as its newest"):
         Store.open(tmp_path / "store", fingerprint="0123" * 16)
 
 
@@ -114,7 +114,7 @@ def test_a_file_is_appended_once(first: Path, second: Path, tmp_path: Path) -> N
     manifest, _ = grow(second, store)
     again, said = grow([first, second], store)
     assert again == manifest
-    assert said[0] == "first.h5ad: the store holds it already, as first.h5ad"
+    assert said[0] == "first.h5ad: skipped, the store holds it as first.h5ad"
     assert said[-1] == f"{store} already holds these cells"
     assert len(versions(store)) == 2
 
@@ -207,13 +207,13 @@ def test_two_appends_at_once_lose_no_cells(first: Path, second: Path, tmp_path: 
 
     def meanwhile(line: str) -> None:
         # Once: the other append says the same line.
-        if line.startswith("append: to the 6 cells") and third not in begun:
+        if line.startswith("append: to 6 cells") and third not in begun:
             begun.append(third)
             grow(third, store)
 
     with (
         listening(meanwhile),
-        pytest.raises(ValueError, match="another process added cells; run the command again"),
+        pytest.raises(ValueError, match="another process added cells"),
     ):
         ingest(second, store, options=IngestOptions(append=True))
     assert grow(second, store)[0].cells == len(FIRST) + 2 + len(SECOND)

@@ -100,7 +100,7 @@ def test_no_column_that_may_hold_conditions(tmp_path: Path) -> None:
 
 def test_columns_that_contradict_each_other(tmp_path: Path) -> None:
     path = written(adata(perturbation=["ctrl", "A", "A", "B", "B", "B"]), tmp_path)
-    refused(path, "several that may be it")
+    refused(path, "several candidates")
 
 
 def test_no_control_cells(tmp_path: Path) -> None:

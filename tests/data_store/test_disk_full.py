@@ -48,7 +48,7 @@ def complaint(status: int, said: str, store: Path) -> str:
     (line,) = (line for line in said.splitlines() if "expected room" in line)
     assert said.strip().endswith(line)
     assert str(store) in line
-    assert "free some or name a place on another disk" in line
+    assert "free some space or name a place on another disk" in line
     return line
 
 

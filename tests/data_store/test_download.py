@@ -135,7 +135,7 @@ def test_the_hash_that_is_asked_for_decides(address: str, folder: Path, cache: P
 
 
 def test_a_missing_file_is_named_with_the_answer(address: str, cache: Path) -> None:
-    refused(f"{address}/absent.h5ad", "absent.h5ad, it failed: the server answers 404")
+    refused(f"{address}/absent.h5ad", "absent.h5ad failed: the server answers 404")
     assert nothing_kept(cache)
 
 
@@ -144,7 +144,7 @@ def test_a_server_that_is_not_there_is_one_line(cache: Path) -> None:
     port = server.server_address[1]
     server.server_close()
     refused(f"http://127.0.0.1:{port}/x.h5ad", "refuses the connection")
-    refused("http://no-such-host.invalid/x.h5ad", "it failed: no such host")
+    refused("http://no-such-host.invalid/x.h5ad", "failed: no such host")
     assert nothing_kept(cache)
 
 

@@ -58,8 +58,8 @@ def test_weights_may_be_left_out_and_another_content_has_another_hash(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "is no list of edges"),
-        ("source,target\n", "holds no edge"),
+        ("", "is not a list of edges"),
+        ("source,target\n", "holds no edges"),
         ("gene1,gene2\nA,B\n", "got gene1, gene2; source and target is missing"),
         ("source,gene\nA,B\n", "target is missing"),
         ("source,target,weight\nA,B,strong\n", "strong"),
@@ -68,7 +68,7 @@ def test_weights_may_be_left_out_and_another_content_has_another_hash(tmp_path: 
             "1 of 2 edges have no finite weight, first is edge 2",
         ),
         ("source,target\nA,\n", "1 of 1 edges have no target, first is edge 1"),
-        ("source,target\nA,B,C\n", "is no list of edges"),
+        ("source,target\nA,B,C\n", "is not a list of edges"),
     ],
 )
 def test_a_file_that_lists_no_edges_is_refused_in_one_line(
@@ -82,7 +82,7 @@ def test_a_file_that_lists_no_edges_is_refused_in_one_line(
 
 def test_a_damaged_parquet_and_a_missing_file_are_named(tmp_path: Path) -> None:
     (tmp_path / "edges.parquet").write_bytes(b"PAR1 no table")
-    with pytest.raises(ValueError, match=r"edges\.parquet is no list of edges"):
+    with pytest.raises(ValueError, match=r"edges\.parquet is not a list of edges"):
         read_edges(tmp_path / "edges.parquet")
     with pytest.raises(FileNotFoundError, match=r"none\.csv"):
         read_edges(tmp_path / "none.csv")

@@ -48,7 +48,7 @@ def test_every_form_of_file_gives_the_same_cells(tmp_path: Path, name: str, form
     changed.X = forms[form](cells.X)
     store, said = take(changed, tmp_path, name=name)
     same_cells(store, cells)
-    assert any("by way of the disk" in line for line in said) == (form == "csc")
+    assert any("collected on disk first" in line for line in said) == (form == "csc")
 
 
 def test_anndata_opens_the_cells_without_us(tiny_store_path: Path) -> None:
@@ -353,9 +353,9 @@ def test_perturbed_genes_that_an_intersection_drops_are_named(tmp_path: Path) ->
     for join in ("union", "intersect"):
         options = IngestOptions.model_validate({"join": join})
         said += ingest(paths, tmp_path / join, options=options).detections
-    warnings = [line for line in said if "that are perturbed" in line]
+    warnings = [line for line in said if "perturbed genes, because" in line]
     assert len(warnings) == 1  # of the intersection
-    assert "left out 1 that are perturbed, as not all sources have them: B;" in warnings[0]
+    assert "left out 1 perturbed genes, because not all sources have them: B;" in warnings[0]
 
 
 def test_texts_of_one_source_and_categories_of_another_become_texts(tmp_path: Path) -> None:

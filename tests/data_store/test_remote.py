@@ -197,13 +197,9 @@ def test_a_connection_that_breaks_is_tried_again(
 def test_a_connection_that_stays_broken_is_named(slow: type[Slow]) -> None:
     with Store.open("slow://store", cache_bytes=0) as store:
         slow.breaks = 1_000
-        with pytest.raises(
-            ValueError, match=r"^expected to read .* of the store slow://store, could"
-        ):
+        with pytest.raises(ValueError, match=r"^could not read .* of the store slow://store"):
             store.expression(0, 10)
-        with pytest.raises(
-            ValueError, match=r"^expected to read .* of the store slow://store, could"
-        ):
+        with pytest.raises(ValueError, match=r"^could not read .* of the store slow://store"):
             _ = store.moments
 
 
@@ -273,7 +269,7 @@ def test_a_server_that_sends_whole_files_is_named(
 
 def test_a_server_that_refuses_is_named(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Ranges, "do_GET", lambda self: self.send_error(403))
-    with pytest.raises(ValueError, match=r"could not \(403.*your access"):
+    with pytest.raises(ValueError, match=r"could not read .*\(403.*your access"):
         Store.open(served)
 
 
@@ -344,7 +340,7 @@ def test_an_upload_that_breaks_leaves_no_store(
 
     with monkeypatch.context() as patch:
         patch.setattr(type(memory), "put_file", broken)
-        with pytest.raises(ValueError, match=r"could not \(no room\)"):
+        with pytest.raises(ValueError, match=r"could not write .*\(no room\)"):
             upload(tiny_store_path, url, overwrite=True)
     with pytest.raises(ValueError, match="found none"):
         Store.open(url)
@@ -356,7 +352,7 @@ def test_what_is_not_a_store_is_never_replaced(
     memory: fsspec.AbstractFileSystem, tiny_store_path: Path
 ) -> None:
     memory.pipe("/bucket/thesis.txt", b"precious")
-    with pytest.raises(FileExistsError, match="something"):
+    with pytest.raises(FileExistsError, match="holds files already"):
         upload(tiny_store_path, "memory://bucket", overwrite=True)
     assert memory.cat("/bucket/thesis.txt") == b"precious"
 

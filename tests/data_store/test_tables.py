@@ -71,7 +71,7 @@ def test_a_column_of_the_table_wins_over_the_files_own(tmp_path: Path) -> None:
     found, said = take(tmp_path, tmp_path / "t.csv")
     assert set(found.obs["condition"]) == set(LABELS)
     assert set(found.obs["batch"]) == set("abc")
-    assert any("the table's condition instead of its own" in line for line in said)
+    assert any("the table gives condition, not the file" in line for line in said)
 
 
 def test_numbers_that_are_missing_leave_whole_numbers_whole(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_table_without_matches_is_refused_with_an_example(tmp_path: Path) -> N
     refused(
         tmp_path,
         "barcode,condition\nq0-1,A\nq1-1,ctrl\n",
-        r"none of the 2 rows matches, 'q0-1' .* no cell and 'c0' has no row",
+        r"cell 'c0' .* has no row in .* such as 'q0-1'; expected one row per cell",
     )
 
 

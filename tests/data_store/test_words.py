@@ -81,5 +81,5 @@ def test_cells_are_appended_by_the_words_of_the_store(tmp_path: Path) -> None:
 def test_two_conditions_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'A\+B' and 'A\|B' are different conditions"):
         store_of(tmp_path, "PBS", "A|B", "A+B", control=("PBS",), separator="|")
-    with pytest.raises(ValueError, match="both 'control'"):
+    with pytest.raises(ValueError, match="both are written 'control'"):
         store_of(tmp_path, "PBS", "control", "A", control=("PBS",))

@@ -99,7 +99,7 @@ def test_library_sizes_come_from_a_usual_column_else_from_row_sums(
     ("change", "message"),
     [
         (lambda x: x * 0.37 + 20, "expected log1p per 10k"),
-        (lambda x: x - 0.5, "expected values from 0"),
+        (lambda x: x - 0.5, "expected values of 0 or more"),
         (lambda x: np.where(x > 1, np.nan, x), "got NaN"),
         (lambda x: np.log1p(x * 1e6), "expected log1p per 10k"),
     ],

@@ -268,7 +268,7 @@ def test_an_empty_part_names_a_kind_that_works(
 
 
 def test_one_condition_in_one_context_cannot_be_parted() -> None:
-    with pytest.raises(ValueError, match="cannot be parted"):
+    with pytest.raises(ValueError, match="cannot be divided"):
         split(["A"], kind="holdout")
 
 

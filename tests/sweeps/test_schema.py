@@ -30,7 +30,7 @@ def fault(settings: dict[str, Any], folder: Path) -> str:
         ({"space": {"grpah.k": K}}, "did you mean 'graph.k'?"),
         ({"space": {"graph.k": {**K, "lwo": 1}}}, "did you mean 'low'?"),
         ({"space": {"graph.k": {**K, "low": 40}}}, "low must not be above high"),
-        ({"space": {"split.fold": K}}, "use splits beside base"),
+        ({"space": {"split.fold": K}}, "use splits next to base"),
         ({"space": {"validation.cells": K}}, "judged alike"),
         ({"space": {}}, "space must hold at least 1 setting, or configurations at least 2"),
         ({"base": {"store": "s", "model": {"widht": 8}}}, "did you mean 'width'?"),

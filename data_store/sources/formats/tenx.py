@@ -115,7 +115,7 @@ def read_features(group: h5py.Group, *, path: Path) -> Features:
             kept = np.flatnonzero(kinds == _EXPRESSION)
             others = kinds[kinds != _EXPRESSION].value_counts().sort_index()
             listed = ", ".join(f"{count} of type {kind}" for kind, count in others.items())
-            note(f"{path.name}: left out features that are no genes: {listed}")
+            note(f"{path.name}: left out features that are not genes: {listed}")
     return Features(var=_by_symbol(table, name=path.name), kept=kept)
 
 
@@ -147,7 +147,7 @@ def _by_symbol(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
     if again.any():
         first = ", ".join(symbols[again].iloc[:_FEW])
         note(
-            f"{name}: {int(again.sum())} gene names occur again and got their id, such as {first}; "
-            "the first gene of a name keeps it"
+            f"{name}: {int(again.sum())} repeated gene names got their id added, "
+            f"such as {first}; the first gene keeps the name"
         )
     return table.drop(columns="symbol").set_axis(pd.Index(symbols.to_numpy(dtype=object)))

@@ -106,8 +106,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         raise ValueError(f"the mask in {path} must be square, got {tuple(mask.shape)}")
     if len(mask) <= len(SPECIALS):
         raise ValueError(
-            f"the mask in {path} must be about {', '.join(SPECIALS)} and genes, got "
-            f"{len(mask)} tokens"
+            f"the mask in {path} must cover {', '.join(SPECIALS)} and genes, got {len(mask)} tokens"
         )
     forbidden: NDArray[np.bool_] = mask.numpy()
     return forbidden
@@ -144,7 +143,7 @@ def gene_graph(forbidden: NDArray[np.bool_]) -> GeneGraph:
     alone = np.flatnonzero(forbidden[specials:].all(axis=1))
     if len(alone):
         raise ValueError(
-            f"the mask must let every gene look at one at least, got token {specials + alone[0]} "
+            f"the mask must let every gene look at least at one, got token {specials + alone[0]} "
             "that may look at none; True means forbidden"
         )
     return mask_graph(forbidden[specials:, specials:])

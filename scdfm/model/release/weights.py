@@ -152,7 +152,7 @@ def load_release(
     graph = mask_graph(forbidden)
     if weights.gene_rows < graph.tokens:
         raise ValueError(
-            f"the mask is about {graph.tokens} tokens, but {path} has embeddings of only "
+            f"the mask covers {graph.tokens} tokens, but {path} has embeddings of only "
             f"{weights.gene_rows}; give the mask it was trained with"
         )
     weights = weights.keep(genes=slice(graph.tokens), drugs=None)
@@ -182,7 +182,7 @@ def mask_graph(forbidden: Tensor | NDArray[np.bool_]) -> GeneGraph:
     degrees = np.bincount(row, minlength=len(mask))
     if not degrees.all():
         raise ValueError(
-            f"forbidden must let every token look at one at least, but token {degrees.argmin()} "
+            f"forbidden must let every token look at least at one, but token {degrees.argmin()} "
             "may look at none; True means forbidden"
         )
     return GeneGraph(indptr=np.concatenate([[0], degrees.cumsum()]), indices=column)

@@ -51,7 +51,7 @@ def test_readmes_files_meet_the_schema() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_presets_meet_the_schema(name: str) -> None:
-    preset = forgiving_yaml(ROOT / "cluster" / "runs" / "presets" / f"{name}.yaml")
+    preset = forgiving_yaml(ROOT / "cluster" / "settings" / "presets" / f"{name}.yaml")
     RUN.validate({"store": "s", "name": "n", "split": {"kind": "additive"}, **preset})
 
 

@@ -142,7 +142,7 @@ def test_contexts_come_from_a_column_and_none_may_be_missing(
 
 def test_a_cell_that_comes_twice_is_refused(model: TrainedModel, controls: anndata.AnnData) -> None:
     twice = anndata.concat([controls, controls[:3]], index_unique="-")
-    with pytest.raises(ValueError, match="store_row repeats"):
+    with pytest.raises(ValueError, match="store_row has repeats"):
         read(model, twice)
 
 

@@ -362,7 +362,7 @@ def test_a_drug_table_that_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_fewer_embeddings_than_tokens_are_refused_with_both_numbers(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "c.pt", rows=TOKENS - 2)
-    with pytest.raises(ValueError, match=r"about 12 tokens, .* has embeddings of only 10"):
+    with pytest.raises(ValueError, match=r"covers 12 tokens, .* has embeddings of only 10"):
         load(path)
 
 

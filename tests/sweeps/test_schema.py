@@ -35,7 +35,7 @@ def fault(settings: dict[str, Any], folder: Path) -> str:
         ({"space": {}}, "space must hold at least 1 setting, or configurations at least 2"),
         ({"base": {"store": "s", "model": {"widht": 8}}}, "did you mean 'width'?"),
         ({"base": {"model": {"width": 8}}}, "store is missing"),
-        ({"base": {"store": "s", "name": "mine"}}, "set name beside base"),
+        ({"base": {"store": "s", "name": "mine"}}, "set name next to base"),
         ({"base": {"store": "s", "validation": {"metric": "mae"}}}, "make them equal"),
         ({"splits": []}, "splits is missing"),
         ({"splits": [{"kind": "additive"}, {"kind": "additive", "fold": 0}]}, "must differ"),

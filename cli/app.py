@@ -19,7 +19,7 @@ from cli.usage import example
 app = typer.Typer(
     name="scdfm",
     epilog=example(
-        "scdfm ingest norman.h5ad stores/norman.zarr",
+        "scdfm ingest norman.h5ad stores/norman.zarr --recipe norman",
         "scdfm tune norman",
         "scdfm evaluate runs/norman/best",
         "scdfm predict runs/norman/best --store stores/norman.zarr --conditions A+B --out AB.h5ad",
@@ -34,7 +34,7 @@ for commands in (data, ingest, train, tune, evaluate, predict, import_release, c
 
 @dataclass
 class Invocation:
-    """What holds for every command."""
+    """Options that every command has."""
 
     debug: bool = False
 
@@ -66,11 +66,11 @@ def scdfm(
 
 
 def run(arguments: Sequence[str], *, stopping: Callable[[], bool] = lambda: False) -> int:
-    """Run a command and give its exit status; what goes wrong is said in one line.
+    """Run a command and return its exit status; an error is printed in one line.
 
     Args:
         arguments: What follows `scdfm` on the command line.
-        stopping: Whether a signal is ending the command; then nothing is said here.
+        stopping: Whether a signal is ending the command; then nothing is printed here.
     """
     invocation = Invocation()
     command = typer.main.get_command(app)

@@ -1,4 +1,4 @@
-"""The one place that turns an exception into a line on standard error and an exit status.
+"""Turns an exception into a line on standard error and an exit status; no other module does.
 
 0 done, 1 failed work, 2 bad input, 130 stopped by Ctrl-C; `cli.main` adds 143 for SIGTERM.
 """
@@ -22,20 +22,20 @@ _LONGEST = 1_000  # characters; some libraries put a whole log into a message
 
 
 class Failure(NamedTuple):
-    """What to say about an exception, and the exit status it means."""
+    """The message for an exception, and its exit status."""
 
     line: str
     status: int
 
 
 class FaultsError(RuntimeError):
-    """The command worked and what it looked at is damaged; the faults are printed already."""
+    """The command worked, and found damage; the faults are printed already."""
 
 
 def explain(error: BaseException) -> Failure:
-    """Say an exception in one line.
+    """Describe an exception in one line.
 
-    An exception that nobody foresaw is named as such, so that it gets reported.
+    An unexpected exception is called so, and the user is asked to report it.
     """
     error = _origin(error)
     if isinstance(error, typer.TyperException):
@@ -65,7 +65,7 @@ def _origin(error: BaseException) -> BaseException:
 
 
 def _usage(error: typer.TyperException) -> str:
-    """What the parser says, and where the options are listed."""
+    """The parser's message, and where the options are listed."""
     context = getattr(error, "ctx", None)
     where = f"; see {context.command_path} --help" if context is not None else ""
     message = error.format_message().rstrip(".")

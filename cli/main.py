@@ -1,8 +1,9 @@
 """The console script `scdfm`: the command runs in a thread, the main thread waits for signals.
 
-Ray, Ray Train and Ray Tune put handlers of their own in place of ours, and an exception that a
+Ray, Ray Train and Ray Tune replace our signal handlers by their own, and an exception that a
 handler raises can be lost in one of their callbacks. Only the main thread can have handlers, so the
-command runs in another one. Nothing heavy is imported here: a signal must find us from the start.
+command runs in another thread. Nothing heavy is imported here, so that signals are handled from the
+start.
 """
 
 import os
@@ -121,11 +122,11 @@ class Command:
             self._over.wait(_TICK)
 
     def _on_lost(self, lost: "sys.UnraisableHookArgs") -> None:
-        """Have the interrupt raised again where a callback, such as a lock's, has swallowed it."""
+        """Raise the interrupt again if a callback, such as a lock's, has swallowed it."""
         self._lost = self._lost or lost.exc_type is KeyboardInterrupt
 
     def _leave(self, number: signal.Signals) -> NoReturn:
-        """End this process and all it has started, with one line."""
+        """End this process and all that it started; print one line."""
         _tell_session("abandon")
         # While a live bar is drawn it stands in for sys.stderr and hides the cursor.
         bar = _SHOW_CURSOR + "\n" if sys.stderr is not self._stderr else ""
@@ -153,7 +154,7 @@ def _interrupt(thread: threading.Thread) -> None:
 
 
 def _tell_session(what: Literal["give_up", "abandon"]) -> None:
-    """Call a function of `cluster.session`, if anything has loaded it; Ray takes seconds."""
+    """Call a function of `cluster.session` if it is loaded already: loading Ray takes seconds."""
     session = sys.modules.get("cluster.session")
     act: Callable[[], None] | None = getattr(session, what, None)
     if act is not None:

@@ -1,4 +1,4 @@
-"""Lists of names as people give them: with commas, or one per line in a file."""
+"""Lists of names as users give them: with commas, or one per line in a file."""
 
 import csv
 import os
@@ -46,7 +46,7 @@ def in_order(texts: Sequence[str], *, column: str, option: str, known: Known) ->
 
 
 def as_given(texts: Sequence[str], *, column: str, option: str) -> tuple[str, ...]:
-    """Names of files, and texts with their commas, for one who knows later which names hold some.
+    """Names from files, and texts with their commas; the caller knows which names hold commas.
 
     Raises:
         FileNotFoundError, ValueError: As `in_order`.
@@ -56,7 +56,7 @@ def as_given(texts: Sequence[str], *, column: str, option: str) -> tuple[str, ..
 
 
 def labels_of(store: Path | str) -> Known:
-    """What can be written with the labels and tokens of a store."""
+    """Everything that can be written with the labels and tokens of a store."""
 
     def known() -> Words:
         from data_store.store.reader import Store
@@ -93,7 +93,7 @@ def tokens_of(store: Path | str) -> Known:
 
 
 def _given(texts: Sequence[str], *, column: str, option: str) -> Iterator[tuple[str, bool]]:
-    """Names of files, which are whole, and texts, which may be several names."""
+    """Names from files, which are complete, and texts, which may hold several names."""
     for text in texts:
         path = Path(text)
         if os.path.isfile(path):  # Path.is_file raises where a list is too long for a file's name

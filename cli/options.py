@@ -1,7 +1,7 @@
-"""Options of commands, made of the models that they fill.
+"""Options of commands, made from the models that they fill.
 
-A model says once what its fields are called, mean, default to and allow; so do the options. A
-command takes the validated model, and what is no field of it as parameters of its own.
+A model says the name, meaning, default and limits of each field; the options take them from there.
+A command receives the validated model; what is not a field is a parameter of its own.
 """
 
 import inspect
@@ -35,7 +35,7 @@ _TYPES: dict[str, type] = {"integer": int, "number": float, "boolean": bool, "st
 
 
 class _Once(TyperCommand):
-    """A command that refuses a second value where only the last would count."""
+    """A command that refuses a second value for an option if only the last would count."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line.
@@ -55,7 +55,7 @@ class _Once(TyperCommand):
 
 
 class Commands(typer.Typer):
-    """A group of commands, none of which overlooks an option."""
+    """A group of commands that refuse an option given twice."""
 
     def command(  # type: ignore[override]  # Typer names its settings one by one
         self, name: str | None = None, **settings: Any
@@ -72,7 +72,7 @@ def options_of(
     read: Mapping[str, Read] | None = None,
     defaults: Mapping[str, object] | None = None,
 ) -> Callable[[Command], Command]:
-    """Give a command the fields of a model as options, in place of the parameter of its type.
+    """Replace a command's parameter of a model's type by an option for each field.
 
     Args:
         model: Type of one parameter of the command, which gets the model filled and validated.

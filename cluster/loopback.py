@@ -1,7 +1,7 @@
 """Workers of one machine meet through a file, and talk over loopback.
 
-Torch's own meeting place, which Ray Train opens, is a server on all interfaces that asks for no
-token, also where there is only one worker.
+Ray Train opens torch's own meeting place even for one worker: a server on all interfaces that asks
+for no token.
 """
 
 import os
@@ -36,7 +36,7 @@ class _ThroughFile(Backend):
     share_cuda_visible_devices = True  # as NCCL needs it
 
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
-        """Let the workers meet; one alone needs nobody."""
+        """Let the workers meet; a single one has nobody to meet."""
         world = len(worker_group)
         if world == 1:
             return

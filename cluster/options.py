@@ -1,4 +1,4 @@
-"""What `train`, `evaluate`, `predict` and `export` may be asked beside. Loads no torch."""
+"""Options of `train`, `evaluate`, `predict` and `export`. Loads no torch."""
 
 from pathlib import Path
 from typing import Self
@@ -9,7 +9,7 @@ from cluster.settings.choices import Precision
 
 
 class TrainOptions(BaseModel, frozen=True, extra="forbid"):
-    """What training may use. Only `workers` decides values: a step sees one batch of each."""
+    """What training may use. Only `workers` changes results: a step takes one batch of each."""
 
     workers: PositiveInt = Field(
         default=1, description="Ray workers; a step takes one batch of each"
@@ -31,16 +31,16 @@ class EvaluateOptions(BaseModel, frozen=True, extra="forbid"):
         default=None,
         description="Cells to generate for each condition (default: as many as were measured)",
     )
-    untrained: bool = Field(default=False, description="Judge the model before training, too")
+    untrained: bool = Field(default=False, description="Score the model before training, too")
     precision: Precision = Field(
         default="auto",
-        description="Number format of products; auto is float32 on CPU, bf16 on a GPU",
+        description="Number format of matrix products; auto is float32 on CPU, bf16 on a GPU",
     )
     gpu: bool = Field(default=False, description="Generate on a GPU")
 
 
 class PredictOptions(BaseModel, frozen=True, extra="forbid"):
-    """What a prediction may use. No value depends on it, but by the device."""
+    """What a prediction may use. Only the device changes values."""
 
     actors: PositiveInt = Field(default=1, description="Ray actors that share the work")
     gpu: bool = Field(default=False, description="A GPU for each actor")

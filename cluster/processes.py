@@ -1,4 +1,4 @@
-"""The processes that this one has started, and theirs."""
+"""The processes that this one started, and those that they started."""
 
 import os
 import signal
@@ -25,10 +25,10 @@ def descendants(root: int | None = None) -> set[int]:
 
 
 def kill_descendants(*, patience: float = 2.0) -> None:
-    """End every process below this one at once, and those that they start meanwhile.
+    """Kill every process below this one, and those that they start meanwhile.
 
     Args:
-        patience: Seconds to wait for them to be gone; one in the middle of a disk's answer stays.
+        patience: Seconds to wait for their end; one that waits for a disk cannot end sooner.
     """
     killed: set[int] = set()
     deadline = time.monotonic() + patience
@@ -43,7 +43,7 @@ def kill_descendants(*, patience: float = 2.0) -> None:
 
 
 def _reap(processes: set[int]) -> None:
-    """Let those go that are our own children and have ended."""
+    """Release our own children that have ended."""
     for process in processes:
         with suppress(ChildProcessError):
             os.waitpid(process, os.WNOHANG)

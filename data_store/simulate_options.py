@@ -20,7 +20,7 @@ class SimulateOptions(BaseModel, frozen=True, extra="forbid"):
         default=None, description="Pairs of them (default: as many as the cells allow)"
     )
     contexts: PositiveInt = Field(default=1, description="Cell lines")
-    seed: NonNegativeInt = Field(default=0, description="Decides every draw")
+    seed: NonNegativeInt = Field(default=0, description="Seed of every random draw")
 
     @model_validator(mode="after")
     def fits(self) -> Self:

@@ -13,7 +13,7 @@ from cli.usage import example
 app = typer.Typer()
 config = Commands(
     name="config",
-    help="Describe run and sweep files, and print them with every setting.",
+    help="Show run and sweep files, and their schema.",
     epilog=example("scdfm config schema run --out run.schema.json", "scdfm config show demo"),
     rich_markup_mode=None,
 )

@@ -52,7 +52,7 @@ def verify(
     ],
     json: Json = False,
 ) -> None:
-    """Read everything again and name the files that have changed.
+    """Read everything again and name the changed files.
 
     The exit status is 1 if anything has changed.
     """
@@ -201,7 +201,7 @@ def split(
 
 
 def _with_names_apart(config: SplitConfig, *, known: Words) -> SplitConfig:
-    """The configuration with A,B as two conditions, unless the store knows it as one."""
+    """The configuration with A,B as two conditions, unless it is one label of the store."""
     lists = {"test": config.test, "validation": config.validation}
     each = {
         part: tuple(one for text in given for one in apart(text, known=known))

@@ -25,7 +25,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="File to write, .json or .csv.")] = None,
     json: Json = False,
 ) -> None:
-    """Compare predictions with real cells, and with the predictions of baselines.
+    """Compare predictions with real cells and with baselines.
 
     The conditions are those of the test part of the model's split.
     """

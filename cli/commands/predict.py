@@ -1,4 +1,4 @@
-"""The command that predicts cells of conditions nobody has measured."""
+"""The command that predicts cells of conditions that nobody has measured."""
 
 from collections.abc import Container
 from pathlib import Path

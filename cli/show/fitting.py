@@ -1,4 +1,4 @@
-"""Lines that fit a terminal: broken between their parts, or between words, never within one."""
+"""Lines that fit a terminal: broken between their parts or words, never inside a word."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def columns(stream: IO[str]) -> int | None:
 def fitted(line: str, *, width: int | None) -> list[str]:
     """A line of parts as one line, or as several that are no wider than `width`.
 
-    Only a word that is wider by itself sticks out: a path that was broken could not be copied.
+    Only a word that is too wide by itself is longer: a broken path could not be copied.
     """
     if width is None or len(line) <= width:
         return [line]
@@ -34,7 +34,7 @@ def fitted(line: str, *, width: int | None) -> list[str]:
 
 
 def packed(parts: Sequence[str], *, width: int) -> list[str]:
-    """Parts side by side, in as few lines as it takes; what goes on is indented."""
+    """Parts side by side, in as few lines as possible; later lines are indented."""
     rows: list[str] = []
     for part in parts:
         if rows and len(rows[-1]) + len(GAP) + len(part) <= width:

@@ -1,6 +1,6 @@
-"""The live bar of a terminal: what is done, how far, how fast, and that it is alive.
+"""The live bar of a terminal: the work, its progress and speed, and a sign that it is alive.
 
-It takes as many lines as its words need and cuts none of them.
+It takes as many lines as its words need; no word is cut.
 """
 
 import logging
@@ -54,7 +54,7 @@ class LiveBar:
         self._live.start()
 
     def stop(self) -> None:
-        """Leave the last state on the screen, or nothing where nothing was counted."""
+        """Leave the last state on the screen, or nothing if nothing was counted."""
         assert self._live is not None
         for name in HOUSE:
             logging.getLogger(name).removeHandler(self._phases)
@@ -95,14 +95,14 @@ class LiveBar:
 
 
 class _Phases(logging.Handler):
-    """Hands on to a bar what is being done."""
+    """Shows in a bar what is being done."""
 
     def __init__(self, bar: LiveBar) -> None:
         super().__init__()
         self._bar = bar
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a phase; other lines are said elsewhere."""
+        """Show a phase; other lines are printed elsewhere."""
         if is_phase(record):
             self._bar.phase(record.getMessage())
 

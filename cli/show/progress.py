@@ -1,4 +1,4 @@
-"""How far work is: a live bar on a terminal from the first second, plain lines in a pipe.
+"""Progress of work: a live bar on a terminal from the first second, plain lines in a pipe.
 
 Both go to standard error, so that standard output holds nothing but the result.
 """
@@ -21,7 +21,7 @@ _QUIET = 5.0  # seconds between plain lines
 
 
 class Bar:
-    """Progress of one piece of work, from the numbers done and in all.
+    """Progress of one piece of work, from the number done and the total.
 
     Args:
         work: What is done, such as "train".
@@ -75,12 +75,12 @@ class Bar:
             say("  ".join([" ".join(filter(None, (self._work, count))), *words]))
 
     def progress(self, now: "Progress") -> None:
-        """Show how far the work is, as our packages tell it."""
+        """Show how far the work is, as our packages report it."""
         self._unit = now.unit
         self.update(now.done, now.total, note=now.note)
 
     def tell(self, line: str) -> None:
-        """Say something that stays, above the bar."""
+        """Print a line that stays, above the bar."""
         say(line)
 
 
@@ -108,7 +108,7 @@ class TrainingBar(Bar):
 
 
 def _is_loss(name: str, value: object) -> bool:
-    """Whether an entry of a line is the loss or a part of it: any other number it is not."""
+    """Whether an entry of a line is the loss or a part of it."""
     return isinstance(value, float) and name not in ("learning_rate", "steps_per_second")
 
 

@@ -1,4 +1,4 @@
-"""A model beside its baselines: tables for people, CSV for machines.
+"""A model and its baselines: tables for people, CSV for machines.
 
 Pure functions of scores by row (scDFM, control, ...). An average that is undefined is shown as
 such, and how many units were undefined is said below its table.
@@ -100,7 +100,7 @@ def shown(score: "Score | None") -> str:
 
 
 def remarks(result: "Evaluation") -> list[str]:
-    """What a reader of the tables must know: what a baseline lacked, how cells were made."""
+    """Notes for the reader of the tables: what a baseline lacked, how cells were made."""
     lines = [
         f"{row}: in {count} units the effect of a single token is unknown and counts as none"
         for row, count in result.incomplete.items()

@@ -1,4 +1,4 @@
-"""Tables that fit: several below each other, or one fact a line, before a number is cut."""
+"""Tables that fit: wide ones become several tables or one fact per line; no number is cut."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -13,7 +13,7 @@ _NARROWEST = 16  # columns in which a column of words may be folded
 
 
 class Column(NamedTuple):
-    """A column: its name, the side its cells stand at, and whether they are sentences."""
+    """A column: its name, how its cells are aligned, and whether they are sentences."""
 
     name: str
     justify: Literal["left", "right"] = "right"
@@ -21,20 +21,20 @@ class Column(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A cell for each column, and those in bold by their place."""
+    """A cell for each column, and the positions of those in bold."""
 
     cells: Sequence[str]
     bold: frozenset[int] = frozenset()
 
 
 class Grid:
-    """A table that is drawn in as many pieces as the width asks for.
+    """A table that is drawn in as many pieces as the width requires.
 
     Args:
         columns: All columns.
         rows: A row holds a cell for each column.
         keys: How many of the first columns name a row; every piece repeats them.
-        title: Stands above it.
+        title: Printed above it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Where words go: results to standard output, everything said on the way to standard error.
+"""Results go to standard output, all other messages to standard error.
 
 On a terminal tables are fitted to its width; in a pipe nothing is cut, coloured or redrawn.
 """
@@ -29,20 +29,20 @@ def console(stream: IO[str]) -> "Console":
 
 
 def say(line: str) -> None:
-    """Tell a person something on the way."""
+    """Print a message for the user."""
     rows = fitted(line, width=columns(sys.stderr))
     sys.stderr.write("".join(f"{row}\n" for row in rows))
     sys.stderr.flush()
 
 
 class _Lines(logging.Handler):
-    """Says what our packages log: the bare message, above a live bar.
+    """Prints what our packages log: the bare message, above a live bar.
 
-    A live bar of rich stands in for sys.stderr, so this looks it up for every line.
+    A live bar of rich replaces sys.stderr, so this looks it up for every line.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say one line."""
+        """Print one line."""
         if is_phase(record) and sys.stderr.isatty():
             return  # the bar shows it
         try:
@@ -53,7 +53,7 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Say on standard error what our packages log, for the time of the block."""
+    """Print on standard error what our packages log, for the time of the block."""
     handler = _Lines()
     loggers = [logging.getLogger(name) for name in HOUSE]
     levels = [logger.level for logger in loggers]
@@ -69,7 +69,7 @@ def listening() -> Iterator[None]:
 
 
 def listen_closely() -> None:
-    """Say also what is logged for whoever looks for a fault."""
+    """Print also what is logged for debugging."""
     for name in HOUSE:
         logging.getLogger(name).setLevel(logging.DEBUG)
 
@@ -89,14 +89,14 @@ def show_json(value: Any) -> None:
 
 
 def as_json(value: Any) -> str:
-    """JSON of anything pydantic knows; NaN, which JSON has not, becomes null."""
+    """JSON of anything pydantic knows; NaN, which JSON does not have, becomes null."""
     from pydantic_core import to_json
 
     return to_json(value, indent=2, inf_nan_mode="null").decode() + "\n"
 
 
 def require_file(path: Path | None, *, suffixes: tuple[str, ...]) -> None:
-    """Refuse a result file that could not be written, before the work for it is done.
+    """Refuse a result file that could not be written, before the work is done.
 
     Raises:
         FileNotFoundError: Its directory does not exist.
@@ -113,7 +113,7 @@ def require_file(path: Path | None, *, suffixes: tuple[str, ...]) -> None:
 
 
 def require_there(place: Path | str, *, what: str, remedy: str = "name one that is there") -> None:
-    """Refuse what is not there, before libraries load that take seconds; addresses pass.
+    """Refuse a missing path before slow libraries load; addresses are not checked.
 
     Raises:
         FileNotFoundError: Nothing is at that path.
@@ -131,7 +131,7 @@ def save(text: str, path: Path) -> None:
 
 
 def require_folder(path: Path) -> None:
-    """Refuse a result that has nowhere to go, before the work for it is done.
+    """Refuse a result without a directory to go to, before the work is done.
 
     Raises:
         FileNotFoundError: Its directory does not exist.

@@ -1,4 +1,4 @@
-"""Cells in a notebook: simulated, ingested, opened, parted."""
+"""Cells in a notebook: simulate, ingest, open, split."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +90,7 @@ def control_cells(store: str | Path | Store) -> anndata.AnnData:
 
 @keywords_of(SplitConfig)
 def make_split(store: str | Path | Store, **settings: Any) -> Split:
-    """Part the conditions of a store into train, validation and test.
+    """Divide the conditions of a store into train, validation and test.
 
     Args:
         store: An open store, or where one is.

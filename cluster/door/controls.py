@@ -1,7 +1,7 @@
 """Control cells in memory: an AnnData as a model reads it, log1p per 10k over the model's genes.
 
-Values may be counts or log1p per 10k. Whole numbers are counts: no log of a count is whole but 0.
-What is neither is refused, but for values that our own files name the scale of.
+Values may be counts or log1p per 10k. Whole numbers are counts, because only the log of 0 is whole.
+Other values are refused, unless the AnnData is one of our files, which name their scale.
 """
 
 import logging
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Columns(NamedTuple):
-    """Where an AnnData keeps what a model needs. None: found out, and said.
+    """Where an AnnData keeps what a model needs. None: it is detected and logged.
 
     Attributes:
         layer: "X" or a layer; none: X, or the layer `counts` where X holds no counts.
@@ -115,7 +115,7 @@ def read_controls(adata: anndata.AnnData, card: ModelCard, *, columns: Columns) 
 
 
 def _refuse_perturbed(adata: anndata.AnnData, card: ModelCard) -> None:
-    """Refuse cells whose label names perturbations of the model; other labels mean other things."""
+    """Refuse cells whose label names perturbations of the model; other labels are ignored."""
     if CONDITION not in adata.obs:
         return
     known = {*card.perturbations}
@@ -186,7 +186,7 @@ def _expression(
 
 
 def _block(adata: anndata.AnnData, layer: str | None) -> tuple[sp.csr_matrix, str]:
-    """The values to read, and how to call them."""
+    """The values to read, and their name in messages."""
     if layer is not None and layer != "X":
         if layer not in adata.layers:
             raise ValueError(
@@ -213,7 +213,7 @@ def _csr(matrix: Any) -> sp.csr_matrix:
 
 
 def _says_log(adata: anndata.AnnData, where: str) -> bool:
-    """Whether one of our files names the scale of X, which then need not be guessed."""
+    """Whether the AnnData names the scale of X, as our files do, so it need not be guessed."""
     ours = adata.uns.get("scdfm")
     scale = ours.get("scale") if isinstance(ours, dict) else None
     return bool(scale == LOG) and where.startswith("X ")

@@ -51,7 +51,7 @@ class TrainedModel:
     Attributes:
         path: The model's directory.
         card: What it is: genes, perturbations, contexts, sampling, provenance.
-        split: Which conditions it was trained, validated and is to be tested on.
+        split: Which conditions were for training and validation, and which are for the test.
     """
 
     def __init__(self, model: Model, *, path: Path) -> None:
@@ -111,7 +111,7 @@ class TrainedModel:
             cells: Cells of each condition in each context; none: one from each control cell.
             genes: Which to keep, in this order; none: all of the model's.
             seed: Decides every draw.
-            with_controls: Put the control cells beside, as `scdfm predict --with-controls` does.
+            with_controls: Add the control cells, as `scdfm predict --with-controls` does.
             layer: "X" or a layer with the values; none: X, or `counts` where X holds no counts.
             context_column: obs column of cell line or patient; none: `context` if there is one,
                 else all cells are of one context.

@@ -1,4 +1,4 @@
-"""Training and predicting from a notebook: the commands' work, with plain values for files."""
+"""Train and predict from a notebook: what the commands do, with plain values instead of files."""
 
 import logging
 from collections.abc import Callable, Mapping

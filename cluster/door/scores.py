@@ -91,7 +91,7 @@ def evaluate(
     precision: Precision = "auto",
     gpu: bool = False,
 ) -> Scores:
-    """Judge a model on the test conditions of its split, beside baselines; without Ray.
+    """Judge a model and its baselines on the test conditions of its split, without Ray.
 
     Args:
         model: A trained model, or the path of a run, a sweep or a model.

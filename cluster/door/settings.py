@@ -25,7 +25,7 @@ def filled(model: type[M], settings: Mapping[str, Any], *, where: str) -> M:
 
 
 def keywords_of(model: type[BaseModel], *, given: tuple[str, ...] = ()) -> Callable[[F], F]:
-    """Let help() and a notebook's completion see a model's fields in the place of `**settings`.
+    """Show a model's fields instead of `**settings` in help() and a notebook's completion.
 
     Args:
         model: Whose fields the settings are.

@@ -1,9 +1,9 @@
 """Predict many cells with a pool of Ray actors, as AnnData.
 
-The result is laid out before the first cell: every cell's row, its control cell and its place in a
-shard follow from the request. A task is one shard; actors write shards and nothing else, so their
-number, order and restarts change no byte. While work is under way it lies in `OUT.partial`; the
-manifest is written last and the whole renamed, so that what stands at OUT is complete.
+The request decides every cell's row, its control cell and its place in a shard, before the first
+cell is computed. A task is one shard; actors write shards and nothing else, so their number, order
+and restarts change no byte. Unfinished work is in `OUT.partial`; the manifest is written last, then
+the directory is renamed, so OUT is always complete.
 """
 
 import logging
@@ -129,7 +129,7 @@ def _begin(place: PredictionPlace, work: Work, store: Store) -> None:
 def _fill(
     work: Work, place: PredictionPlace, token: str, *, actors: int, gpu: bool, report: OnProgress
 ) -> None:
-    """Hand the shards that are not there yet to actors, one at a time to each."""
+    """Give the missing shards to actors, one at a time to each."""
     todo = [shard for shard in range(work.shards) if not place.cells.is_written(shard)]
     phase(log, "starting actors")
     kind = ray.remote(
@@ -164,7 +164,7 @@ class Predictor:
 
     @cached_property
     def sampler(self) -> Sampler:
-        """Made by the first shard: what is wrong then fails a task and not the whole actor."""
+        """Made for the first shard, so an error fails a task and not the whole actor."""
         request = self.work.request
         how = set_up(request.precision, device=self.device)
         promised = self.work.identity.precision

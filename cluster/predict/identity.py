@@ -38,7 +38,7 @@ class Identity(BaseModel, frozen=True, extra="forbid"):
     versions: dict[str, str]  # of packages that compute
 
     def difference(self, other: Self) -> str | None:
-        """The first thing that differs, from this one to the other; None where nothing does."""
+        """The first difference between this one and the other; None if they are equal."""
         for field in type(self).model_fields:
             before, now = getattr(self, field), getattr(other, field)
             if before != now:
@@ -47,7 +47,7 @@ class Identity(BaseModel, frozen=True, extra="forbid"):
 
 
 class Origin(BaseModel, frozen=True, extra="forbid"):
-    """Where model and store were, as the user wrote it, and what the model says of itself."""
+    """Where model and store were, as the user wrote it, and what the model says about itself."""
 
     model: str
     store: str

@@ -28,12 +28,12 @@ class PredictionRequest(BaseModel, frozen=True, extra="forbid"):
         default=None,
         description=f"Genes to write: A,B {_LIST} `gene` (default: all of the model)",
     )
-    seed: NonNegativeInt = Field(default=0, description="Decides every draw")
+    seed: NonNegativeInt = Field(default=0, description="Seed of every random draw")
     controls: bool = Field(
         default=False, description="Write the control cells of the contexts, too"
     )
     precision: Precision = Field(
         default="auto",
-        description="Number format of products; auto is float32 on CPU, bf16 on a GPU",
+        description="Number format of matrix products; auto is float32 on CPU, bf16 on a GPU",
     )
     overwrite: bool = Field(default=False, description="Replace what is there, or was begun there")

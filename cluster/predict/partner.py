@@ -1,4 +1,4 @@
-"""The real cells that stand beside a prediction, or beside what a model would predict."""
+"""The real cells to compare with a prediction, or with what a model would predict."""
 
 import logging
 from collections.abc import Collection
@@ -26,8 +26,8 @@ def export_partner(
 ) -> None:
     """Write cells of a store with the labels, genes and scale of predictions.
 
-    Beside a prediction these are its conditions and contexts, and their controls; what the store
-    does not hold is named.
+    For a prediction these are the cells of its conditions and contexts, and their controls;
+    conditions that the store does not hold are logged.
 
     Args:
         store: Where the cells are.

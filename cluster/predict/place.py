@@ -1,4 +1,4 @@
-"""Where a prediction stands: OUT when it is complete, OUT.partial while it is under way."""
+"""Where a prediction is: OUT when it is complete, OUT.partial while it is unfinished."""
 
 import logging
 import shutil
@@ -22,7 +22,7 @@ _MARK = "request"  # in OUT.partial: what was begun
 
 
 class Begun(BaseModel, frozen=True, extra="forbid"):
-    """What an interrupted run has begun, and where model and store were then."""
+    """What an interrupted prediction began, and where model and store were then."""
 
     provenance: Provenance
     model: str  # absolute
@@ -35,7 +35,7 @@ class PredictionPlace:
 
     Attributes:
         out: What the user asked for, .h5ad or .zarr; absolute.
-        overwrite: Whether what stands there may be replaced.
+        overwrite: Whether an existing `out` may be replaced.
     """
 
     out: Path
@@ -43,7 +43,7 @@ class PredictionPlace:
 
     @property
     def partial(self) -> Path:
-        """A directory beside `out`, of one writer."""
+        """A directory next to `out`, with one writer."""
         return self.out.with_name(f"{self.out.name}.partial")
 
     @property
@@ -71,10 +71,10 @@ class PredictionPlace:
         return known.identity.store if known else None
 
     def is_done(self, identity: Identity) -> bool:
-        """Whether this prediction stands at `out`.
+        """Whether this prediction is at `out`, complete.
 
         Raises:
-            FileExistsError: Something else does, and it may not be replaced.
+            FileExistsError: Something else is there, and it may not be replaced.
         """
         if not self.out.exists():
             return False
@@ -97,15 +97,15 @@ class PredictionPlace:
 
     @contextmanager
     def writing(self) -> Iterator[str]:
-        """Be the one writer for the time of the block; gives the lease's token."""
+        """Be the only writer for the time of the block; yields the lease's token."""
         with lease(self.partial) as token:
             yield token
 
     def goes_on(self, work: Begun) -> bool:
-        """Whether an interrupted run has begun this prediction; says what has moved since then.
+        """Whether this prediction was begun and interrupted; logs what has moved since then.
 
         Raises:
-            FileExistsError: It has begun another, which may not be thrown away.
+            FileExistsError: Another prediction was begun, which may not be thrown away.
         """
         if not (self.partial / _MARK).exists():
             return False
@@ -126,7 +126,7 @@ class PredictionPlace:
     def begin(
         self, work: Begun, *, obs: pd.DataFrame, genes: tuple[str, ...], control: str, rows: int
     ) -> None:
-        """Lay the prediction out, in place of what was begun before; see `lay_out`."""
+        """Prepare the prediction's files, replacing what was begun before; see `lay_out`."""
         mark = self.partial / _MARK
         # What is laid out again must at no time belong to the request of before.
         mark.unlink(missing_ok=True)
@@ -147,11 +147,11 @@ class PredictionPlace:
         self.cells.path.rename(self.out)
 
     def tidy(self) -> None:
-        """Remove what only work under way needs."""
+        """Remove what only unfinished work needs."""
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def tidy_after(self, identity: Identity) -> None:
-        """Remove what a run has left that was killed after it had put this prediction in place."""
+        """Remove the leftovers of a process that was killed after it finished this prediction."""
         if self.begun and not self.begun.provenance.identity.difference(identity):
             with self.writing():
                 self.tidy()

@@ -1,4 +1,4 @@
-"""What a prediction is made of: a request, looked up in model and store.
+"""The request for a prediction, looked up in model and store.
 
 Every cell's row and place in a shard follow from the request, before the first cell is computed.
 """
@@ -53,7 +53,7 @@ class Part(NamedTuple):
 class Work(NamedTuple):
     """A request, looked up in model and store.
 
-    Units stand in the order of contexts, then conditions; controls, where asked for, stand last.
+    Units are in the order of contexts, then conditions; controls, if asked for, are last.
     """
 
     request: PredictionRequest
@@ -175,7 +175,7 @@ def _units(identity: Identity, store: Store) -> tuple[Unit, ...]:
 
 
 def _model_hash(path: Path, card: ModelCard) -> str:
-    """What decides a velocity: weights, graph and how they are put together."""
+    """The hash of what decides a velocity: weights, graph and how they are combined."""
     network = card.model.model_dump_json(exclude_defaults=True)
     if card.method != DEFAULT:
         network = json.dumps([card.method, card.settings], sort_keys=True)
@@ -200,7 +200,7 @@ def warn_of_unseen(tokens: Sequence[str]) -> None:
 
 
 def words_of(card: ModelCard, store: Store) -> Words:
-    """How conditions are read for a model at work on a store, whose labels are known, too."""
+    """How conditions are read for a model and a store, whose labels are known, too."""
     # A model that was saved without its words reads as the store at hand does.
     own = card.words if "words" in card.model_fields_set else store.words
     return own.knowing(store.words.known)
@@ -220,7 +220,7 @@ def asked_condition(text: str, card: ModelCard, words: Words) -> Condition:
 
 
 def refuse_copies(card: ModelCard, *, cells: int, controls: Mapping[str, int]) -> None:
-    """Where a control cell has one prediction, more cells than controls would be copies.
+    """Refuse more cells than controls where each control gives one cell: they would be copies.
 
     Args:
         card: Of the model.
@@ -240,7 +240,7 @@ def refuse_copies(card: ModelCard, *, cells: int, controls: Mapping[str, int]) -
 
 
 def gene_ids(genes: Sequence[str] | None, card: ModelCard) -> NDArray[np.int64]:
-    """Ids of the genes asked for, each once; all of the model's where none are named.
+    """Ids of the genes asked for, each once; all of the model's if none are named.
 
     Raises:
         ValueError: The model does not have one of them (names the nearest).

@@ -1,4 +1,4 @@
-"""What is known of each cell of a prediction before any is computed: its obs."""
+"""The obs of a prediction: what is known about each cell before any is computed."""
 
 from collections.abc import Collection, Sequence
 

@@ -21,13 +21,13 @@ def open_version(
 ) -> Store:
     """The version that the model was made from, or that work was begun on, or the newest.
 
-    Logs which version it is, unless there is nothing else it could be.
+    Logs which version it is, unless there is only one.
 
     Args:
         path: Of the store.
         trained_on: Fingerprint that the model's card names; None where it names none.
         begun_on: Fingerprint that an unfinished or finished result names.
-        contexts: That must have controls in it; where an older version lacks one, it is not meant.
+        contexts: Contexts that must have controls; an older version without one is passed over.
 
     Raises:
         FileNotFoundError, ValueError: No whole store.

@@ -1,1 +1,1 @@
-"""A model made of a checkpoint that the authors' code has trained."""
+"""A model made from a checkpoint that the authors' code has trained."""

@@ -1,6 +1,6 @@
 """What a store says about an imported network: genes, perturbations, graph, test conditions.
 
-Each choice that the files of the release leave open is logged, in a line.
+Each choice that the release's files leave open is logged in one line.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""Make a model of a checkpoint that the authors' code has trained.
+"""Make a model from a checkpoint that the authors' code has trained.
 
-The checkpoint holds weights only. Which genes it reads, who sees whom, in which order its drugs
-stand and what it was tested on come from a store and from the release's own files and habits.
+The checkpoint holds weights only. Its genes, its graph, the order of its drugs and its test
+conditions come from a store, from the release's other files, and from what the release does.
 """
 
 import logging

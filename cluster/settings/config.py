@@ -80,7 +80,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     store: str = Field(description="Directory of the store, or its address in an object store")
     name: Name = Field(description="Name of the run; its directory is OUTPUT/NAME")
     output: Path = Field(default=Path("runs"), description="Folder of runs")
-    seed: NonNegativeInt = Field(default=0, description="Decides every random draw")
+    seed: NonNegativeInt = Field(default=0, description="Seed of every random draw")
     init_from: Path | None = Field(
         default=None, description="Model, or run with one, whose weights to start from"
     )
@@ -114,7 +114,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     )
     precision: Precision = Field(
         default="auto",
-        description="Number format of products; auto: float32 on CPU, bf16 on a GPU that has it",
+        description="Format of matrix products; auto: float32 on CPU, bf16 on a GPU that has it",
     )
     compile: Annotated[Compile, BeforeValidator(_switch)] = Field(
         default="auto", description="Compile the velocity; auto: on a GPU where the compiler works"

@@ -116,7 +116,9 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     remote: bool = Field(
         default=False, description="Larger chunks, for a store that is read over a network"
     )
-    seed: NonNegativeInt = Field(default=0, description="Order of cells within a condition")
+    seed: NonNegativeInt = Field(
+        default=0, description="Seed of the order of cells within a condition"
+    )
     memory: Annotated[
         int, BeforeValidator(_bytes), AfterValidator(_enough), WithJsonSchema({"type": "string"})
     ] = Field(

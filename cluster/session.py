@@ -73,12 +73,12 @@ def local_folder() -> Path | None:
 
 
 def give_up() -> None:
-    """Let the session of a process that is about to end say no more to Ray; then `abandon`."""
+    """Stop all calls to Ray from a process that is about to end; call `abandon` next."""
     _given_up.set()
 
 
 def abandon() -> None:
-    """End a local Ray at once, from whichever thread; only for a process that is about to end."""
+    """End a local Ray at once, from any thread; only for a process that is about to end."""
     kill_descendants()
     while _started:
         shutil.rmtree(_started.pop(), ignore_errors=True)
@@ -122,7 +122,7 @@ def _init(**settings: Any) -> None:
 
 @contextmanager
 def _private(folder: Path) -> Iterator[None]:
-    """Let a local Ray bind its servers to 127.0.0.1, and only whoever has its token use it.
+    """Make a local Ray listen on 127.0.0.1 only, and accept only clients with its token.
 
     Ray has a switch for loopback, meant for systems where it runs on one machine only; there is no
     public one. Token authentication is Ray's default for a local session; without a token in the
@@ -186,7 +186,7 @@ def _remove_dead(folder: Path) -> None:
 
 
 def require(times: int, *, what: str, cpus: float, gpus: float = 0, remedy: str) -> None:
-    """Refuse work that the cluster could never start; Ray itself would wait for ever.
+    """Refuse work that the cluster can never start; Ray itself would wait for ever.
 
     Args:
         times: Pieces of work that must run at once.
@@ -209,7 +209,7 @@ def require(times: int, *, what: str, cpus: float, gpus: float = 0, remedy: str)
 
 
 def fits(*, cpus: float, gpus: float = 0) -> int:
-    """Pieces of work that the cluster's nodes can hold at once; a piece lies on one node."""
+    """Pieces of work that the cluster's nodes can hold at once; each piece needs one node."""
 
     def on(node: dict[str, float]) -> int:
         with_gpus = float(node.get("GPU", 0))

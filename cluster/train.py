@@ -1,7 +1,7 @@
 """Train one run: through Ray Train on any number of workers, or in this process.
 
 A Ray worker wires and reports; what it learns is `cluster.work.learn`. Checkpoints are files in the
-run's directory and not Ray's, so that a run continues whoever started it.
+run's directory and not Ray's, so any process can continue a run.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""What a user may ask of training batches. Loads neither zarr nor pandas."""
+"""Options of training batches. Loads neither zarr nor pandas."""
 
 from typing import Literal
 

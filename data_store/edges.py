@@ -1,4 +1,4 @@
-"""Lists of edges between genes, as users keep them: CSV, TSV or Parquet."""
+"""Lists of edges between genes in users' files: CSV, TSV or Parquet."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class EdgeList(NamedTuple):
     Attributes:
         sources: One gene of each edge, by name.
         targets: The other.
-        weights: float64 (edges,); none where the file has no column weight.
+        weights: float64 (edges,); None if the file has no column weight.
         sha256: Of the file.
     """
 
@@ -93,7 +93,7 @@ def _cast(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 
 def _complete(found: dict[str, pa.ChunkedArray], *, path: Path) -> None:
-    """Refuse an edge without a name, or with a weight that is no number."""
+    """Refuse an edge without a name, or with a weight that is not a finite number."""
     for name, column in found.items():
         good = pc.is_finite(column) if name == WEIGHT else pc.not_equal(column, "")
         bad = np.flatnonzero(~pc.fill_null(good, False).to_numpy())
@@ -106,7 +106,7 @@ def _complete(found: dict[str, pa.ChunkedArray], *, path: Path) -> None:
 
 
 def _names(column: pa.ChunkedArray) -> list[str]:
-    """Names as text; one object for each name, or millions of edges would take gigabytes."""
+    """Names as text; one object for each name, because millions of edges would take gigabytes."""
     coded = pc.dictionary_encode(column.combine_chunks())
     names = np.array(coded.dictionary.to_pylist(), dtype=object)
     listed: list[str] = names[coded.indices.to_numpy()].tolist()

@@ -1,8 +1,8 @@
 """Predicted cells on disk: an AnnData zarr whose rows are known before any is computed.
 
 `lay_out` writes everything but X; `write_shard` fills one shard of X and marks it as done, in any
-order, from any process; `seal` hashes the shards and writes the manifest last. Until then what is
-not written reads as NaN.
+order, from any process; `seal` hashes the shards and writes the manifest last. Until then,
+rows that are not written read as NaN.
 """
 
 import json
@@ -56,7 +56,7 @@ class PredictionDirectory:
     def lay_out(
         self, *, obs: pd.DataFrame, genes: tuple[str, ...], control: str, facts: Facts, rows: int
     ) -> None:
-        """Write all but X, in place of whatever is there.
+        """Write all but X; replace whatever is there.
 
         Args:
             obs: One row for each cell to come.
@@ -109,7 +109,7 @@ class PredictionDirectory:
         write_text(self._marks / str(shard), sha256(self._shard_file(shard)))
 
     def is_written(self, shard: int) -> bool:
-        """Whether a shard is there, whole, as `write_shard` left it."""
+        """Whether a shard is complete, as `write_shard` left it."""
         mark, file = self._marks / str(shard), self._shard_file(shard)
         return mark.is_file() and file.is_file() and sha256(file) == mark.read_text()
 
@@ -156,7 +156,7 @@ class PredictionDirectory:
         """What the prediction holds.
 
         Raises:
-            ValueError: It is no prediction, or it was never finished.
+            ValueError: It is not a prediction, or it was never finished.
         """
         file = self.path / MANIFEST
         if not file.is_file():

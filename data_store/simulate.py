@@ -1,4 +1,4 @@
-"""A screen with known truth, Norman-like, for when no file is at hand.
+"""A simulated screen with known truth, similar to Norman et al., for use without files.
 
 Numbers are those of real CRISPRa cells (Norman et al. 2019): library sizes, gene means and
 dispersions, how effects share programmes, and how the effects of two genes combine. Effects are
@@ -38,7 +38,7 @@ _GENES, _EFFECTS, _DOUBLES, _DESIGN, _CONTEXTS, _COUNTS = range(10, 16)
 
 
 class Genes(NamedTuple):
-    """What genes are like without a perturbation."""
+    """Properties of genes without a perturbation."""
 
     names: list[str]
     share: Floats  # (contexts, genes), of a cell's UMIs
@@ -201,7 +201,7 @@ def _coefficients(kind: str, *, draw: np.random.Generator) -> Floats:
 
 
 def _with_shares(loadings: Floats, *, shares: Floats) -> Floats:
-    """Turn and stretch all conditions together until the programmes' variances are as wanted.
+    """Rotate and scale all conditions together, to the wanted variances of the programmes.
 
     A linear map: sums of conditions stay sums.
     """
@@ -230,7 +230,7 @@ def _design(
 
 
 def _sizes(cells: int, conditions: int, *, draw: np.random.Generator) -> NDArray[np.int64]:
-    """Cells of each condition: uneven, within 49 to 1,000 where the total allows, adding up."""
+    """Cells of each condition: uneven, from 49 to 1,000 if the total allows, with that total."""
     weights = np.exp(draw.normal(0, _CELLS_SPREAD, conditions))
     mean = cells / conditions
     low, high = min(_FEWEST, 0.5 * mean), max(_MOST, 2 * mean)
@@ -274,7 +274,7 @@ def _counts(
 def _truth(
     options: SimulateOptions, *, genes: Genes, effects: Effects
 ) -> dict[str, str | NDArray[np.generic]]:
-    """What h5ad can hold."""
+    """The truth in a form that h5ad can hold."""
     return {
         "options": options.model_dump_json(),
         "conditions": np.array(effects.names, dtype=object),

@@ -1,4 +1,4 @@
-"""What a user may ask of a simulated screen. Loads neither anndata nor pandas."""
+"""Options of a simulated screen. Loads neither anndata nor pandas."""
 
 from typing import Self
 

@@ -6,8 +6,8 @@
     predicted = model.predict(controls, conditions=["KLF1+MAPK1"])  # AnnData -> AnnData
     scores = scdfm.evaluate(model, store="stores/norman.zarr")
 
-Names are loaded when they are used, so importing this takes no time. They stand here as text, since
-the science below knows nothing of the rooms that they open; `__init__.pyi` has their types.
+Names are loaded when they are used, so importing this takes no time. They are text here, because
+`scdfm` must not import the packages that define them; `__init__.pyi` has their types.
 """
 
 _PLACES = {

@@ -1,6 +1,6 @@
 """What a model must do to be trained, evaluated and predicted by the same commands.
 
-A method builds a network, says what a step loses, and generates cells. All else is the platform's:
+A method builds a network, computes a step's losses and generates cells. The platform has the rest:
 batches, optimiser, checkpoints, validation, weights on disk (the network's `state_dict`, as
 safetensors), actors and shards. Flow matching is the first entry. Loads no torch.
 """
@@ -36,7 +36,7 @@ class Losses(NamedTuple):
 
 @runtime_checkable
 class Method(Protocol):
-    """A way to learn what perturbations do. Subclass it: what is not abstract has a default.
+    """A way to learn what perturbations do. Subclass it; only abstract methods need code.
 
     `settings` is always an instance of `Settings`, as the run file and the model's card have it.
     """
@@ -59,7 +59,7 @@ class Method(Protocol):
         generator: "torch.Generator",
         products: "torch.dtype | None" = None,
     ) -> Losses:
-        """What a step loses.
+        """The losses of a step.
 
         Args:
             network: As built; inside its data-parallel wrapper where there are several workers.
@@ -123,7 +123,7 @@ METHODS: Registry[Method] = Registry(
 
 
 class Configured(Protocol):
-    """What names a method with its settings: a run file, or a model's card."""
+    """Something that names a method and its settings: a run file, or a model's card."""
 
     @property
     def method(self) -> str: ...
@@ -134,7 +134,7 @@ class Configured(Protocol):
 def settings_of(config: Configured) -> Any:
     """The settings of a run's or a model's method.
 
-    Those of flow matching stand in sections of their own, as they did before there were others.
+    Those of flow matching have sections of their own, as before there were other methods.
 
     Raises:
         ValueError: They are not those of the method.

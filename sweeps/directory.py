@@ -1,4 +1,4 @@
-"""A sweep's directory: one object owns its files, is opened once and handed on.
+"""A sweep's directory: one object owns its files; it is opened once and passed on.
 
 sweep.lock.yaml                     what the sweep is
 ledger.jsonl                        what happened to every trial
@@ -29,10 +29,10 @@ class SweepDirectory:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Be the only one who writes, for the time of the block.
+        """Be the only writer for the time of the block.
 
         Raises:
-            ValueError: Another process does, or a run lives here.
+            ValueError: Another process writes, or the directory holds a run.
         """
         if (self.path / RUN).is_file():
             raise ValueError(f"{self.path} holds a run; choose another name for the sweep")
@@ -75,7 +75,7 @@ class SweepDirectory:
         return self.path / "best.yaml"
 
     def trial(self, key: str) -> Path:
-        """Where a trial's runs live, one folder for each split."""
+        """The folder of a trial's runs, one folder for each split."""
         return self.path / "trials" / key
 
     @contextmanager

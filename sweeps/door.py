@@ -14,7 +14,7 @@ from sweeps.schema.sweep import SweepConfig
 
 
 class TunedSweep:
-    """What a sweep left behind.
+    """The result of a sweep.
 
     Attributes:
         directory: The sweep's.
@@ -58,8 +58,8 @@ def tune(
     """Search settings by Ray Tune and Optuna; continue a sweep that was stopped.
 
     Args:
-        sweep: Settings, as a dict with the names of a sweep file; a sweep file; or the name of one
-            that comes along.
+        sweep: Settings, as a dict with the names of a sweep file; a sweep file; or the name of a
+            shipped sweep.
         overrides: Values by dotted name, such as {"budget.trials": 8}.
         address: Of a Ray cluster; none: RAY_ADDRESS, else Ray starts here.
 

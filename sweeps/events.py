@@ -1,4 +1,4 @@
-"""What a sweep tells while it runs."""
+"""What a sweep reports while it runs."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple

@@ -1,7 +1,7 @@
 """ledger.jsonl: what happened to every trial, in lines that are only ever added.
 
 Ray Tune records a pruned trial as complete, so the leaderboard is computed from here. The driver
-is the only writer. A line torn by a crash is the last one; it is dropped.
+is the only writer. A crash can leave an incomplete last line, which is dropped.
 """
 
 import json
@@ -54,7 +54,7 @@ class Trial:
         rounds: Mean so far by rung, the count of validation rounds over all splits.
         seconds: Time spent in the sessions that it ended in.
         error: Why it failed.
-        again: It failed, the sweep was stopped for its failures, and it is to be tried again.
+        again: It failed, the sweep was stopped because of failures, and it will be tried again.
     """
 
     key: str
@@ -86,7 +86,7 @@ class Ledger:
         self.path = directory / FILE
 
     def mend(self) -> None:
-        """Cut off a line that a crash left unfinished, so that the next one stands alone."""
+        """Cut off a line that a crash left unfinished, so the next line is a line of its own."""
         if not self.path.is_file():
             return
         content = self.path.read_bytes()
@@ -102,7 +102,7 @@ class Ledger:
             os.fsync(file.fileno())
 
     def events(self) -> Iterator[Event]:
-        """All whole events, oldest first.
+        """All complete events, oldest first.
 
         Raises:
             ValueError: A line other than the last is damaged.
@@ -119,7 +119,7 @@ class Ledger:
                 ) from error
 
     def trials(self) -> list[Trial]:
-        """What is known of every trial, in the order in which they began."""
+        """What is known about every trial, in the order in which they began."""
         return fold(list(self.events()))
 
     def hours(self) -> float:

@@ -1,7 +1,8 @@
-"""sweep.lock.yaml: what a sweep's directory was begun with, so that nothing else continues it.
+"""sweep.lock.yaml: what a sweep's directory was begun with, so no other sweep continues it.
 
-Budget, resources and failure rules are left out: they may change between restarts. Where the store,
-a list of edges, a split file or first weights lie is no identity either: their content is.
+Budget, resources and failure rules are left out: they may change between restarts. The places of
+the store, a list of edges, a split file or first weights are left out, too: only their content
+counts.
 """
 
 import logging
@@ -32,7 +33,7 @@ _OWN = {"name", "output", "split", "threads"}  # a trial's runs have their own
 
 
 class Locked(BaseModel, frozen=True, extra="forbid"):
-    """Everything that decides what trials there are and what they are worth.
+    """Everything that decides which trials there are, and their scores.
 
     A setting that an older version did not know is read as its default.
     """
@@ -75,7 +76,7 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def base_run(self) -> RunConfig:
-        """The base as a run, with whatever has to be there beside it."""
+        """The base as a run, with the settings that a run needs besides."""
         own = {"name": "base", "split": {"kind": "additive"}}
         return make_run({**self.base, **own}, where=FILE)
 
@@ -94,7 +95,7 @@ class Lock:
     def take(self, sweep: SweepConfig, *, fingerprint: str, begun: bool) -> None:
         """Write the lock, or check that the directory was begun with this very sweep.
 
-        What has moved since is said, and remembered.
+        What has moved since then is logged and written down.
 
         Args:
             sweep: What is asked for now.
@@ -119,7 +120,7 @@ class Lock:
         self._write(now.model_copy(update={"study": before.study_name}))
 
     def read(self) -> Locked | None:
-        """What the sweep was begun with; none before that.
+        """What the sweep was begun with; None before that.
 
         Raises:
             ValueError: The file is damaged.
@@ -165,7 +166,7 @@ def _difference(old: Locked, new: Locked) -> str | None:
 
 
 def _other_file(old: dict[str, str], new: dict[str, str] | None) -> str | None:
-    """The first file with content that was not there; where it lies does not count."""
+    """The first file with new content; its place does not count."""
     known = {*old.values()}
     for path, now in (new or {}).items():
         if now not in known:
@@ -187,7 +188,7 @@ def _decisive(locked: Locked, *, beside: Locked) -> dict[str, Any]:
 
 
 def _moves(before: Locked, now: Locked) -> Iterator[str]:
-    """A line for each place that is another one now."""
+    """A line for each place that has changed."""
     if before.name != now.name:
         yield f"name: was {before.name}, is now {now.name}; same settings"
     for line in moved(before.base_run, now.base_run):

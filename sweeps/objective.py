@@ -1,8 +1,8 @@
 """One trial: a configuration, trained on all splits in fixed order, inside a Ray worker.
 
-The value of a trial at any time is the mean over the splits begun so far of the best validation
-score of each. A rung counts validation rounds over all splits; at equal rungs two trials have seen
-equal splits for equally long, and only there are they compared.
+The value of a trial is the mean, over the splits begun so far, of each split's best validation
+score. A rung counts validation rounds over all splits. At the same rung, two trials have trained
+equally long on the same splits; they are compared only there.
 """
 
 import math
@@ -54,7 +54,7 @@ def tune_trial(configuration: Configuration, sweep: SweepConfig, home: Path) -> 
 
 
 def run_trial(configuration: Configuration, *, sweep: SweepConfig, report: Report) -> None:
-    """Train a configuration on every split; what is finished already is only read.
+    """Train a configuration on every split; the result of a finished split is only read.
 
     Args:
         configuration: Values by dotted name.
@@ -109,9 +109,9 @@ def _train(
 
 
 class _Rounds:
-    """Tells the rounds of one split as its journal has them, those of a killed session first.
+    """Reports the rounds of one split from its journal, those of a killed session first.
 
-    A restarted trial thus passes the same rungs with the same values as one never stopped.
+    So a restarted trial has the same values at the same rungs as one that was never stopped.
     """
 
     def __init__(
@@ -129,12 +129,12 @@ class _Rounds:
         self._told = 0  # steps
 
     def on_round(self, outcome: Round) -> bool:
-        """A round was just journalled; training goes on, since only Ray Tune ends it early."""
+        """Report a round that was just written; True, as only Ray Tune ends training early."""
         self.tell()
         return True
 
     def tell(self) -> None:
-        """Report every round not told yet; the untrained model's and an undefined value are not."""
+        """Report all rounds not yet reported, except the untrained model's and undefined values."""
         best: float | None = None
         for line in self._journal.lines():
             score = line.get("validation", {}).get(self._metric)

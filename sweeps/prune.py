@@ -1,4 +1,4 @@
-"""Asynchronous successive halving over rungs, as strict after a restart as before it."""
+"""Asynchronous successive halving over rungs, just as strict after a restart."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace

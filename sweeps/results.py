@@ -1,4 +1,4 @@
-"""What a sweep found: the leaderboard, and the best model with all that is needed to use it."""
+"""What a sweep found: the leaderboard, and the best model with all that it needs."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ class Row(BaseModel, frozen=True, extra="forbid"):
 
 
 class SweepResult(NamedTuple):
-    """What a sweep left behind."""
+    """The result of a sweep."""
 
     directory: Path
     leaderboard: tuple[Row, ...]

@@ -1,4 +1,4 @@
-"""Proposals: Optuna's, after what an earlier session left open, and never the same twice.
+"""Proposals: first what an earlier session left open, then Optuna's, never the same twice.
 
 Optuna's study outlives the session in study.db; it opens in optuna-dashboard.
 """
@@ -27,7 +27,7 @@ def open_storage(study: Path) -> RDBStorage:
 
 
 class StudySearch(Searcher):
-    """Asks a stored study, which a killed session may have left in any state."""
+    """Asks a stored study, which a killed session can leave in any state."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class StudySearch(Searcher):
         } | {identity(one) for one in earlier}
 
     def _close_left(self) -> list[Configuration]:
-        """Close what a killed session had begun; gives the configurations to run again."""
+        """Close what a killed session had begun; return the configurations to run again."""
         while any(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))):
             self._study.tell(self._ask(), state=TrialState.FAIL)
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -77,7 +77,7 @@ class StudySearch(Searcher):
         return [dict(trial.params) for trial in running if trial.params.keys() == self._names]
 
     def suggest(self, trial_id: str) -> Any:
-        """The next configuration, or that there is none."""
+        """The next configuration, or the sign that there is none."""
         if self._first:
             return self._begin(trial_id, self._first.pop(0))
         if self._sweep.configurations:
@@ -96,7 +96,7 @@ class StudySearch(Searcher):
         return trial.params
 
     def _begin(self, trial_id: str, configuration: Configuration) -> Configuration:
-        """Start a given configuration; the study hears of it only if it lies in the space."""
+        """Start a given configuration; the study is told only if it lies in the space."""
         self._tried.add(identity(configuration))
         if all(one.holds(configuration[name]) for name, one in self._dimensions.items()):
             self._study.enqueue_trial(configuration)
@@ -118,7 +118,7 @@ class StudySearch(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the study how a trial ended: one without all splits has no value, it was pruned."""
+        """Tell the study how a trial ended; one that did not finish all splits counts as pruned."""
         if result and RUNG in result:
             self.on_trial_result(trial_id, result)  # Tune does not tell what made it prune
         trial = self._trials.pop(trial_id, None)
@@ -138,5 +138,5 @@ class StudySearch(Searcher):
         raise NotImplementedError("a sweep goes on from study.db")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Stand as an empty searcher in Ray Tune's own files."""
+        """Be pickled as an empty searcher in Ray Tune's own files."""
         return Searcher, ()

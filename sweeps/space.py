@@ -1,4 +1,4 @@
-"""From a search space to proposals, and from a proposal to runs and the place they live."""
+"""From a search space to proposals, and from a proposal to runs and their places."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def distributions(space: Mapping[str, Dimension]) -> dict[str, BaseDistribution]:
-    """A space as Optuna knows it; sorted, since the order of a file must not change the draws."""
+    """A space as Optuna knows it; sorted, because the order in a file must not change the draws."""
     return {name: distribution(space[name]) for name in sorted(space)}
 
 
@@ -59,7 +59,7 @@ def sampler(search: SearchConfig, *, number: int) -> BaseSampler:
 def untried(
     space: Mapping[str, Dimension], *, tried: Collection[str], seed: int, number: int
 ) -> Configuration | None:
-    """A random configuration that was not tried yet; none where the space seems used up.
+    """A random configuration that was not tried yet; None if the space seems used up.
 
     Args:
         space: The search space.
@@ -83,7 +83,7 @@ def identity(configuration: Configuration) -> str:
 
 
 def content_hash(run: RunConfig, *, tried: Collection[str] = ()) -> str:
-    """Hash of all that decides a configuration's values: not its name, place or split.
+    """Hash of what decides a configuration's values, without its name, place and split.
 
     Args:
         run: Of the configuration.
@@ -98,7 +98,7 @@ def content_hash(run: RunConfig, *, tried: Collection[str] = ()) -> str:
 
 
 def trial_key(sweep: SweepConfig, configuration: Configuration) -> str:
-    """What names a configuration's trial: as the ledger has it, else its content hash.
+    """The key of a configuration's trial: the ledger's, or else its content hash.
 
     A sweep of an older version hashed the store's spelling, too, so the ledger comes first.
 
@@ -112,7 +112,7 @@ def trial_key(sweep: SweepConfig, configuration: Configuration) -> str:
 
 
 def split_run(sweep: SweepConfig, configuration: Configuration, *, split: int) -> RunConfig:
-    """The run of one (configuration, split) pair, in its place."""
+    """The run of one (configuration, split) pair, with its own directory."""
     key = trial_key(sweep, configuration)
     place = SweepDirectory(sweep.directory).trial(key)
     return sweep.run(configuration, split=split, output=place)

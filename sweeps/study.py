@@ -1,6 +1,6 @@
-"""A whole sweep: Ray Tune runs the trials; what happened is in our own files.
+"""A whole sweep: Ray Tune runs the trials; our own files record what happened.
 
-Restarting needs nothing of Tune's: the ledger knows which trials are over, runs continue from
+A restart needs nothing from Tune: the ledger knows which trials are over, runs continue from
 their own checkpoints, and Optuna's study remembers every proposal.
 """
 
@@ -50,7 +50,7 @@ def tune(
     address: str | None = None,
     report: OnEvent = lambda event: None,
 ) -> SweepResult:
-    """Run a sweep, or continue it; one that is done only returns what it found.
+    """Run a sweep, or continue it; a finished sweep only returns its result.
 
     Args:
         sweep: What to search.
@@ -84,7 +84,7 @@ def tune(
 
 @contextmanager
 def _held(sweep: SweepConfig, directory: SweepDirectory, *, fingerprint: str) -> Iterator[None]:
-    """Be the only one in the sweep's directory, and make sure that it holds this sweep."""
+    """Be the only process in the sweep's directory, and check that it holds this sweep."""
     with directory.held():
         begun = bool(directory.ledger.trials())
         directory.lock.take(sweep, fingerprint=fingerprint, begun=begun)
@@ -98,7 +98,7 @@ def _pending(sweep: SweepConfig, ledger: Ledger) -> bool:
 
 
 def _check_data(sweep: SweepConfig) -> str:
-    """Find bad input before any trial starts; gives the store's fingerprint."""
+    """Find bad input before any trial starts; return the store's fingerprint."""
     with _open_store(sweep.run({}, split=0).store) as store:
         for split in range(len(sweep.splits)):
             for run in _differing_inputs(sweep, split=split):
@@ -125,12 +125,12 @@ def _differing_inputs(sweep: SweepConfig, *, split: int) -> list[RunConfig]:
 
 
 def _left(sweep: SweepConfig, ledger: Ledger) -> int:
-    """Trials that the budget still allows; one that was interrupted is to be continued."""
+    """Trials that the budget still allows, those to continue included."""
     return sweep.budget.trials - sum(trial.over for trial in ledger.trials())
 
 
 def _seconds_left(sweep: SweepConfig, ledger: Ledger) -> float | None:
-    """Time that the budget still allows; none without a limit."""
+    """Time that the budget still allows; None without a limit."""
     if sweep.budget.hours is None:
         return None
     return max(0.0, (sweep.budget.hours - ledger.hours()) * 3600)
@@ -212,7 +212,7 @@ def _concurrent(sweep: SweepConfig) -> int:
 
 
 def _first(sweep: SweepConfig, earlier: Sequence[Trial]) -> list[Configuration]:
-    """What to run before anything is proposed: a list, or what was interrupted and the base."""
+    """What to run before anything is proposed: a list, or interrupted trials and the base."""
     if sweep.configurations:
         over = {identity(trial.configuration) for trial in earlier if trial.over}
         return [one for one in sweep.listed.values() if identity(one) not in over]
@@ -258,7 +258,7 @@ def _short_name(trial: Any) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Ray Tune's tables, logs and signal handler to itself."""
+    """Switch off Ray Tune's tables, logs and signal handler."""
     settings = {
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C must end the command, not look like success

@@ -1,8 +1,7 @@
 """Watching Ray Tune from the driver: every event goes to the ledger, then to the user.
 
-Ray Tune pickles its callbacks and stoppers to restore an experiment, which we never ask of it. What
-watches here may hold a live display, which cannot be pickled: in Tune's file an empty one stands
-in its place.
+Ray Tune pickles its callbacks and stoppers to restore an experiment, which we never do. The objects
+here may hold a live display, which cannot be pickled; Tune's file gets an empty object instead.
 """
 
 import time
@@ -40,11 +39,11 @@ class Watch(ray.tune.Callback):
         self.reason = failures[0].error if failures else None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Stand as an empty callback in Ray Tune's own files."""
+        """Be pickled as an empty callback in Ray Tune's own files."""
         return ray.tune.Callback, ()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Number new trials in the order in which they were proposed; workers start in any."""
+        """Number new trials in the order of their proposals; workers may start in another order."""
         for trial in trials:
             self._number(trial)
 
@@ -168,7 +167,7 @@ class TooManyFailures(ray.tune.Stopper):
         self._watch, self._allowed = watch, allowed
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Stand as a stopper that never stops in Ray Tune's own files."""
+        """Be pickled as a stopper that never stops in Ray Tune's own files."""
         return NoopStopper, ()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -176,12 +175,12 @@ class TooManyFailures(ray.tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        """Stop everything?"""
+        """Whether to stop everything."""
         return self._watch.failed > self._allowed
 
 
 def _reason(trial: Any) -> str:
-    """Why a trial failed, in one line: the last of what Ray Tune noted about it."""
+    """Why a trial failed, in one line: the last line of Ray Tune's error file."""
     noted = Path(trial.error_file) if trial.error_file else None
     lines = noted.read_text().split("\n") if noted and noted.is_file() else []
     said = [line.strip() for line in lines if line.strip()]

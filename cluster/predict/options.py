@@ -1,4 +1,4 @@
-"""What a user may ask of a prediction. Loads no torch."""
+"""Options of a prediction. Loads no torch."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How a run begins: refuse one that could not, then decide and write what it is."""
+"""How a run begins: refuse one that cannot run, then decide and write down what it is."""
 
 import logging
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run file beside what its directory holds."""
+    """A run file, compared with what its directory holds."""
 
     config: RunConfig
 
@@ -39,7 +39,7 @@ class OpenRun:
         return RunDirectory(self.config.directory)
 
     def check(self) -> None:
-        """Refuse a run that could not begin, before anything is written; say what has moved.
+        """Refuse a run that cannot begin, before anything is written; log what has moved.
 
         Raises:
             FileNotFoundError: No such store, list of edges or model to start from.
@@ -62,7 +62,7 @@ class OpenRun:
             log.info(line)
 
     def result(self) -> TrainResult | None:
-        """What a run that is done has found; none of one that is not. Remembers what moved."""
+        """The result of a finished run; None for an unfinished one. Writes down what has moved."""
         if not self.directory.finished:
             return None
         if self.directory.settings != self.config:
@@ -71,7 +71,7 @@ class OpenRun:
         return self.directory.result()
 
     def prepare(self, directory: RunDirectory) -> None:
-        """Make the plan of a run that `check` found in order, or keep the one that is there.
+        """Make the plan of a run that `check` accepted, or keep the existing one.
 
         Args:
             directory: The run's, held.
@@ -94,7 +94,7 @@ class OpenRun:
             directory.write_manifest(facts)
 
     def open_store(self) -> Store:
-        """The newest version of the run's store, or the one that it has begun to learn from.
+        """The newest version of the run's store, or the version that the run was begun with.
 
         Raises:
             FileNotFoundError: Nothing is there; says which setting names another place.
@@ -132,9 +132,9 @@ class OpenRun:
             )
 
     def _other_content(self, store: Store) -> Iterator[str]:
-        """What is not what the run was begun with, though the settings agree.
+        """Inputs that changed since the run was begun, though the settings agree.
 
-        A list of edges, a model or a split file that is gone is not needed any more.
+        A list of edges, a model or a split file that was deleted is no longer needed.
         """
         config, begun = self.config, self.directory.manifest
         if begun is None:

@@ -1,4 +1,4 @@
-"""A run's directory: one object owns its files, is opened once and handed on.
+"""A run's directory: one object owns its files; it is opened once and passed on.
 
 Everything is in files, so that any process can continue what another began:
 
@@ -65,7 +65,7 @@ class RunDirectory:
 
     @contextmanager
     def held(self) -> Iterator[Self]:
-        """The same directory, to write to: nobody else may for the time of the block.
+        """The same directory, for writing: nobody else may write during the block.
 
         Raises:
             ValueError: Another process holds it.
@@ -92,14 +92,14 @@ class RunDirectory:
 
     @property
     def manifest(self) -> RunManifest | None:
-        """What the run was begun with; none before that."""
+        """What the run was begun with; None before that."""
         return _read(self.path / MANIFEST, RunManifest)
 
     @property
     def begun(self) -> bool:
         """Whether something was learnt here.
 
-        Before that a run may still be changed, or it would be stuck with a setting that its
+        Before that a run may still be changed; otherwise it would be stuck with a setting that its
         machine refuses.
         """
         return self.latest_state is not None or self.finished
@@ -111,7 +111,7 @@ class RunDirectory:
 
     @property
     def latest_state(self) -> Path | None:
-        """The newest whole training state."""
+        """The newest complete training state."""
         return max((self.path / CHECKPOINTS).glob("step-*"), default=None)
 
     @property
@@ -143,7 +143,7 @@ class RunDirectory:
         write_json(self.path / MANIFEST, facts.plain())
 
     def forget_manifest(self) -> None:
-        """Let what is written next count only once it is whole."""
+        """Remove the manifest, so that the next plan counts only when it is complete."""
         (self.path / MANIFEST).unlink(missing_ok=True)
 
     def keep_model(self, model: Model, *, step: int, metrics: dict[str, float]) -> None:

@@ -35,7 +35,7 @@ def source_model(path: Path) -> Path:
 
 
 def require_source(path: Path, *, model: ModelConfig, perturbation: str) -> None:
-    """Refuse first weights that could not be read or would not fit.
+    """Refuse first weights that cannot be read or do not fit.
 
     Args:
         path: What init_from names.
@@ -64,7 +64,7 @@ def require_source(path: Path, *, model: ModelConfig, perturbation: str) -> None
 
 
 def source_weights(path: Path) -> Path | None:
-    """The weights that init_from names; none where there are none any more."""
+    """The file of weights that init_from names; None if it is gone."""
     try:
         return source_model(path) / WEIGHTS
     except (FileNotFoundError, ValueError):
@@ -97,11 +97,11 @@ def begin_from(field: VelocityField, *, facts: SourceFacts) -> None:
     """Give a field its first weights.
 
     Args:
-        field: As the run's seed has drawn it.
+        field: With weights drawn from the run's seed.
         facts: `source_facts` of the run, from when it was prepared.
 
     Raises:
-        ValueError: The model is gone or not the same any more.
+        ValueError: The model is gone or has changed.
     """
     path = Path(facts.path)
     if not (path / WEIGHTS).is_file() or sha256(path / WEIGHTS) != facts.weights:

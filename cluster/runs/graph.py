@@ -23,12 +23,12 @@ PIECE = 2**24  # values read at once: fewer cells of more genes
 def run_graph(
     config: GraphConfig, store: Store, *, cells: Sequence[Cells], genes: NDArray[np.int64]
 ) -> tuple[GeneGraph, GraphFacts]:
-    """Neighbours among a run's genes, and how they came about.
+    """Neighbours among a run's genes, and how they were found.
 
     Args:
         config: What the user asks for.
         store: Where the cells are.
-        cells: Training cells and the controls beside them.
+        cells: Training cells and their controls.
         genes: The run's genes, columns of the store.
 
     Raises:
@@ -58,7 +58,7 @@ def run_graph(
 
 
 def user_graph(config: GraphConfig, *, genes: Sequence[str]) -> tuple[GeneGraph, GraphFacts]:
-    """The graph of a user's list of edges, and what became of them."""
+    """The graph of a user's list of edges, and how many edges were used."""
     assert config.path is not None
     listed = read_edges(config.path)
     try:
@@ -121,7 +121,7 @@ def _cells_to_rank(store: Store, cells: Sequence[Cells], *, genes: NDArray[np.in
 def _share(cells: Sequence[Cells], *, limit: int) -> list[Cells]:
     """All cells, or the same share of each unit when there are more than the limit.
 
-    Rows stand in random order within a unit, so its first rows are a fair sample.
+    Rows are in random order within a unit, so its first rows are a fair sample.
     """
     share = min(1.0, limit / _count(cells))
     return [

@@ -1,7 +1,7 @@
-"""What makes two run files the same run: the settings that decide values, not where things lie.
+"""What makes two run files the same run: settings that decide values, not where files are.
 
-Where the store, a list of edges or the first weights lie is no identity: their content is, which is
-compared by fingerprint and hash (`cluster.runs.begin`).
+The places of the store, a list of edges or the first weights do not count. Their content does; it
+is compared by fingerprint and hash (`cluster.runs.begin`).
 """
 
 import os
@@ -25,7 +25,7 @@ THREADS = "threads"  # sums are added up in another order; the steps are the sam
 
 
 def changed(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
-    """Settings that decide values and differ, with both values; the place of a file is none."""
+    """Settings that decide values and differ, with both values; places of files do not count."""
     old, new = (flat(run.model_dump(mode="json")) for run in (before, now))
     found = {}
     for name in sorted(old.keys() | new.keys()):
@@ -37,7 +37,7 @@ def changed(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
 
 
 def moved(before: RunConfig, now: RunConfig) -> Iterator[str]:
-    """A line for each place that is another one now, and for another number of threads."""
+    """A line for each place that has changed, and for a changed number of threads."""
     old, new = (flat(run.model_dump(mode="json")) for run in (before, now))
     for name, same in PLACES.items():
         then, today = old.get(name), new.get(name)

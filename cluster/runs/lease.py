@@ -1,7 +1,7 @@
 """One writer for each run: a lock on the driver's machine, a token for workers anywhere.
 
 The lock dies with its process, also by kill -9. Workers can outlive their driver by seconds; before
-they write they look whether the run still has the token that they were started with.
+they write, they check that the run still has the token that they were started with.
 """
 
 import fcntl
@@ -22,9 +22,9 @@ class LeaseLostError(RuntimeError):
 
 @contextmanager
 def lease(directory: Path) -> Iterator[str]:
-    """Hold a directory's lease for the time of the block; gives the token.
+    """Hold a directory's lease for the time of the block; yields the token.
 
-    A block that fails before it writes anything leaves no directory that was not there before.
+    A block that fails before it writes anything leaves no new directory behind.
 
     Raises:
         ValueError: Another process holds it.
@@ -63,7 +63,7 @@ def check(directory: Path, token: str) -> None:
 
 
 def _discard(directory: Path, missing: list[Path]) -> None:
-    """Remove what taking the lease has made, unless it holds anything by now."""
+    """Remove the directory that taking the lease made, if it is still empty."""
     if directory in missing and [path.name for path in directory.iterdir()] == [FILE]:
         (directory / FILE).unlink()
         with suppress(OSError):  # not empty: others use it

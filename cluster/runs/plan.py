@@ -41,7 +41,7 @@ class Plan:
         words: How the store writes conditions.
         training: Cells to train on, one entry for each unit.
         validation: Cells that validation rounds compare with, likewise.
-        graph_facts: How the graph came about; none in a plan that was read.
+        graph_facts: How the graph was made; None in a plan that was read.
     """
 
     split: Split
@@ -54,7 +54,7 @@ class Plan:
     graph_facts: GraphFacts | None = None
 
     def save(self, directory: Path) -> None:
-        """Write what cannot be told from run and store alone."""
+        """Write what does not follow from run and store alone."""
         directory.mkdir(parents=True, exist_ok=True)
         self.split.save(directory / SPLIT)
         self.graph.save(directory / GRAPH)
@@ -140,13 +140,13 @@ def units_of(split: Split, store: Store, part: Part) -> list[int]:
 
 
 def known_units(split: Split, store: Store) -> list[int]:
-    """Units that choices may look at: training, validation, and the controls beside them."""
+    """Units that choices may look at: training, validation, and their controls."""
     controls = [cells.unit for cells in known_controls(split, store)]
     return sorted(controls + units_of(split, store, "train") + units_of(split, store, "validation"))
 
 
 def known_controls(split: Split, store: Store) -> list[Cells]:
-    """The controls that choices may look at: those of a held-out context belong to its test."""
+    """The controls that choices may look at; those of a held-out context are for the test."""
     return [
         Cells(position, unit.start, unit.stop)
         for position, unit in enumerate(store.units)
@@ -224,7 +224,7 @@ def run_genes(choice: GeneChoice, store: Store, *, split: Split) -> ChosenGenes:
 
 
 def require_edges(config: GraphConfig, store: Store, *, genes: NDArray[np.int64]) -> None:
-    """Refuse a list of edges that is not there or does not fit a run's genes.
+    """Refuse a list of edges that is missing or does not fit a run's genes.
 
     Raises:
         FileNotFoundError: No such list of edges.

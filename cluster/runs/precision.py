@@ -1,11 +1,11 @@
 """How this machine computes a run: number format, matrix products, compiled or not.
 
-A run asks by `precision` and `compile`; what the machine makes of it is an `Arithmetic`, which is
-written down beside the result.
+A run asks for `precision` and `compile`; what the machine then uses is an `Arithmetic`, which is
+written down with the result.
 
-On CPU, torch's "medium" setting lets oneDNN build float32 products from bfloat16 pieces. Where it
-keeps all the pieces that matter the result is as accurate and twice as fast; elsewhere it may be
-plain bfloat16. So the machine is asked before it is believed. On CUDA, "highest" keeps TF32 off.
+On CPU, torch's "medium" setting lets oneDNN build float32 products from bfloat16 pieces. If it
+keeps all the pieces that matter, the result is as accurate and twice as fast; otherwise it may be
+plain bfloat16. So each machine is tested first. On CUDA, "highest" keeps TF32 off.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Arithmetic(NamedTuple):
 
     @property
     def products(self) -> torch.dtype | None:
-        """What autocast is to use; none: no autocast."""
+        """The format for autocast; None: no autocast."""
         return torch.bfloat16 if self.precision == "bf16" else None
 
     def facts(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def set_up(precision: Precision, *, device: torch.device, compile: Compile = "of
 
 
 def expected(precision: Precision, *, device: str) -> Literal["float32", "bf16"]:
-    """The number format that a setting means on a kind of device, as far as one can tell afar."""
+    """The number format that a setting probably means on a kind of device, without asking one."""
     if precision == "auto":
         return "float32" if device == "cpu" else "bf16"
     return precision
@@ -128,7 +128,7 @@ def _error() -> float:
 
 
 def _compiles(compile: Compile, *, device: torch.device) -> bool:
-    """Whether to compile. The compiler is tried first: it needs tools that may not be there."""
+    """Whether to compile. The compiler is tried first: it needs tools that may be missing."""
     if compile == "off" or (compile == "auto" and device.type == "cpu"):
         return False
     try:

@@ -1,9 +1,10 @@
-"""Errors that no restart can mend, carried from a worker to its driver.
+"""Errors that no restart can fix, carried from a worker to its driver.
 
-Ray restarts a worker group whatever went wrong. That is right for a dead node and wrong for bad
-input or a loss that turned infinite, which would only come again: such an error is written beside
-the run, and the driver raises it. A worker alone ends in peace. Where others wait for it, it must
-fail, or they would wait for ever; Ray restarts the group, and the new workers see the note and end.
+Ray restarts a worker group after any error. That is right for a dead node, and wrong for bad input
+or an infinite loss, which would happen again. Such an error is written to a note in the run's
+directory, and the driver raises it. A single worker then ends normally. If other workers wait for
+it, it must fail, or they would wait for ever; Ray restarts the group, and the new workers see the
+note and end.
 """
 
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ KINDS: dict[str, type[Exception]] = {
 
 
 class Note(BaseModel, frozen=True):
-    """An error as a worker met it."""
+    """An error that a worker met."""
 
     kind: Literal["ValueError", "FloatingPointError", "FileNotFoundError"]
     message: str
@@ -44,7 +45,7 @@ class Refusal:
 
     @contextmanager
     def kept(self, *, alone: bool) -> Iterator[None]:
-        """Write an error that would only come again; a worker alone then goes on without it."""
+        """Write down an error that would happen again; a single worker then does not raise it."""
         try:
             yield
         except tuple(KINDS.values()) as error:
@@ -59,7 +60,7 @@ class Refusal:
         return self.file.is_file()
 
     def repeat(self) -> None:
-        """Raise what a worker has written, if it has.
+        """Raise the error that a worker has written, if there is one.
 
         Raises:
             ValueError, FloatingPointError, FileNotFoundError: As the worker met it.

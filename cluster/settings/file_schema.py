@@ -1,4 +1,4 @@
-"""JSON Schema of run files, as people write them: a preset may fill in what is left out."""
+"""JSON Schema of run files as users write them: a preset may fill in what is left out."""
 
 from typing import Any
 

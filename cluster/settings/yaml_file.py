@@ -1,4 +1,4 @@
-"""Reading YAML for people: numbers are numbers, and a wrong key is told in one line."""
+"""Read YAML as users mean it: 1e-3 is a number, and a wrong key is an error of one line."""
 
 import copy
 import re
@@ -15,7 +15,7 @@ from scdfm.screen.names import nearest
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as text; people mean a number."""
+    """YAML 1.1 reads 1e-3 as text; users mean a number."""
 
 
 _Loader.yaml_implicit_resolvers = copy.deepcopy(yaml.SafeLoader.yaml_implicit_resolvers)
@@ -74,7 +74,7 @@ def set_dotted(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
 
 
 def flat(values: Any, *, into_lists: bool = True, prefix: str = "") -> dict[str, Any]:
-    """Values by dotted name, as `--set` names settings; those inside lists by number, if at all."""
+    """Values by dotted name, as `--set` names settings; items of lists by number, or left out."""
     inner = dict(enumerate(values)) if into_lists and isinstance(values, list) else values
     if not isinstance(inner, Mapping) or not inner:
         return {prefix: values}
@@ -86,7 +86,7 @@ def flat(values: Any, *, into_lists: bool = True, prefix: str = "") -> dict[str,
 
 
 def one_line(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say the first fault of a configuration in one line; an unknown key gets the nearest name."""
+    """Describe the first fault of a configuration in one line, with the nearest known name."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""From a run and its plan to what is trained: the field, its optimiser, the card of its model."""
+"""What is trained, made from a run and its plan: the field, its optimiser, its model's card."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +22,7 @@ from scdfm.model.vocabulary import Vocabulary
 
 
 class Place(NamedTuple):
-    """Where a worker stands in its group."""
+    """A worker's place in its group."""
 
     rank: int = 0
     world: int = 1
@@ -40,7 +40,7 @@ def make_trainer(
 ) -> Trainer:
     """Build the untrained network of a run, with its optimiser.
 
-    `first` says which model its weights are taken from; none: they are drawn.
+    `first` says which model its weights come from; None: they are drawn.
     """
     field = untrained(run, plan)
     if first is not None:
@@ -59,7 +59,7 @@ def make_trainer(
 
 
 def untrained(run: RunConfig, plan: Plan) -> nn.Module:
-    """The network as training finds it: weights drawn from the run's seed."""
+    """The network before training: weights drawn from the run's seed."""
     return first_weights(run, seed=run.seed, vocabulary=plan.vocabulary, graph=plan.graph)
 
 

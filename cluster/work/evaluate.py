@@ -1,4 +1,4 @@
-"""Score a model on the test part of its split, beside the baselines it must beat."""
+"""Score a model and the baselines it must beat on the test part of its split."""
 
 import logging
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def evaluate(
     Raises:
         FileNotFoundError: Nothing is there, or its store is not where it was.
         ValueError: No run or model, a store with other cells, genes missing from the store, or
-            a GPU that is not there.
+            no GPU.
     """
     device = _device(gpu=gpu)
     path = model_directory(target)
@@ -130,7 +130,7 @@ def model_directory(target: Path) -> Path:
 def _own_store(model: Model, path: Path) -> Store:
     """The store that a model was trained on, in the version that it was trained on.
 
-    A run that went on after its store had moved knows the new place, its model the old one.
+    After a store has moved, a continued run knows the new place, but its model the old one.
     """
     written = str(model.card.provenance["store"])
     run = RunDirectory(path.parent)

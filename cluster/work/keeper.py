@@ -1,4 +1,4 @@
-"""Writes what happens in a run: journal, best model, training state, and that it is done."""
+"""Writes what happens in a run: journal, best model, training state, and the end."""
 
 from collections.abc import Callable
 from typing import cast
@@ -19,7 +19,7 @@ Report = Callable[[Line], None]
 
 
 class Keeper:
-    """Keeps what a run has learnt; only rank 0 uses one."""
+    """Saves what a run has learnt; only rank 0 uses one."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Keeper:
         self.journal = directory.journal
 
     def begin(self, step: int | None) -> None:
-        """Go on after a step, or begin with what is to be said about graph and first weights."""
+        """Continue after a step, or begin with notes about graph and first weights."""
         self.directory.require_held()
         self.directory.discard_drafts()
         self.journal.rewind(-1 if step is None else step)
@@ -94,9 +94,9 @@ class Keeper:
         return begun
 
     def _note_arithmetic(self, step: int | None) -> None:
-        """Say how steps are computed from here on, where that is not yet known.
+        """Record how steps are computed from here on, if that has changed.
 
-        A run may go on elsewhere: the manifest lists from which step it was computed how.
+        A run may continue on another machine; the manifest lists what computed it, step by step.
         """
         begun, now = self._begun, Computed(step=step or 0, **self.how.facts())
         known = () if step is None else begun.arithmetic

@@ -1,6 +1,6 @@
 """One worker's share of a run: read the plan, feed the trainer, validate; the keeper writes.
 
-What is written, and where, is told in `cluster.runs.directory`.
+`cluster.runs.directory` describes what is written, and where.
 """
 
 from collections.abc import Callable, Iterator
@@ -114,7 +114,7 @@ def _validate(
     place: Place,
     how: Arithmetic,
 ) -> dict[str, float]:
-    """Score the field on the validation part; rank 0 computes, the others are told."""
+    """Score the field on the validation part; rank 0 computes and tells the others."""
     scores: list[dict[str, float] | None] = [None]
     if place.rank == 0:
         sampler = validation_sampler(field, run, plan, how=how)

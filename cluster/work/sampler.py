@@ -1,7 +1,7 @@
-"""A network at work on controls: cells of a condition, or only their mean.
+"""Apply a network to control cells: cells of a condition, or only their mean.
 
-Work is cut into batches of a fixed number of cells, so that a prediction has the same bytes
-however many actors share it.
+Work is cut into batches of a fixed number of cells, so a prediction has the same bytes for any
+number of actors.
 """
 
 import zlib
@@ -42,7 +42,7 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampler:
-    """A network, the genes it is asked for, and how cells are generated.
+    """A network, the genes that are wanted, and how cells are generated.
 
     Attributes:
         method: What the network was built by.
@@ -51,7 +51,7 @@ class Sampler:
         blocks: Gene ids that are generated together.
         batch: Cells that are generated together.
         seed: Of the prediction.
-        products: Number format of products under autocast; none: as the weights are.
+        products: Number format of products under autocast; None: as the weights are.
     """
 
     method: Method
@@ -224,7 +224,7 @@ def pseudobulks(
     generated: Sequence[int],
     progress: OnProgress | None = None,
 ) -> Pseudobulks:
-    """Predict units and set them beside the real ones and their controls.
+    """Predict units, and collect them with the real ones and their controls.
 
     Args:
         sampler: What predicts.

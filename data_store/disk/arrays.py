@@ -1,8 +1,8 @@
 """Arrays on disk: zarr v3, sharded, compressed, every chunk with a checksum.
 
-Written by zarrs, which is several times faster than zarr's own pipeline but falls back to it in
-silence for some stores: `codec_pipeline` tells which one an array has. What training reads all the
-time is read by `data_store.disk.chunks`.
+Written by zarrs, which is several times faster than zarr's own pipeline but silently falls back to
+it for some stores: `codec_pipeline` tells which one an array has. `data_store.disk.chunks` reads
+what training reads all the time.
 """
 
 import logging
@@ -27,8 +27,8 @@ ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}
 def repeatable_codecs() -> Any:
     """A context in which arrays are opened for writing.
 
-    One thread, or the chunks of a shard stand in the order in which threads finish, and the same
-    cells do not give the same bytes.
+    It uses one thread. With more, the chunks of a shard are in the order in which threads finish,
+    and the same cells give other bytes.
     """
     return zarr.config.set(
         {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": 1}
@@ -54,8 +54,8 @@ def create(
 ) -> "zarr.Array[Any]":
     """A new array with blosc-zstd and CRC-32C.
 
-    `attributes` say what it is to AnnData: an array, unless told otherwise. `fill_value` is read
-    where nothing was written.
+    `attributes` tell AnnData what it is, an array by default. `fill_value` is read where nothing
+    was written.
     """
     block = min(int(np.prod(chunks)) * np.dtype(dtype).itemsize, _LARGEST_BLOCK)
     with repeatable_codecs():
@@ -91,7 +91,7 @@ def shard_length(length: int, *, chunk: int, chunks: int) -> int:
 
 
 def require_full(array: "zarr.Array[Any]", *, written: int) -> None:
-    """Refuse to end with an array of which some was never written: it would read as something.
+    """Refuse an array that is not completely written: the rest would read as values.
 
     Raises:
         RuntimeError: Fewer or more values, or rows, were written than it has.
@@ -105,11 +105,11 @@ def require_full(array: "zarr.Array[Any]", *, written: int) -> None:
 class Appender:
     """Writes a one-dimensional array in order, in whole shards.
 
-    Parts of a shard wait in memory: to write half a shard is to read, decode and write it again.
+    Parts of a shard wait in memory, because a half-written shard must be read and decoded again.
     """
 
     def __init__(self, array: "zarr.Array[Any]", *, workers: Workers | None = None) -> None:
-        """Prepare to write; what `workers` have begun they must also be waited for."""
+        """Prepare to write; the caller must wait for what `workers` have begun."""
         self._array = array
         self._workers = workers or Workers()
         self._shard = int((array.shards or array.chunks)[0])

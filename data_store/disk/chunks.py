@@ -5,8 +5,8 @@ pipeline needs a millisecond per read. So the arrays that training reads all the
 here, whole chunks at a time: a shard is its chunks, then an index of (offset, length) pairs, then
 the index's CRC-32C; a chunk is a blosc buffer, then its CRC-32C.
 
-What is asked for together is fetched together: from a remote store in two round trips, one for the
-indices of shards seen for the first time, one for all chunks.
+One call fetches everything together: from a remote store in two round trips, one for the indices
+of shards seen for the first time, one for all chunks.
 """
 
 import logging
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class Sharded:
-    """How an array that `data_store.disk.arrays.create` wrote lies in its files."""
+    """The layout of an array that `data_store.disk.arrays.create` wrote."""
 
     def __init__(
         self, array: "zarr.Array[Any]", *, part: str, keep: Literal["decoded", "encoded", "nothing"]
@@ -42,7 +42,7 @@ class Sharded:
         Args:
             array: The open array.
             part: Its path in the store.
-            keep: What of its chunks the cache holds.
+            keep: In which form the cache keeps its chunks.
 
         Raises:
             ValueError: The array is encoded in another way.
@@ -66,7 +66,7 @@ class Span(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """Chunks of one shard that follow each other, and where they go."""
+    """Consecutive chunks of one shard, and where they go."""
 
     array: Sharded
     shard: int
@@ -99,7 +99,7 @@ class ChunkReader:
         self.cache = Cache(cache_bytes)
 
     def read(self, spans: Sequence[Span]) -> list[NDArray[Any]]:
-        """The elements of each span, not to be written to.
+        """The elements of each span; do not write to them.
 
         Raises:
             ValueError: A shard is damaged or missing; names it and the store.
@@ -121,7 +121,7 @@ class ChunkReader:
         return results
 
     def _not_kept(self, run: _Run) -> Iterator[_Run]:
-        """Fill in the chunks that the cache has; yield what is left, neighbours together."""
+        """Fill in the chunks that the cache has; yield the others, neighbours together."""
         if run.array.keep == "nothing":
             yield run
             return
@@ -218,7 +218,7 @@ class ChunkReader:
 
 
 class Cache:
-    """What was used last, in at most so many bytes."""
+    """The chunks used last, up to a number of bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self.bytes = limit, 0

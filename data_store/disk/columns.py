@@ -53,7 +53,7 @@ class Column:
 
 
 def describe(group: Any, name: str) -> Column | None:
-    """How a column of an obs group (h5py or zarr) is encoded; None when it is unknown."""
+    """The encoding of a column of an obs group (h5py or zarr); None if it is unknown."""
     element = group[name]
     encoding = str(element.attrs.get("encoding-type", ""))
     if encoding not in _PARTS:
@@ -90,7 +90,7 @@ def read_block(group: Any, columns: Sequence[Column], *, start: int, stop: int) 
 
 
 def plain(values: Any) -> NDArray[Any]:
-    """What h5py or zarr gave, as native numbers or UTF-8 bytes."""
+    """Values from h5py or zarr, as native numbers or UTF-8 bytes."""
     values = np.asarray(values)
     if values.dtype.kind not in "OTU":
         native: NDArray[Any] = values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -105,7 +105,7 @@ def texts(values: NDArray[Any]) -> NDArray[np.object_]:
     """UTF-8 bytes as str objects.
 
     Raises:
-        ValueError: They are no UTF-8.
+        ValueError: They are not UTF-8.
     """
     out: NDArray[np.object_] = np.empty(len(values), dtype=object)
     try:
@@ -168,7 +168,7 @@ def read_table(group: Any) -> pd.DataFrame:
 
 
 def write_element(group: zarr.Group, name: str, element: Any) -> None:
-    """Write what is small as AnnData does, without asking it to choose shards."""
+    """Write a small element as AnnData does, but without its choice of shards."""
     with anndata.settings.override(allow_write_nullable_strings=True, auto_shard_zarr_v3=False):
         write_elem(group, name, element)
 

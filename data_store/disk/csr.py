@@ -1,4 +1,4 @@
-"""CSR without what scipy copies, converts or checks once more."""
+"""CSR operations without scipy's copies, conversions and checks."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,14 +18,14 @@ def rows_of(matrix: sp.csr_matrix, low: int, high: int) -> sp.csr_matrix:
 
 
 def row_blocks(matrix: sp.csr_matrix, *, values: int = _VALUES) -> list[tuple[int, int]]:
-    """Runs of rows with about so many values each."""
+    """Runs of rows with about this many values each."""
     rows = matrix.shape[0]
     step = max(1, values * rows // max(1, matrix.nnz))
     return [(low, min(low + step, rows)) for low in range(0, rows, step)]
 
 
 def row_sums(matrix: sp.csr_matrix) -> NDArray[np.float64]:
-    """What each row adds up to: counts exactly, log values as good as may be, (rows,)."""
+    """The sum of each row: exact for counts, in float64 for log values, (rows,)."""
     kind = np.float64 if matrix.data.dtype.kind == "f" else np.int64
     sums = np.empty(matrix.shape[0])
     for low, high in row_blocks(matrix):
@@ -38,7 +38,7 @@ def row_sums(matrix: sp.csr_matrix) -> NDArray[np.float64]:
 
 
 class ColumnSums:
-    """Adds up values that stand where a matrix has its own, column by column."""
+    """Adds up values, column by column, at the places of a matrix's own values."""
 
     def __init__(self, matrix: sp.csr_matrix) -> None:
         # One matrix for all values: to make one takes scipy as long as to add it up.

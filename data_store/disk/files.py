@@ -1,4 +1,4 @@
-"""The files of a store, wherever they are: whole, or some bytes of several at once."""
+"""The files of a store, local or remote: whole files, or some bytes of several at once."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ class Range(NamedTuple):
 
 
 class Files(Protocol):
-    """Where a store is, and how its bytes are had."""
+    """Where a store is, and how its bytes are read."""
 
     remote: bool
 
@@ -46,11 +46,11 @@ class Files(Protocol):
         ...
 
     def read_all(self, names: Sequence[str]) -> list[bytes | None]:
-        """Whole files, together; None where there is none."""
+        """Several whole files; None for a missing one."""
         ...
 
     def ranges(self, wanted: Sequence[Range]) -> list[bytes | None]:
-        """Some bytes of files: fewer than asked for where a file ends, None where there is none."""
+        """Some bytes of files: fewer where a file ends, None for a missing file."""
         ...
 
     def group(self, name: str) -> Any:
@@ -58,15 +58,15 @@ class Files(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close what is open."""
         ...
 
 
 class LocalFiles:
-    """A directory. Files that were read last stay open: to open one takes as long as to read it.
+    """A directory. Files read last stay open, because opening one takes as long as reading it.
 
-    The directory itself is held open, too: when another store takes its place, as `--append` does,
-    what is read goes on to come from the one that was opened.
+    The directory itself stays open, too: when another store replaces it, as with `--append`, reads
+    still come from the one that was opened.
     """
 
     remote = False
@@ -136,7 +136,7 @@ class LocalFiles:
 
 
 class _Handle:
-    """An open file. It is closed when nobody holds it: another thread may still be reading."""
+    """An open file. It is closed when nobody uses it: another thread may still be reading."""
 
     def __init__(self, path: Path | str, *, inside: "_Handle | None" = None) -> None:
         self.number = -1

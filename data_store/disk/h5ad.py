@@ -1,7 +1,7 @@
 """Cells into an .h5ad file, some rows at a time, by AnnData's own writers.
 
-Every array is as long as what has been written into it, at any moment: an HDF5 dataset that is made
-in its full length holds whatever its place held before, until it is filled.
+Every array grows with what is written into it. An HDF5 dataset made in its full length would hold
+old bytes of the disk until it is filled.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ def append_rows(
         file: Where to write.
         name: Of the matrix.
         blocks: CSR, at least one, all of one width and one kind of value.
-        nonzero: Values of all blocks, at most; decides how long pointers must be.
+        nonzero: Number of values in all blocks, at most; decides the pointers' type.
     """
     pointers = np.int32 if nonzero < _LARGEST else np.int64
     stored = None
@@ -66,7 +66,7 @@ def _per_row(frame: h5py.Group) -> Iterator[str]:
 
 
 def _empty(frame: h5py.Group, name: str) -> None:
-    """An array of the same kind without values, which can grow, in the place of this one."""
+    """Replace an array by an empty one of the same kind that can grow."""
     like = frame[name]
     marks, dtype, chunk = dict(like.attrs), like.dtype, (max(1, len(like)),)
     del frame[name]

@@ -1,4 +1,4 @@
-"""A file that a user named: it appears whole, and replaces nothing unasked."""
+"""A file that a user named: it appears complete, and replaces nothing unless asked."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ from scdfm.screen.atomic import replaced
 
 @contextmanager
 def committed_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A draft that takes its place at `path` when the block ends without an error.
+    """A draft that is moved to `path` when the block ends without an error.
 
     Raises:
-        FileExistsError: There is a file, or a directory, already.
-        FileNotFoundError: There is no directory for it.
+        FileExistsError: A file or directory exists already.
+        FileNotFoundError: Its directory does not exist.
         OSError: The disk is full.
     """
     if not path.parent.is_dir():

@@ -1,4 +1,4 @@
-"""No room on a disk, whichever library noticed: one line that names the path."""
+"""A full disk is one line that names the path, whichever library noticed it."""
 
 import errno
 import os

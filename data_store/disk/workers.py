@@ -1,6 +1,6 @@
-"""Threads that share the work of one process, and a main thread that sees results in order.
+"""Threads that share the work of one process; the main thread gets results in order.
 
-What is heavy here (compression, hashing, numpy on large arrays) lets go of the interpreter's lock,
+The heavy work here (compression, hashing, numpy on large arrays) releases the interpreter's lock,
 so threads are enough: nothing is copied between processes and nothing is forked.
 """
 
@@ -21,7 +21,7 @@ BYTES = 200_000_000  # of memory that a worker of an ingest takes: a bucket, som
 
 
 def affordable(workers: int, *, memory: int) -> int:
-    """As many of these workers as fit into the memory, at least one."""
+    """The number of workers that fit into the memory, at least one."""
     room = max(1, min(workers, memory // BYTES))
     if room < workers:
         log.info("workers: %d of %d, more would not fit into --memory", room, workers)
@@ -29,7 +29,7 @@ def affordable(workers: int, *, memory: int) -> int:
 
 
 class Workers:
-    """Some threads; one worker is the caller itself, without any thread."""
+    """Some threads; a single worker is the caller itself, without a thread."""
 
     def __init__(self, count: int = 1) -> None:
         self._count = count
@@ -53,7 +53,7 @@ class Workers:
     ) -> Iterator[Result]:
         """The results of a function, in the order of the items.
 
-        One item more than there are workers is under way or waits to be taken, at most.
+        At most one item more than there are workers is being worked on or waits.
         """
         if self._pool is None:
             yield from map(function, items)
@@ -67,7 +67,7 @@ class Workers:
             yield ahead.popleft().result()
 
     def begin(self, task: Callable[[], object]) -> None:
-        """Have a task done; its error is raised by a later `begin` or by `wait`."""
+        """Start a task; its error is raised by a later `begin` or by `wait`."""
         if self._pool is None:
             task()
             return

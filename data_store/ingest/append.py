@@ -1,7 +1,7 @@
-"""More cells for a store: its own cells and those of new files become its next version.
+"""Append: a store's own cells and those of new files become its next version.
 
-Everything is written again, because a unit is one shuffled run of rows: batches from a store that
-grew are drawn as from one that was made at once. The new files are read as the store's were.
+Everything is written again, because a unit is one shuffled run of rows. So batches from a store
+that grew are like those from a store made at once. New files are read as the store's files were.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ class Base(NamedTuple):
 
 @contextmanager
 def grown(store: Path | str, *, options: IngestOptions) -> Iterator[Base]:
-    """The newest version of a store, as what cells are added to.
+    """The newest version of a store, to add cells to.
 
     Raises:
         FileNotFoundError: There is no store.
@@ -98,10 +98,11 @@ def grown(store: Path | str, *, options: IngestOptions) -> Iterator[Base]:
 def joined(
     base: Base, sources: Sequence[Source], records: Sequence[SourceRecord]
 ) -> tuple[list[Source], tuple[SourceRecord, ...]]:
-    """The store's cells and those of files that it does not hold yet; and all their records.
+    """The store's cells, those of new files, and the records of all files.
 
     Raises:
-        ValueError: Cells of a new file have names of the store, even with the file's name behind.
+        ValueError: Cells of a new file have names that the store holds, even with the file's name
+            added.
     """
     held = {record.fingerprint: record.name for record in base.manifest.sources}
     new = [
@@ -120,10 +121,10 @@ def joined(
 
 
 def require_unchanged(base: Base, store: Path | str) -> None:
-    """Refuse to go on when another process appended meanwhile: its cells would be missing.
+    """Stop if another process has appended since: its cells would be lost.
 
     Raises:
-        ValueError: The newest version is another one.
+        ValueError: The newest version has changed.
     """
     newest = read_manifest(Path(store)).fingerprint
     if newest != base.manifest.fingerprint:
@@ -133,7 +134,7 @@ def require_unchanged(base: Base, store: Path | str) -> None:
 
 
 def excluded(base: Base, sources: Sequence[Source]) -> IngestOptions:
-    """The options with the conditions that the store leaves out, where a source has them."""
+    """The options, with the conditions that the store leaves out if a source has them."""
     options = base.options
     if not base.manifest.recipe.exclude:
         return options
@@ -150,7 +151,7 @@ def excluded(base: Base, sources: Sequence[Source]) -> IngestOptions:
 
 
 def continued(base: Base, recipe: Recipe) -> Recipe:
-    """The recipe of the new version: what the first ingest decided about genes and layer stays."""
+    """The recipe of the new version: genes and layer stay as the first ingest decided."""
     first = base.manifest.recipe
     return recipe.model_copy(
         update={
@@ -177,7 +178,7 @@ def _source(store: Path, manifest: Manifest) -> StoredCells:
 
 
 def _told(options: IngestOptions, manifest: Manifest, *, store: Path) -> IngestOptions:
-    """The options for new files, which are to be read as the store's were."""
+    """The options for new files, which are read as the store's files were."""
     recipe = manifest.recipe
     decided = {option: getattr(recipe, name) for option, name in _DECIDED.items()}
     decided |= {"perturbation": manifest.perturbation, "normalised": manifest.normalised}
@@ -216,7 +217,7 @@ def _shown(value: object) -> str:
 
 
 def _distinct(base: Source, sources: Sequence[Source]) -> list[Source]:
-    """New sources whose cells have no name of the store's: the file's name comes behind."""
+    """New sources with new cell names: the file's name is added where the store holds a name."""
     known = name_hashes(base)
     result = []
     for source in sources:

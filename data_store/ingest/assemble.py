@@ -31,7 +31,7 @@ _POINTER_SHARD = 128  # chunks
 
 
 class Cells(NamedTuple):
-    """Some cells in the order of a store, and the sums of each unit's."""
+    """Some cells in the order of a store, and the sums of each unit's cells."""
 
     matrix: sp.csr_matrix
     obs: Block

@@ -1,7 +1,7 @@
 """The second pass of an ingest: bucket after bucket is sorted, summed and written.
 
-Buckets are prepared by several workers and written in their order, so that the store is the same
-for any number of workers.
+Several workers prepare buckets, which are written in order, so the store is the same for any number
+of workers.
 """
 
 from collections.abc import Iterator
@@ -40,8 +40,8 @@ def fill(
         kept: Genes that the store keeps, as positions.
         renamed: obs columns stored under another name: ours -> theirs.
         library: The column with the library sizes; None: row sums.
-        workers: Who share the work.
-        progress: Is told of the cells written.
+        workers: They share the work.
+        progress: Receives the number of cells written.
     """
     position: NDArray[np.int32] | None = None
     if len(kept) < routed.genes:
@@ -123,7 +123,7 @@ def _library(obs: Block, column: str | None) -> NDArray[np.float64]:
 
 
 def _renamed(obs: Block, renamed: dict[str, str]) -> Block:
-    """The block under the store's column names, without what only travelled with it."""
+    """The block with the store's column names, without temporary columns."""
     ours = {theirs: name for name, theirs in renamed.items()}
     block: Block = {}
     for key, part in obs.items():

@@ -1,4 +1,4 @@
-"""Which cell belongs to which unit, (context, condition), and in which order units stand."""
+"""Which cell belongs to which unit, (context, condition), and the order of the units."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -31,7 +31,7 @@ _SHARE_HELD = 0.125  # of the memory: rows that wait to be spilled
 
 
 class Routed(NamedTuple):
-    """All rows in buckets, and what was seen on the way."""
+    """All rows in buckets, and what was learnt while reading."""
 
     spill: Spill
     genes: int
@@ -42,7 +42,7 @@ class Routed(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """A block of rows as its source has it."""
+    """A block of rows as in its source."""
 
     source: int
     row: int  # the first one's, over all sources
@@ -78,7 +78,7 @@ def route(
     """Read all sources once.
 
     Raises:
-        ValueError: A value is not what it should be, or a file is damaged; names the file.
+        ValueError: A value is wrong, or a file is damaged; names the file.
     """
     library = LibrarySize([] if normalised else joined.columns, options=options)
     # Costs a twentieth of an ingest, and decides nothing when all genes are kept.
@@ -128,7 +128,7 @@ def route(
 def _buckets(
     sources: Sequence[Source], *, layers: Sequence[str], layout: Layout, genes: int
 ) -> Buckets:
-    """Buckets for all cells, judged by the values of each source."""
+    """Buckets for all cells, sized by the values of each source."""
     size = 0.0
     for source, layer in zip(sources, layers, strict=True):
         size += (6 * source.values_per_cell(layer) + _ROW_BYTES) * source.cells

@@ -1,9 +1,8 @@
 """Rows sorted by (unit, random key) without holding them: buckets that fit in memory.
 
-A bucket is a run of small units or a slice of a large one, cut by the random key. Which row goes
-where depends on (seed, row) and the sizes alone, never on the memory at hand, so that the store
-does not either. Rows wait in memory until there are too many; then they are appended to one file
-per bucket.
+A bucket is a run of small units or a slice of a large one, cut by the random key. A row's
+place depends only on (seed, row) and the sizes, never on the available memory; so neither does the
+store. Rows wait in memory until there are too many; then they are appended to one file per bucket.
 """
 
 import json
@@ -87,7 +86,7 @@ def plan(
         cells: Of each unit, (units,).
         row_bytes: Of a cell.
         unit_bytes: Of the sums of a unit; a bucket has those of all its units at once.
-        bucket_bytes: For the rows, and as much for the sums.
+        bucket_bytes: For the rows, and the same again for the sums.
     """
     first, parts = np.zeros(len(cells), dtype=np.int64), np.ones(len(cells), dtype=np.int64)
     most = max(1, bucket_bytes // max(1, unit_bytes))  # units in a bucket
@@ -105,7 +104,7 @@ def plan(
 
 
 def keys(start: int, stop: int, *, seed: int) -> NDArray[np.uint64]:
-    """The random keys of source rows start to stop: each depends on (seed, row) alone."""
+    """The random keys of source rows start to stop: each depends only on (seed, row)."""
     low = start // _KEYS
     drawn = [
         np.random.default_rng((seed, _SHUFFLE, group)).integers(2**64, size=_KEYS, dtype=np.uint64)
@@ -119,7 +118,7 @@ def keys(start: int, stop: int, *, seed: int) -> NDArray[np.uint64]:
 
 
 class Spill:
-    """Takes rows in any order, gives them back in order."""
+    """Takes rows in any order and returns them in order."""
 
     def __init__(self, folder: Path, *, buckets: Buckets, memory: int) -> None:
         self._folder = folder
@@ -138,7 +137,7 @@ class Spill:
             self._flush()
 
     def finish(self) -> None:
-        """No more rows come: what was spilled before is completed."""
+        """Complete the files, when no more rows come."""
         if self._folder.exists():
             self._flush()
 
@@ -148,7 +147,7 @@ class Spill:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def sorted(self, bucket: int) -> Rows | None:
-        """The rows of a bucket in the order of (unit, key); None when chance left it empty."""
+        """The rows of a bucket in the order of (unit, key); None if it is empty by chance."""
         path = self._path(bucket)
         parts = _load(path, genes=self._genes) if path.exists() else self._parts(bucket)
         return _ordered(parts) if parts else None
@@ -175,7 +174,7 @@ class Spill:
 
 
 def _arrays(rows: Rows) -> list[NDArray[Any]]:
-    """All that rows are made of, in the order in which it is saved."""
+    """All arrays of some rows, in the order in which they are saved."""
     matrix = rows.matrix
     return [rows.unit, rows.key, matrix.indptr, matrix.indices, matrix.data, *rows.obs.values()]
 
@@ -220,7 +219,7 @@ def _load(path: Path, *, genes: int) -> list[Rows]:
 
 
 def _ordered(parts: list[Rows]) -> Rows:
-    """The rows of all parts by (unit, key); the parts are let go as soon as can be."""
+    """The rows of all parts by (unit, key); the parts are released as soon as possible."""
     rows = _join(parts)
     parts.clear()
     return rows.take(np.lexsort((rows.key, rows.unit)))

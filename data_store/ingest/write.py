@@ -66,11 +66,11 @@ def ingest(
             addresses (https://..., s3://...), or AnnData in memory. Values that are equal give
             the same store, from a file or from memory.
         store: The new directory, or a URL (s3://..., gs://...) that the store is sent to.
-        options: What must not be detected.
+        options: What is not to be detected.
         progress: Is told of the cells read, then of those written.
 
     Raises:
-        FileNotFoundError, FileExistsError, ValueError: Bad input, in one line; nothing is left.
+        FileNotFoundError, FileExistsError, ValueError: Bad input, in one line; nothing stays.
     """
     options = options or IngestOptions()
     if url := url_of(store):
@@ -278,7 +278,7 @@ def _kept_genes(
 
 
 def _stored_columns(columns: Sequence[Column]) -> tuple[tuple[Column, ...], dict[str, str]]:
-    """The obs columns of the store, ours last; a column that has our name gets another."""
+    """The obs columns of the store, ours last; a source's column of such a name is renamed."""
     taken = {column.name for column in columns}
     other = f"{LIBRARY_SIZE}_of_source"
     while other in taken:  # a store of a store's cells

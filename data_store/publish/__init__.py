@@ -1,1 +1,1 @@
-"""How a store comes to stand where it was asked for, whole or not at all."""
+"""How a store appears at its place, complete or not at all."""

@@ -1,4 +1,4 @@
-"""Stores appear whole or not at all, and every file in them has a hash."""
+"""Stores appear complete or not at all, and every file in them has a hash."""
 
 import os
 import shutil
@@ -15,12 +15,12 @@ from scdfm.screen.atomic import sha256
 
 @contextmanager
 def committed(path: Path, *, overwrite: bool = False, append: bool = False) -> Iterator[Path]:
-    """A new directory beside `path` that takes its place when the block ends without an error.
+    """A new directory next to `path` that is moved there when the block ends without an error.
 
-    With `append` the store that is there becomes an older version of the new one.
+    With `append` the existing store becomes an older version of the new one.
 
-    Directories above it are made where they are missing. On an error, and on Ctrl-C, all that was
-    made is removed. What a killed process left is removed by the next.
+    Directories above it are made where they are missing. After an error or
+    Ctrl-C, everything new is removed. The next process removes what a killed one left.
 
     Raises:
         FileExistsError: There is something at `path` already, or another process writes it.
@@ -97,5 +97,5 @@ def _refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a directory is a store, whole or not."""
+    """Whether a directory is a store, complete or not."""
     return any((path / name).exists() for name in (MANIFEST, CELLS))

@@ -1,6 +1,6 @@
-"""Room for a store that is sent elsewhere, and what killed processes left of such rooms.
+"""Temporary folders for stores that are sent elsewhere, and those that killed processes left.
 
-Who uses one holds a lock on it, which goes with the process; so a folder without one is nobody's.
+A process holds a lock on its folder until it ends; a folder without a lock is not in use.
 """
 
 import shutil

@@ -1,7 +1,7 @@
-"""A directory takes the place of another at once: who looks finds the old one or the new one.
+"""A directory replaces another in one step: a reader finds the old one or the new one.
 
-Linux exchanges two names in one step. Elsewhere there are two renames, with a moment between them
-in which there is nothing; the next writer mends what a process killed in that moment left.
+Linux exchanges two names in one step. Elsewhere there are two renames, with a short time between
+them when nothing is there; the next writer repairs what a process killed at that time left.
 """
 
 import ctypes
@@ -21,10 +21,10 @@ _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 
 def put_in_place(partial: Path, path: Path, *, keep: bool) -> None:
-    """Let `partial` become `path`; a store that stood there goes, or becomes an older version.
+    """Move `partial` to `path`; a store there is removed, or becomes an older version.
 
     Args:
-        partial: What was written, beside `path`.
+        partial: What was written, next to `path`.
         path: The place.
         keep: Whether the store at `path` stays readable by its fingerprint.
     """
@@ -47,17 +47,17 @@ def put_in_place(partial: Path, path: Path, *, keep: bool) -> None:
 
 
 def leftover(path: Path) -> Path:
-    """Where what stood at a path waits to be removed."""
+    """Where the old content of a path waits to be removed."""
     return path.with_name(f".{path.name}.old")
 
 
 def unfinished(path: Path) -> Path:
-    """Where what shall take a place is written."""
+    """Where the new content of a path is written."""
     return path.with_name(f".{path.name}.partial")
 
 
 def tidy(path: Path) -> None:
-    """Remove, or put back, what a process that was killed while it replaced `path` left."""
+    """Remove, or put back, what a process left that was killed while replacing `path`."""
     for old in (leftover(path), unfinished(path)):
         with (
             suppress(FileNotFoundError, NotADirectoryError, FileExistsError),
@@ -70,7 +70,7 @@ def tidy(path: Path) -> None:
 
 
 def exchange(first: Path, second: Path) -> bool:
-    """Exchange what stands at two paths in one step; False where the system cannot."""
+    """Exchange two paths in one step; False if the system cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:
@@ -85,11 +85,11 @@ def exchange(first: Path, second: Path) -> bool:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Hold a directory; the lock goes with the process, however it ends. Gives its open number.
+    """Lock a directory until the block or the process ends. Yields its file descriptor.
 
     Raises:
         FileExistsError: Another process holds it.
-        FileNotFoundError: It is not there, or another process removed it just now.
+        FileNotFoundError: It does not exist, or another process has just removed it.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -137,7 +137,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _give_back(old: Path, path: Path) -> None:
-    """Let the versions be the old directories themselves: who reads one by its handle goes on."""
+    """Make the versions the old directories themselves, so that open readers can continue."""
     own = path / folder_of(read_manifest(old).fingerprint)
     for older in sorted((old / VERSIONS).glob("*")):
         if not exchange(older, path / VERSIONS / older.name):

@@ -1,7 +1,7 @@
-"""A store behind a URL, written: made on this machine, then sent, the manifest last.
+"""Write a store to a URL: make it on this machine, then send it, the manifest last.
 
-An object store cannot rename a directory. So the manifest alone commits: it goes first when a store
-is replaced and comes last when one is written, and what is there without it is no store.
+An object store cannot rename a directory. So the manifest alone commits: it is removed first when
+a store is replaced and sent last when one is written; files without it are not a store.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def new_store(
 
     Raises:
         FileExistsError: There is something at the place already.
-        ValueError: The URL cannot be written to, or the store behind it should grow.
+        ValueError: The URL cannot be written to, or --append was asked for.
     """
     url = url_of(place)
     if url is None:
@@ -52,7 +52,7 @@ def require_writable(url: str) -> None:
 
 
 def discard_leftovers(place: Path | str) -> None:
-    """Remove what a process that was killed left beside a store on this machine."""
+    """Remove what a killed process left next to a store on this machine."""
     if url_of(place) is None:
         tidy(Path(place))
 
@@ -127,7 +127,7 @@ def _writable(url: str) -> tuple[Any, str]:
 
 
 def _make_room(system: Any, root: str, *, url: str, overwrite: bool) -> None:
-    """Take away a store that is replaced, or what an upload that was cut off left."""
+    """Remove a store that is replaced, or what an interrupted upload left."""
     if not system.exists(root):
         return
     system.invalidate_cache(root)

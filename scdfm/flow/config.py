@@ -1,4 +1,4 @@
-"""What a user may ask of paths, losses, training and sampling. Loads no torch."""
+"""Options of paths, losses, training and sampling. Loads no torch."""
 
 import math
 from typing import Annotated, Literal, Self
@@ -35,7 +35,7 @@ class LossConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each part beside the flow's own."""
+        """Weight of each part besides the flow's own."""
         return {"mmd": self.mmd_weight, **self.parts}
 
     @field_validator("parts")

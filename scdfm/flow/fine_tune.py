@@ -1,4 +1,4 @@
-"""Starting a field from another one's weights: tokens are matched by name, the rest is copied.
+"""Start a field from another one's weights: tokens are matched by name, the rest is copied.
 
 A token is a measured gene, a perturbed gene that is not measured, a drug, or "nothing perturbed".
 """
@@ -20,9 +20,9 @@ class Match(NamedTuple):
     """Which tokens of a new field an older one knows.
 
     Attributes:
-        matched: How many it knows, "nothing perturbed" not counted.
+        matched: How many it knows, without "nothing perturbed".
         new: Names of those it does not know; they keep the weights that they were given.
-        left: How many of its own tokens the new field has no use for.
+        left: How many of its own tokens the new field does not use.
     """
 
     matched: int
@@ -51,7 +51,7 @@ def match(vocabulary: Vocabulary, *, source: Vocabulary) -> Match:
 
 
 def require_same_size(config: ModelConfig, *, source: ModelConfig) -> None:
-    """Refuse a field whose weights would not fit.
+    """Refuse a field whose weights do not fit.
 
     Raises:
         ValueError: Names the first setting that differs, with both values.

@@ -1,4 +1,4 @@
-"""Every part of the loss beside the flow's own, by its name: a line each. Loads no torch."""
+"""Every part of the loss besides the flow's own, by name, one line each. Loads no torch."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class LossPart(Protocol):
-    """Compares where the step's cells would end with where they should."""
+    """Compares where the step's cells would end with where they should end."""
 
     def __call__(self, generated: "Tensor", real: "Tensor", *, sizes: tuple[int, ...]) -> "Tensor":
         """The part before its weight, a scalar with a gradient.

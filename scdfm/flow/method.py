@@ -1,4 +1,4 @@
-"""Flow matching as a method: what the platform trains unless told otherwise."""
+"""Flow matching as a method: what the platform trains by default."""
 
 from collections.abc import Sequence
 from functools import partial

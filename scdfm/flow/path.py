@@ -2,7 +2,7 @@
 
 Expression is log1p(counts per 10k). Time runs from 0 (source) to 1 (perturbed).
 
-Where a path starts is told in `scdfm.flow.sources`.
+`scdfm.flow.sources` says where a path starts.
 """
 
 from typing import NamedTuple

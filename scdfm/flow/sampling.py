@@ -101,7 +101,7 @@ def generate(
         cells: Where to start, at most a batch.
         condition: What is done to them.
         blocks: Gene ids that are integrated together. Attention mixes the genes of a block, so
-            blocks belong to the model and not to the caller's wishes.
+            the model decides the blocks, not the caller.
         source: Where paths start.
         config: Solver, steps and clamp.
         seed: Of the prediction.

@@ -38,8 +38,8 @@ TABLEAUS: dict[Solver, Tableau] = {
 def times(steps: int, *, spacing: Spacing) -> tuple[float, ...]:
     """Times between steps, from 0 to 1, (steps + 1,).
 
-    "late" makes steps shorter towards 1: there a velocity changes fastest, since what is left of
-    the noise must go in the time that is left.
+    "late" makes steps shorter towards 1, where a velocity changes fastest: the remaining noise must
+    disappear in the remaining time.
     """
     even = [step / steps for step in range(steps + 1)]
     return tuple(even if spacing == "even" else [1 - (1 - u) ** LATENESS for u in even])

@@ -1,7 +1,7 @@
 """The training loop: any iterable of cells in, rounds of validation out. Knows no cluster.
 
 A step is a function of (weights, optimiser state, batch): times, noise and dropout are drawn from
-the run's seed and the batch's index, so a run that was stopped goes on as if it had not been.
+the run's seed and the batch's index, so a stopped run continues as if it had not been stopped.
 """
 
 import copy
@@ -27,7 +27,7 @@ class StepLosses(Protocol):
     def __call__(
         self, network: nn.Module, cells: StepCells, *, generator: torch.Generator
     ) -> Losses:
-        """Loss of one step, by a generator that is the step's own."""
+        """Loss of one step, with the step's own generator."""
 
 
 class StepLog(NamedTuple):
@@ -148,7 +148,7 @@ class Trainer:
                 )
 
     def _clip(self, cells: StepCells) -> None:
-        """Bound the gradient; refuse one that would make every weight infinite at once."""
+        """Limit the gradient; refuse one that would make every weight infinite at once."""
         gradients = {
             name: weight.grad
             for name, weight in self.model.named_parameters()
@@ -169,7 +169,7 @@ class Trainer:
             )
 
     def refuse_infinite_weights(self) -> None:
-        """Make sure that what is judged and kept can be trained on.
+        """Make sure that the weights to judge and keep are finite.
 
         Raises:
             FloatingPointError: A weight is not finite, though every loss and gradient was.
@@ -251,7 +251,7 @@ def _refuse_damaged(state: dict[str, Any]) -> None:
 
 
 def _first_non_finite(tensors: dict[str, Tensor]) -> str | None:
-    """Name of the first tensor with a NaN or an infinity; none where all are finite."""
+    """Name of the first tensor with a NaN or an infinity; None if all are finite."""
     for name, tensor in tensors.items():
         # The extremes show both, and need no mask of the tensor's size.
         low, high = tensor.detach().aminmax()

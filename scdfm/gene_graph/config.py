@@ -1,4 +1,4 @@
-"""What a user may ask of the gene graph."""
+"""Options of the gene graph."""
 
 from pathlib import Path
 from typing import Literal, Self

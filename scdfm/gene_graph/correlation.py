@@ -20,8 +20,8 @@ def pearson_graph(
 ) -> GeneGraph:
     """Join each gene with the k genes of largest |Pearson| correlation; symmetrise by union.
 
-    Genes without variance, or with fewer other genes than k, keep those there are: a gene
-    without variance has itself only. Ties go to the gene that comes first.
+    A gene with fewer than k other genes keeps all of them; a gene without variance has only itself.
+    Ties go to the gene that comes first.
 
     Args:
         blocks: log1p expression of training cells, each (cells, genes); any block sizes.
@@ -62,7 +62,7 @@ def _pieces(genes: int) -> Iterable[tuple[int, int]]:
 class _CoMoments:
     """Running sums from which the correlation of every pair of genes follows.
 
-    Sums are taken around the first block's means, or the products of large means would swamp
+    Sums are taken around the first block's means; otherwise products of large means would hide
     the covariances. Only the upper triangle of the products is computed.
     """
 

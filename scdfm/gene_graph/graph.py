@@ -30,12 +30,12 @@ class GeneGraph:
 
     @property
     def edges(self) -> int:
-        """Pairs of a gene and one it sees, itself counted."""
+        """Pairs of a gene and a gene it sees, itself included."""
         return int(self.indptr[-1])
 
     @property
     def degrees(self) -> NDArray[np.int64]:
-        """Neighbours of each gene, itself counted, (tokens,)."""
+        """Number of neighbours of each gene, itself included, (tokens,)."""
         return np.diff(self.indptr)
 
     @property
@@ -53,7 +53,7 @@ class GeneGraph:
         """Read a graph that `save` wrote.
 
         Raises:
-            ValueError: Not such a file, or its arrays are no graph.
+            ValueError: Not such a file, or its arrays are not a graph.
         """
         try:
             # Opened here: numpy leaves its own handle open when the file is truncated.

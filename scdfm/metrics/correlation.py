@@ -1,4 +1,4 @@
-"""How alike predicted and real changes are, whatever their size."""
+"""How similar predicted and real changes are, apart from their size."""
 
 import numpy as np
 

@@ -21,8 +21,8 @@ class Pseudobulks:
         contexts: Context of each unit.
         conditions: Canonical condition name of each unit.
         genes: Names of the evaluation genes.
-        predicted: (units, genes). A row that is not finite throughout becomes NaN throughout: it
-            is no prediction, and every metric of it is undefined.
+        predicted: (units, genes). A row with any value that is not finite becomes NaN throughout:
+            it is not a prediction, and all its metrics are undefined.
         real: (units, genes).
         control: (units, genes), of the control cells of the unit's own context.
     """

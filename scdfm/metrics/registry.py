@@ -1,4 +1,4 @@
-"""Every metric by the name that run files, sweeps and tables give it: a line each."""
+"""Every metric by its name in run files, sweeps and tables, one line each."""
 
 from scdfm.metrics.metric import Metric
 from scdfm.screen.registry import Registry

@@ -53,7 +53,7 @@ def evaluate(units: Pseudobulks, *, metrics: Sequence[str] | None = None) -> Tab
 
 
 def round_scores(units: Pseudobulks) -> dict[str, float]:
-    """One number for each metric, to choose among models by.
+    """One number for each metric, to choose between models.
 
     NaN throughout where the prediction of any unit is not finite: a model must not win by leaving
     out what it cannot predict.

@@ -1,8 +1,8 @@
 """Attention over the genes of a cell: differential (the paper's) and standard (its ablation).
 
 A1 V - lam (A2 V) needs two calls of the fused kernel and never holds a (cells, heads, genes, genes)
-tensor, save where that tensor is small and the plain kernel measures faster. On CPU
-`scdfm.model.kernels.difference` mostly does better than either.
+tensor, except where that tensor is small and the plain kernel is faster. On CPU
+`scdfm.model.kernels.difference` is mostly faster than both.
 """
 
 import math

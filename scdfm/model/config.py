@@ -1,4 +1,4 @@
-"""What a user may ask of the network. Loads no torch."""
+"""Options of the network. Loads no torch."""
 
 from typing import Annotated, Literal, Self
 

@@ -20,7 +20,7 @@ from scdfm.model.vocabulary import Vocabulary
 class VelocityField(nn.Module, ABC):
     """How fast each gene of each cell should change at time t, given control and condition.
 
-    What no x_t changes is computed once, by `surroundings`, for a training step or a rollout.
+    What does not depend on x_t is computed once for a step or a rollout, by `surroundings`.
     """
 
     config: ModelConfig
@@ -69,19 +69,19 @@ class VelocityField(nn.Module, ABC):
     def compile_velocity(self) -> None:
         """Compile `velocity` for this object; copies of it are not compiled.
 
-        Shapes that change once are dynamic from then on. Random numbers are those of the plain
-        code, so that dropout, too, is equal.
+        Shapes that change once are dynamic from then on. Random numbers, and so dropout, are the
+        same as in the plain code.
         """
         compiled = torch.compile(self.velocity, options={"fallback_random": True})
         self.__dict__["velocity"] = compiled
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the compiled function, which would go on using this object's weights."""
+        """Leave out the compiled function, which would still use this object's weights."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
         return {name: value for name, value in state.items() if name != "velocity"}
 
     def through(self, block: Callable[[Tensor], Tensor], h: Tensor) -> Tensor:
-        """What a block makes of h (cells, genes, width), by a function of h alone."""
+        """Apply a block to h (cells, genes, width), as a function of h alone."""
         if self.recompute and torch.is_grad_enabled():
             # Dropout draws the same numbers again: the generators' states are kept.
             out: Tensor = checkpoint(block, h, use_reentrant=False)
@@ -92,7 +92,7 @@ class VelocityField(nn.Module, ABC):
     def surroundings(
         self, *, control: Tensor, genes: Tensor, conditions: Tensor, unit_of_cell: Tensor
     ) -> Any:
-        """Compute once what no x_t and no time changes.
+        """Compute once what does not depend on x_t or on time.
 
         Args:
             control: Control cells, (cells, genes).

@@ -1,6 +1,6 @@
-"""E_g: what a gene is, as seen through its neighbours in the co-expression graph.
+"""E_g: encodes a gene through its neighbours in the co-expression graph.
 
-The result depends on no cell, so it is computed once for a training step and once for a rollout.
+The result does not depend on cells, so it is computed once for a training step or a rollout.
 """
 
 import numpy as np
@@ -107,7 +107,7 @@ class GeneEncoder(nn.Module):
         return len(tokens) * self.embedding.num_embeddings > DENSE_UP_TO
 
     def neighbours(self, tokens: Tensor) -> Tensor:
-        """Who may be looked at: bool (tokens, vocabulary), True for neighbours."""
+        """Which tokens may be attended to: bool (tokens, vocabulary), True for neighbours."""
         edges = Edges.of(tokens, indptr=self.indptr, indices=self.indices)
         allowed = torch.zeros(
             len(tokens), self.embedding.num_embeddings, dtype=torch.bool, device=tokens.device

@@ -119,7 +119,7 @@ class PaperField(VelocityField):
     def surroundings(
         self, *, control: Tensor, genes: Tensor, conditions: Tensor, unit_of_cell: Tensor
     ) -> Surroundings:
-        """Compute once what no x_t and no time changes."""
+        """Compute once what does not depend on x_t or on time."""
         z, perturbations = self.encode(genes, conditions)
         h_control = layer_norm(self.values(control) + z)
         memories = tuple(
@@ -148,7 +148,7 @@ def build_field(config: ModelConfig, *, vocabulary: Vocabulary, graph: GeneGraph
     """Build the field a configuration asks for, with weights from torch's global generator.
 
     Raises:
-        ValueError: The graph is not about the vocabulary's genes.
+        ValueError: The graph does not have the vocabulary's genes.
     """
     if graph.tokens != len(vocabulary.genes):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How precisely a velocity is computed: float32 throughout, or bfloat16 products by autocast.
+"""Number format of a velocity: float32 throughout, or bfloat16 products by autocast.
 
 Only what the field computes runs under autocast. The loss, the MMD, the solver's sums and the
 normalisation after an attention's difference stay in float32: there, large numbers that are almost

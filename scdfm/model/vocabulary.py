@@ -20,8 +20,8 @@ class Vocabulary:
 
     Attributes:
         genes: Measured genes in the model's order; token id = position.
-        perturbations: Names that conditions of the screen hold, sorted. Of genes, any measured one
-            may be asked for, too: its embedding comes from its neighbours.
+        perturbations: Names that conditions of the screen hold, sorted. If they are genes, any
+            measured gene may be asked for, too: its embedding comes from its neighbours.
         kind: What a perturbation is. A perturbed gene shares its embedding with the measured
             gene of that name; a drug has a table of its own.
     """

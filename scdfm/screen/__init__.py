@@ -1,1 +1,1 @@
-"""The words of a screen, which all others use: conditions, randomness, gene choice."""
+"""What all packages share about a screen: conditions, names, randomness, gene choice."""

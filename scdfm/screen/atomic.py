@@ -1,7 +1,7 @@
-"""Writing so that a reader sees all of a file or directory, or what was there before.
+"""Write files and directories so that a reader sees the new one complete, or the old one.
 
-A draft is filled beside its place, forced to the disk and renamed. A process that is killed leaves
-at most a draft, a hidden name that ends in .tmp or .old, which `discard_drafts` removes.
+A draft is filled next to its place, forced to the disk and renamed. A killed process leaves at most
+a draft, with a hidden name that ends in .tmp or .old; `discard_drafts` removes it.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ def replaced_directory(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file, at once or not at all."""
+    """Replace a text file, completely or not at all."""
     with replaced(path) as draft:
         draft.write_text(text, encoding="utf-8")
 

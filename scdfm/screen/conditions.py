@@ -1,8 +1,8 @@
-"""Conditions: which perturbations a cell received, and how labels say it.
+"""Conditions: which perturbations a cell received, and how labels name them.
 
 A condition is the sorted tuple of its perturbation tokens (genes or drugs); control is (). Its
-canonical name joins the tokens with "+". How a LABEL is read depends on whose it is: each store
-has its own control words and separator, and a model keeps those of the store it learnt from.
+canonical name joins the tokens with "+". How a LABEL is read depends on its store: each has
+its own control words and separator, and a model keeps those of the store it learnt from.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -39,7 +39,7 @@ class Words(BaseModel, frozen=True, extra="forbid"):
     known: dict[str, Condition] = {}  # labels as the data write them; control is ()
 
     def knowing(self, labels: Mapping[str, Condition]) -> "Words":
-        """The same words, which know these labels too; their own come first."""
+        """The same words with more known labels; earlier ones win."""
         known = self.known | {
             label: one for label, one in labels.items() if label not in self.known
         }
@@ -48,8 +48,8 @@ class Words(BaseModel, frozen=True, extra="forbid"):
     def parse(self, label: str) -> Condition:
         """Read a condition in any spelling: whole labels and canonical names first, then tokens.
 
-        A known label is never taken apart, so it may hold commas, `+` or a control word. Of
-        others the tokens come in any order, and control words among them are dropped.
+        A known label is never split, so it may hold commas, `+` or a control word. Other labels
+        are split into tokens, in any order; control words among them are dropped.
 
         Raises:
             ValueError: A token is empty, as in "A+".

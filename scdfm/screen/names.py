@@ -1,4 +1,4 @@
-"""Names in messages and lists: some of them, the one perhaps meant, commas between them."""
+"""Names in messages and lists: the first few, the nearest one, names with commas."""
 
 from collections.abc import Collection, Container, Iterable, Sequence
 from difflib import get_close_matches
@@ -10,7 +10,7 @@ COMMA = ","
 
 
 def closest(word: str, known: Iterable[object]) -> str | None:
-    """The known name that is most like a word, whatever its case; None when none is like it."""
+    """The known name most similar to a word, in any case; None if none is similar."""
     folded: dict[str, str] = {}
     for one in sorted(map(str, known)):
         folded.setdefault(one.casefold(), one)
@@ -31,7 +31,7 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 
 def aside(word: str, known: Iterable[object]) -> str:
-    """(nearest: 'condition'), to stand behind a name that is not there; "" if none is like it."""
+    """(nearest: 'condition'), to put behind an unknown name; "" if none is similar."""
     close = closest(word, known)
     return f" (nearest: {close!r})" if close is not None else ""
 
@@ -44,7 +44,7 @@ def listed(names: Iterable[object], *, most: int = MANY) -> str:
 
 
 def apart(text: str, *, known: Container[str]) -> list[str]:
-    """Names that a text gives with commas; a known name that itself holds commas stays whole.
+    """Names in a text with commas between them; a known name that holds commas stays whole.
 
     At every place the longest known name is taken: with `2,4-D` known, `2,4-D,A` is two names.
     """

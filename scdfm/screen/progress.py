@@ -1,4 +1,4 @@
-"""How far a piece of work is: what every long function tells whoever waits for it."""
+"""Progress of a piece of work: what every long function reports."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +28,7 @@ def counted(
     size: Callable[[Item], int] = lambda item: 1,
     progress: OnProgress | None,
 ) -> Iterator[Item]:
-    """Give items on, and tell after each how far the work is.
+    """Yield items, and report after each how far the work is.
 
     Args:
         items: What is worked on.
@@ -36,7 +36,7 @@ def counted(
         unit: What is counted.
         note: What is being done.
         size: Units of an item.
-        progress: Is told; None where nobody waits.
+        progress: Receives the progress; None: nobody asked.
     """
     done = 0
     for item in items:
@@ -53,7 +53,7 @@ _PHASE = "phase"  # attribute of a log record
 def phase(log: logging.Logger, what: str) -> None:
     """Log what is being done from now on, such as "starting Ray".
 
-    On a terminal it stands in the live bar until the next; elsewhere it is a line like others.
+    On a terminal the live bar shows it until the next; elsewhere it is a line like others.
     """
     log.info(what, extra={_PHASE: True})
 

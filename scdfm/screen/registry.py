@@ -1,8 +1,8 @@
 """What can be named in a file or an option: metrics, split kinds, formats, methods, and more.
 
 A registry maps names to things. Our own are listed where the registry is made; those of other
-distributions come from entry points of the registry's group, so that installing a distribution is
-all that is needed to use what it brings. Both are spelled "module:object", and nothing is imported
+distributions come from entry points of the registry's group, so it is enough to install a
+distribution. Both are spelled "module:object", and nothing is imported
 before it is used.
 """
 
@@ -23,7 +23,7 @@ class Registry(Generic[T]):
     """
 
     def __init__(self, kind: str, *, group: str, own: Mapping[str, str], of: Any = object) -> None:
-        """Name what is there; nothing is imported yet.
+        """List what there is; nothing is imported yet.
 
         Args:
             kind: What one of them is called in a message, such as "metric".
@@ -49,10 +49,10 @@ class Registry(Generic[T]):
         return name in self._places or name in self._things or name in self._found()
 
     def __getitem__(self, name: str) -> T:
-        """What has this name.
+        """The thing with this name.
 
         Raises:
-            ValueError: Nothing has (names the nearest), or a plug-in cannot be loaded.
+            ValueError: Nothing has this name (names the nearest), or a plug-in cannot be loaded.
         """
         self.require(name)
         if name not in self._things:
@@ -60,7 +60,7 @@ class Registry(Generic[T]):
         return self._things[name]
 
     def items(self) -> Iterator[tuple[str, T]]:
-        """All names with what they stand for; imports all of it."""
+        """All names with their things; imports all of them."""
         return ((name, self[name]) for name in self)
 
     def require(self, name: str) -> str:

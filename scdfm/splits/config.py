@@ -1,4 +1,4 @@
-"""What a user may ask of a split."""
+"""Options of a split."""
 
 from pathlib import Path
 from typing import Annotated, Self

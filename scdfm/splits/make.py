@@ -23,7 +23,7 @@ def make_split(
     words: Words,
     contexts: Mapping[str, Collection[str]],
 ) -> Split:
-    """Part the conditions of a screen into train, validation and test.
+    """Divide the conditions of a screen into train, validation and test.
 
     Args:
         config: What to do.
@@ -70,7 +70,7 @@ def _choose(config: SplitConfig, screen: Screen) -> Chosen:
 
 
 def _saved(config: SplitConfig, screen: Screen) -> Split | None:
-    """Return the split that a file of kind `file` holds whole, as `Split.save` wrote it."""
+    """Return the split that a file of kind `file` holds, as `Split.save` wrote it."""
     if config.kind != "file" or config.path is None or "kind" not in files.read(config.path):
         return None
     split = Split.load(config.path)
@@ -113,7 +113,7 @@ def _finish(config: SplitConfig, screen: Screen, *, chosen: Chosen, train: set[s
 
 
 def _tags(chosen: Chosen, screen: Screen, *, seen: set[str]) -> dict[str, str]:
-    """Say of each test condition how much of it training has seen.
+    """For each test condition, say how much of it training has seen.
 
     `single`; `double_1_unseen` (one of its tokens is in no training condition); `seen` for a
     condition that trains in another context.
@@ -140,7 +140,7 @@ def _census(screen: Screen) -> str:
 
 
 def _workable(config: SplitConfig, screen: Screen) -> str:
-    """Name a kind that parts these conditions, found by trying."""
+    """Name a kind that can divide these conditions, found by trying."""
     for kind in (name for name, one in KINDS.items() if one.automatic):
         attempt = SplitConfig(kind=kind, seed=config.seed)
         try:

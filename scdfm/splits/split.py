@@ -85,7 +85,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         return max(0, min(math.ceil(round(self.validation_fraction * cells, 9)), cells - 1))
 
     def save(self, path: Path) -> None:
-        """Write the split as JSON; a reader sees all of it or the file that was there before."""
+        """Write the split as JSON; a reader sees the complete new file or the old one."""
         write_text(path, self.model_dump_json(indent=2) + "\n")
 
     @classmethod

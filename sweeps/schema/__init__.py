@@ -1,1 +1,1 @@
-"""What a sweep's file says, and which of it could run."""
+"""What a sweep file says, and whether it can run."""

@@ -100,7 +100,7 @@ class Dimension(BaseModel, frozen=True, extra="forbid"):
         return self.low + self.step * math.floor((self.high - self.low) / self.step + 1e-9)
 
     def samples(self) -> tuple[Value, ...]:
-        """Every choice; of a range both ends and one value inside."""
+        """Every choice, or both ends of a range and one value inside."""
         if self.values is not None:
             return self.values
         assert self.low is not None

@@ -1,4 +1,4 @@
-"""JSON Schema of sweep files, as people write them."""
+"""JSON Schema of sweep files as users write them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The rules of a sweep: how trials are judged, proposed, given up, and what they may cost."""
+"""The rules of a sweep: how trials are judged, proposed and stopped, and what they may cost."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -56,7 +56,7 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class PruneConfig(BaseModel, frozen=True, extra="forbid"):
-    """When a trial is given up. A round is a validation round; rounds count over all splits."""
+    """When a trial is stopped early. Rounds are validation rounds, counted over all splits."""
 
     scheduler: Literal["asha", "none"] = Field(
         default="asha", description="Stop poor trials early (asha), or none"
@@ -70,7 +70,7 @@ class PruneConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class BudgetConfig(BaseModel, frozen=True, extra="forbid"):
-    """What the sweep may cost, all its restarts together."""
+    """What the sweep may cost, over all its restarts."""
 
     trials: PositiveInt = Field(default=20, description="Trials in all")
     hours: PositiveFloat | None = Field(
@@ -89,7 +89,7 @@ class BudgetConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
-    """What one trial gets."""
+    """Cores and GPUs of one trial."""
 
     cpu: PositiveInt = Field(default=1, description="Cores of a trial")
     gpu: NonNegativeFloat = Field(
@@ -113,7 +113,7 @@ class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class FailureConfig(BaseModel, frozen=True, extra="forbid"):
-    """What failed trials mean."""
+    """What happens when trials fail."""
 
     retries: NonNegativeInt = Field(
         default=1, description="Times that a failed trial is started again, from where it stopped"

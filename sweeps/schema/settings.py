@@ -28,7 +28,7 @@ def settings(within: tuple[str, ...] = ()) -> list[str]:
 
 
 def require_setting(name: str, *, within: str) -> None:
-    """Refuse what is no setting, or none to try values of.
+    """Refuse a name that is not a setting, or a setting that a sweep may not change.
 
     Args:
         name: Dotted name.

@@ -1,7 +1,7 @@
 """A sweep file: which runs to try, how to compare them, and what it may cost.
 
-What to try is either a `space`, of which configurations are proposed, or a list of named
-`configurations`, each of which is run as it stands.
+What to try is either a `space`, from which configurations are proposed, or a list of named
+`configurations`, all of which are run.
 """
 
 import math
@@ -30,7 +30,7 @@ Configuration = dict[str, Value]  # values by dotted name, one for each setting 
 
 
 class SweepConfig(BaseModel, frozen=True, extra="forbid"):
-    """A sweep. One that exists can run: every choice of its space gives a valid run."""
+    """A sweep that can run: every choice of its space gives a valid run."""
 
     version: Literal[1] = Field(default=1, description="Form of this file")
     name: Name = Field(description="Name of the sweep; its directory is OUTPUT/NAME")
@@ -73,7 +73,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def rounds(self) -> int:
-        """Validation rounds of one split, the untrained model's not counted."""
+        """Validation rounds of one split, without that of the untrained model."""
         training = self.run({}, split=0).training
         return math.ceil(training.steps / training.validate_every)
 
@@ -85,7 +85,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def dimensions(self) -> dict[str, Dimension]:
-        """The values that each setting may take: the space, or those of the list."""
+        """The values that each setting may take: the space, or the values of the list."""
         if self.space:
             return self.space
         tried = {name: [one[name] for one in self.listed.values()] for name in self.settings}
@@ -96,7 +96,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def listed(self) -> dict[str, Configuration]:
-        """The named configurations; what one of them leaves out, it has from the base."""
+        """The named configurations; each takes what it leaves out from the base."""
         return {name: self._own_values(one) for name, one in self.configurations.items()}
 
     def name_of(self, configuration: Configuration) -> str | None:
@@ -127,7 +127,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         """The run of a configuration on one of the splits.
 
         Raises:
-            ValueError: The configuration is no valid run.
+            ValueError: The configuration is not a valid run.
         """
         values = {
             **self.base,
@@ -253,7 +253,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
             seen[content] = name
 
     def samples(self) -> list[Configuration]:
-        """Every listed configuration, or the base and each of some values of a space alone."""
+        """Every listed configuration, or the base and some values of a space, one at a time."""
         if self.configurations:
             return list(self.listed.values())
         usual = self._usual()
@@ -261,7 +261,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         return [self.baseline, *alone]
 
     def _usual(self) -> Configuration:
-        """The base where it lies in the space, else some value that does."""
+        """The base if it lies in the space, else some value that does."""
         own = self.baseline
         return {
             name: own[name] if dimension.holds(own[name]) else dimension.samples()[0]
@@ -269,7 +269,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         }
 
     def _corners(self) -> list[Configuration]:
-        """Each value alone, then each pair: settings contradict each other two at a time."""
+        """Each value alone, then each pair, because contradictions are between two settings."""
         tried = {name: dimension.samples() for name, dimension in self.space.items()}
         alone: list[Configuration] = [{name: v} for name, values in tried.items() for v in values]
         pairs: list[Configuration] = [

@@ -1,7 +1,7 @@
-"""Run files that need not be written: `preset: NAME` fills in what a run file leaves out.
+"""Presets: `preset: NAME` fills in what a run file leaves out.
 
-What the user sets wins. Of a section with a `kind` (split, graph) nothing is filled in when the
-user chooses another kind: its options belong to the preset's own.
+What the user sets wins. If the user chooses another `kind` of split or graph, nothing of that
+section is filled in, because the preset's options belong to its own kind.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Every path source by the name that run files give it: a line each."""
+"""Every path source by its name in run files, one line each."""
 
 from scdfm.flow.sources.source import PathSource
 from scdfm.screen.registry import Registry

@@ -1,7 +1,7 @@
 """Paths that start at a control cell: the one that the network reads, or another.
 
 From c_x itself the network can read the answer: (x_t - c_x) / t IS the velocity for every t > 0,
-so the loss falls to nothing while the condition is forgotten. From another cell it cannot.
+so the loss falls to zero and the condition is ignored. From another cell it cannot.
 """
 
 from typing import TYPE_CHECKING

@@ -23,8 +23,8 @@ def _train(control: Tensor, sizes: tuple[int, ...], generator: torch.Generator) 
 def _sample(cells: "Cells", condition: Condition, seed: int) -> NDArray[np.float32]:
     """Noise of each cell over all the model's genes, (cells, genes).
 
-    A gene's noise depends on (seed, condition, cell, replicate, gene) and on nothing else: not on
-    the batch, the actor, or the genes that were asked for.
+    A gene's noise depends only on (seed, condition, cell, replicate, gene): not on the batch, the
+    actor, or the genes that were asked for.
     """
     spoken = zlib.crc32(name(condition).encode())
     rows = [

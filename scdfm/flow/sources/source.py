@@ -1,4 +1,4 @@
-"""What a path source is: where a cell stands at time 0. Loads no torch."""
+"""What a path source is: where a cell is at time 0. Loads no torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ class PathSource:
     """Where paths start, in training and in prediction.
 
     Attributes:
-        train: The start of each cell of a step, (cells, genes), from the control cells beside it
+        train: The start of each cell of a step, (cells, genes), from the control cells of its rows
             (rows sorted by unit), the cells of each unit, and the step's generator.
         sample: The start of each cell of a prediction over all the model's genes, from its
             control cells, the condition, and the seed. It must depend on nothing else.
         at_rest: The untrained field is zero everywhere, so that it predicts no change.
-        apart: The control cell that the network reads is another than the one where the path
-            starts; a unit of a step needs two cells.
+        apart: The network reads another control cell than the one where the path starts, so a
+            unit of a step needs two cells.
         one_end: One control cell has one path, so a second prediction from it would be a copy.
-        late: Late steps of the solver measured better than even ones.
+        late: Late steps of the solver were better than even ones when measured.
     """
 
     train: Callable[["Tensor", tuple[int, ...], "torch.Generator"], "Tensor"]

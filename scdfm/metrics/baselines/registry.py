@@ -1,4 +1,4 @@
-"""Every baseline by the name of its row in an evaluation: a line each."""
+"""Every baseline by the name of its row in an evaluation, one line each."""
 
 from collections.abc import Callable
 

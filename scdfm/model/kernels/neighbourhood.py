@@ -1,4 +1,4 @@
-"""Attention over listed neighbours: each token looks at a few others, and only those are computed.
+"""Attention over listed neighbours: each token attends to a few others, and to no more.
 
 Axes: tokens (that ask), everyone (who may be asked), heads, features, edges (one for each pair of
 a token and a neighbour).
@@ -58,7 +58,7 @@ def neighbour_attention(
         queries: (tokens, heads, features).
         keys: (everyone, heads, features).
         values: (everyone, heads, features).
-        edges: Who asks whom; every token asks one at least.
+        edges: Who asks whom; every token asks at least one.
         dropout: Share of the attention map that is dropped.
 
     Returns:

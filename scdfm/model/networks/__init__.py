@@ -1,4 +1,4 @@
-"""Every variant of the velocity field by its name in `model.variant`: a line each."""
+"""Every variant of the velocity field by its name in `model.variant`, one line each."""
 
 from scdfm.model.networks.network import Network
 from scdfm.screen.registry import Registry

@@ -1,4 +1,4 @@
-"""The release's two differential attentions, which differ in who asks, who is asked, and of what.
+"""The release's two differential attentions, which differ in their queries and keys.
 
 Both take their values from the normed cell. Axes: cells, heads, genes, features; width = heads
 times features.
@@ -14,7 +14,7 @@ from scdfm.model.attention import attend_less, join_heads, split_heads
 
 
 class ControlMap(NamedTuple):
-    """What one softmax map over the control cell needs; no x_t changes it.
+    """What one softmax map over the control cell needs; it does not depend on x_t.
 
     Attributes:
         queries: (cells, heads, genes, features).

@@ -1,8 +1,9 @@
-"""The gene graph as the release builds it, to stand in for a mask that was not kept.
+"""The gene graph as the release builds it, to replace a mask that was not kept.
 
 It differs from `scdfm.gene_graph.pearson_graph` in three ways: the logarithm is taken a second
-time; the k nearest are those of largest |r| whatever its sign; and where signs count, a negative
-edge needs both genes to choose each other, since it loses against the nothing on the other side.
+time; the k nearest are those of largest |r|, of either sign; and where signs count, a negative edge
+needs both genes to choose each other, because the release takes the larger of r and the other
+side's 0.
 """
 
 from collections.abc import Iterable
@@ -71,7 +72,7 @@ def _correlation(blocks: Iterable[NDArray[np.floating]], *, genes: int) -> NDArr
 
 
 def _nearest(closeness: NDArray[np.float64], *, k: int) -> NDArray[np.bool_]:
-    """Whom each gene chooses: the k largest of its row that are not 0, bool (genes, genes)."""
+    """The genes that each gene chooses: the k largest in its row above 0, bool (genes, genes)."""
     np.fill_diagonal(closeness, 0.0)
     chosen = np.zeros(closeness.shape, dtype=bool)
     for row, values in enumerate(closeness):

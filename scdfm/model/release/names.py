@@ -1,4 +1,4 @@
-"""Which tensors of the authors' checkpoints are which of ours.
+"""Which tensors of the authors' checkpoints correspond to which of ours.
 
 Ours are fused or split where theirs are not, so a correspondence joins equal parts of tensors. It
 is linear and one to one: gradients go through it as weights do.

@@ -1,4 +1,4 @@
-"""The release's velocity field, with all that no x_t changes computed once for a rollout.
+"""The release's velocity field; what does not depend on x_t is computed once for a rollout.
 
 It differs from the paper's: two value embedders, fused at the start; a modulation by the gene in
 each block; the attentions of `scdfm.model.release.attention`; time in [0, 1] without a factor;
@@ -61,7 +61,7 @@ class SubLayer(nn.Module):
         self.mlp_modulation = Modulation(width)
 
     def forward(self, h: Tensor, time: Tensor, control: ControlMap | None = None) -> Tensor:
-        """Attend beside the control's map, or to the cell itself without one."""
+        """Attend with the control's map, or to the cell itself if there is none."""
         shift = self.modulation(time)
         attended = self.attention(shift.apply(layer_norm(h)), h if control is None else control)
         h = torch.addcmul(h, shift.gate, attended)
@@ -143,7 +143,7 @@ class ReleaseField(VelocityField):
     def surroundings(
         self, *, control: Tensor, genes: Tensor, conditions: Tensor, unit_of_cell: Tensor
     ) -> ReleaseSurroundings:
-        """Compute once what no x_t and no time changes."""
+        """Compute once what does not depend on x_t or on time."""
         z, perturbations = self.encode(genes, conditions)
         h_control = self.control_values(control.clamp_max(LARGEST_VALUE)) + z
         remembered = [cast(Block, block).remember(z, h_control) for block in self.blocks]

@@ -1,8 +1,8 @@
-"""The release's tokens and where they are in ours.
+"""The release's tokens, and their places among ours.
 
 Theirs: `<pad> <cls> <mask> control`, then the genes, sorted. Ours: the genes, sorted, then the null
-token, which is their `control`. A drug table of theirs stands in the order of a list that the
-checkpoint does not hold; ours has null first, then the drugs, sorted.
+token, which is their `control`. Their drug table has the order of a list that is not in the
+checkpoint; ours has null first, then the drugs, sorted.
 """
 
 import json
@@ -36,7 +36,7 @@ def drug_order(listed: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
         listed: Names of the rows of their table, the control among them.
 
     Raises:
-        ValueError: A name comes twice, or there is not one control.
+        ValueError: A name comes twice, or there is not exactly one control.
     """
     twice = sorted({name for name in listed if listed.count(name) > 1})
     if twice:
@@ -115,10 +115,10 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 def gene_graph(forbidden: NDArray[np.bool_]) -> GeneGraph:
     """The neighbours among the genes, (genes,), of a mask over all tokens.
 
-    Our graphs are about genes; the null token sees itself and is seen by nobody else. The release
-    builds its masks just so: special tokens see themselves only, and no gene sees them. Another
-    mask is refused, since its network would not come back the same. What the first three special
-    tokens see does not matter: the release asks for none of them.
+    Our graphs hold genes; the null token sees only itself, and no gene sees it. The release builds
+    its masks in the same way: special tokens see only themselves, and no gene sees them. Another
+    mask is refused, because our network would differ. What the first three special tokens see does
+    not matter: the release uses none of them.
 
     Args:
         forbidden: Bool (tokens, tokens), True where attention is forbidden.

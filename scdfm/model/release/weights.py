@@ -53,7 +53,7 @@ class ReleaseWeights:
         state: Every tensor the velocity needs; some that it does not.
         config: The network they belong to.
         drugs: Whether perturbations have a table of their own.
-        iteration: Training steps behind them, where the checkpoint says so.
+        iteration: Training steps, if the checkpoint says so.
     """
 
     path: Path
@@ -139,7 +139,7 @@ def load_release(
     Args:
         path: Their `checkpoint.pt`.
         heads: Attention heads of the blocks.
-        forbidden: Who may not look at whom in the gene encoder, bool (tokens, tokens); rows and
+        forbidden: Where attention is forbidden in the gene encoder, bool (tokens, tokens); rows and
             columns are token ids. The first `tokens` rows of the embeddings are used.
         gene_perturbations: Whether perturbations are genes, which share the gene encoder, or
             drugs, with a table of their own.

@@ -1,4 +1,4 @@
-"""What a kind of split is: it chooses what is tested, and says which options it reads."""
+"""A kind of split: it chooses what is tested, and says which options it reads."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Chosen(NamedTuple):
-    """Canonical names a kind decided on; None is left to the common rules."""
+    """Canonical names that a kind decided on; None: the common rules decide."""
 
     test: tuple[str, ...]
     train: tuple[str, ...] | None = None  # None: all that is not tested
@@ -22,7 +22,7 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True)
 class SplitKind:
-    """A way to part the conditions of a screen.
+    """A way to divide the conditions of a screen.
 
     Attributes:
         choose: Pure function of the options and the names in the data.
@@ -39,5 +39,5 @@ class SplitKind:
 
 
 def whole(value: float) -> int:
-    """Round down, but not below a whole number that binary fractions just miss."""
+    """Round down, but a number just below a whole one becomes that whole number."""
     return math.floor(round(value, 9))

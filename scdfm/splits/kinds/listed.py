@@ -1,4 +1,4 @@
-"""What is tested stands in a file, or in the configuration itself."""
+"""A file, or the configuration itself, lists what is tested."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Every kind of split by the name that run files and options give it: a line each."""
+"""Every kind of split by its name in run files and options, one line each."""
 
 from scdfm.screen.registry import Registry
 from scdfm.splits.kinds.kind import SplitKind

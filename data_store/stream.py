@@ -1,6 +1,6 @@
 """Batches for training: cells of K units, as many controls of the same contexts, some genes.
 
-Batch i is a pure function of (seed, i): it depends on no other batch, on no cache and on no number
+Batch i is a pure function of (seed, i): it does not depend on other batches, a cache or the number
 of workers. Worker `rank` of `world` takes every world-th batch, so resuming needs only the index
 of the next one.
 """
@@ -97,7 +97,7 @@ class Stream:
         self._shares = sizes / sizes.sum() if config.sampling == "size" else None
 
     def batch(self, index: int) -> Batch:
-        """Batch `index`, the same whenever and wherever it is drawn."""
+        """Batch `index`, always the same."""
         draw = np.random.default_rng((self._seed, _BATCH, index))
         count = min(self._config.conditions, len(self._targets))
         chosen = draw.choice(len(self._targets), size=count, replace=False, p=self._shares)

@@ -70,7 +70,7 @@ def ingest(
         progress: Is told of the cells read, then of those written.
 
     Raises:
-        FileNotFoundError, FileExistsError, ValueError: Bad input, in one line; nothing stays.
+        FileNotFoundError, FileExistsError, ValueError: Bad input, in one line; nothing is left.
     """
     options = options or IngestOptions()
     if url := url_of(store):

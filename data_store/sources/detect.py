@@ -1,7 +1,7 @@
-"""What a file does not say outright: where conditions, controls, counts and library sizes are.
+"""Detect what a file does not say: where conditions, controls, counts and library sizes are.
 
-Every choice is said in one line as a note; what cannot be decided is an error that names the
-choices and the option that decides.
+Every choice is logged in one line. What cannot be decided is an error that names the choices and
+the option that decides.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -38,7 +38,7 @@ _LOOK = 500_000  # values looked at to tell counts from logs
 
 
 class Labels(NamedTuple):
-    """A text per cell, as codes."""
+    """A text for each cell, as codes."""
 
     codes: NDArray[np.int32]  # (cells,), -1 where missing
     names: tuple[str, ...]
@@ -167,7 +167,7 @@ def layer(source: Source, *, options: IngestOptions) -> tuple[str, bool]:
     """The matrix to read, and whether it holds log values.
 
     Raises:
-        ValueError: No such layer, or none holds what is asked.
+        ValueError: No such layer, or no layer holds such values.
     """
     if not source.layers:
         raise ValueError(f"expected a matrix X in {source.path}, found none; write the file with X")
@@ -207,7 +207,7 @@ def perturbation(
     """Whether tokens name genes or drugs.
 
     Raises:
-        ValueError: No token is a measured gene, so that only the user can know.
+        ValueError: No token is a measured gene, so only the user can know.
     """
     if options.perturbation is not None:
         return options.perturbation
@@ -224,7 +224,7 @@ def perturbation(
 
 
 class LibrarySize:
-    """Finds the library size while rows go by: a usual column that is never below the row sums."""
+    """Finds the library size while rows are read: a usual column, never below the row sums."""
 
     def __init__(self, columns: Sequence[Column], *, options: IngestOptions) -> None:
         self._asked = options.library_size_column

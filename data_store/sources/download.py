@@ -1,7 +1,7 @@
-"""Files from the net, kept in a cache (`transfer` brings them).
+"""Downloaded files, kept in a cache (`transfer` downloads them).
 
-A file is used when its SHA-256 is what was recorded when it came. It comes under another name and
-gets its own when it is whole, so that half a file is never trusted.
+A file is used if its SHA-256 is the one recorded at its download. It is written under another name
+and renamed when it is complete, so half a file is never used.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class Download(NamedTuple):
 
 
 def is_address(text: str) -> bool:
-    """Whether a source is an address such as https://... or s3://... and no path."""
+    """Whether a source is an address such as https://... or s3://..., not a path."""
     return re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text) is not None
 
 
@@ -59,7 +59,7 @@ def download(url: str, *, sha256: str | None) -> Download:
 
     Args:
         url: https://..., s3://... or another that fsspec has a driver for.
-        sha256: That the file at the address must have; None means any.
+        sha256: Hash that the file must have; None means any.
 
     Raises:
         ValueError: No such address or driver, the transfer failed, or the hash is another.
@@ -80,7 +80,7 @@ def _record(path: Path) -> Path:
 
 
 def _recorded(path: Path, **expected: str) -> str | None:
-    """The hash of a file that is as it was when it came; None for any other."""
+    """The hash of a file that is unchanged since its download; None for any other."""
     try:
         facts = json.loads(_record(path).read_text(encoding="utf-8"))
         found = str(facts["sha256"])
@@ -107,9 +107,9 @@ def _fetch(url: str, path: Path, *, sha256: str | None) -> str:
 
 @contextmanager
 def _arriving(path: Path) -> Iterator[Path]:
-    """Where a file may come, of this process alone; what is left there is removed.
+    """A place for a download, of this process alone; the rest is removed afterwards.
 
-    So are the folders of the cache that were made for it, when nothing was kept in them.
+    So are the folders of the cache that were made for it, if nothing was kept in them.
     """
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def _arriving(path: Path) -> Iterator[Path]:
 
 
 def _keep(came: Path, path: Path, facts: dict[str, str]) -> None:
-    """Give a file its own name; no moment shows it with another file's record."""
+    """Give a file its own name; it never has another file's record."""
     record = _record(came)
     record.write_text(json.dumps(facts), encoding="utf-8")
     _record(path).unlink(missing_ok=True)
@@ -133,7 +133,7 @@ def _keep(came: Path, path: Path, facts: dict[str, str]) -> None:
 
 
 def _refuse_other_kinds(path: Path, *, url: str) -> None:
-    """A page that asks to log in, or half a .zip, must not stay in the cache as cells."""
+    """Refuse, for example, a login page or half a .zip, which must not stay in the cache."""
     with path.open("rb") as file:
         start = file.read(24)
     if start.startswith(_ZIP):
@@ -162,7 +162,7 @@ def _refuse_damaged(archive: Path, *, url: str) -> None:
 
 
 def _unpacked(path: Path, *, sha256: str) -> Path:
-    """The one file of cells in a .zip beside it; any other file as it is."""
+    """The one file of cells in a .zip, unpacked next to it; any other file as it is."""
     with path.open("rb") as file:
         if file.read(len(_ZIP)) != _ZIP:
             return path

@@ -1,4 +1,4 @@
-"""Several sources as one: common genes, common obs columns."""
+"""Join several sources: common genes, common obs columns."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ class Joined(NamedTuple):
 
 
 def join(sources: Sequence[Source], *, how: How) -> Joined:
-    """Agree on genes and obs columns.
+    """Decide on common genes and obs columns.
 
     Raises:
         ValueError: Genes differ and `how` is "same"; no gene is common.
@@ -191,7 +191,7 @@ def _wider(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _is_text(column: Column) -> bool:
-    """Whether a column holds texts, be it as such or as categories."""
+    """Whether a column holds texts, as they are or as categories."""
     if column.encoding == "categorical":
         assert column.categories is not None
         return column.categories.dtype.kind in "OTSU"

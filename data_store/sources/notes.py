@@ -1,7 +1,7 @@
 """Notes on what was read: what was detected, left out, renamed.
 
-Every note is a line of the log, and a store's manifest keeps those of its ingest. So they are
-kept here and not by a handler of the log, which a level may silence.
+Every note is a line of the log, and a store's manifest keeps the notes of its ingest. They are
+collected here and not by a log handler, which a log level may silence.
 """
 
 import logging
@@ -15,7 +15,7 @@ _kept: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
 
 def note(line: str, *, level: int = logging.INFO) -> None:
-    """Log a line; within `kept_notes` only once, as the files of a folder are often alike."""
+    """Log a line; within `kept_notes` only once, as the files of a folder are often similar."""
     lines = _kept.get()
     if lines is not None:
         if line in lines:
@@ -25,13 +25,13 @@ def note(line: str, *, level: int = logging.INFO) -> None:
 
 
 def warn(line: str) -> None:
-    """A note on what the user should look at."""
+    """A note on something that the user should check."""
     note(f"warning: {line}", level=logging.WARNING)
 
 
 @contextmanager
 def kept_notes() -> Iterator[list[str]]:
-    """The notes of this block, each once, in a list that grows with them."""
+    """Collect the notes of this block, each once, in a growing list."""
     lines: list[str] = []
     token = _kept.set(lines)
     try:

@@ -1,4 +1,4 @@
-"""From what a user names to open sources: found, downloaded, opened, joined with tables, named."""
+"""Open what a user names: find, download, open, join with tables, name cells."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,7 +20,7 @@ from scdfm.screen.atomic import sha256
 
 
 class Opened(NamedTuple):
-    """Sources that are open, and how to read them."""
+    """Open sources, and the options to read them with."""
 
     sources: list[Source]
     records: tuple[SourceRecord, ...]
@@ -34,12 +34,12 @@ def opened(
     options: IngestOptions,
     usual_gene_column: str | None = None,
 ) -> Iterator[Opened]:
-    """Sources as a store needs them; they are closed at the end.
+    """Open sources as a store needs them; close them at the end.
 
     Args:
         sources: Files, folders, lists, addresses, AnnData, as `places.find` takes them.
         options: Recipe, gene column and cell tables are applied here.
-        usual_gene_column: Holds the gene names of a source that has it, unless told otherwise.
+        usual_gene_column: Gene names of sources that have it, unless the options name another.
 
     Raises:
         FileNotFoundError, ValueError: Bad input, in one line.
@@ -72,7 +72,7 @@ def opened(
 
 
 def with_scratch(sources: Sequence[Source], folder: Path) -> list[Source]:
-    """The sources with a folder for what does not fit in memory."""
+    """The sources, with a folder for what does not fit in memory."""
     return [replace(source, scratch=folder) for source in sources]
 
 

@@ -1,4 +1,4 @@
-"""What an ingest may be told; what is not told is detected and said aloud."""
+"""Options of an ingest; what they leave open is detected and logged."""
 
 import hashlib
 import re
@@ -152,11 +152,11 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def words(self) -> Words:
-        """How labels are taken apart."""
+        """How labels are split into tokens."""
         return Words(controls=self.control or CONTROL_WORDS, separator=self.separator)
 
     def fingerprint(self) -> str:
-        """The identity of what decides the store's content, beside the sources and tables."""
+        """The identity of what decides the store's content, besides the sources and tables."""
         # Whether --exclude was given A,B or twice is not what the user decided.
         each = tuple(name for text in self.exclude for name in apart(text, known=()))
         kept = self.model_copy(update={"exclude": each}).model_dump_json(

@@ -1,4 +1,4 @@
-"""Where sources are: files, folders of them, lists of them, addresses on the net, or memory."""
+"""Where sources are: files, folders or lists of files, addresses, or memory."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ class Place(NamedTuple):
 
 
 def find(sources: Sequence[Given], *, sha256: Sequence[str] = ()) -> list[Place]:
-    """The files that are meant; addresses are downloaded.
+    """The files that the sources name; addresses are downloaded.
 
     Args:
         sources: Files, anndata .zarr directories, folders of either (not what is below them),
@@ -60,7 +60,7 @@ def find(sources: Sequence[Given], *, sha256: Sequence[str] = ()) -> list[Place]
 
 
 def _listed(source: Given) -> Sequence[str | AnnData]:
-    """The source, or what a list of sources holds."""
+    """The source itself, or the sources in a list."""
     if isinstance(source, AnnData):
         return [source]
     text = str(source)
@@ -82,7 +82,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _expanded(path: Path) -> list[Path]:
-    """The path itself, or what a folder holds, by name."""
+    """The path itself, or the files in a folder, by name."""
     if (path / MANIFEST).is_file() and (path / CELLS).is_dir():
         return [path / CELLS]  # one of our stores
     endings = known_endings()

@@ -1,9 +1,9 @@
-"""A file of cells, open and not yet read: what it has, and its rows in bounded blocks.
+"""An open file of cells: what it has, and its rows in bounded blocks.
 
 `formats.known.open_source` opens one.
 
-Everything that is wrong with a file is said here, naming it. Values are checked where they are
-read (`data_store.store.normalise`).
+Errors about a file are raised here, with its name. Values are checked where they are read
+(`data_store.store.normalise`).
 """
 
 import errno
@@ -93,7 +93,7 @@ class Source:
             return matrices.values_per_cell(self.matrices[layer])
 
     def is_column_major(self, layer: str) -> bool:
-        """Rows of such a matrix are found by way of the disk."""
+        """Whether a matrix is stored by columns, so its rows are collected on disk."""
         return self.matrices[layer].form == "csc"
 
     def close(self) -> None:
@@ -140,10 +140,10 @@ def named_by(source: Source, column: str) -> Source:
 
 
 def fingerprint(path: Path) -> str:
-    """The identity of a source: of all its bytes; no path, no date.
+    """The identity of a source, from all its bytes, without path and date.
 
-    A checksum of every block is hashed: an edit in place is seen at the speed of reading, where
-    a hash of all bytes would take a tenth of an ingest.
+    It hashes the checksums of all blocks. This notices an edit in place as fast as reading; a
+    hash of all bytes would take a tenth of an ingest.
     """
     digest = hashlib.sha256()
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
@@ -157,7 +157,7 @@ def fingerprint(path: Path) -> str:
 
 
 def refuse_duplicates(genes: pd.Index, *, path: Path) -> None:
-    """Refuse genes of one name.
+    """Refuse two genes of the same name.
 
     Raises:
         ValueError: Names the first.
@@ -171,5 +171,5 @@ def refuse_duplicates(genes: pd.Index, *, path: Path) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, without line breaks and not too long."""
+    """An error's message, without line breaks and not too long."""
     return " ".join(str(error).split())[:200] or type(error).__name__

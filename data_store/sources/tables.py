@@ -1,7 +1,7 @@
 """Tables about cells (.csv, .tsv, .parquet): conditions and contexts of files that hold none.
 
-A table has one row per cell and a column with the cells' names. It is read whole, text as codes;
-its columns join those of the source and win where both have one of a name.
+A table has one row per cell and a column with the cells' names. It is read whole, text as codes.
+Its columns are added to those of the source; of two columns with the same name, the table's wins.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ NAME_COLUMNS = ("barcode", "cell_barcode", "barcodes", "cell", "cell_id", "cell_
 
 
 def with_table(source: Source, path: Path) -> Source:
-    """The source with the columns of a table, joined by cell name; what does not match is counted.
+    """Add a table's columns to a source, joined by cell name; log how many rows match.
 
     Cells without a row have no labels.
 
@@ -56,7 +56,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: There is none.
-        ValueError: It is no such table.
+        ValueError: It is not such a table.
     """
     if not path.is_file():
         raise FileNotFoundError(f"expected a table of cells at {path}, found no such file")
@@ -135,7 +135,7 @@ def _joined(source: Source, table: pd.DataFrame, rows: NDArray[np.int64]) -> Sou
 
 
 def _storable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns as AnnData can write them: what is neither text, number nor truth becomes text."""
+    """Columns as AnnData can write them: all but text, numbers and booleans becomes text."""
     for name in frame.columns:
         kind = frame[name].dtype
         if not isinstance(kind, pd.CategoricalDtype) and kind.kind not in "biuf":

@@ -39,7 +39,7 @@ def _over_http(url: str, path: Path, *, progress: "Progress") -> None:
 
 
 def _http_reason(error: OSError) -> str:
-    """What went wrong, without the library's nested wrapping."""
+    """The cause, without the library's nested errors."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"the server answers {response.status_code} {response.reason}"
@@ -111,7 +111,7 @@ def file_name(url: str) -> str:
 
 
 class Progress:
-    """How much of a file has come, on a terminal; pooch drives it, too."""
+    """Progress of a download on a terminal; pooch uses it, too."""
 
     def __init__(self, name: str) -> None:
         self.total = 0
@@ -126,7 +126,7 @@ class Progress:
             sys.stderr.write("\r\033[K")
 
     def update(self, count: int) -> None:
-        """So many bytes more."""
+        """Add bytes."""
         self._done += count
         megabytes = self._done // 1_000_000
         if self._terminal and megabytes > self._shown:
@@ -136,8 +136,8 @@ class Progress:
             sys.stderr.flush()
 
     def reset(self) -> None:
-        """Count again from nothing, as pooch asks at the end."""
+        """Count from zero again, as pooch asks at the end."""
         self._done = 0
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to close."""

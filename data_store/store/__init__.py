@@ -1,1 +1,1 @@
-"""A store as it stands: what is in it, and how it is read."""
+"""A finished store: what is in it, and how it is read."""

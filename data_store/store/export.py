@@ -1,6 +1,6 @@
-"""A store back to AnnData: the source's values and obs, exactly, or the partner of a prediction.
+"""A store as AnnData again: the source's exact values and obs, or the partner of a prediction.
 
-Cells stand in the store's order: by context and condition, shuffled within.
+Cells are in the store's order: by context and condition, shuffled within.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -47,7 +47,7 @@ def to_adata(store: Store, *, conditions: Collection[str] | None = None) -> annd
 
     Args:
         store: An open store.
-        conditions: Which, in any spelling, `control` among them; None for all.
+        conditions: Which, in any spelling, `control` included; None for all.
 
     Returns:
         Counts (or log values) in X as float32 CSR, the source's obs and var; in the store's order.
@@ -84,10 +84,10 @@ def export(
         contexts: Of which contexts; None for all.
         normalised: log1p per 10k and the store's one spelling of each label, as predictions have,
             instead of the source's values and obs.
-        genes: Which, in this order; None for all. Only of normalised values: counts of some genes
-            would lose their library sizes.
+        genes: Which, in this order; None for all. Only with `normalised`: counts of some
+            genes would lose their library sizes.
         overwrite: Replace what is there.
-        progress: Is told of the cells written.
+        progress: Receives the number of cells written.
 
     Raises:
         ValueError: Not an .h5ad name, or conditions, contexts or genes that the store does not

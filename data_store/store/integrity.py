@@ -1,4 +1,4 @@
-"""Whether a store still holds what ingest wrote: every file, the index, the sums."""
+"""Check that a store still holds what ingest wrote: every file, the index, the sums."""
 
 import hashlib
 import logging
@@ -29,17 +29,17 @@ class Fault(NamedTuple):
 
 
 def verify(path: Path | str, *, progress: OnProgress | None = None) -> list[Fault]:
-    """Read a whole store, at a path or URL, and list what is wrong; nothing when all is well.
+    """Read a whole store, at a path or URL, and list all faults.
 
-    Behind a URL, files that ingest did not write, and older versions, go unnoticed: not every
-    server can list.
+    Behind a URL, older versions and files that ingest did not write go unnoticed: not every server
+    can list files.
 
     Args:
         path: Of the store.
-        progress: Is told of the files hashed, then of the cells compared.
+        progress: Receives the number of files hashed, then of cells compared.
 
     Raises:
-        FileNotFoundError, ValueError: There is no store that could be checked.
+        FileNotFoundError, ValueError: There is no store to check.
     """
     faults = _faults(path, name="", progress=progress)
     for folder in older_folders(Path(path)) if url_of(path) is None else []:
@@ -52,7 +52,7 @@ def verify(path: Path | str, *, progress: OnProgress | None = None) -> list[Faul
 
 
 def _faults(path: Path | str, *, name: str, progress: OnProgress | None) -> list[Fault]:
-    """What is wrong with one version; its name goes before what is said."""
+    """The faults of one version; log lines begin with its name."""
     files = open_files(path)
     manifest = manifest_of(files)
     shards = counted(

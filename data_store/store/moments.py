@@ -1,7 +1,7 @@
-"""Sums per unit and gene, made while cells are written: what runs choose genes and graphs from.
+"""Sums per unit and gene, made while cells are written; runs choose genes and graphs from them.
 
-Added up in float64 and kept as float32, to about seven digits: the rest is noise, which no
-compression makes smaller. "log" is expression (log1p per 10k), "linear" the same before the
+They are added up in float64 and kept as float32, to about seven digits: further digits are noise,
+which cannot be compressed. "log" is expression (log1p per 10k), "linear" the same before the
 logarithm (per 10k), which scanpy's variable-gene flavour `seurat` needs.
 """
 
@@ -28,14 +28,14 @@ _CHUNKS_AT_ONCE = 8  # read together, since a network answers slowly
 
 
 class Moments:
-    """The sums of a store's units, read when they are asked for: all at once may be gigabytes.
+    """The sums of a store's units, read on demand: all at once may be gigabytes.
 
     `SumName` says of what: "total" of log values, "linear_total" of values per 10k and
     "linear_squares" of their squares; "nonzero" is in how many cells a gene is seen.
     """
 
     def __init__(self, group: Any, *, readable: Callable[[], AbstractContextManager[None]]) -> None:
-        """Sums in an open zarr group; reads happen within `readable`, which says what is wrong."""
+        """Sums in an open zarr group; reads happen within `readable`, which explains damage."""
         self._group, self._readable = group, readable
         self._held: dict[
             str, tuple[int, NDArray[Any]]

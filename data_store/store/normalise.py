@@ -15,7 +15,7 @@ LARGEST_LOG = 9.5  # log1p(10,000) is 9.21; some scales are a little above 10,00
 def as_counts(block: sp.csr_matrix, *, where: str) -> sp.csr_matrix:
     """Check that all values are whole and not negative; indices sorted, zeros left out.
 
-    A gene that a cell has several times has the sum of its values, which is what is checked.
+    A gene that occurs several times in a cell gets the sum of its values; the sum is checked.
 
     Returns:
         CSR with uint16 values, or uint32 when a count needs it.
@@ -78,14 +78,14 @@ def looks_like_log(block: sp.csr_matrix, *, rows: bool = True) -> bool:
 
 
 def _largest_total(block: sp.csr_matrix) -> float:
-    """What the values of a cell add up to at most, when they are logs."""
+    """The largest sum of a cell's values before the logarithm."""
     counts = np.expm1(block.data.astype(np.float64))
     cells = sp.csr_matrix((counts, block.indices, block.indptr), shape=block.shape, copy=False)
     return float(row_sums(cells).max(initial=0))
 
 
 def scale(library: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """What a cell's counts are multiplied with, (cells,); 0 for a cell without counts."""
+    """The factor for each cell's counts, (cells,); 0 for a cell without counts."""
     scale: NDArray[np.float64] = np.divide(
         TARGET_SUM, library, out=np.zeros(len(library)), where=library > 0
     )

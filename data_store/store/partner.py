@@ -15,10 +15,10 @@ CONDITION, CONTEXT, CONTROL = "condition", "context", "control"  # columns of bo
 
 
 class Partner:
-    """Cells of a store as a prediction would show them.
+    """Cells of a store in the form of a prediction.
 
-    obs holds the store's one label of a condition, the context and whether the cell is a control;
-    then what the source said, but for columns of these names.
+    obs holds the store's label of the condition, the context and whether the cell is a control;
+    then the source's columns, except those with these names.
     """
 
     scale = LOG
@@ -26,7 +26,7 @@ class Partner:
     def __init__(
         self, store: Store, units: Sequence[Unit], *, genes: Sequence[str] | None = None
     ) -> None:
-        """Prepare to show some units.
+        """Prepare some units.
 
         Args:
             store: Where the cells are.
@@ -47,7 +47,7 @@ class Partner:
         return sp.csr_matrix(self._store.expression(start, stop, genes=self._columns))
 
     def obs(self, start: int, stop: int) -> pd.DataFrame:
-        """What is known of each cell."""
+        """A row for each cell."""
         source = self._store.obs(start, stop).drop(columns=LIBRARY_SIZE)
         source = source.rename(columns=self._store.manifest.recipe.renamed)
         unit = np.searchsorted(self._starts, np.arange(start, stop), side="right") - 1

@@ -1,4 +1,4 @@
-"""Cells of a store as arrays: any runs of rows, decoded when they are asked for.
+"""Cells of a store as arrays: any runs of rows, decoded on demand.
 
 Rows are sorted by unit, (context, condition), so a unit is one run of rows. Expression is
 log1p(counts / library size * 10,000), float32.
@@ -86,12 +86,12 @@ class Store:
         Args:
             path: A directory, or the URL of one: s3://, gs://, https://, memory://.
             fingerprint: Of the version to open; None: the newest.
-            cache_bytes: Room in memory for what was read before.
+            cache_bytes: Memory for what was read before.
 
         Raises:
             FileNotFoundError: Nothing is there.
-            ValueError: It is no store, is incomplete, has another schema, or does not hold that
-                version; names the file.
+            ValueError: It is not a store, is incomplete, has another schema, or does not hold
+                that version; names the file.
         """
         files = open_files(path)
         manifest = manifest_of(files)
@@ -114,7 +114,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Let go of files and of what was read."""
+        """Close files and forget what was read."""
         self._reader.cache.clear()
         self.files.close()
 
@@ -146,7 +146,7 @@ class Store:
 
     @cached_property
     def var(self) -> pd.DataFrame:
-        """What the source says about the genes."""
+        """The source's var."""
         with self._readable(f"{CELLS}/var"):
             table: pd.DataFrame = cols.read_table(self._root["var"])
         return table
@@ -202,7 +202,7 @@ class Store:
     ) -> NDArray[np.float32]:
         """log1p per 10k of runs of rows (start, stop), (cells, genes), dense.
 
-        Runs are read together, so that a remote store answers once for all of them.
+        Runs are read together, so a remote store is asked only once.
 
         Args:
             runs: First row and row after the last of each.
@@ -252,7 +252,7 @@ class Store:
         )
 
     def obs(self, start: int, stop: int) -> pd.DataFrame:
-        """What the source says about rows start to stop, and their library sizes."""
+        """The source's obs of rows start to stop, and their library sizes."""
         start, stop = self._range(start, stop)
         self._check_categories()
         with self._readable(f"{CELLS}/obs"):
@@ -317,7 +317,7 @@ class Store:
 
     @contextmanager
     def _readable(self, part: str) -> Iterator[None]:
-        """Turn what a library says about damaged bytes into an error that names the store."""
+        """Turn a library's error about damaged bytes into one that names the store."""
         try:
             yield
         except UnreachableError:

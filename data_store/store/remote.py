@@ -29,7 +29,7 @@ _DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": 
 
 
 def url_of(path: Path | str) -> str | None:
-    """The URL, or None for a path on this machine; mends what `Path` makes of `s3://`."""
+    """The URL, or None for a path on this machine; repairs the `s3:/` that `Path` makes."""
     match = _URL.fullmatch(str(path).rstrip("/"))
     return f"{match[1]}://{match[2]}" if match else None
 
@@ -49,7 +49,7 @@ def manifest_of(files: Files) -> Manifest:
 
     Raises:
         FileNotFoundError: There is nothing at this path.
-        ValueError: It is no store, was left unfinished, or has another schema; names the file.
+        ValueError: It is not a store, is unfinished, or has another schema; names the file.
     """
     try:
         raw = files.read(MANIFEST)
@@ -64,7 +64,7 @@ def manifest_of(files: Files) -> Manifest:
 
 
 class _Patient(FsspecStore):
-    """Tries again what a busy server or a broken connection refused, zarr's own reads, too."""
+    """Repeats reads, zarr's own too, after a busy server or a broken connection."""
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
@@ -152,7 +152,7 @@ def _network_errors() -> tuple[type[Exception], ...]:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether the same read may well succeed in a moment."""
+    """Whether the same read may succeed a moment later."""
     status = getattr(error, "status", None)  # of aiohttp, where a server answered
     if status:
         return status >= 500 or status in (408, 429)  # timeout, too many requests

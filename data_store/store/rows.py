@@ -1,4 +1,4 @@
-"""Rows of the matrix: from chunks on disk to dense expression of the genes that are wanted."""
+"""Rows of the matrix: from chunks on disk to dense expression of the wanted genes."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ class RowArrays(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """The genes that are wanted."""
+    """The wanted genes."""
 
     place: NDArray[np.int32] | None  # per column of the store: where it goes, -1 for nowhere
     width: int

@@ -1,4 +1,4 @@
-"""What a store says about itself: `manifest.json`, written last.
+"""A store's description of itself: `manifest.json`, written last.
 
 A store is a directory with `cells.zarr` (AnnData), `conditions.parquet` (one row per unit),
 `moments.zarr` (sums per unit and gene) and the manifest. A store that grew keeps its older versions
@@ -35,7 +35,7 @@ Perturbation = Literal["gene", "drug"]
 
 
 class SourceRecord(BaseModel, frozen=True, extra="forbid"):
-    """One ingested file. Its fingerprint is of all its bytes; it holds no path and no date."""
+    """One ingested file. Its fingerprint covers all its bytes, but no path and no date."""
 
     name: str
     cells: NonNegativeInt
@@ -83,7 +83,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def words(self) -> Words:
-        """How labels are taken apart, without the labels that a store knows."""
+        """How labels are split into tokens, without the labels that a store knows."""
         return Words(controls=self.controls, separator=self.separator)
 
     @model_serializer(mode="wrap")
@@ -144,7 +144,7 @@ def read_manifest(store: Path) -> Manifest:
 
     Raises:
         FileNotFoundError: There is nothing at this path.
-        ValueError: It is no store, was left unfinished, or has another schema; names the file.
+        ValueError: It is not a store, is unfinished, or has another schema; names the file.
     """
     path = store / MANIFEST
     if not store.exists():

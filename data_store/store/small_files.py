@@ -26,7 +26,7 @@ def check_small_files(files: Files, manifest: Manifest) -> None:
 
 
 def check_categories(files: Files, manifest: Manifest) -> None:
-    """Compare what the codes in obs stand for with its hashes; it may be as long as the cells.
+    """Compare the texts behind the codes in obs with their hashes; there may be many.
 
     Raises:
         ValueError: As above.

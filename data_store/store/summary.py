@@ -15,7 +15,7 @@ _SMALLEST = 5  # units that are named
 
 
 def summarise(store: Store) -> dict[str, Any]:
-    """Everything `scdfm inspect --json` prints about a store: plain numbers, texts and lists."""
+    """All that `scdfm inspect --json` prints about a store: plain numbers, texts and lists."""
     manifest = store.manifest
     return {
         "kind": "store",

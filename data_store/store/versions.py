@@ -1,6 +1,6 @@
-"""Versions of a store: the newest at its root, each older one a whole store below `versions/`.
+"""Versions of a store: the newest at its root, each older one a complete store in `versions/`.
 
-A fingerprint that a run or model remembers names a version for ever: appending never changes one.
+A fingerprint in a run or model always names the same version: appending never changes one.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ class Version(NamedTuple):
 
 
 def folder_of(fingerprint: str) -> str:
-    """Where an older version stands, relative to its store."""
+    """Where an older version is, relative to its store."""
     return f"{VERSIONS}/{fingerprint[:_DIGITS]}"
 
 
@@ -37,13 +37,13 @@ def versions(store: Path) -> list[Version]:
 
 
 def older_folders(store: Path) -> list[str]:
-    """Where the older versions of a store on this machine stand, relative to it."""
+    """Where the older versions of a store on this machine are, relative to it."""
     found = (store / VERSIONS).glob(f"*/{MANIFEST}")
     return sorted(f"{VERSIONS}/{manifest.parent.name}" for manifest in found)
 
 
 def unknown_version(store: Path | str, *, wanted: str, newest: str) -> ValueError:
-    """What to say when a store does not hold the version that is asked for."""
+    """The error for a version that a store does not hold."""
     return ValueError(
         f"expected version {wanted[:12]} of the store {store}, got {newest[:12]} as its newest "
         f"and no such older one below {VERSIONS}/; restore the store that was used, or name another"

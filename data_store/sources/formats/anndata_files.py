@@ -1,4 +1,4 @@
-"""AnnData on disk: .h5ad files and anndata's .zarr directories, of today's encoding or older."""
+"""AnnData on disk: .h5ad files and anndata's .zarr directories, in today's or older encodings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,7 +90,7 @@ def of_group(root: Any, *, path: Path) -> Source:
 
 
 def _column_names(obs: Any) -> list[str] | None:
-    """Column names of an obs group in today's encoding; None for older ones."""
+    """Column names of an obs group in today's encoding; None for an older one."""
     if str(obs.attrs.get("encoding-version", "")) != "0.2.0" or not hasattr(obs, "keys"):
         return None
     return [str(name) for name in np.asarray(obs.attrs["column-order"]).tolist()]

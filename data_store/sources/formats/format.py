@@ -1,4 +1,4 @@
-"""What a format of cells must say of itself, to be found, named in errors and opened."""
+"""What a format of cells must say about itself: to be found, named in errors and opened."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A file opened by whichever format it is of, and what is said where it is of none."""
+"""Open a file by its format; explain why a file has no known format."""
 
 import os
 from pathlib import Path
@@ -11,14 +11,14 @@ from data_store.sources.source import Source, one_line
 
 
 def open_source(path: Path) -> Source:
-    """Open a file of cells, of whichever format it is.
+    """Open a file of cells in any known format.
 
     Args:
         path: Of the file or directory; its content tells the format, not its ending.
 
     Raises:
         FileNotFoundError: Nothing is there.
-        ValueError: It is of no known format, or damaged, or may not be read, or gene names repeat.
+        ValueError: It has no known format, is damaged, may not be read, or repeats gene names.
     """
     if not path.exists():
         raise FileNotFoundError(f"expected cells at {path}, found no such file; check the path")
@@ -39,10 +39,10 @@ def open_source(path: Path) -> Source:
 
 
 def format_of(path: Path) -> Format | None:
-    """The format of a file or directory that exists; None where no format knows it.
+    """The format of an existing file or directory; None if no format knows it.
 
     Raises:
-        ValueError: A format knows it, and it cannot be used.
+        ValueError: A format knows it, but it cannot be used.
     """
     return next((one for _, one in FORMATS.items() if one.holds(path)), None)
 
@@ -54,12 +54,12 @@ def known_formats() -> str:
 
 
 def known_endings() -> tuple[str, ...]:
-    """Endings of the names that a folder is searched for."""
+    """Endings of the names to look for in a folder."""
     return tuple(dict.fromkeys(ending for _, one in FORMATS.items() for ending in one.endings))
 
 
 def _what_is(path: Path) -> str:
-    """A file that no format knows, why, and what to do."""
+    """What a file is that no format knows, and what to do."""
     if path.is_dir():
         return f"the directory {path}, which holds none; name the file inside it"
     if path.stat().st_size == 0:

@@ -1,7 +1,7 @@
 """Cells x genes matrices in files, read in bounded blocks of rows: CSR, dense, and CSC.
 
-Rows of a matrix stored by columns (CSC) are found by way of the disk: one pass over its columns
-sorts the values into runs of rows, and each run is read again as CSR.
+Rows of a matrix stored by columns (CSC) are collected on disk: one pass over its columns sorts the
+values into runs of rows, and each run is read again as CSR.
 """
 
 import shutil
@@ -28,7 +28,7 @@ _FORMS: dict[str, Literal["csr", "csc", "dense"]] = {
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix in a file: nothing is read yet."""
+    """A matrix in a file; nothing is read yet."""
 
     content: Any  # dense: an h5py or zarr array; else the group with data, indices, indptr
     form: Literal["csr", "csc", "dense"]
@@ -184,7 +184,7 @@ def _csc_blocks(
 def _row_bounds(matrix: Matrix, *, elements: int) -> NDArray[np.int64]:
     """Where runs of rows with about `elements` values begin, and the end.
 
-    Values are counted per group of rows, so that the count stays small for any number of cells.
+    Values are counted for groups of rows, so the counts stay small for any number of cells.
     """
     group = _group(matrix)
     total = int(_pointers(matrix.content, matrix.genes, matrix.genes)[0])

@@ -1,6 +1,6 @@
-"""AnnData in memory as a source: read as the file that `write_h5ad` would make of it.
+"""AnnData in memory as a source: read like the file that `write_h5ad` would write.
 
-obs and var are encoded by anndata, matrices are used where they are.
+anndata encodes obs and var; matrices are used without a copy.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def of_memory(cells: anndata.AnnData, *, path: Path = NAME) -> Source:
 
     Args:
         cells: Counts in X or a layer, labels in obs.
-        path: Where they come from, for a format that reads its files whole.
+        path: Where they come from, for a format that reads whole files.
 
     Raises:
         ValueError: They are backed by a file, anndata cannot write obs or var, a matrix is
@@ -54,9 +54,9 @@ def of_memory(cells: anndata.AnnData, *, path: Path = NAME) -> Source:
 
 
 def content_of(source: Source) -> str:
-    """The identity of cells in memory: of their names, obs, var and matrices.
+    """The identity of cells in memory, from their names, obs, var and matrices.
 
-    As of a file, a checksum of every block is hashed.
+    As for a file, it is a hash of the checksums of all blocks.
     """
     digest = hashlib.sha256()
 

@@ -1,4 +1,4 @@
-"""Every format of cells, a line each."""
+"""Every format of cells, one line each."""
 
 from data_store.sources.formats.format import Format
 from scdfm.screen.registry import Registry

@@ -62,7 +62,7 @@ TENX = Format(title="a 10x .h5 file", endings=(".h5",), holds=_is_tenx, open=_op
 
 
 def matrix_group(root: h5py.File, *, path: Path) -> h5py.Group | None:
-    """The group with the matrix of a 10x file; None when the file is none.
+    """The group with the matrix of a 10x file; None if it is not a 10x file.
 
     Raises:
         ValueError: An older file with more than one genome.
@@ -96,7 +96,7 @@ def matrix(group: h5py.Group, *, path: Path) -> Matrix:
 
 
 def read_features(group: h5py.Group, *, path: Path) -> Features:
-    """The genes among the features, by symbol; what is left out or renamed is said.
+    """The genes among the features, by symbol; what is left out or renamed is logged.
 
     Raises:
         ValueError: No feature is gene expression.
@@ -138,7 +138,7 @@ def _text(dataset: h5py.Dataset) -> list[str]:
 
 
 def _by_symbol(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
-    """Symbols as names; the first gene of a name keeps it, others are told apart by their id."""
+    """Symbols as names; the first gene of a name keeps it, others get their id added."""
     again = table["symbol"].duplicated()
     symbols = table["symbol"].where(~again, table["symbol"] + "_" + table["gene_ids"])
     if symbols.duplicated().any():  # repeats that even their ids do not tell apart

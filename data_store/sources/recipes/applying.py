@@ -1,7 +1,7 @@
 """How published files are read: `--recipe` sets columns and names that the file does not say.
 
-What a user says wins over a recipe; conditions that a user excludes are added to those that the
-recipe leaves out.
+The user's options win. Conditions that the user excludes are added to those that the recipe leaves
+out.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,10 +17,10 @@ from scdfm.screen.names import listed
 
 
 def applied(options: IngestOptions, sources: Sequence[Source]) -> IngestOptions:
-    """The options with the recipe's where the user has said nothing.
+    """The options, with the recipe's where the user gave none.
 
     Raises:
-        ValueError: A source has not what the recipe expects, and the user did not say where else.
+        ValueError: A source lacks what the recipe expects, and the user named nothing else.
     """
     if options.recipe is None:
         return options
@@ -45,7 +45,7 @@ def applied(options: IngestOptions, sources: Sequence[Source]) -> IngestOptions:
 
 
 def dropped(options: IngestOptions) -> tuple[Condition, ...]:
-    """Conditions that the recipe leaves out where they occur."""
+    """Conditions that the recipe leaves out, if they occur."""
     drop = RECIPES[options.recipe].drop if options.recipe is not None else ()
     return tuple(condition(name.split(JOINT)) for name in drop)
 

@@ -1,4 +1,4 @@
-"""What is known of a published file that it does not say itself."""
+"""What is known about a published file, but not written in it."""
 
 from dataclasses import dataclass
 

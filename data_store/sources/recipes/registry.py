@@ -1,4 +1,4 @@
-"""Every recipe by the name that `--recipe` gives it: a line each."""
+"""Every recipe by its name in `--recipe`, one line each."""
 
 from data_store.sources.recipes.recipe import Recipe
 from scdfm.screen.registry import Registry

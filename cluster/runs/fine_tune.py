@@ -44,7 +44,7 @@ def require_source(path: Path, *, model: ModelConfig, perturbation: str) -> None
 
     Raises:
         FileNotFoundError: Nothing is there.
-        ValueError: It is no whole model, or one of another size or kind.
+        ValueError: It is not a complete model, or has another size or kind.
     """
     source = load_model(source_model(path)).card
     try:

@@ -51,7 +51,7 @@ def _http_reason(error: OSError) -> str:
     if "refused" in text:
         return "the server refuses the connection"
     if "IncompleteRead" in text or "broken" in text:
-        return "the connection broke before the file was whole"
+        return "the connection broke before the file was complete"
     return type(error).__name__  # the text repeats the address with what may be secret
 
 

@@ -102,7 +102,7 @@ def load_model(path: Path) -> Model:
     card = read_card(path)
     for part in (WEIGHTS, GRAPH, SPLIT):
         if not (path / part).is_file():
-            raise ValueError(f"{path} is not a whole model: {part} is missing; export it again")
+            raise ValueError(f"{path} is not a complete model: {part} is missing; export it again")
     graph, split = GeneGraph.load(path / GRAPH), Split.load(path / SPLIT)
     field = METHODS[card.method].build(settings_of(card), vocabulary=card.vocabulary, graph=graph)
     try:
@@ -172,7 +172,7 @@ def load_state(path: Path) -> dict[str, Any]:
     ) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"{path} is not a whole training state: {reason}; delete {path.parent} to train from "
+            f"{path} is not a complete training state: {reason}; delete {path.parent} to train from "
             "the first step again"
         ) from error
 

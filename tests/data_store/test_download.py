@@ -156,7 +156,7 @@ def test_a_page_instead_of_a_file_is_not_kept(address: str, folder: Path, cache:
 
 def test_half_a_file_is_not_kept(cache: Path) -> None:
     for address in served(HalfFiles):
-        refused(f"{address}/x.h5ad", "broke before the file was whole")
+        refused(f"{address}/x.h5ad", "broke before the file was complete")
     assert nothing_kept(cache)
 
 

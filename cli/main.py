@@ -39,7 +39,7 @@ def main() -> None:
         warnings.simplefilter("ignore")
         os.environ.setdefault("PYTHONWARNINGS", "ignore")
     for stream in (sys.stdout, sys.stderr):
-        # A name that the terminal's encoding lacks is no reason to fail.
+        # A name that the terminal's encoding lacks is not a reason to fail.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     sys.exit(Command(sys.argv[1:]).run())
 

@@ -31,7 +31,7 @@ from data_store.store.schema import LOG, MANIFEST, ShardRecord
 from scdfm.screen.atomic import sha256, write_text
 
 CHUNK_CELLS = 64
-MARKS = ".done"  # beside X: one file for each shard that is written
+MARKS = ".done"  # next to X: one file for each written shard
 
 Facts = dict[str, JsonValue]
 """Where a prediction comes from, as whoever made it says."""

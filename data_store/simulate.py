@@ -113,7 +113,7 @@ def _effects(options: SimulateOptions, genes: Genes) -> Effects:
         own, pairs, shares=shares, draw=np.random.default_rng((options.seed, _DOUBLES, 1))
     )
     loadings = _with_shares(np.concatenate([own, both]), shares=shares)
-    # Weakly expressed genes are no targets of a screen: their change could not be seen.
+    # Weakly expressed genes are not targets of a screen: their change could not be seen.
     seen = np.argsort(-genes.share[0])[: max(2 * singles, options.genes // 2)]
     targets = np.sort(draw.choice(seen, size=singles, replace=False))
     fold = np.log(draw.uniform(*_FOLD, size=singles))

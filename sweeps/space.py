@@ -103,7 +103,7 @@ def trial_key(sweep: SweepConfig, configuration: Configuration) -> str:
     A sweep of an older version hashed the store's spelling, too, so the ledger comes first.
 
     Raises:
-        ValueError: The configuration is no valid run.
+        ValueError: The configuration is not a valid run.
     """
     for trial in SweepDirectory(sweep.directory).ledger.trials():
         if identity(trial.configuration) == identity(configuration):

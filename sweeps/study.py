@@ -119,7 +119,7 @@ def _open_store(address: str) -> Store:
 def _differing_inputs(sweep: SweepConfig, *, split: int) -> list[RunConfig]:
     """Runs of the sweep on a split, one for each list of edges or model to start from."""
     runs = [sweep.run(one, split=split) for one in sweep.samples()]
-    # The size of the network matters only beside weights that were there before.
+    # The size of the network matters only with weights to start from.
     kinds = {(run.graph, run.init_from, run.model if run.init_from else None): run for run in runs}
     return list(kinds.values())
 

@@ -63,7 +63,7 @@ def open_store(path: str | Path, *, fingerprint: str | None = None) -> Store:
 
     Raises:
         FileNotFoundError: Nothing is there.
-        ValueError: It is no whole store of this version.
+        ValueError: It is not a complete store, or has no such version.
     """
     return Store.open(path, fingerprint=fingerprint)
 

@@ -25,7 +25,7 @@ class Identity(BaseModel, frozen=True, extra="forbid"):
     contexts: tuple[str, ...]
     cells: int  # of each condition in each context
     genes: str  # hash of their names in order
-    controls: bool  # control cells stand beside
+    controls: bool  # control cells are written, too
     seed: int
     source: Source
     sampling: SamplingConfig

@@ -38,7 +38,7 @@ class Unit(NamedTuple):
     """Consecutive rows of the result: cells of one condition, or all controls, of a context."""
 
     context: str
-    condition: Condition  # () of the controls that stand beside the predictions
+    condition: Condition  # () for controls that are written with the predictions
     label: str  # as the store writes it
     cells: int
 

@@ -33,7 +33,7 @@ def run_graph(
 
     Raises:
         FileNotFoundError: No such list of edges.
-        ValueError: It is no such list, or none of its edges joins two of the run's genes.
+        ValueError: It is not such a list, or none of its edges joins two of the run's genes.
     """
     if config.path is not None:
         names = [store.genes[column] for column in genes.tolist()]

@@ -228,7 +228,7 @@ def require_edges(config: GraphConfig, store: Store, *, genes: NDArray[np.int64]
 
     Raises:
         FileNotFoundError: No such list of edges.
-        ValueError: It is no such list, or none of its edges joins two of the run's genes.
+        ValueError: It is not such a list, or none of its edges joins two of the run's genes.
     """
     user_graph(config, genes=vocabulary(store, genes).genes)
 

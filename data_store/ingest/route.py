@@ -26,7 +26,7 @@ from scdfm.screen.progress import OnProgress, counted
 
 ROW_SUM = "/row_sum"  # travels with obs, under a name that no column can have
 _LARGEST_BLOCK = 1_000_000  # values read at once
-_ROW_BYTES = 100  # of a cell beside its values, about
+_ROW_BYTES = 100  # of a cell, besides its values, about
 _SHARE_HELD = 0.125  # of the memory: rows that wait to be spilled
 
 

@@ -139,7 +139,7 @@ def _what_is_wrong(block: sp.csr_matrix, *, where: str) -> str:
         return f"expected counts below 2^32 in {where}, got {data.max():.4g}; name another --layer"
     parts = data[data != np.floor(data)]
     part = parts[0]
-    # Hardly a log is whole; a few fractions among counts are no logs.
+    # Almost no log is whole; a few fractions among counts do not make them logs.
     if 2 * len(parts) > len(data) and looks_like_log(block):
         return (
             f"expected counts in {where}, got log values such as {part:.4g}; "

@@ -172,8 +172,8 @@ def load_state(path: Path) -> dict[str, Any]:
     ) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"{path} is not a complete training state: {reason}; delete {path.parent} to train from "
-            "the first step again"
+            f"{path} is not a complete training state: {reason}; delete {path.parent} to train "
+            "from the first step again"
         ) from error
 
 

@@ -117,7 +117,7 @@ def _largest(
     Args:
         closeness: (rows, genes); NaN is never close. Overwritten.
         k: At most this many for a row.
-        first: Gene of row 0; a gene is no neighbour of itself here.
+        first: Gene of row 0; a gene is not its own neighbour here.
         above: Only values greater than this count.
     """
     rows, genes = closeness.shape

@@ -27,7 +27,7 @@ class Metric:
         Raises:
             ValueError: The metric gave something else than a number for each unit.
         """
-        # A prediction may be as large as a float can be; what overflows is no value.
+        # A prediction may be as large as a float can be; an overflow is undefined.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             values = np.asarray(self.of_units(units), dtype=np.float64)
         if values.shape != (len(units.conditions),):

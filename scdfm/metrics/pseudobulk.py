@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-ROUNDING = 1e-6  # a change this small beside its means is none: they come from float32 values
+ROUNDING = 1e-6  # a smaller change, relative to its means, is rounding of float32 values
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def read_lists(path: Path) -> dict[str, list[str]]:
     """Read lists of names by part; train and validation may be missing.
 
     Raises:
-        ValueError: No test conditions, an unknown key, or a part that is no list of names.
+        ValueError: No test conditions, an unknown key, or a part that is not a list of names.
     """
     content = read(path)
     for key, names in content.items():

@@ -87,7 +87,7 @@ def _set(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     if section in ("space", "configurations") and inner:
         return {**values, section: _set_entry(section, values.get(section), inner, value)}
     if section == "base" and inner and isinstance(values.get("base"), str):
-        # Beside a file these count for less than what the sweep says, and are no error.
+        # With a file, the sweep's own values win over these; it is not an error.
         own = ("name", "output", *(("split",) if values.get("splits") else ()))
         base = forgiving_yaml(Path(values["base"]))
         values = {**values, "base": {key: base[key] for key in base if key not in own}}

@@ -43,7 +43,7 @@ def require_setting(name: str, *, within: str) -> None:
     known = settings()
     # What another method than flow reads only that method knows; the run itself is checked by it.
     if name not in known and not name.startswith("settings."):
-        raise ValueError(f"{within}: {name!r} is no setting of a run; {nearest(name, known)}")
+        raise ValueError(f"{within}: {name!r} is not a setting of a run; {nearest(name, known)}")
 
 
 def _reserved(name: str) -> str | None:

@@ -146,9 +146,7 @@ def test_a_damaged_training_state_is_named(run: RunConfig) -> None:
     train_here(run, on_round=lambda outcome: outcome.step < 2)
     [state] = (run.directory / "checkpoints").iterdir()
     (state / "optimiser.pt").write_bytes(b"half")
-    with pytest.raises(
-        ValueError, match="step-00000002 is not a complete training state"
-    ) as caught:
+    with pytest.raises(ValueError, match="2 is not a complete training state") as caught:
         train_here(run)
     assert "\n" not in str(caught.value)
 

@@ -59,7 +59,7 @@ def test_a_list_is_run_whole_and_read_again_alike(tiny: dict[str, Any]) -> None:
         ({"configurations": {"full": {}}}, "a single one is a run"),
         (
             {"configurations": {"a": {}, "b": {"grpah.k": 3}}},
-            "configurations: 'grpah.k' is no setting of a run; did you mean 'graph.k'?",
+            "configurations: 'grpah.k' is not a setting of a run; did you mean 'graph.k'?",
         ),
         ({"configurations": {"a": {}, "b": {"split.fold": 3}}}, "must not hold 'split.fold'"),
         ({"configurations": {"a": {}, "b": {"model.width": -3}}}, "configurations.b cannot run"),

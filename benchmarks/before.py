@@ -72,6 +72,9 @@ def _parse() -> argparse.Namespace:
     options.before = options.before.resolve()
     if not (options.before / "benchmarks" / "train_step.py").is_file():
         parser.error(f"expected a checkout of this project, got {options.before}")
+    if not (options.before / "scdfm" / "__init__.py").is_file():
+        # Python would take the installed package for it, wherever it comes on the path.
+        parser.error(f"expected {options.before}/scdfm/__init__.py, found none; add an empty file")
     return options
 
 

@@ -30,6 +30,7 @@ def main() -> None:
     """Let both checkouts take turns at each work."""
     options = _parse()
     folder = options.keep or Path(mkdtemp(prefix="before-"))
+    folder.mkdir(parents=True, exist_ok=True)
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     figures: dict[str, Facts] = {}
     try:

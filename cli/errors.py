@@ -68,7 +68,8 @@ def _usage(error: typer.TyperException) -> str:
     """The parser's message, and where the options are listed."""
     context = getattr(error, "ctx", None)
     where = f"; see {context.command_path} --help" if context is not None else ""
-    message = error.format_message().rstrip(".")
+    # Pydantic's own words, where an option is read by a model.
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
     return f"{message[:1].lower()}{message[1:]}{where}"
 
 

@@ -19,7 +19,7 @@ def overrides(changes: Sequence[str] | None) -> dict[str, Any]:
     """Values by dotted name; a value is read as YAML reads it.
 
     Raises:
-        ValueError: Something is not name=value.
+        ValueError: Something is not name=value, or a name is given twice.
     """
     if not changes:
         return {}
@@ -31,5 +31,7 @@ def overrides(changes: Sequence[str] | None) -> dict[str, Any]:
         name = name.strip()
         if not equals or not all(name.split(".")):
             raise ValueError(f"expected --set NAME=VALUE such as model.width=256, got {change!r}")
+        if name in values:
+            raise ValueError(f"--set gives {name} twice; give it once")
         values[name] = scalar(value)
     return values

@@ -42,7 +42,7 @@ def train(
         ):
             if place is not None:
                 require_there(place, what=setting)
-    with TrainingBar() as bar:
+    with TrainingBar(validate_every=config.training.validate_every) as bar:
         from cluster.train import train as train_on_cluster
 
         result = train_on_cluster(

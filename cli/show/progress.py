@@ -3,6 +3,7 @@
 Both go to standard error, so that standard output holds nothing but the result.
 """
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -87,8 +88,14 @@ class Bar:
 class TrainingBar(Bar):
     """Progress of a training run, from the lines that go into its metrics.jsonl."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, validate_every: int | None = None) -> None:
+        """Begin a bar.
+
+        Args:
+            validate_every: Steps between validation rounds, which are said while they last.
+        """
         super().__init__("train", unit="steps")
+        self._validate_every = validate_every
         self._losses: dict[str, float] = {}
         self._rate = 0.0  # steps per second
 
@@ -102,9 +109,21 @@ class TrainingBar(Bar):
         losses = {name: value for name, value in line.items() if _is_loss(name, value)}
         self._losses = losses or self._losses
         self._rate = line.get("steps_per_second", self._rate)
+        step, steps = int(line["step"]), int(line["steps"])
+        notes = [] if "validation" in line else [self._validates(step, steps)]
         self.update(
-            int(line["step"]), int(line["steps"]), note=numbers(self._losses), rate=self._rate
+            step,
+            steps,
+            note="  ".join(filter(None, [*notes, numbers(self._losses)])),
+            rate=self._rate,
         )
+
+    def _validates(self, step: int, steps: int) -> str:
+        """What goes on behind a line that is no validation round: a round may take minutes."""
+        if step == 0:
+            return "scoring the untrained model"
+        due = step == steps or (self._validate_every and step % self._validate_every == 0)
+        return "scoring on validation conditions" if due else ""
 
 
 def _is_loss(name: str, value: object) -> bool:
@@ -145,7 +164,7 @@ def numbers(values: Mapping[str, Any]) -> str:
 
 
 def _number(value: Any) -> str:
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "undefined"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 

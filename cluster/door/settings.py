@@ -1,7 +1,9 @@
 """Keywords of a function that are the fields of a pydantic model, spelled once."""
 
 import inspect
+import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,9 +21,19 @@ def filled(model: type[M], settings: Mapping[str, Any], *, where: str) -> M:
         ValueError: An unknown name (names the nearest) or a value out of range, in one line.
     """
     try:
-        return model.model_validate(dict(settings))
+        return model.model_validate(
+            {name: _listed(model, name, value) for name, value in settings.items()}
+        )
     except ValidationError as error:
         raise ValueError(f"{where}: {one_line(error, model)}") from None
+
+
+def _listed(model: type[BaseModel], name: str, value: object) -> object:
+    """One name where a list of names is meant, as the command takes it: a list of that one."""
+    field = model.model_fields.get(name)
+    kinds = () if field is None else (field.annotation, *typing.get_args(field.annotation))
+    lists = any(typing.get_origin(kind) in (tuple, list) for kind in kinds)
+    return (value,) if lists and isinstance(value, str | Path) else value
 
 
 def keywords_of(model: type[BaseModel], *, given: tuple[str, ...] = ()) -> Callable[[F], F]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from cluster.settings.config import RunConfig
-from cluster.settings.presets import NAMES
+from cluster.settings.presets import NAMES, preset
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 PRESET = "Settings of a published or a small run; what this file says wins"
@@ -20,10 +20,16 @@ def run_schema() -> dict[str, Any]:
         "type": "object",
         "properties": settings,
         "required": ["store", "name"],
-        "anyOf": [{"required": ["split"]}, {"required": ["preset"]}],
+        "anyOf": [{"required": ["split"]}, _preset_with_a_split()],
         "additionalProperties": False,
         "$defs": schema["$defs"],
     }
+
+
+def _preset_with_a_split() -> dict[str, Any]:
+    """A file may leave its split out where the preset that it names has one."""
+    names = [name for name in NAMES if "split" in preset(name)]
+    return {"required": ["preset"], "properties": {"preset": {"enum": names}}}
 
 
 def run_settings(schema: dict[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,8 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
         if self.warmup >= self.steps:
             raise ValueError(
                 f"warmup must be shorter than training, got warmup={self.warmup}, "
-                f"steps={self.steps}"
+                f"steps={self.steps}; lower training.warmup (a preset may set it) or raise "
+                "training.steps"
             )
         return self
 

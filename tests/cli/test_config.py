@@ -180,3 +180,21 @@ def test_what_cannot_run_is_not_shown(scdfm: Call) -> None:
     assert called.status == 2
     assert "model.width" in called.error
     assert "did you mean 'norman'?" in scdfm("config", "show", "normal").error
+
+
+def test_a_setting_given_twice_is_refused(scdfm: Call) -> None:
+    told = scdfm("config", "show", "demo", "--set", "search.seed=1", "--set", "search.seed=2")
+    assert told.status == 2
+    assert "--set gives search.seed twice" in told.error
+
+
+def test_a_preset_without_a_split_needs_one_in_the_schema_too() -> None:
+    values = {"store": "s.zarr", "name": "n"}
+    assert RUN.is_valid({**values, "preset": "norman"})
+    assert not RUN.is_valid({**values, "preset": "small"})
+
+
+def test_a_wrong_choice_is_told_in_our_own_words(scdfm: Call) -> None:
+    error = scdfm("split", "x.zarr", "--kind", "additiv").error
+    assert "'additiv' is not one of" in error
+    assert "Value error" not in error

@@ -79,3 +79,18 @@ def test_an_undefined_metric_is_said() -> None:
 )
 def test_a_duration_reads_as_people_say_it(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_training_run_says_that_it_scores_before_the_first_step_and_between_steps(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with TrainingBar(validate_every=50) as bar:
+        bar.report({"step": 0, "steps": 200, "note": "computes in float32"})
+    assert "train 0/200 steps  scoring the untrained model" in capsys.readouterr().err.splitlines()
+    with TrainingBar(validate_every=50) as bar:
+        bar.report({"step": 50, "steps": 200, "loss": 0.5})
+    assert "scoring on validation conditions" in capsys.readouterr().err
+
+
+def test_an_undefined_number_is_called_undefined_however_it_comes() -> None:
+    assert numbers({"a": None, "b": float("nan")}) == "a undefined  b undefined"

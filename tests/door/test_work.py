@@ -31,7 +31,7 @@ def test_a_simulated_screen_becomes_a_store_that_is_open(tmp_path: Path) -> None
         (lambda at: scdfm.ingest(at / "no.h5ad", at / "s", mincells=1), "did you mean 'min_cells'"),
         (lambda at: scdfm.ingest(at / "no.h5ad", at / "s", memory="1KB"), "at least 100MB"),
         (lambda at: scdfm.train({"store": "s", "name": "x"}), "split is missing"),
-        (lambda at: scdfm.train(RUN, overrides={"model.widht": 2}), "'width'"),
+        (lambda at: scdfm.train(RUN, overrides={"model.widht": 2}), "'model.width'"),
         (lambda at: scdfm.tune({"name": "x"}), "base is missing"),
     ],
 )  # fmt: skip
@@ -152,3 +152,13 @@ def test_cells_in_memory_give_the_store_that_their_file_gives(
 ) -> None:
     store = scdfm.ingest(tiny_adata, tmp_path / "memory.zarr", context_column="context")
     assert store.fingerprint == scdfm.open_store(tiny_store_path).fingerprint
+
+
+def test_one_name_is_taken_where_a_command_takes_one_or_several(
+    tiny_adata: anndata.AnnData, tmp_path: Path
+) -> None:
+    cells = tiny_adata.copy()
+    labels = cells.obs["condition"].astype(str)
+    cells.obs["condition"] = labels.where(labels != "control", "PBS")
+    store = scdfm.ingest(cells, tmp_path / "pbs.zarr", control="PBS")
+    assert store.words.parse("PBS") == ()

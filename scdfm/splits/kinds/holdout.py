@@ -37,7 +37,7 @@ def _held_out(config: "SplitConfig", screen: Screen, *, candidates: int) -> int:
     if count > candidates:
         raise ValueError(
             f"holdout needs {count} genes to hold out, got {candidates} to choose from; "
-            f"set genes to {max(1, candidates // 3)} or so"
+            f"set the split's genes (--genes, or split.genes) to {max(1, candidates // 3)} or so"
         )
     return count
 

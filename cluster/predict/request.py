@@ -193,8 +193,8 @@ def warn_of_unseen(tokens: Sequence[str]) -> None:
     """Say that some perturbations were in no training cell."""
     if tokens:
         log.warning(
-            "no training cell had %s: nothing about it was learnt but what the model knows of other "
-            "perturbations; such cells are flagged in obs column 'unseen'",
+            "no training cell had %s: what the model learnt of other perturbations is all it "
+            "goes by; such cells are flagged in obs column 'unseen'",
             ", ".join(tokens),
         )
 

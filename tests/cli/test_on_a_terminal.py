@@ -70,7 +70,7 @@ def test_ingest(home: Path) -> None:
 
 def test_verify(home: Path) -> None:
     lines = shown(on_terminal("verify", "tiny.zarr", cwd=home))
-    assert lines[-1] == "tiny.zarr: nothing has changed since"
+    assert lines[-1] == "tiny.zarr: nothing has changed since it was written"
 
 
 def test_export(home: Path) -> None:

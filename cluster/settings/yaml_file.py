@@ -91,9 +91,7 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = fields_at(model, first["loc"][:-1])
-        inside = where.removesuffix(str(first["loc"][-1]))
-        known = [f"{inside}{name}" for name in known]
-        return f"unknown setting {where!r}; {nearest(where, known)}"
+        return f"unknown setting {where!r}; {nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"{where} is missing; set it"
     if first["type"] in ("model_type", "dict_type"):

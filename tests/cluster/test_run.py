@@ -75,7 +75,7 @@ def test_a_dotted_name_does_not_lead_through_a_plain_value() -> None:
 def test_an_unknown_setting_gets_the_nearest() -> None:
     assert "unknown setting 'modle'; did you mean 'model'?" in refused(modle={})
     message = refused(model={"widht": 3})
-    assert "unknown setting 'model.widht'; did you mean 'model.width'?" in message
+    assert "unknown setting 'model.widht'; did you mean 'width'?" in message
 
 
 def test_a_value_out_of_range_is_named_with_what_came() -> None:

@@ -24,7 +24,7 @@ from scdfm.flow.config import LossConfig, SamplingConfig, Source, TrainingConfig
 from scdfm.flow.sources import SOURCES
 from scdfm.gene_graph.config import GraphConfig
 from scdfm.method import DEFAULT, METHODS
-from scdfm.metrics import METRICS
+from scdfm.metrics.registry import METRICS, RoundMetric
 from scdfm.model.config import ModelConfig
 from scdfm.screen.atomic import write_text
 from scdfm.screen.variable_genes import GeneChoice
@@ -52,7 +52,7 @@ Name = Annotated[str, AfterValidator(_folder_name)]
 class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
     """How a validation round scores the model."""
 
-    metric: Annotated[str, METRICS] = Field(
+    metric: RoundMetric = Field(
         default="mse", description="Metric of validation that decides which checkpoint is best"
     )
     cells: PositiveInt = Field(

@@ -14,8 +14,8 @@ def pearson_delta(units: Pseudobulks) -> Array:
 
     Source: cell-eval 0.8.2 `pearson_delta`.
     """
-    predicted = _centred(units.predicted - units.control, scale=units.scale)
-    real = _centred(units.real - units.control, scale=units.real_scale)
+    predicted = _centred(units.predicted_delta, scale=units.scale)
+    real = _centred(units.real_delta, scale=units.real_scale)
     lengths = np.linalg.norm(predicted, axis=1) * np.linalg.norm(real, axis=1)
     correlation = np.full(len(lengths), np.nan)
     np.divide(np.sum(predicted * real, axis=1), lengths, out=correlation, where=lengths > 0)

@@ -51,8 +51,8 @@ def discrimination_score(units: Pseudobulks, *, distance: Distance) -> Array:
     """
     contexts, conditions = np.array(units.contexts), np.array(units.conditions)
     column = {gene: i for i, gene in enumerate(units.genes)}
-    predicted = _Changes(units.predicted - units.control, ROUNDING * units.scale)
-    real = _Changes(units.real - units.control, ROUNDING * units.real_scale)
+    predicted = _Changes(units.predicted_delta, ROUNDING * units.scale)
+    real = _Changes(units.real_delta, ROUNDING * units.real_scale)
     scores = np.full(len(contexts), np.nan)
     for context in np.unique(contexts):
         here = np.flatnonzero(contexts == context)

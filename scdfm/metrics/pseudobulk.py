@@ -25,6 +25,8 @@ class Pseudobulks:
             it is not a prediction, and all its metrics are undefined.
         real: (units, genes).
         control: (units, genes), of the control cells of the unit's own context.
+        predicted_control: (units, genes), of controls that came with the prediction, from which
+            its changes are measured; none: the real ones.
     """
 
     contexts: tuple[str, ...]
@@ -33,6 +35,7 @@ class Pseudobulks:
     predicted: Array
     real: Array
     control: Array
+    predicted_control: Array | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that are not about the same units and genes."""
@@ -45,7 +48,9 @@ class Pseudobulks:
         units = list(zip(self.contexts, self.conditions, strict=True))
         if len(set(units)) < len(units):
             raise ValueError("each (context, condition) must come once, got one twice; merge them")
-        for name in ("predicted", "real", "control"):
+        for name in ("predicted", "real", "control", "predicted_control"):
+            if getattr(self, name) is None:
+                continue
             array = np.asarray(getattr(self, name), dtype=np.float64)
             if array.shape != shape:
                 raise ValueError(f"{name} must be (units, genes) = {shape}, got {array.shape}")
@@ -57,10 +62,24 @@ class Pseudobulks:
             object.__setattr__(self, name, array)
 
     @property
+    def predicted_delta(self) -> Array:
+        """Predicted changes from control, (units, genes)."""
+        return self.predicted - self._start
+
+    @property
+    def real_delta(self) -> Array:
+        """Real changes from control, (units, genes)."""
+        return self.real - self.control
+
+    @property
     def scale(self) -> Array:
         """Size of the means that a predicted change comes from, (units,); NaN like the row."""
-        scale: Array = np.linalg.norm(self.predicted, axis=1) + np.linalg.norm(self.control, axis=1)
+        scale: Array = np.linalg.norm(self.predicted, axis=1) + np.linalg.norm(self._start, axis=1)
         return scale
+
+    @property
+    def _start(self) -> Array:
+        return self.control if self.predicted_control is None else self.predicted_control
 
     @property
     def real_scale(self) -> Array:

@@ -32,13 +32,14 @@ def evaluate(units: Pseudobulks, *, metrics: Sequence[str] | None = None) -> Tab
     """Score a prediction.
 
     Args:
-        units: Predicted and real means.
-        metrics: Names; none: every metric there is.
+        units: Predicted and real means; as `Evidence`, which `gather` makes, with what is known
+            of their cells.
+        metrics: Names; none: every metric that these units have what it takes for.
 
     Raises:
-        ValueError: A metric does not exist (names the nearest).
+        ValueError: A metric does not exist (names the nearest), or needs more than means.
     """
-    names = tuple(METRICS) if metrics is None else metrics
+    names = known_of(units) if metrics is None else metrics
     scores = {name: METRICS[name].values(units) for name in names}
     contexts, conditions = np.array(units.contexts), np.array(units.conditions)
 
@@ -52,14 +53,19 @@ def evaluate(units: Pseudobulks, *, metrics: Sequence[str] | None = None) -> Tab
     )
 
 
+def known_of(units: Pseudobulks) -> tuple[str, ...]:
+    """Names of the metrics that these units have what it takes for."""
+    return tuple(name for name, metric in METRICS.items() if metric.known_of(units))
+
+
 def round_scores(units: Pseudobulks) -> dict[str, float]:
-    """One number for each metric, to choose between models.
+    """One number for each metric of means, to choose between models.
 
     NaN throughout where the prediction of any unit is not finite: a model must not win by leaving
     out what it cannot predict.
     """
     if not np.isfinite(units.predicted).all():
-        return dict.fromkeys(METRICS, float("nan"))
+        return dict.fromkeys(known_of(units), float("nan"))
     return {name: score.value for name, score in evaluate(units).overall.items()}
 
 

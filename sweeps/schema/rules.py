@@ -1,6 +1,6 @@
 """The rules of a sweep: how trials are judged, proposed and stopped, and what they may cost."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -13,13 +13,13 @@ from pydantic import (
     model_validator,
 )
 
-from scdfm.metrics import METRICS
+from scdfm.metrics.registry import METRICS, RoundMetric
 
 
 class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
     """What a trial is judged by: a validation metric, averaged over the splits."""
 
-    metric: Annotated[str, METRICS] = Field(
+    metric: RoundMetric = Field(
         default="mse", description="Validation metric that trials are judged by"
     )
     mode: Literal["min", "max"] | None = Field(

@@ -1,0 +1,1 @@
+"""Differential expression: which genes of a condition differ from control, and by how much."""

@@ -100,7 +100,8 @@ def _given(texts: Sequence[str], *, column: str, option: str) -> Iterator[tuple[
             yield from ((name, True) for name in _read(path, column=column))
         elif path.suffix.lower() in _FILES:
             raise FileNotFoundError(
-                f"expected names or a file of names for {option}, no file {text}"
+                f"expected names or a file of names for {option}, got {text}, which is not there; "
+                "check the path"
             )
         elif text.strip():
             yield text.strip(), False

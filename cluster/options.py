@@ -67,7 +67,7 @@ class ExportOptions(BaseModel, frozen=True, extra="forbid"):
     def _counts_keep_all_genes(self) -> Self:
         if self.genes_of is not None and not self.normalised:
             raise ValueError(
-                "expected --normalised with --genes-of, because counts of some genes lose their "
-                "library size; add --normalised or leave --genes-of out"
+                "expected --normalised with --genes-of, got --genes-of alone (counts of some genes "
+                "lose their library size); add --normalised or leave --genes-of out"
             )
         return self

@@ -124,8 +124,7 @@ class PredictionDirectory:
         for shard in range(-(-cells // rows)):
             if not (self._marks / str(shard)).is_file():
                 raise ValueError(
-                    f"expected all shards of {self.path}, shard {shard} was never written; "
-                    "predict again"
+                    f"expected all shards of {self.path}, got none for shard {shard}; predict again"
                 )
         files = sorted(
             file
@@ -169,7 +168,8 @@ class PredictionDirectory:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise ValueError(
-                f"expected the manifest of a prediction in {file}, {where}: {first['msg']}"
+                f"expected the manifest of a prediction in {file}, got one whose {where} does not "
+                f"fit ({first['msg']}); predict again"
             ) from None
 
     def verify(self) -> list[Fault]:

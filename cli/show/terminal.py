@@ -137,4 +137,6 @@ def require_folder(path: Path) -> None:
         FileNotFoundError: Its directory does not exist.
     """
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"expected a directory {path.parent} for {path.name}; create it")
+        raise FileNotFoundError(
+            f"expected a directory {path.parent} for {path.name}, got none; create it"
+        )

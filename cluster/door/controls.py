@@ -125,7 +125,7 @@ def _refuse_perturbed(adata: anndata.AnnData, card: ModelCard) -> None:
     if cells:
         first = next(label for label in labels if label in perturbed)
         raise ValueError(
-            f"expected control cells only, {cells} of {adata.n_obs} have obs.condition such as "
+            f"expected control cells only, got {cells} of {adata.n_obs} with obs.condition such as "
             f"{first!r}; pass adata[adata.obs.condition == {card.words.spell(())!r}]"
         )
 
@@ -143,7 +143,7 @@ def _numbers(adata: anndata.AnnData) -> NDArray[np.int64]:
     numbers: NDArray[np.int64] = adata.obs[STORE_ROW].to_numpy(dtype=np.int64)
     if len(np.unique(numbers)) < len(numbers):
         raise ValueError(
-            f"expected each control cell once, obs.{STORE_ROW} has repeats; drop this column if "
+            f"expected each control cell once, got repeats in obs.{STORE_ROW}; drop this column if "
             "the cells come from several stores"
         )
     return numbers
@@ -160,8 +160,8 @@ def _contexts(
     contexts = _column(adata.obs, column, "obs")
     if contexts.isna().any():
         raise ValueError(
-            f"expected a context for each control cell, obs.{column} is missing in "
-            f"{int(contexts.isna().sum())} of {adata.n_obs}; fill it or drop these cells"
+            f"expected a context for each control cell, got {int(contexts.isna().sum())} of "
+            f"{adata.n_obs} without one in obs.{column}; fill it or drop these cells"
         )
     return contexts.astype(str).to_numpy(dtype=object)
 
@@ -226,8 +226,12 @@ def _library_sizes(
     sizes: NDArray[np.float64]
     if column is not None:
         sizes = _column(adata.obs, column, "obs").to_numpy(dtype=np.float64)
-        if not (np.isfinite(sizes) & ((sizes > 0) | (sums == 0))).all():
-            raise ValueError(f"expected library sizes above 0 in obs.{column}; choose another")
+        fits = np.isfinite(sizes) & ((sizes > 0) | (sums == 0))
+        if not fits.all():
+            raise ValueError(
+                f"expected library sizes above 0 in obs.{column}, got {sizes[~fits][0]:g}; choose "
+                "another column"
+            )
         return sizes
     for name in LIBRARY_NAMES:
         if name in adata.obs and pd.api.types.is_numeric_dtype(adata.obs[name]):

@@ -98,7 +98,7 @@ def require_full(array: "zarr.Array[Any]", *, written: int) -> None:
     """
     if written != array.shape[0]:
         raise RuntimeError(
-            f"expected {array.shape[0]} values or rows in {array.path}, {written} were written"
+            f"expected {array.shape[0]} values or rows in {array.path}, got {written}"
         )
 
 

@@ -207,13 +207,13 @@ class ChunkReader:
             yield
         except FileNotFoundError:
             raise ValueError(
-                f"expected the shard {name} in the store {self._files.where}, it is gone; ingest "
-                "again or restore the file"
+                f"expected the shard {name} in the store {self._files.where}, got no such file; "
+                "ingest again or restore the file"
             ) from None
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(
-                f"expected intact bytes in {name} of the store {self._files.where}, they are "
-                f"damaged ({error}); run scdfm verify, then ingest again"
+                f"expected intact bytes in {name} of the store {self._files.where}, got damaged "
+                f"ones ({error}); run scdfm verify, then ingest again"
             ) from None
 
 
@@ -266,7 +266,9 @@ def _chunks_per_shard(array: "zarr.Array[Any]", *, where: str) -> int:
         or codec.index_location.value != "end"
         or array.shards is None
     ):
-        raise ValueError(f"expected the array {where} as ingest writes it; ingest again")
+        raise ValueError(
+            f"expected the array {where} as ingest writes it, got another form; ingest again"
+        )
     return int(array.shards[0] // array.chunks[0])
 
 

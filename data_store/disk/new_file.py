@@ -18,7 +18,9 @@ def committed_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         OSError: The disk is full.
     """
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"expected a directory {path.parent} for {path.name}; create it")
+        raise FileNotFoundError(
+            f"expected a directory {path.parent} for {path.name}, got none; create it"
+        )
     if path.is_dir():
         raise FileExistsError(f"expected a file name, got the directory {path}; name a file in it")
     if path.exists() and not overwrite:

@@ -26,7 +26,7 @@ def room_for(path: Path, *, remedy: str = "name a place on another disk") -> Ite
         if number not in _NO_ROOM:
             raise
         raise OSError(
-            f"expected room for {path}, but the disk is full or a limit is reached "
+            f"expected room for {path}, got a full disk or a limit that is reached "
             f"({os.strerror(number)}); free some space or {remedy} (nothing was left behind)"
         ) from None
 

@@ -230,7 +230,7 @@ def _distinct(base: Source, sources: Sequence[Source]) -> list[Source]:
             )
             if np.isin(name_hashes(source), known).any():
                 raise ValueError(
-                    f"expected new cell names in {source.path}, but the store holds some of them, "
+                    f"expected new cell names in {source.path}, got some that the store holds, "
                     "even with the file's name added; rename the file, or its cells"
                 )
         result.append(source)

@@ -77,8 +77,8 @@ def _labelled(labels: Labels, *, column: str, options: IngestOptions) -> NDArray
     missing = int((~has_label).sum())
     if missing and not options.drop_unlabelled:
         raise ValueError(
-            f"expected a label for every cell in obs column {column!r}, {missing} of "
-            f"{len(has_label)} cells have none; fill them or pass --drop-unlabelled"
+            f"expected a label for every cell in obs column {column!r}, got {missing} of "
+            f"{len(has_label)} cells without one; fill them or pass --drop-unlabelled"
         )
     if missing:
         note(f"left out: {missing} cells without a label in {column!r}")
@@ -117,8 +117,8 @@ def _left_out(
     unknown = wanted - present
     if unknown:
         raise ValueError(
-            f"expected conditions of the data in --exclude, {listed(sorted(unknown))} are not "
-            "among them; correct --exclude"
+            f"expected conditions of the data in --exclude, got {listed(sorted(unknown))}, which "
+            "it does not hold; correct --exclude"
         )
     by_recipe = {name(one) for one in dropped(options)} & present
     excluded = np.zeros(len(conditions.codes), dtype=bool)
@@ -192,7 +192,7 @@ def _refuse_uncontrolled(layout: Layout) -> None:
     without = sorted({context for context, _ in layout.units} - controlled)
     if without:
         raise ValueError(
-            f"expected control cells in every context, {listed(without)} have none; "
+            f"expected control cells in every context, got none in {listed(without)}; "
             "drop these cells, or choose another --context-column or --control"
         )
     if not any(tokens for _, tokens in layout.units):

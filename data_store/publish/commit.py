@@ -82,7 +82,7 @@ def _refuse_file_above(path: Path) -> None:
     for parent in path.parents:
         if parent.exists() and not parent.is_dir():
             raise NotADirectoryError(
-                f"expected directories above {path}, {parent} is a file; name another place"
+                f"expected directories above {path}, got the file {parent}; name another place"
             )
 
 

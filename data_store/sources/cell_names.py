@@ -65,7 +65,7 @@ def _refuse_repeats(source: Source) -> None:
         name, other = (_name(source, int(order[k])) for k in (place, place + 1))
         if name == other:  # and not only the hashes
             raise ValueError(
-                f"expected unique cell names in {source.path}, {len(twice)} occur more than once, "
+                f"expected unique cell names in {source.path}, got {len(twice)} more than once, "
                 f"first {name!r}; call obs_names_make_unique() and write the file again"
             )
 

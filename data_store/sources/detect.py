@@ -54,7 +54,7 @@ def read_labels(source: Source, column: str, *, option: str) -> Labels:
     if spec is None:
         raise ValueError(
             f"expected an obs column {column!r}{aside(column, source.columns)} in {source.path}, "
-            f"it has {listed(source.columns)}; choose one with {option}"
+            f"got {listed(source.columns)}; choose one with {option}"
         )
     seen: dict[str, int] = {}
     codes = np.full(source.cells, -1, dtype=np.int32)
@@ -102,7 +102,7 @@ def condition_column(sources: Sequence[Source], *, options: IngestOptions) -> st
         return options.condition_column
     if not first.columns:
         raise ValueError(
-            f"expected obs columns in {first.path}, it has none; give a table of its cells with "
+            f"expected obs columns in {first.path}, got none; give a table of its cells with "
             "--cells"
         )
     usual = [name for name in CONDITION_NAMES if name in first.columns]
@@ -175,7 +175,7 @@ def layer(source: Source, *, options: IngestOptions) -> tuple[str, bool]:
         if options.layer not in source.layers:
             raise ValueError(
                 f"expected a layer {options.layer!r}{aside(options.layer, source.layers)} in "
-                f"{source.path}, it has {listed(source.layers)}; choose one with --layer"
+                f"{source.path}, got {listed(source.layers)}; choose one with --layer"
             )
         return options.layer, options.normalised
     if options.normalised:

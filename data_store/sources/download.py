@@ -156,8 +156,9 @@ def _refuse_damaged(archive: Path, *, url: str) -> None:
         reason = one_line(error)
     if reason:
         raise ValueError(
-            f"expected a .zip that can be unpacked at {shown(url)}, it cannot ({reason}); run the "
-            "command again to download it again, or unpack it yourself and name the file"
+            f"expected a .zip that can be unpacked at {shown(url)}, got one that cannot "
+            f"({reason}); run the command again to download it again, or unpack it yourself and "
+            "name the file"
         )
 
 

@@ -65,7 +65,7 @@ def require_genes(wanted: Sequence[str], *, genes: Sequence[str]) -> None:
     missing = [gene for gene in wanted if gene not in measured]
     if missing:
         raise ValueError(
-            f"expected measured genes in --gene-list, {len(missing)} of {len(wanted)} are not in "
+            f"expected measured genes in --gene-list, got {len(missing)} of {len(wanted)} not in "
             f"the sources, first {missing[0]!r}{aside(missing[0], genes)}; correct or remove them"
         )
 
@@ -113,7 +113,7 @@ def _genes(sources: Sequence[Source], *, how: How) -> tuple[str, ...]:
     common = [gene for gene in first if all(gene in genes for genes in sets)]
     if how == "same" and len(common) < len(every):
         raise ValueError(
-            f"expected the same genes in all sources, {len(common)} of {len(every)} are in all; "
+            f"expected the same genes in all sources, got {len(common)} of {len(every)} in all; "
             "pass --join intersect or --join union"
         )
     chosen = list(every) if how == "union" else common
@@ -132,8 +132,8 @@ def _require_all(genes: tuple[str, ...], sources: Sequence[Source]) -> None:
         missing = [gene for gene in genes if gene not in known]
         if missing:
             raise ValueError(
-                f"expected the store's genes in {source.path}, {len(missing)} of {len(genes)} are "
-                f"not in it, first {missing[0]!r}; pass --join intersect to keep the common ones"
+                f"expected the store's genes in {source.path}, got all but {len(missing)} of "
+                f"{len(genes)}, first {missing[0]!r}; pass --join intersect to keep the common ones"
             )
         if len(known) > len(genes):
             note(f"genes: kept the store's {len(genes)} of {len(known)} of {source.name}")

@@ -74,7 +74,7 @@ def _lines(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
-        raise ValueError(f"expected a list of paths in {path}, it is not text") from None
+        raise ValueError(f"expected a list of paths in {path}, got no text") from None
     found = [line for line in lines if line and not line.startswith("#")]
     if not found:
         raise ValueError(f"expected one path per line in {path}, found none")

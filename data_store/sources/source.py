@@ -110,7 +110,7 @@ class Source:
             if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise  # the disk that is written to is full; the file is well
             raise ValueError(
-                f"expected to read {self.path}, it is truncated or damaged "
+                f"expected to read {self.path}, got a truncated or damaged file "
                 f"({one_line(error)}); copy or download it again"
             ) from None
 
@@ -123,13 +123,13 @@ def named_by(source: Source, column: str) -> Source:
     """
     if column not in source.var.columns:
         raise ValueError(
-            f"expected a var column {column!r}{aside(column, source.var)} in {source.path}, it has "
+            f"expected a var column {column!r}{aside(column, source.var)} in {source.path}, got "
             f"{listed(source.var)}; choose one with --gene-column"
         )
     if (missing := int(source.var[column].isna().sum())) > 0:
         raise ValueError(
-            f"expected a gene name for every row of var in {source.path}, {missing} in column "
-            f"{column!r} are missing; choose another with --gene-column"
+            f"expected a gene name for every row of var in {source.path}, got none in {missing} "
+            f"rows of column {column!r}; choose another with --gene-column"
         )
     names = pd.Index(source.var[column].astype(str).to_numpy(dtype=object))
     refuse_duplicates(names, path=source.path)
@@ -165,7 +165,7 @@ def refuse_duplicates(genes: pd.Index, *, path: Path) -> None:
     twice = genes[genes.duplicated()].unique()
     if len(twice):
         raise ValueError(
-            f"expected unique gene names in {path}, {len(twice)} occur more than once, first "
+            f"expected unique gene names in {path}, got {len(twice)} more than once, first "
             f"{str(twice[0])!r}; call var_names_make_unique() and write the file again"
         )
 

@@ -65,7 +65,8 @@ def read_table(path: Path) -> pd.DataFrame:
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"expected a table of cells in {path}, could not read it ({reason})"
+            f"expected a table of cells in {path}, got what cannot be read ({reason}); "
+            "write it again"
         ) from None
     if table.shape[1] < 2 or not len(table):
         raise ValueError(
@@ -100,7 +101,7 @@ def _index(names: "pd.Series[Any]", *, path: Path) -> pd.Index:
     twice = index[index.duplicated()]
     if len(twice):
         raise ValueError(
-            f"expected each cell once in {path}, {twice.nunique()} occur more than once, first "
+            f"expected each cell once in {path}, got {twice.nunique()} more than once, first "
             f"{str(twice[0])!r}; keep one row for each"
         )
     return index

@@ -226,7 +226,7 @@ def _units(
     for context in contexts or ():
         if context not in store.contexts:
             raise ValueError(
-                f"expected contexts of the store {store.path}, it holds no {context!r}; "
+                f"expected contexts of the store {store.path}, got {context!r}; "
                 f"{nearest(context, store.contexts)}"
             )
     units = [unit for unit in store.units if contexts is None or unit.context in contexts]
@@ -237,7 +237,7 @@ def _units(
     missing = [name for key, name in wanted.items() if key not in {u.condition for u in found}]
     if missing or not found:
         raise ValueError(
-            f"expected conditions of the store {store.path}, it holds no "
-            f"{', '.join(map(repr, missing)) or 'conditions asked for'}; see scdfm inspect"
+            f"expected conditions of the store {store.path}, got "
+            f"{', '.join(map(repr, missing)) or 'none'}; see scdfm inspect"
         )
     return found

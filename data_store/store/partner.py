@@ -74,9 +74,9 @@ def columns_of(store: Store, genes: Sequence[str]) -> NDArray[np.int64]:
     missing = [gene for gene in genes if gene not in place]
     if missing:
         raise ValueError(
-            f"expected genes of the store {store.path}, {len(missing)} of {len(genes)} are not "
-            f"in it, first {missing[0]!r} ({nearest(missing[0], store.genes)}); name a model or "
-            "prediction made from this store"
+            f"expected genes of the store {store.path}, got {len(missing)} of {len(genes)} that "
+            f"it does not hold, first {missing[0]!r} ({nearest(missing[0], store.genes)}); name "
+            "a model or prediction made from this store"
         )
     return np.array([place[gene] for gene in genes], dtype=np.int64)
 

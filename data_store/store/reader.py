@@ -325,8 +325,8 @@ class Store:
         except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
             what = " ".join(str(error).split())[:120]
             raise ValueError(
-                f"expected intact files in {part} of the store {self.path}, they are damaged or "
-                f"missing ({what}); run scdfm verify, then ingest again"
+                f"expected intact files in {part} of the store {self.path}, got damaged or missing "
+                f"ones ({what}); run scdfm verify, then ingest again"
             ) from None
 
 

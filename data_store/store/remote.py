@@ -164,4 +164,4 @@ def no_driver(url: str, error: ImportError) -> str:
     scheme = url.partition("://")[0]
     driver = _DRIVERS.get(scheme)
     remedy = f"pip install {driver}" if driver else " ".join(str(error).split())
-    return f"expected the driver that reads {scheme}:// URLs, it is not installed; {remedy}"
+    return f"expected the driver that reads {scheme}:// URLs, got none installed; {remedy}"

@@ -168,7 +168,8 @@ def parse_manifest(raw: bytes, *, path: Path | str) -> Manifest:
         version = content["schema_version"]
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"expected JSON of a store in {path}, could not read it: {error}"
+            f"expected JSON of a store in {path}, got what cannot be read ({error}); ingest again "
+            "or restore the file"
         ) from None
     if version != SCHEMA_VERSION:
         raise ValueError(
@@ -180,10 +181,13 @@ def parse_manifest(raw: bytes, *, path: Path | str) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise ValueError(f"expected a manifest in {path}, {field}: {first['msg']}") from None
+        raise ValueError(
+            f"expected a manifest in {path}, got one whose {field} does not fit ({first['msg']}); "
+            "ingest again or restore the file"
+        ) from None
     if manifest.checksum != _checksum(manifest):
         raise ValueError(
-            f"expected the manifest that ingest wrote in {path}, it was changed or damaged; "
+            f"expected the manifest that ingest wrote in {path}, got a changed or damaged one; "
             "ingest again or restore the file"
         )
     return manifest

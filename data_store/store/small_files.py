@@ -49,6 +49,6 @@ def _check(files: Files, shards: Iterable[ShardRecord]) -> None:
         if raw is None or hashlib.sha256(raw).hexdigest() != shard.sha256:
             raise ValueError(
                 f"expected the bytes that ingest wrote in {shard.path} of the store {files.where}, "
-                f"{'it is missing' if raw is None else 'they have changed'}; run scdfm verify, "
+                f"got {'no file' if raw is None else 'changed ones'}; run scdfm verify, "
                 "then ingest again or restore the file"
             )

@@ -24,7 +24,7 @@ def test_an_array_that_is_not_full_cannot_be_closed(
     array = create(group, "data", shape=(32,), dtype=kind, chunks=(4,), shards=(8,))
     appender = Appender(array)
     appender.append(np.ones(written, dtype=kind))
-    with pytest.raises(RuntimeError, match=f"expected 32 values or rows in data, {written} were"):
+    with pytest.raises(RuntimeError, match=f"expected 32 values or rows in data, got {written}"):
         appender.close()
 
 
@@ -40,7 +40,7 @@ def test_sums_without_those_of_the_last_unit_cannot_be_closed(tmp_path: Path) ->
     writer = MomentsWriter(tmp_path / "moments.zarr", units=3, genes=2)
     for unit in range(2):
         writer.add(unit, UnitSums(2))
-    with pytest.raises(RuntimeError, match="expected 3 values or rows in cells, 2 were written"):
+    with pytest.raises(RuntimeError, match="expected 3 values or rows in cells, got 2"):
         writer.close()
 
 

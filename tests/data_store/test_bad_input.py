@@ -63,7 +63,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     path = written(adata(), tmp_path)
     path.chmod(0)
-    refused(path, "permissions forbid it")
+    refused(path, "got no permission")
 
 
 def test_a_truncated_h5ad(tiny_h5ad: Path, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_missing_column_names_those_there_are(tmp_path: Path) -> None:
     refused(path, "'gone'.*condition, batch.*--condition-column", condition_column="gone")
     refused(path, "'gone'.*--context-column", context_column="gone")
     refused(path, "'gone'.*--library-size-column", library_size_column="gone")
-    refused(path, "'gone'.*it has X.*--layer", layer="gone")
+    refused(path, "'gone'.*got X.*--layer", layer="gone")
 
 
 def test_a_misspelt_name_is_told_the_nearest(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_only_control_cells(tmp_path: Path) -> None:
 
 def test_contexts_without_controls_are_named(tmp_path: Path) -> None:
     path = written(adata(line=["x", "x", "x", "y", "z", "x"]), tmp_path)
-    refused(path, "y, z have none", context_column="line")
+    refused(path, "got none in y, z", context_column="line")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_library_sizes_that_are_not_positive(tmp_path: Path, size: float) -> Non
 
 
 def test_an_unknown_excluded_condition(tmp_path: Path) -> None:
-    refused(written(adata(), tmp_path), "Q are not among them", exclude=("Q",))
+    refused(written(adata(), tmp_path), "got Q, which it does not hold", exclude=("Q",))
 
 
 def test_a_place_that_is_taken(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_damaged_block_inside_the_file_is_named(tmp_path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[place.byte_offset + 5 : place.byte_offset + 40] = b"\0" * 35
     path.write_bytes(raw)
-    refused(path, f"{path}, it is truncated or damaged")
+    refused(path, f"{path}, got a truncated or damaged file")
 
 
 def test_overwriting_spares_a_directory_that_is_no_store(tmp_path: Path, tiny_h5ad: Path) -> None:
@@ -226,7 +226,7 @@ def test_overwriting_spares_a_directory_that_is_no_store(tmp_path: Path, tiny_h5
 def test_a_gene_list_with_a_missing_gene_names_the_nearest(tmp_path: Path) -> None:
     path = written(adata(genes=["A", "B", "MAP2K6"]), tmp_path)
     refused(
-        path, "1 of 2 are not in the sources, first 'MAP2K'.*'MAP2K6'", gene_list=("B", "MAP2K")
+        path, "got 1 of 2 not in the sources, first 'MAP2K'.*'MAP2K6'", gene_list=("B", "MAP2K")
     )
     refused(path, "first 'zzz'; correct", gene_list=("zzz",))
 
@@ -243,7 +243,7 @@ def test_a_truncated_h5ad_that_still_opens_is_named(tmp_path: Path) -> None:
         values = file["X/data"][:-7]
         del file["X/data"]
         file["X/data"] = values
-    refused(path, f"{path}, it is truncated or damaged .*missing")
+    refused(path, f"{path}, got a truncated or damaged file .*missing")
 
 
 def test_fractions_late_in_a_file_are_found(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_an_encoding_from_the_future(tmp_path: Path) -> None:
     path = written(adata(number=range(6)), tmp_path)
     with h5py.File(path, "r+") as file:
         file["obs/number"].attrs["encoding-type"] = "unheard-of"
-    refused(path, f"h5ad file at {path}, could not read it .*unheard-of")
+    refused(path, f"h5ad file at {path}, got what cannot be read .*unheard-of")
 
 
 def test_labels_that_are_no_utf8(tmp_path: Path) -> None:

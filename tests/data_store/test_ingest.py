@@ -238,7 +238,7 @@ def test_cells_without_a_label_are_left_out_only_when_asked(
     tmp_path: Path, blank: str | None
 ) -> None:
     cells = adata(pd.Categorical(["ctrl", "A", blank, "A"]))
-    with pytest.raises(ValueError, match=r"1 of 4 cells have none.*--drop-unlabelled"):
+    with pytest.raises(ValueError, match=r"1 of 4 cells without one.*--drop-unlabelled"):
         take(cells, tmp_path)
     store, _ = take(cells, tmp_path, drop_unlabelled=True)
     assert stored(store).n_obs == 3

@@ -57,7 +57,7 @@ def test_a_store_may_be_a_source(tmp_path: Path) -> None:
 def test_lists_without_paths_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("# nothing\n")
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
-    for name, match in {"empty.txt": "one path per line", "bytes.txt": "it is not text"}.items():
+    for name, match in {"empty.txt": "one path per line", "bytes.txt": "got no text"}.items():
         with pytest.raises(ValueError, match=match):
             names(tmp_path / name)
     with pytest.raises(FileNotFoundError, match="a list of sources"):

@@ -157,8 +157,8 @@ def test_gene_names_may_come_from_any_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        (None, r"var column 'symbol'.*it has gene_name.*--gene-column"),
-        (["A", "B", "C", "D", None], r"1 in column 'symbol' are missing"),
+        (None, r"var column 'symbol'.*got gene_name.*--gene-column"),
+        (["A", "B", "C", "D", None], r"got none in 1 rows of column 'symbol'"),
         (["A", "B", "C", "D", "A"], r"unique gene names"),
     ],
     ids=["absent", "missing", "repeated"],

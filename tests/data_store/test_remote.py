@@ -246,10 +246,10 @@ def test_a_flipped_bit_in_a_small_file_is_named(slow: type[Slow], name: str) -> 
     raw = bytearray(slow.files[f"store/{name}"])
     raw[30] ^= 4
     slow.files[f"store/{name}"] = bytes(raw)
-    with pytest.raises(ValueError, match=f"{name} of the store slow://store, they have changed"):
+    with pytest.raises(ValueError, match=f"{name} of the store slow://store, got changed ones"):
         Store.open("slow://store")
     del slow.files[f"store/{name}"]
-    with pytest.raises(ValueError, match=f"{name} of the store slow://store, it is missing"):
+    with pytest.raises(ValueError, match=f"{name} of the store slow://store, got no file"):
         Store.open("slow://store")
 
 

@@ -56,7 +56,7 @@ def test_cells_without_a_row_and_rows_without_a_cell_are_counted(tmp_path: Path)
     table = rows(number=range(6), sure=[True] * 6)[1:]
     table = pd.concat([table, pd.DataFrame({"barcode": ["z1", "z2"], "condition": ["A", "B"]})])
     table.to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(ValueError, match=r"1 of 6 cells have none.*--drop-unlabelled"):
+    with pytest.raises(ValueError, match=r"1 of 6 cells without one.*--drop-unlabelled"):
         take(tmp_path, tmp_path / "t.csv")
     found, said = take(tmp_path, tmp_path / "t.csv", drop_unlabelled=True)
     assert "5 of 6 cells of cells.h5ad have a row" in said[0]
@@ -77,7 +77,7 @@ def test_a_column_of_the_table_wins_over_the_files_own(tmp_path: Path) -> None:
 def test_numbers_that_are_missing_leave_whole_numbers_whole(tmp_path: Path) -> None:
     nameless(tmp_path)
     rows(lane=[1, 1, 2, 2, 1, 1])[:5].to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(ValueError, match="context, 2 have none"):
+    with pytest.raises(ValueError, match="context, got none in 2"):
         take(tmp_path, tmp_path / "t.csv", drop_unlabelled=True, context_column="lane")
 
 
@@ -136,9 +136,9 @@ def test_a_table_that_names_a_cell_twice_is_refused(tmp_path: Path) -> None:
 def test_tables_of_another_form_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, "barcode\nc0\n", "at least one other column")
     refused(tmp_path, "barcode,condition\n", "found 0 rows")
-    refused(tmp_path, "", "could not read it")
+    refused(tmp_path, "", "got what cannot be read")
     refused(tmp_path, "a,b\n1,2\n", r"in \.csv, \.tsv or \.parquet", name="t.xlsx")
-    refused(tmp_path, b"PAR1 no", "could not read it", name="t.parquet")
+    refused(tmp_path, b"PAR1 no", "got what cannot be read", name="t.parquet")
     with pytest.raises(FileNotFoundError, match="table of cells"):
         take(tmp_path, tmp_path / "absent.csv")
 

@@ -23,9 +23,7 @@ def open_source(path: Path) -> Source:
     if not path.exists():
         raise FileNotFoundError(f"expected cells at {path}, found no such file; check the path")
     if not os.access(path, os.R_OK):
-        raise ValueError(
-            f"expected to read {path}, its permissions forbid it; allow it with chmod u+r"
-        )
+        raise ValueError(f"expected to read {path}, got no permission; allow it with chmod u+r")
     found = format_of(path)
     if found is None:
         raise ValueError(f"expected {known_formats()}, got {_what_is(path)}")
@@ -33,8 +31,8 @@ def open_source(path: Path) -> Source:
         return found.open(path)
     except (OSError, RuntimeError, KeyError, AttributeError) as error:
         raise ValueError(
-            f"expected {found.title} at {path}, could not read it ({one_line(error)}); copy it "
-            "or write it again"
+            f"expected {found.title} at {path}, got what cannot be read ({one_line(error)}); copy "
+            "it or write it again"
         ) from None
 
 

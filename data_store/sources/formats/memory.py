@@ -95,7 +95,7 @@ def _write(root: h5py.File, name: str, table: pd.DataFrame, *, cells: anndata.An
     except Exception as error:
         raise ValueError(
             f"expected {name} of the AnnData to be of text, numbers, booleans or categories, "
-            f"anndata cannot write it ({one_line(error)}); convert or drop the column"
+            f"got what anndata cannot write ({one_line(error)}); convert or drop the column"
         ) from error
 
 

@@ -197,6 +197,7 @@ def _told(options: IngestOptions, manifest: Manifest, *, store: Path) -> IngestO
             "leave the option out, or ingest all files into a new store"
         )
     decided["drop_unlabelled"] = options.drop_unlabelled or recipe.drop_unlabelled
+    decided["drop_uncontrolled"] = options.drop_uncontrolled or recipe.drop_uncontrolled
     decided["remote"] = options.remote or recipe.remote
     return options.model_copy(update=decided)
 

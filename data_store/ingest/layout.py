@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data_store.sources.detect import Labels, parse_labels, read_labels
+from data_store.sources.controls import tell_of_absent
+from data_store.sources.detect import Labels, parse_labels, read_labels, with_controls
 from data_store.sources.notes import note
 from data_store.sources.options import IngestOptions
 from data_store.sources.recipes.applying import dropped
 from data_store.sources.source import Source
-from scdfm.screen.conditions import Condition, Words, name
+from scdfm.screen.conditions import USUAL, Condition, Words, name
 from scdfm.screen.names import apart, listed
 
 ONE_CONTEXT = "all"
@@ -25,8 +26,9 @@ class Layout(NamedTuple):
     units: tuple[tuple[str, Condition], ...]  # (context, tokens), sorted by context and name
     labels: dict[Condition, str]  # how the data write it; the most frequent where they differ
     cells: NDArray[np.int64]  # (units,)
-    controls: tuple[str, ...]  # labels of the control
-    excluded: tuple[str, ...]  # conditions that the user left out
+    controls: tuple[str, ...] = ()  # labels of the control
+    words: Words = USUAL  # how these data write conditions, without the labels
+    excluded: tuple[str, ...] = ()  # conditions that the user left out
 
 
 def read_layout(sources: Sequence[Source], *, column: str, options: IngestOptions) -> Layout:
@@ -38,18 +40,21 @@ def read_layout(sources: Sequence[Source], *, column: str, options: IngestOption
     conditions = _all_labels(sources, column, option="--condition-column")
     contexts = _contexts(sources, options=options)
     where = ", ".join(source.name for source in sources)
+    asked, options = options.control, with_controls(options, conditions.names)
     tokens, controls = parse_labels(conditions.names, options=options, path=where)
     note(f"control: {listed(controls)}")
+    if options.recipe is None:  # a recipe knows several spellings
+        tell_of_absent(asked, conditions.names, separator=options.separator)
     kept = _labelled(conditions, column=column, options=options)
     if options.context_column is not None:
         kept &= _labelled(contexts, column=options.context_column, options=options)
     words = _words(conditions, tokens, options=options)
     excluded = tuple(one for text in options.exclude for one in apart(text, known=words))
     kept &= ~_left_out(conditions, tokens, words=words, asked=excluded, options=options)
-    layout = _arrange(conditions, contexts, tokens=tokens, kept=kept, controls=controls)
-    layout = layout._replace(excluded=excluded)
+    layout = _arrange(conditions, contexts, tokens=tokens, kept=kept)
+    layout = layout._replace(controls=controls, words=options.words, excluded=excluded)
     layout = _without_small(layout, options=options)
-    _refuse_uncontrolled(layout)
+    layout = _controlled(layout, options=options)
     _tell(layout)
     return layout
 
@@ -137,7 +142,6 @@ def _arrange(
     *,
     tokens: list[Condition],
     kept: NDArray[np.bool_],
-    controls: tuple[str, ...],
 ) -> Layout:
     width = max(1, len(conditions.names))
     pair = contexts.codes.astype(np.int64) * width + conditions.codes
@@ -162,8 +166,6 @@ def _arrange(
         units=tuple(units),
         labels={t: min(v, key=lambda name: (-v[name], name)) for t, v in votes.items()},
         cells=np.bincount(unit[unit >= 0], minlength=len(units)).astype(np.int64),
-        controls=controls,
-        excluded=(),
     )
 
 
@@ -175,31 +177,51 @@ def _without_small(layout: Layout, *, options: IngestOptions) -> Layout:
         f"left out: {int(small.sum())} conditions with fewer than {options.min_condition_cells} "
         f"cells ({int(layout.cells[small].sum())} cells)"
     )
-    new = np.cumsum(~small, dtype=np.int32) - 1
-    new[small] = -1
-    units = tuple(unit for unit, gone in zip(layout.units, small, strict=True) if not gone)
+    return _without(layout, small)
+
+
+def _without(layout: Layout, gone: NDArray[np.bool_]) -> Layout:
+    """Leave out these units and their cells."""
+    new = np.cumsum(~gone, dtype=np.int32) - 1
+    new[gone] = -1
+    units = tuple(unit for unit, out in zip(layout.units, gone, strict=True) if not out)
     present = {tokens for _, tokens in units}
     return layout._replace(
         unit=np.append(new, np.int32(-1)).astype(np.int32)[layout.unit],
         units=units,
         labels={tokens: label for tokens, label in layout.labels.items() if tokens in present},
-        cells=layout.cells[~small],
+        cells=layout.cells[~gone],
     )
 
 
-def _refuse_uncontrolled(layout: Layout) -> None:
+def _controlled(layout: Layout, *, options: IngestOptions) -> Layout:
+    """The layout of contexts with controls.
+
+    Raises:
+        ValueError: Others have none and are not to be dropped, or nothing is left.
+    """
     controlled = {context for context, tokens in layout.units if not tokens}
     without = sorted({context for context, _ in layout.units} - controlled)
-    if without:
+    gone = np.array([context not in controlled for context, _ in layout.units], dtype=bool)
+    if without and controlled and options.drop_uncontrolled:
+        note(
+            f"left out: {int(layout.cells[gone].sum())} cells of {len(without)} contexts without "
+            f"control cells, {listed(without)}"
+        )
+        layout = _without(layout, gone)
+    elif without:
+        leave = "leave these cells out with --drop-uncontrolled, or " if controlled else ""
         raise ValueError(
-            f"expected control cells in every context, got none in {listed(without)}; "
-            "drop these cells, or choose another --context-column or --control"
+            f"expected control cells in every context, got none in {listed(without)} "
+            f"({int(layout.cells[gone].sum())} cells); {leave}choose another --context-column or "
+            "--control"
         )
     if not any(tokens for _, tokens in layout.units):
         raise ValueError(
             f"expected perturbed cells, found only control ({listed(layout.controls)}); "
             "choose another --condition-column or --control"
         )
+    return layout
 
 
 def _tell(layout: Layout) -> None:

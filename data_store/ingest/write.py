@@ -25,10 +25,12 @@ from data_store.ingest.route import Routed, route
 from data_store.publish.commit import hash_files
 from data_store.publish.upload import discard_leftovers, manifest_at, new_store, require_writable
 from data_store.sources import detect
+from data_store.sources.controls import tell_of_alike
 from data_store.sources.joining import Joined, join, require_genes, tell_of_lost
 from data_store.sources.notes import kept_notes, note
 from data_store.sources.opening import opened, with_scratch
 from data_store.sources.options import IngestOptions
+from data_store.sources.perturbed import perturbation
 from data_store.sources.places import Given
 from data_store.sources.source import Source
 from data_store.store.remote import url_of
@@ -137,17 +139,19 @@ def _write(
     require_genes(options.gene_list, genes=joined.genes)
     column = detect.condition_column(sources, options=options)
     layout = read_layout(sources, column=column, options=options)
-    tokens = [tokens for _, tokens in layout.units]
+    perturbed = {token for _, tokens in layout.units for token in tokens}
     if how in ("intersect", "first"):
         tell_of_lost(
             joined,
             sources,
-            perturbed={token for of in tokens for token in of},
+            perturbed=perturbed,
             remedy="--join union keeps them"
             if base is None
             else "to keep them, ingest all files into a new store",
         )
-    kind = detect.perturbation(tokens, genes=joined.genes, options=options)
+    measured = {gene for source in sources for gene in source.genes}
+    tell_of_alike(perturbed, controls=layout.controls, genes=measured)
+    kind = perturbation(perturbed, genes=measured, var=joined.var, column=column, options=options)
     layers, normalised = _layers(sources, options=options)
     routed = route(
         sources,
@@ -193,7 +197,7 @@ def _write(
     phase(log, "hashing files")
     recipe = Recipe(
         condition_column=column,
-        controls=options.words.controls,
+        controls=layout.words.controls,
         separator=options.separator,
         context_column=options.context_column,
         layer=layers[0],
@@ -205,11 +209,12 @@ def _write(
         options=options.fingerprint(),
         exclude=layout.excluded,
         drop_unlabelled=options.drop_unlabelled,
+        drop_uncontrolled=options.drop_uncontrolled,
         min_condition_cells=options.min_condition_cells,
         recipe=options.recipe,
         gene_column=options.gene_column,
         remote=options.remote,
-        genes_left_out=len(kept) < len({gene for source in sources for gene in source.genes}),
+        genes_left_out=len(kept) < len(measured),
     )
     if base is not None:
         recipe = append.continued(base, recipe)

@@ -4,19 +4,20 @@ Every choice is logged in one line. What cannot be decided is an error that name
 the option that decides.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_store.disk.columns import Column, texts
+from data_store.sources import controls
 from data_store.sources.notes import note, warn
 from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source
 from data_store.store import normalise
-from data_store.store.schema import LIBRARY_SIZE, Perturbation
-from scdfm.screen.conditions import CONTROL, Condition, Words
+from data_store.store.schema import LIBRARY_SIZE
+from scdfm.screen.conditions import CONTROL, Condition
 from scdfm.screen.names import aside, listed
 
 CONDITION_NAMES = (
@@ -110,7 +111,7 @@ def condition_column(sources: Sequence[Source], *, options: IngestOptions) -> st
     cells: list[NDArray[np.int32]] = []
     for name in usual:
         labels = read_labels(first, name, option="--condition-column")
-        names = _canonical_names(labels.names, options.words)
+        names = _canonical_names(labels.names, options=options)
         if names is None or CONTROL not in names or len(set(names)) < 2:
             continue
         codes = _joint_codes(labels, names)
@@ -131,11 +132,23 @@ def condition_column(sources: Sequence[Source], *, options: IngestOptions) -> st
     return name
 
 
-def _canonical_names(labels: Iterable[str], words: Words) -> list[str] | None:
+def _canonical_names(labels: Sequence[str], *, options: IngestOptions) -> list[str] | None:
     try:
+        words = with_controls(options, labels).words
         return [words.name(label) for label in labels]
     except ValueError:
         return None
+
+
+def with_controls(options: IngestOptions, labels: Sequence[str]) -> IngestOptions:
+    """The options, with the labels that patterns of --control mean.
+
+    Raises:
+        ValueError: A pattern matches no label.
+    """
+    return options.model_copy(
+        update={"control": controls.resolved(options.control, labels, separator=options.separator)}
+    )
 
 
 def _joint_codes(labels: Labels, names: list[str]) -> NDArray[np.int32]:
@@ -156,9 +169,15 @@ def parse_labels(
     tokens = [words.parse(name) for name in names]
     found = tuple(name for name, parsed in zip(names, tokens, strict=True) if not parsed)
     if not found:
+        usual = controls.alike(names)
+        remedy = (
+            f"{listed(usual)} may be: {controls.advice(usual, among=names)}"
+            if usual
+            else "name the control with --control"
+        )
         raise ValueError(
-            f"expected control cells labelled {' or '.join(words.controls)} in {path}, "
-            f"found the labels {listed(sorted(names))}; name the control with --control"
+            f"expected control cells labelled {' or '.join(words.controls)} in {path}, found the "
+            f"labels {listed(sorted(names))}; {remedy}"
         )
     return tokens, found
 
@@ -199,28 +218,6 @@ def layer(source: Source, *, options: IngestOptions) -> tuple[str, bool]:
     raise ValueError(
         f"expected counts in X or layers['counts'] of {source.path}, found none; name a --layer"
     )
-
-
-def perturbation(
-    tokens: Iterable[Condition], *, genes: Collection[str], options: IngestOptions
-) -> Perturbation:
-    """Whether tokens name genes or drugs.
-
-    Raises:
-        ValueError: No token is a measured gene, so only the user can know.
-    """
-    if options.perturbation is not None:
-        return options.perturbation
-    every = sorted({token for condition in tokens for token in condition})
-    measured = set(genes)
-    known = [token for token in every if token in measured]
-    if not known:
-        raise ValueError(
-            f"expected measured genes among the {len(every)} perturbed tokens, found none "
-            f"({listed(every)}); if that is right, pass --perturbation gene or --perturbation drug"
-        )
-    note(f"perturbation: gene ({len(known)} of {len(every)} perturbed tokens are measured genes)")
-    return "gene"
 
 
 class LibrarySize:

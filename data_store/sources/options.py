@@ -73,7 +73,8 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     )
     condition_column: str | None = Field(default=None, description="obs column of the perturbation")
     control: tuple[str, ...] = Field(
-        default=(), description="Label of the control (default: the usual words)"
+        default=(),
+        description="Label of the control, or a pattern such as 'NT_*' (default: the usual words)",
     )
     separator: str = Field(
         default="+", min_length=1, description="Sign between the tokens of a label"
@@ -109,6 +110,9 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     )
     drop_unlabelled: bool = Field(
         default=False, description="Leave out cells without condition or context"
+    )
+    drop_uncontrolled: bool = Field(
+        default=False, description="Leave out contexts that have no control cells"
     )
     join: Literal["same", "intersect", "union"] = Field(
         default="same", description="Which genes of several sources to keep"

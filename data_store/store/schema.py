@@ -75,6 +75,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     options: str  # fingerprint of the options asked for
     exclude: tuple[str, ...] = ()  # conditions left out
     drop_unlabelled: bool = False
+    drop_uncontrolled: bool = False
     min_condition_cells: PositiveInt = 1
     recipe: str | None = None  # of a published file
     gene_column: str | None = None  # var column of the gene names; None: var's index
@@ -92,6 +93,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         late = {
             "exclude": (),
             "drop_unlabelled": False,
+            "drop_uncontrolled": False,
             "min_condition_cells": 1,
             "recipe": None,
             "gene_column": None,

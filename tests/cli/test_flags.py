@@ -21,8 +21,8 @@ FROZEN = {
     "ingest": "SOURCE... STORE --recipe --cells --gene-column --sha256 --condition "
     "--condition-column --control --separator --context --context-column --layer --normalised "
     "--library-size --library-size-column --perturbation --min-cells --min-condition-cells --genes "
-    "--gene-list --exclude --drop-unlabelled --join --remote --seed --memory --workers --append "
-    "--overwrite",
+    "--gene-list --exclude --drop-unlabelled --drop-uncontrolled --join --remote --seed --memory "
+    "--workers --append --overwrite",
     "verify": "STORE|PREDICTION --json",
     "inspect": "STORE|RUN|MODEL|PREDICTION --json",
     "export": "STORE OUT.h5ad --conditions --normalised --genes-of --overwrite",

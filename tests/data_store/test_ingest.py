@@ -372,7 +372,8 @@ def test_texts_of_one_source_and_categories_of_another_become_texts(tmp_path: Pa
 
 
 def test_real_norman_cells_come_back(real_data: Path, tmp_path: Path) -> None:
-    said = ingest(real_data / "norman_subset.h5ad", tmp_path / "store").detections
+    told = IngestOptions(perturbation="gene")
+    said = ingest(real_data / "norman_subset.h5ad", tmp_path / "store", options=told).detections
     cells = anndata.read_h5ad(real_data / "norman_subset.h5ad")
     found = stored(tmp_path / "store")
     assert (cells[found.obs_names].layers["counts"] != found.X).nnz == 0
@@ -381,10 +382,9 @@ def test_real_norman_cells_come_back(real_data: Path, tmp_path: Path) -> None:
 
 
 def test_real_papalexi_replicates_are_contexts(real_data: Path, tmp_path: Path) -> None:
-    options = IngestOptions(context_column="bio_rep")
+    options = IngestOptions(context_column="bio_rep", perturbation="gene")
     manifest = ingest(real_data / "papalexi.h5ad", tmp_path / "store", options=options)
     assert manifest.contexts == ("rep_1", "rep_2", "rep_3")
-    assert manifest.perturbation == "gene"
     with Store.open(tmp_path / "store") as store:
         assert sum(map(len, store.controls.values())) == 2386
         assert len(store.conditions) == 25

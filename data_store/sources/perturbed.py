@@ -1,0 +1,105 @@
+"""Whether a screen perturbs genes or gives drugs, told by how many tokens are measured genes."""
+
+import re
+from collections.abc import Collection
+
+import pandas as pd
+
+from data_store.sources.controls import alike
+from data_store.sources.notes import note, warn
+from data_store.sources.options import IngestOptions
+from data_store.store.schema import Perturbation
+from scdfm.screen.names import SOME, listed
+
+_MOST = 0.6  # of the tokens: they are genes
+_HARDLY_ANY = 0.1  # of the tokens: a few agents have the name of a gene
+
+
+def perturbation(
+    tokens: Collection[str],
+    *,
+    genes: Collection[str],
+    var: pd.DataFrame,
+    column: str,
+    options: IngestOptions,
+) -> Perturbation:
+    """Whether tokens name genes or drugs.
+
+    Args:
+        tokens: All that cells are perturbed with.
+        genes: Measured genes, of any source.
+        var: What else is known about the genes; a column may hold the names that labels use.
+        column: The obs column of the conditions; its name may say that they are drugs.
+        options: What the user said wins.
+
+    Raises:
+        ValueError: Neither most nor hardly any tokens are measured genes, or none and nothing
+            says that they are drugs; gives the figures.
+    """
+    measured = set(genes)
+    # A control that was not named says nothing about the others.
+    every = sorted(set(tokens).difference(set(alike(tokens)) - measured) or tokens)
+    known = [token for token in every if token in measured]
+    if options.perturbation is not None:
+        _question(options.perturbation, every, known, var=var)
+        return options.perturbation
+    share = len(known) / max(1, len(every))
+    if known and share >= _MOST:
+        note(
+            f"perturbation: gene ({len(known)} of {len(every)} perturbed tokens are measured genes)"
+        )
+        return "gene"
+    hint = _gene_column(every, known, var=var)
+    if share <= _HARDLY_ANY and not hint and _says_drug(column):
+        note(f"perturbation: drug (obs column {column!r}; {_figures(every, known)})")
+        return "drug"
+    if known:
+        rest = [token for token in every if token not in measured]
+        raise ValueError(
+            "expected most perturbed tokens to be measured genes, or none; got "
+            f"{_figures(every, known)}; others are not ({listed(rest, most=SOME)}); say "
+            f"--perturbation gene or --perturbation drug{hint}"
+        )
+    raise ValueError(
+        f"expected measured genes among the {len(every)} perturbed tokens, got none "
+        f"({listed(every)}); if that is right, pass --perturbation gene or --perturbation drug"
+        f"{hint}"
+    )
+
+
+def _question(told: Perturbation, every: list[str], known: list[str], *, var: pd.DataFrame) -> None:
+    """Warn where the figures contradict the user."""
+    if told == "gene" and every and not known:
+        warn(
+            f"--perturbation gene, but {_figures(every, known)} ({listed(every, most=SOME)})"
+            f"{_gene_column(every, known, var=var)}"
+        )
+    if told == "drug" and len(known) >= _MOST * max(1, len(every)):
+        warn(f"--perturbation drug, but {_figures(every, known)}")
+
+
+def _figures(every: list[str], known: list[str]) -> str:
+    """Such as "1 of 14 tokens is a measured gene: EPO"."""
+    if not known:
+        return f"none of {len(every)} tokens is a measured gene"
+    verb = "is a measured gene" if len(known) == 1 else "are measured genes"
+    return f"{len(known)} of {len(every)} tokens {verb}: {listed(known, most=SOME)}"
+
+
+def _gene_column(every: list[str], known: list[str], *, var: pd.DataFrame) -> str:
+    """The var column that holds more of the tokens than the gene names do; "" if none does."""
+    held = {
+        str(name): len(set(every).intersection(var[name].dropna().astype(str)))
+        for name in var
+        if not pd.api.types.is_numeric_dtype(var[name])
+    }
+    best = max(held, key=lambda name: held[name], default="")
+    if not best or held[best] <= len(known):
+        return ""
+    return f"; var column {best!r} holds {held[best]} of them: --gene-column {best}"
+
+
+def _says_drug(column: str) -> bool:
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower())
+    about = any(re.match("drug|compound|cytokine|chemical|molecule", word) for word in words)
+    return about and not {"target", "gene"} & set(words)

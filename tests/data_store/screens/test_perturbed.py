@@ -1,0 +1,70 @@
+"""Gene or drug: told by most tokens, never by one; what cannot be told is asked with figures."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from tests.data_store.cells import adata
+from tests.data_store.screens.said import advised, refused, said
+
+AGENTS = ["PBS", "IL-2", "IL-4", "IFN-gamma", "TNF-alpha", "EPO", "IL-12", "M-CSF", "G-CSF",
+          "IL-10", "IL-13", "IL-15", "TGF-beta1", "LT-alpha", "IL-22"]  # fmt: skip
+
+
+def test_one_agent_with_the_name_of_a_gene_does_not_make_a_screen_genetic(tmp_path: Path) -> None:
+    cells = adata(AGENTS, genes=("EPO", "A", "B"))
+    line = refused(cells, tmp_path / "s", control=("PBS",))
+    assert "1 of 14 tokens is a measured gene: EPO" in line
+    for kind in ("gene", "drug"):
+        assert f"--perturbation {kind}" in line
+        store, _ = said(cells, tmp_path / kind, control=("PBS",), perturbation=kind)
+        with store:
+            assert store.manifest.perturbation == kind
+
+
+def test_a_column_of_drugs_with_hardly_any_gene_is_of_drugs(tmp_path: Path) -> None:
+    for column in ("drug", "Drug1", "cytokine"):
+        cells = adata(AGENTS, genes=("EPO", "A", "B"), column=column)
+        told = {"control": ("PBS",), "condition_column": column}
+        store, lines = said(cells, tmp_path / column, **told)
+        with store:
+            assert store.manifest.perturbation == "drug"
+        assert any("1 of 14 tokens is a measured gene: EPO" in line for line in lines)
+    cells = adata(["PBS", "X", "Y"], column="drug_target")
+    refused(cells, tmp_path / "s", control=("PBS",), condition_column="drug_target")
+
+
+def test_most_measured_tokens_make_a_gene_screen(tmp_path: Path) -> None:
+    store, lines = said(["ctrl", "A", "B", "C+Q"], tmp_path / "s")
+    with store:
+        assert store.manifest.perturbation == "gene"
+    assert "perturbation: gene (3 of 4 perturbed tokens are measured genes)" in lines
+    assert "2 of 4 tokens are measured genes: A, B" in refused(
+        ["ctrl", "A", "B", "P+Q"], tmp_path / "other"
+    )
+
+
+def test_symbols_beside_ensembl_ids_are_found_in_their_column(tmp_path: Path) -> None:
+    cells = adata(["ctrl", "A", "B", "A+C"], genes=("ENSG1", "ENSG2", "ENSG3"))
+    cells.var = pd.DataFrame({"kind": ["x"] * 3, "gene_name": list("ABC")}, index=cells.var_names)
+    line = refused(cells, tmp_path / "s")
+    assert "var column 'gene_name' holds 3 of them: --gene-column gene_name" in line
+    store, lines = said(cells, tmp_path / "one", perturbation="gene")
+    store.close()
+    [warned] = [line for line in lines if "--gene-column gene_name" in line]
+    assert "--perturbation gene, but none of 3 tokens is a measured gene" in warned
+    told = advised(line)
+    assert told.pop("perturbation") == "gene"
+    store, lines = said(cells, tmp_path / "two", **told)
+    with store:
+        assert store.genes == ("A", "B", "C")
+        assert store.manifest.perturbation == "gene"
+
+
+def test_figures_that_contradict_the_user_are_said(tmp_path: Path) -> None:
+    store, lines = said(["ctrl", "A", "B"], tmp_path / "one", perturbation="drug")
+    store.close()
+    assert any("--perturbation drug, but 2 of 2 tokens are measured" in line for line in lines)
+    store, lines = said(["ctrl", "P"], tmp_path / "two", perturbation="gene")
+    store.close()
+    assert any("none of 1 tokens is a measured gene (P)" in line for line in lines)

@@ -1,0 +1,76 @@
+"""A page as one HTML file: styles, figures, data and a few lines of script are inside it.
+
+Nothing is fetched: a policy in the page forbids it. All text is escaped by the template.
+"""
+
+import base64
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from cluster.report.drawing import inline
+from cluster.report.page import ARROWS, Figure, Page, Scores, Section, number
+
+
+def as_html(page: Page) -> str:
+    """The page as text of an HTML file."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cluster.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    ids = {id(section): f"s{place}" for place, section in enumerate(page.sections, start=1)}
+    drawn = {id(one): f"f{place}" for place, one in enumerate(page.figures, start=1)}
+
+    def svg(figure: Figure) -> Markup:
+        text = inline(figure.drawing, prefix=drawn[id(figure)], text=figure.text)
+        return Markup(text)
+
+    def anchor(section: Section) -> str:
+        return ids[id(section)]
+
+    # Styles and script are ours; escaped they would be something else.
+    assets = {
+        name: Markup(_text(environment, file))
+        for name, file in (("style", "page.css"), ("script", "page.js"))
+    }
+    return environment.get_template("page.html").render(
+        page=page,
+        svg=svg,
+        anchor=anchor,
+        download=download,
+        scores=_scores,
+        number=number,
+        arrows=ARROWS,
+        **assets,
+    )
+
+
+def download(text: str) -> str:
+    """A `data:` address that holds a CSV file."""
+    return f"data:text/csv;base64,{base64.b64encode(text.encode()).decode()}"
+
+
+def _scores(block: Scores) -> dict[str, Any]:
+    """What the page's script shows one metric of; a value as text, to the digits that matter."""
+    return {
+        "modes": {metric: ARROWS[mode] for metric, mode in block.modes.items()},
+        "best": dict(block.modes),
+        "values": {
+            metric: [[_json(value) for value in by_row[row]] for row in block.rows]
+            for metric, by_row in block.values.items()
+        },
+    }
+
+
+def _json(value: float) -> float | None:
+    """Five digits; null where it is undefined."""
+    return None if value != value else float(f"{value:.5g}")
+
+
+def _text(environment: jinja2.Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]

@@ -5,13 +5,15 @@
 
 from scdfm.metrics.evidence import CellFacts, Evidence, Training
 from scdfm.metrics.metric import Metric
+from scdfm.metrics.profiles import PROFILES, known_of, metrics_of
 from scdfm.metrics.pseudobulk import Pseudobulks
 from scdfm.metrics.registry import METRICS
-from scdfm.metrics.table import Score, Table, evaluate, known_of, round_scores
+from scdfm.metrics.table import Score, Table, evaluate, round_scores
 from scdfm.metrics.units import UnitCells
 
 __all__ = [
     "METRICS",
+    "PROFILES",
     "CellFacts",
     "Evidence",
     "Metric",
@@ -22,5 +24,6 @@ __all__ = [
     "UnitCells",
     "evaluate",
     "known_of",
+    "metrics_of",
     "round_scores",
 ]

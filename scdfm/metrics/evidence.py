@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from scdfm.metrics.pseudobulk import Array, Pseudobulks
 from scdfm.metrics.units import UnitCells
-from scdfm.screen.conditions import JOINT
 
 FDR = 0.05  # below it a gene counts as changed, as in cell-eval
 Small = NDArray[np.float32]
@@ -90,12 +89,3 @@ class Evidence(Pseudobulks):
         """Genes that changed in real and in predicted cells, (units, genes)."""
         real, predicted = self.both_cells
         return real.significant, predicted.significant
-
-    @property
-    def own_genes(self) -> NDArray[np.bool_]:
-        """Genes that a unit's condition perturbs, (units, genes)."""
-        column = {gene: i for i, gene in enumerate(self.genes)}
-        own = np.zeros(self.real.shape, dtype=bool)
-        for row, condition in enumerate(self.conditions):
-            own[row, [column[one] for one in condition.split(JOINT) if one in column]] = True
-        return own

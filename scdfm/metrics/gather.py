@@ -16,6 +16,7 @@ import numpy as np
 
 from scdfm.metrics.de.table import Differential, Reference, differential
 from scdfm.metrics.evidence import CellFacts, Evidence, Measure, Small, Training
+from scdfm.metrics.profiles import metrics_of
 from scdfm.metrics.pseudobulk import Array
 from scdfm.metrics.registry import METRICS
 from scdfm.metrics.units import Cells, UnitCells, mean_of
@@ -39,7 +40,7 @@ def gather(
         units: Cells of each unit; read once, in order, and not kept. Units of a context should
             follow each other: controls are ranked once for a run of units with the same object.
         genes: Names of the genes.
-        metrics: What will be asked of the evidence; none: every metric.
+        metrics: What will be asked of the evidence; none: the usual ones.
         training: Of the training conditions, for metrics that need it.
         like: Evidence of the same units, whose real side is taken and not counted again.
         threads: Units worked on at a time; none: as many as there are CPUs.
@@ -48,7 +49,7 @@ def gather(
         ValueError: Cells of other genes, a metric that does not exist, no unit, or other units
             than those of `like`.
     """
-    asked = [METRICS[name] for name in (METRICS if metrics is None else metrics)]
+    asked = [METRICS[name] for name in (metrics_of() if metrics is None else metrics)]
     needs = {need for metric in asked for need in metric.needs}
     plan = _Plan(
         genes=len(genes),

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scdfm.screen.conditions import JOINT
+
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-6  # a smaller change, relative to its means, is rounding of float32 values
@@ -86,6 +88,15 @@ class Pseudobulks:
         """Size of the means that a real change comes from, (units,)."""
         scale: Array = np.linalg.norm(self.real, axis=1) + np.linalg.norm(self.control, axis=1)
         return scale
+
+
+def own_genes(units: Pseudobulks) -> NDArray[np.bool_]:
+    """Genes that a unit's condition perturbs, (units, genes)."""
+    column = {gene: i for i, gene in enumerate(units.genes)}
+    own = np.zeros((len(units.conditions), len(units.genes)), dtype=bool)
+    for row, condition in enumerate(units.conditions):
+        own[row, [column[one] for one in condition.split(JOINT) if one in column]] = True
+    return own
 
 
 def without_rounding(changes: Array, *, scale: Array) -> Array:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, NonNegativeInt
 
+from scdfm.metrics.profiles import known_of
 from scdfm.metrics.pseudobulk import Array, Pseudobulks
 from scdfm.metrics.registry import METRICS
 
@@ -34,7 +35,7 @@ def evaluate(units: Pseudobulks, *, metrics: Sequence[str] | None = None) -> Tab
     Args:
         units: Predicted and real means; as `Evidence`, which `gather` makes, with what is known
             of their cells.
-        metrics: Names; none: every metric that these units have what it takes for.
+        metrics: Names; none: the usual ones that these units have what it takes for.
 
     Raises:
         ValueError: A metric does not exist (names the nearest), or needs more than means.
@@ -53,20 +54,17 @@ def evaluate(units: Pseudobulks, *, metrics: Sequence[str] | None = None) -> Tab
     )
 
 
-def known_of(units: Pseudobulks) -> tuple[str, ...]:
-    """Names of the metrics that these units have what it takes for."""
-    return tuple(name for name, metric in METRICS.items() if metric.known_of(units))
-
-
 def round_scores(units: Pseudobulks) -> dict[str, float]:
     """One number for each metric of means, to choose between models.
 
     NaN throughout where the prediction of any unit is not finite: a model must not win by leaving
     out what it cannot predict.
     """
+    names = [name for name, metric in METRICS.items() if metric.of_means]
     if not np.isfinite(units.predicted).all():
-        return dict.fromkeys(known_of(units), float("nan"))
-    return {name: score.value for name, score in evaluate(units).overall.items()}
+        return dict.fromkeys(names, float("nan"))
+    scores = evaluate(units, metrics=names).overall
+    return {name: score.value for name, score in scores.items()}
 
 
 def _average(values: Array, conditions: np.ndarray[tuple[int], np.dtype[np.str_]]) -> Score:

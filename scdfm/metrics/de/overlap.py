@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scdfm.metrics.evidence import CellFacts, Evidence
 from scdfm.metrics.metric import Metric
-from scdfm.metrics.pseudobulk import Array
+from scdfm.metrics.pseudobulk import Array, own_genes
 
 Genes = NDArray[np.intp]
 
@@ -57,7 +57,7 @@ def jaccard(units: Evidence) -> Array:
     Source: cell-eval2 `de_wilcoxon_sig_jaccard`, here on log values and without a filter of
     genes of low expression.
     """
-    real, predicted = (one & ~units.own_genes for one in units.significant)
+    real, predicted = (one & ~own_genes(units) for one in units.significant)
     either = (real | predicted).sum(axis=1)
     shares = (real & predicted).sum(axis=1) / np.maximum(either, 1)
     return np.where(either > 0, shares, 1.0)

@@ -109,6 +109,10 @@ class Method(Protocol):
         """Whether `Cells.start` are other control cells than `Cells.control`."""
         return False
 
+    def clamps(self, settings: Any) -> bool:
+        """Whether generated expression is never below 0, so that a mean cannot be either."""
+        return True
+
     def for_validation(self, settings: Any, *, steps: int) -> Any:
         """Settings of validation rounds, which may be cheaper."""
         return settings

@@ -15,7 +15,7 @@ from cli.show.tables import Column, Grid, Row
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from cluster.work.evaluate import Evaluation
+    from cluster.work.evaluation.record import Evaluation
     from scdfm.metrics import Table
     from scdfm.metrics.table import Score
 

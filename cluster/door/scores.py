@@ -7,8 +7,8 @@ import pandas as pd
 
 from cluster.door.model import TrainedModel
 from cluster.settings.choices import Precision
-from cluster.work.evaluate import Evaluation
 from cluster.work.evaluate import evaluate as evaluate_target
+from cluster.work.evaluation.record import Evaluation
 from data_store.store.reader import Store
 from scdfm.metrics.table import Score
 

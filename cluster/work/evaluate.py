@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, NonNegativeInt
 from torch import nn
 
 from cluster.runs.directory import MODEL, RUN, RunDirectory
@@ -19,40 +17,20 @@ from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.settings.choices import Precision
 from cluster.work.build import first_weights
 from cluster.work.controls import StoreControls
-from cluster.work.sampler import Sampler, columns_in, control_means, pseudobulks, unit_means
+from cluster.work.evaluation.record import OURS, UNTRAINED, Evaluation
+from cluster.work.means import control_means, pseudobulks, unit_means
+from cluster.work.sampler import Sampler, columns_in
 from data_store.store.reader import Store
 from data_store.stream import Cells
 from scdfm.flow.checkpoint import CARD, Model, load_model
 from scdfm.method import DEFAULT, METHODS, settings_of
-from scdfm.metrics import Pseudobulks, Table
+from scdfm.metrics import Pseudobulks
 from scdfm.metrics import evaluate as score
 from scdfm.metrics.baselines import MeasuredUnits, Prediction, Units, all_baselines
 from scdfm.screen.names import nearest
 from scdfm.screen.progress import OnProgress
 
 log = logging.getLogger(__name__)
-
-OURS, UNTRAINED = "scDFM", "untrained"
-
-
-class Evaluation(BaseModel, frozen=True, extra="forbid"):
-    """A table of metrics for the model and each baseline, and what it was computed on."""
-
-    model: str
-    store: str
-    fingerprint: str
-    split: dict[str, Any]  # kind, seed, fold, context
-    tags: dict[str, str]  # of test conditions
-    genes: NonNegativeInt  # evaluation genes
-    genes_of_all_cells: NonNegativeInt | None  # `ingest --genes N`: chosen on test cells, too
-    conditions: NonNegativeInt  # test conditions
-    cells: NonNegativeInt  # cells generated, over all units
-    method: str = DEFAULT
-    sampling: dict[str, Any]
-    generated: str = ""  # how, in a few words
-    arithmetic: dict[str, Any]  # device, precision, matrix products in use
-    tables: dict[str, Table]  # by row: scDFM, untrained, control, perturbed mean, additive
-    incomplete: dict[str, NonNegativeInt]  # units for which a baseline lacked something
 
 
 def evaluate(

@@ -19,7 +19,8 @@ from cluster.work.build import Place, make_card, make_trainer
 from cluster.work.controls import StoreControls
 from cluster.work.feed import feed
 from cluster.work.keeper import Keeper, Report
-from cluster.work.sampler import Sampler, pseudobulks
+from cluster.work.means import pseudobulks
+from cluster.work.sampler import Sampler
 from data_store.store.reader import Store
 from data_store.stream import Stream
 from scdfm.flow.checkpoint import load_state

@@ -1,4 +1,4 @@
-"""Apply a network to control cells: cells of a condition, or only their mean.
+"""Apply a network to control cells: cells of a condition.
 
 Work is cut into batches of a fixed number of cells, so a prediction has the same bytes for any
 number of actors.
@@ -15,16 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cluster.work.controls import Controls, StoreControls
+from cluster.work.controls import Controls
 from data_store.store.reader import Store
-from data_store.stream import Cells as StoreCells
 from scdfm.flow.checkpoint import Model, ModelCard
 from scdfm.flow.sampling import Cells
 from scdfm.method import METHODS, Method, settings_of
-from scdfm.metrics import Pseudobulks
 from scdfm.screen.conditions import Condition, name
 from scdfm.screen.names import nearest
-from scdfm.screen.progress import OnProgress, counted
 from scdfm.screen.randomness import numpy_generator
 
 
@@ -75,9 +72,13 @@ class Sampler:
         self, controls: Controls, start: Start, *, condition: Condition
     ) -> NDArray[np.float32]:
         """Generate one cell from each control row, (cells, genes); at most a batch."""
+        return self.generated(controls, start, condition=condition).cells
+
+    def generated(self, controls: Controls, start: Start, *, condition: Condition) -> "Generated":
+        """Generate one cell from each control row, beside these; at most a batch."""
         first = controls.expression(start.rows)
         apart = self.method.apart(self.settings)
-        generated = self.method.generate(
+        cells = self.method.generate(
             self.field,
             Cells(
                 control=controls.expression(start.others) if apart else first,
@@ -91,27 +92,30 @@ class Sampler:
             seed=self.seed,
             products=self.products,
         )
-        return generated[:, np.argsort(np.concatenate(self.blocks))]
+        rising = np.argsort(np.concatenate(self.blocks))
+        return Generated(cells=cells[:, rising], start=first[:, self.genes])
 
     def batches(
         self, controls: Controls, start: Start, *, condition: Condition
     ) -> Iterator[NDArray[np.float32]]:
         """Generate one cell from each control row, a batch at a time, each (batch, genes)."""
+        for some in self.batches_with_starts(controls, start, condition=condition):
+            yield some.cells
+
+    def batches_with_starts(
+        self, controls: Controls, start: Start, *, condition: Condition
+    ) -> Iterator["Generated"]:
+        """The same beside the control cells."""
         for first in range(0, len(start.rows), self.batch):
             part = slice(first, first + self.batch)
-            yield self.cells(controls, start.some(part), condition=condition)
+            yield self.generated(controls, start.some(part), condition=condition)
 
-    def mean(
-        self, controls: Controls, *, context: str, condition: Condition, cells: int
-    ) -> NDArray[np.float64]:
-        """Mean over generated cells of a unit, (genes,)."""
-        start = starting_cells(
-            controls.rows(context), condition=condition, cells=cells, seed=self.seed
-        )
-        total = np.zeros(len(self.genes))
-        for batch in self.batches(controls, start, condition=condition):
-            total += batch.sum(axis=0, dtype=np.float64)
-        return total / cells
+
+class Generated(NamedTuple):
+    """Some generated cells, and the control cells they started from."""
+
+    cells: NDArray[np.float32]  # (cells, genes)
+    start: NDArray[np.float32]  # (cells, genes)
 
 
 def sampler_of(
@@ -186,77 +190,3 @@ def gene_columns(genes: Sequence[str], measured: Sequence[str], *, where: str) -
                 "make gene names unique"
             )
     return np.array([column[gene] for gene in genes], dtype=np.int64)
-
-
-def unit_means(
-    store: Store, cells: Sequence[StoreCells], *, columns: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Mean expression of some units' cells, (units, genes)."""
-    return np.stack([_mean(store, part, columns=columns) for part in cells])
-
-
-def control_means(
-    store: Store, contexts: Sequence[str], *, columns: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Mean expression of the controls of each context, (contexts, genes)."""
-    place = {unit: position for position, unit in enumerate(store.units)}
-    controls = [store.controls[context] for context in contexts]
-    return unit_means(
-        store, [StoreCells(place[u], u.start, u.stop) for u in controls], columns=columns
-    )
-
-
-def _mean(store: Store, cells: StoreCells, *, columns: NDArray[np.int64]) -> NDArray[np.float64]:
-    unit = store.units[cells.unit]
-    if (cells.start, cells.stop) == (unit.start, unit.stop):
-        whole: NDArray[np.float64] = store.moments.row("total", cells.unit)[columns] / len(unit)
-        return whole
-    part = store.expression(cells.start, cells.stop, genes=columns)
-    mean: NDArray[np.float64] = part.mean(axis=0, dtype=np.float64)
-    return mean
-
-
-def pseudobulks(
-    sampler: Sampler,
-    controls: StoreControls,
-    cells: Sequence[StoreCells],
-    *,
-    generated: Sequence[int],
-    progress: OnProgress | None = None,
-) -> Pseudobulks:
-    """Predict units, and collect them with the real ones and their controls.
-
-    Args:
-        sampler: What predicts.
-        controls: Of the store where the real cells are, too.
-        cells: The real cells of each unit.
-        generated: Cells to generate for each unit.
-        progress: Is told of the cells generated.
-    """
-    store = controls.store
-    units = [store.units[part.unit] for part in cells]
-    columns = controls.columns[sampler.genes]
-    predicted = [
-        sampler.mean(
-            controls,
-            context=unit.context,
-            condition=unit.tokens,
-            cells=count,
-        )
-        for unit, count in counted(
-            zip(units, generated, strict=True),
-            total=sum(generated),
-            unit="cells",
-            size=lambda part: part[1],
-            progress=progress,
-        )
-    ]
-    contexts = tuple(unit.context for unit in units)
-    return Pseudobulks(
-        contexts=contexts,
-        conditions=tuple(unit.condition for unit in units),
-        genes=tuple(store.genes[column] for column in columns),
-        predicted=np.stack(predicted),
-        real=unit_means(store, cells, columns=columns),
-        control=control_means(store, contexts, columns=columns),
-    )

@@ -102,6 +102,10 @@ class Flow(Method):
         """Follows from the source."""
         return SOURCES[settings.source].apart
 
+    def clamps(self, settings: FlowSettings) -> bool:
+        """Follows from how it samples."""
+        return settings.sampling.clamp
+
     def for_validation(self, settings: FlowSettings, *, steps: int) -> FlowSettings:
         """The same with fewer solver steps."""
         sampling = settings.sampling.model_copy(update={"steps": steps})

@@ -3,22 +3,43 @@
 An undefined unit is left out of the averages and counted; an average of nothing is NaN.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Protocol
 
 import numpy as np
-from pydantic import BaseModel, NonNegativeInt
+from pydantic import BaseModel, BeforeValidator, NonNegativeInt
 
 from scdfm.metrics.profiles import known_of
 from scdfm.metrics.pseudobulk import Array, Pseudobulks
 from scdfm.metrics.registry import METRICS
 
 
+def _nan_of_null(given: Any) -> Any:
+    return math.nan if given is None else given
+
+
+Number = Annotated[float, BeforeValidator(_nan_of_null)]
+"""A number of a record; NaN is null in JSON, which has no NaN."""
+
+
 class Score(BaseModel, frozen=True, extra="forbid"):
     """An average, and what it is an average of."""
 
-    value: float  # NaN when no unit is defined; null in JSON
+    value: Number  # NaN when no unit is defined
     conditions: NonNegativeInt  # that have at least one defined unit
     undefined: NonNegativeInt  # units whose metric is NaN
+    interval: tuple[Number, Number] | None = None  # 95 %, where it is known
+    repeats_sd: Number | None = None  # standard deviation over seeds of the generated cells
+
+
+class Named(Protocol):
+    """Units by name."""
+
+    @property
+    def contexts(self) -> tuple[str, ...]: ...
+    @property
+    def conditions(self) -> tuple[str, ...]: ...
 
 
 class Table(BaseModel, frozen=True, extra="forbid"):
@@ -40,12 +61,30 @@ def evaluate(units: Pseudobulks, *, metrics: Sequence[str] | None = None) -> Tab
     Raises:
         ValueError: A metric does not exist (names the nearest), or needs more than means.
     """
+    return tabulate(unit_values(units, metrics=metrics), units)
+
+
+def unit_values(units: Pseudobulks, *, metrics: Sequence[str] | None = None) -> dict[str, Array]:
+    """The value of each metric in each unit, (units,); see `evaluate`.
+
+    Raises:
+        ValueError: A metric does not exist (names the nearest), or needs more than means.
+    """
     names = known_of(units) if metrics is None else metrics
-    scores = {name: METRICS[name].values(units) for name in names}
+    return {name: METRICS[name].values(units) for name in names}
+
+
+def tabulate(values: Mapping[str, Array], units: Named) -> Table:
+    """Averages of a prediction's values, overall, by context and by condition.
+
+    Args:
+        values: By metric, (units,); NaN where undefined.
+        units: What they are of.
+    """
     contexts, conditions = np.array(units.contexts), np.array(units.conditions)
 
     def over(some: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> dict[str, Score]:
-        return {name: _average(values[some], conditions[some]) for name, values in scores.items()}
+        return {name: _average(one[some], conditions[some]) for name, one in values.items()}
 
     return Table(
         overall=over(np.ones(len(conditions), dtype=bool)),

@@ -41,12 +41,10 @@ def test_the_control_row_is_what_the_store_says(trained: Path) -> None:
     assert result.conditions == len(by_condition)
 
 
-def test_an_untrained_model_from_control_is_the_control_baseline(trained: Path) -> None:
-    result = evaluate(trained, untrained=True, cells=10_000)
-    untrained, control = (
-        result.tables[row].overall["mse"].value for row in ("untrained", "control")
-    )
-    assert untrained == pytest.approx(control, rel=0.2)
+@pytest.mark.parametrize("cells", [3, 40], ids=["few cells", "more"])
+def test_an_untrained_model_at_rest_is_the_control_row_exactly(trained: Path, cells: int) -> None:
+    tables = evaluate(trained, untrained=True, cells=cells).tables
+    assert tables["untrained"].model_dump_json() == tables["control"].model_dump_json()
 
 
 def test_no_change_has_no_correlation_and_it_is_counted(trained: Path) -> None:

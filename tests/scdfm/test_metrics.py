@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scdfm.metrics import METRICS, Metric, Pseudobulks, evaluate, known_of, round_scores
+from scdfm.metrics import METRICS, Metric, Pseudobulks, Table, evaluate, known_of, round_scores
 from scdfm.metrics.correlation import pearson_delta
 from scdfm.metrics.discrimination import discrimination_score, discrimination_score_l1
 from scdfm.metrics.errors import l2, mae, mse
@@ -224,7 +224,8 @@ def test_units_average_within_a_condition_before_conditions_average() -> None:
 
 def test_a_table_survives_json_with_undefined_values_as_null() -> None:
     text = evaluate(no_change(units())).model_dump_json()
-    assert '"pearson_delta":{"value":null,"conditions":0,"undefined":6}' in text
+    assert '"pearson_delta":{"value":null,"conditions":0,"undefined":6,' in text
+    assert Table.model_validate_json(text).model_dump_json() == text
 
 
 def test_an_unknown_metric_names_the_nearest() -> None:

@@ -1,0 +1,1 @@
+"""What an evaluation is made of: rows, noise, intervals, and how it is kept."""

@@ -1,0 +1,138 @@
+"""An evaluation on disk, beside what was judged, so that a report needs no second one.
+
+    evaluation/evaluation.json   the record, as `evaluate --json` prints it
+    evaluation/means.npz         real, control and predicted mean of every test unit
+    evaluation/sample.npz        some real, generated and control cells, for pictures
+
+It is in a run's directory, else in the model's own. All three appear at once.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from cluster.runs.directory import MODEL, RUN
+from cluster.work.evaluation.record import Evaluation
+from scdfm.screen.atomic import replaced_directory, sha256, write_json
+
+log = logging.getLogger(__name__)
+
+FOLDER, RECORD, MEANS, SAMPLE = "evaluation", "evaluation.json", "means.npz", "sample.npz"
+CONTROL, REAL, GENERATED = 0, 1, 2  # kinds of cells in a sample
+_ROW = "row/"
+
+
+@dataclass(frozen=True)
+class Means:
+    """Means of the test units, in the order of `Evaluation.units`.
+
+    Attributes:
+        genes: Names of the evaluation genes.
+        real: (units, genes).
+        control: Of the unit's context, (units, genes).
+        spread: Variance over the real cells, (units, genes).
+        predicted: By row of the tables, (units, genes); NaN where a row has no prediction.
+    """
+
+    genes: tuple[str, ...]
+    real: NDArray[np.float32]
+    control: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    predicted: dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some cells over the evaluation genes.
+
+    Attributes:
+        expression: log1p per 10k, (cells, genes).
+        kind: CONTROL, REAL or GENERATED (by the first row), (cells,).
+        unit: Position in `Evaluation.units`; of a control the first unit of its context, (cells,).
+    """
+
+    expression: NDArray[np.float32]
+    kind: NDArray[np.int8]
+    unit: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class KeptEvaluation:
+    """The folder of one evaluation."""
+
+    path: Path
+
+    @property
+    def record(self) -> Evaluation | None:
+        """What was found; None when nothing was kept, or by a version that wrote otherwise."""
+        file = self.path / RECORD
+        if not file.is_file():
+            return None
+        try:
+            return Evaluation.model_validate_json(file.read_text())
+        except ValidationError:
+            log.info("%s is of another version and counts as none", file)
+            return None
+
+    @property
+    def means(self) -> Means:
+        """Means of every test unit."""
+        with np.load(self.path / MEANS) as file:
+            return Means(
+                genes=tuple(map(str, file["genes"])),
+                real=file["real"],
+                control=file["control"],
+                spread=file["spread"],
+                predicted={
+                    name.removeprefix(_ROW): file[name] for name in file if name.startswith(_ROW)
+                },
+            )
+
+    @property
+    def sample(self) -> Sample:
+        """Some cells."""
+        with np.load(self.path / SAMPLE) as file:
+            return Sample(expression=file["expression"], kind=file["kind"], unit=file["unit"])
+
+    def of(self, weights: Path) -> Evaluation | None:
+        """The record, if it is of these weights: a run that trained on has others."""
+        found = self.record
+        return found if found is not None and found.weights == sha256(weights) else None
+
+    def keep(self, record: Evaluation, means: Means, sample: Sample) -> None:
+        """Write an evaluation in place of an older one; a folder that is not ours is left alone."""
+        try:
+            with replaced_directory(self.path) as draft:
+                write_json(draft / RECORD, record.model_dump(mode="json"))
+                np.savez(draft / MEANS, **_arrays(means))
+                np.savez_compressed(
+                    draft / SAMPLE,
+                    expression=sample.expression,
+                    kind=sample.kind,
+                    unit=sample.unit,
+                )
+        except OSError as error:
+            # The scores are worth more than their copy.
+            log.warning("the evaluation is not kept in %s: %s", self.path, error.strerror)
+
+
+def _arrays(means: Means) -> dict[str, Any]:
+    return {
+        "genes": np.array(means.genes),
+        "real": means.real,
+        "control": means.control,
+        "spread": means.spread,
+        **{f"{_ROW}{name}": values for name, values in means.predicted.items()},
+    }
+
+
+def kept_beside(model: Path) -> KeptEvaluation:
+    """Where the evaluation of a model is kept: in the directory of its run, else in its own."""
+    run = model.parent
+    own = model.name == MODEL and (run / RUN).is_file()
+    return KeptEvaluation((run if own else model) / FOLDER)

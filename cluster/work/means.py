@@ -1,0 +1,171 @@
+"""Means of units, real and predicted, as metrics compare them.
+
+A mean of generated cells carries the noise of the few control cells that they started from, while
+"no change" is the mean of ALL controls. So a predicted mean is
+
+    mean(generated) - mean(starting controls) + mean(all controls of the context),
+
+a control variate: the same expectation with less noise. An untrained model that starts at rest
+then equals "no change" exactly. Where changes vary more than cells do, as for a model that does
+not build on its control cell, the plain mean is kept.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.work.controls import StoreControls
+from cluster.work.sampler import Generated, Sampler, starting_cells
+from data_store.store.reader import Store
+from data_store.stream import Cells as StoreCells
+from scdfm.metrics import Pseudobulks
+from scdfm.screen.conditions import Condition
+from scdfm.screen.progress import OnProgress, counted
+
+Array = NDArray[np.float64]
+
+
+class PredictedMean(NamedTuple):
+    """The mean of a unit's generated cells."""
+
+    mean: Array  # (genes,)
+    cells: int
+    error: float  # variance of the mean by the choice of starting cells, averaged over genes
+    plain_error: float  # the same of the plain mean
+    corrected: bool  # by the starting cells
+
+
+def predicted_mean(batches: Iterable[Generated], *, control: Array, clamp: bool) -> PredictedMean:
+    """Average generated cells, corrected by their starting cells where that lowers the variance.
+
+    Args:
+        batches: Generated cells of a unit.
+        control: Mean of all controls of its context, (genes,).
+        clamp: Whether expression below 0 cannot be: then nor can a mean.
+    """
+    cells, plain, change = 0, _Sums(control), _Sums(control)
+    for batch in batches:
+        cells += len(batch.cells)
+        values = batch.cells.astype(np.float64)
+        plain.add(values)
+        change.add(values - batch.start)
+    corrected = change.error(cells) <= plain.error(cells)
+    mean = control + change.total / cells if corrected else plain.total / cells
+    return PredictedMean(
+        mean=np.maximum(mean, 0) if clamp else mean,
+        cells=cells,
+        error=min(change.error(cells), plain.error(cells)),
+        plain_error=plain.error(cells),
+        corrected=corrected,
+    )
+
+
+class _Sums:
+    """Sums over cells."""
+
+    def __init__(self, like: Array) -> None:
+        self.total, self.squares = np.zeros_like(like), np.zeros_like(like)
+
+    def add(self, values: Array) -> None:
+        self.total += values.sum(axis=0)
+        self.squares += np.square(values).sum(axis=0)
+
+    def error(self, cells: int) -> float:
+        """Variance of the mean, averaged over genes; unknown for a single cell, and taken as 0."""
+        if cells < 2:
+            return 0.0
+        spread = self.squares - np.square(self.total) / cells
+        return float(np.maximum(spread, 0).mean() / (cells - 1) / cells)
+
+
+def unit_means(store: Store, cells: Sequence[StoreCells], *, columns: NDArray[np.int64]) -> Array:
+    """Mean expression of some units' cells, (units, genes)."""
+    return np.stack([_mean(store, part, columns=columns) for part in cells])
+
+
+def control_means(store: Store, contexts: Sequence[str], *, columns: NDArray[np.int64]) -> Array:
+    """Mean expression of the controls of each context, (contexts, genes)."""
+    place = {unit: position for position, unit in enumerate(store.units)}
+    controls = [store.controls[context] for context in contexts]
+    return unit_means(
+        store, [StoreCells(place[u], u.start, u.stop) for u in controls], columns=columns
+    )
+
+
+def _mean(store: Store, cells: StoreCells, *, columns: NDArray[np.int64]) -> Array:
+    unit = store.units[cells.unit]
+    if (cells.start, cells.stop) == (unit.start, unit.stop):
+        whole: Array = store.moments.row("total", cells.unit)[columns] / len(unit)
+        return whole
+    part = store.expression(cells.start, cells.stop, genes=columns)
+    mean: Array = part.mean(axis=0, dtype=np.float64)
+    return mean
+
+
+def pseudobulks(
+    sampler: Sampler,
+    controls: StoreControls,
+    cells: Sequence[StoreCells],
+    *,
+    generated: Sequence[int],
+    progress: OnProgress | None = None,
+) -> Pseudobulks:
+    """Predict units, and collect them with the real ones and their controls.
+
+    Args:
+        sampler: What predicts.
+        controls: Of the store where the real cells are, too.
+        cells: The real cells of each unit.
+        generated: Cells to generate for each unit.
+        progress: Is told of the cells generated.
+    """
+    store = controls.store
+    units = [store.units[part.unit] for part in cells]
+    columns = controls.columns[sampler.genes]
+    contexts = tuple(unit.context for unit in units)
+    control = control_means(store, contexts, columns=columns)
+    each = counted(
+        zip(units, generated, control, strict=True),
+        total=sum(generated),
+        unit="cells",
+        size=lambda part: part[1],
+        progress=progress,
+    )
+    predicted = [
+        unit_mean(
+            sampler,
+            controls,
+            context=unit.context,
+            condition=unit.tokens,
+            cells=count,
+            control=mean,
+        ).mean
+        for unit, count, mean in each
+    ]
+    return Pseudobulks(
+        contexts=contexts,
+        conditions=tuple(unit.condition for unit in units),
+        genes=tuple(store.genes[column] for column in columns),
+        predicted=np.stack(predicted),
+        real=unit_means(store, cells, columns=columns),
+        control=control,
+    )
+
+
+def unit_mean(
+    sampler: Sampler,
+    controls: StoreControls,
+    *,
+    context: str,
+    condition: Condition,
+    cells: int,
+    control: Array,
+) -> PredictedMean:
+    """Predict the mean of a unit; `control` is that of all controls of the context, (genes,)."""
+    start = starting_cells(
+        controls.rows(context), condition=condition, cells=cells, seed=sampler.seed
+    )
+    batches = sampler.batches_with_starts(controls, start, condition=condition)
+    return predicted_mean(batches, control=control, clamp=sampler.method.clamps(sampler.settings))

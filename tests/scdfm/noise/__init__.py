@@ -1,0 +1,1 @@
+"""Tests of noise ceilings and intervals."""

@@ -99,7 +99,8 @@ def _shared(noise: Array) -> Array:
     own = noise.var(axis=0).mean() / count
     both = mean.var()
     share = max(0.0, (both - own) / both * count / (count - 1)) if both > 0 else 0.0
-    return mean * np.sqrt(min(1.0, share))
+    shared: Array = mean * np.sqrt(min(1.0, share))
+    return shared
 
 
 def _between(means: Array, *, share: float) -> Interval:

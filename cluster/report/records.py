@@ -7,7 +7,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control, mannwhitneyu
+
+from scdfm.metrics.de.table import Reference, differential
+from scdfm.metrics.evidence import FDR
 
 Floats = NDArray[np.float64] | NDArray[np.float32]
 
@@ -57,7 +59,7 @@ class Differential:
         fdr: The same after Benjamini and Hochberg, (genes,).
     """
 
-    LEVEL: ClassVar[float] = 0.05
+    LEVEL: ClassVar[float] = FDR
 
     scale: str
     change: NDArray[np.float64]
@@ -66,18 +68,9 @@ class Differential:
 
     @classmethod
     def between(cls, cells: NDArray[np.float32], control: NDArray[np.float32]) -> Self:
-        """Compare two groups of cells, (cells, genes)."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            tested: NDArray[np.float64] = np.asarray(mannwhitneyu(cells, control, axis=0).pvalue)
-            means = [np.expm1(some.mean(axis=0, dtype=np.float64)) for some in (cells, control)]
-            change: NDArray[np.float64] = np.log2(means[0] / means[1])
-        p = np.where(np.isnan(tested), 1.0, tested)
-        return cls(
-            "log2 fold change",
-            np.where(np.isnan(change), 0.0, change),
-            p,
-            false_discovery_control(p),
-        )
+        """Compare cells with controls, (cells, genes)."""
+        found = differential(cells, Reference.of(control))
+        return cls("log2 fold change", found.lfc, found.p_value, found.fdr)
 
     @property
     def significant(self) -> NDArray[np.bool_]:

@@ -81,5 +81,17 @@ def _midrank_score(predicted: Array, real: Array) -> Array:
     return np.where(known, 1 - nearer / (len(real) - 1), np.nan)
 
 
-PDS_COSINE = Metric(pds_cosine, mode="max")
-MSE_RATIO = Metric(mse_ratio, mode="min", needs=("real_cells",), pooled=True)
+PDS_COSINE = Metric(
+    pds_cosine,
+    mode="max",
+    says="Share of the other conditions that a prediction is farther from than from its own, "
+    "by direction of change (1 is best, 0.5 is chance).",
+)
+MSE_RATIO = Metric(
+    mse_ratio,
+    mode="min",
+    needs=("real_cells",),
+    pooled=True,
+    says="Squared error as a share of that of no change, with the noise of few cells taken out "
+    "of both (0 is perfect, 1 is no change).",
+)

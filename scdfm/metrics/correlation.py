@@ -88,8 +88,22 @@ def _centred(changes: Array, *, scale: Array) -> Array:
     return without_rounding(changes - changes.mean(axis=1, keepdims=True), scale=scale)
 
 
-PEARSON_DELTA = Metric(pearson_delta, mode="max")
-PEARSON_DELTA_PERTMEAN = Metric(pearson_delta_pertmean, mode="max", needs=("training",))
+PEARSON_DELTA = Metric(
+    pearson_delta,
+    mode="max",
+    says="How well predicted changes from control agree with the real ones, gene by gene, "
+    "apart from their size (Pearson correlation; 1 is best).",
+)
+PEARSON_DELTA_PERTMEAN = Metric(
+    pearson_delta_pertmean,
+    mode="max",
+    needs=("training",),
+    says="pearson_delta of changes from the average of the training conditions, so that what "
+    "all conditions share earns nothing.",
+)
 PEARSON_DELTA_PERTMEAN_TOP20 = Metric(
-    pearson_delta_pertmean_top20, mode="max", needs=("training", "real_cells")
+    pearson_delta_pertmean_top20,
+    mode="max",
+    needs=("training", "real_cells"),
+    says="pearson_delta_pertmean over the 20 genes that differ most from control in reality.",
 )

@@ -141,9 +141,39 @@ def _ranks(apart: Array) -> Array:
     return np.where(np.isfinite(true[:, 0]), nearer + equal / 2, np.nan)
 
 
-L1 = Metric(discrimination_score_l1, mode="max")
-L2 = Metric(discrimination_score_l2, mode="max")
-COSINE = Metric(discrimination_score_cosine, mode="max")
-L1_ABSOLUTE = Metric(discrimination_score_l1_absolute, mode="max")
-L2_ABSOLUTE = Metric(discrimination_score_l2_absolute, mode="max")
-COSINE_ABSOLUTE = Metric(discrimination_score_cosine_absolute, mode="max")
+L1 = Metric(
+    discrimination_score_l1,
+    mode="max",
+    says="Whether a prediction is nearer to its own condition than to others, by the sum of "
+    "distances over genes (1 is best, no change scores about 0.5).",
+)
+L2 = Metric(
+    discrimination_score_l2,
+    mode="max",
+    says="Whether a prediction is nearer to its own condition than to others, by Euclidean "
+    "distance (1 is best, no change scores about 0.5).",
+)
+COSINE = Metric(
+    discrimination_score_cosine,
+    mode="max",
+    says="Whether a prediction points more in the direction of its own condition than of "
+    "others (1 is best).",
+)
+L1_ABSOLUTE = Metric(
+    discrimination_score_l1_absolute,
+    mode="max",
+    says="discrimination_score_l1 of the sizes of changes, without their signs, as the paper "
+    "has it.",
+)
+L2_ABSOLUTE = Metric(
+    discrimination_score_l2_absolute,
+    mode="max",
+    says="discrimination_score_l2 of the sizes of changes, without their signs, as the paper "
+    "has it.",
+)
+COSINE_ABSOLUTE = Metric(
+    discrimination_score_cosine_absolute,
+    mode="max",
+    says="discrimination_score_cosine of the sizes of changes, without their signs, as the "
+    "paper has it.",
+)

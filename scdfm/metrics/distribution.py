@@ -142,8 +142,31 @@ def _blocks(genes: int) -> Iterator[slice]:
     return (slice(first, first + GENES_AT_ONCE) for first in range(0, genes, GENES_AT_ONCE))
 
 
-MMD2 = Metric(of_cells=mmd2, mode="min")
-ENERGY_DISTANCE = Metric(of_cells=energy_distance, mode="min")
-WASSERSTEIN1 = Metric(of_cells=wasserstein1, mode="min")
-VARIANCE_ERROR = Metric(of_cells=variance_error, mode="min")
-ZERO_FRACTION_ERROR = Metric(of_cells=zero_fraction_error, mode="min")
+MMD2 = Metric(
+    of_cells=mmd2,
+    mode="min",
+    says="How far generated and real cells differ as clouds of points, over all genes together "
+    "(0 is best; it may be a little below).",
+)
+ENERGY_DISTANCE = Metric(
+    of_cells=energy_distance,
+    mode="min",
+    says="How much farther apart generated and real cells are than cells of one kind are among "
+    "themselves (0 is best).",
+)
+WASSERSTEIN1 = Metric(
+    of_cells=wasserstein1,
+    mode="min",
+    says="How far the values of a gene must be moved to turn generated into real cells, "
+    "averaged over genes.",
+)
+VARIANCE_ERROR = Metric(
+    of_cells=variance_error,
+    mode="min",
+    says="How far the spread of a gene's values is off, averaged over genes.",
+)
+ZERO_FRACTION_ERROR = Metric(
+    of_cells=zero_fraction_error,
+    mode="min",
+    says="How far the share of cells without a gene is off, averaged over genes.",
+)

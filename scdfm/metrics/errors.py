@@ -33,6 +33,18 @@ def l2(units: Pseudobulks) -> Array:
     return distances
 
 
-MSE = Metric(mse, mode="min")
-MAE = Metric(mae, mode="min")
-L2 = Metric(l2, mode="min")
+MSE = Metric(
+    mse,
+    mode="min",
+    says="Squared distance between the predicted and the real mean of a gene, averaged over genes.",
+)
+MAE = Metric(
+    mae,
+    mode="min",
+    says="Distance between the predicted and the real mean of a gene, averaged over genes.",
+)
+L2 = Metric(
+    l2,
+    mode="min",
+    says="Distance between the predicted and the real means of all genes together (Euclidean).",
+)

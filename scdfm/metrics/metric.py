@@ -26,6 +26,7 @@ class Metric:
         mode: Whether a smaller or a larger number is better.
         needs: What `of_units` reads beside means: names of attributes of `Evidence`.
         pooled: One number for all units of a context together, given to each of them.
+        says: One plain sentence for who reads a report.
     """
 
     of_units: Callable[[Any], Array] | None = None
@@ -34,11 +35,18 @@ class Metric:
     mode: Literal["min", "max"]
     needs: tuple[Need, ...] = ()
     pooled: bool = False
+    says: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a metric that is computed in no way, or in two."""
         if (self.of_units is None) == (self.of_cells is None):
             raise ValueError("a metric must have of_units or of_cells, got both or neither")
+
+    @property
+    def meaning(self) -> str:
+        """What it measures: its own sentence, else the first of its function's docstring."""
+        text = self.says or getattr(self.of_units or self.of_cells, "__doc__", None) or ""
+        return " ".join(text.split("\n\n")[0].split()).replace(", (units,)", "")
 
     @property
     def of_means(self) -> bool:

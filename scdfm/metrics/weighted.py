@@ -36,5 +36,16 @@ def _known(units: Evidence) -> Training:
     return units.training
 
 
-WEIGHTED_MSE = Metric(weighted_mse, mode="min", needs=("training",))
-WEIGHTED_R2_DELTA = Metric(weighted_r2_delta, mode="max", needs=("training",))
+WEIGHTED_MSE = Metric(
+    weighted_mse,
+    mode="min",
+    needs=("training",),
+    says="mse in which the genes that conditions change count most.",
+)
+WEIGHTED_R2_DELTA = Metric(
+    weighted_r2_delta,
+    mode="max",
+    needs=("training",),
+    says="How much of the real changes is explained, in which the genes that conditions change "
+    "count most (1 is best).",
+)

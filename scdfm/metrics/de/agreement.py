@@ -138,9 +138,46 @@ def _trapezoid_area(true: NDArray[np.bool_], scores: NDArray[np.floating]) -> fl
 
 _BOTH: tuple[Need, ...] = ("real_cells", "predicted_cells")
 
-SPEARMAN_SIG = Metric(spearman_sig, mode="max", needs=_BOTH, pooled=True)
-SPEARMAN_LFC_SIG = Metric(spearman_lfc_sig, mode="max", needs=_BOTH)
-DIRECTION_MATCH = Metric(direction_match, mode="max", needs=_BOTH)
-LFC_NMAE = Metric(lfc_nmae, mode="min", needs=_BOTH)
-PR_AUC = Metric(pr_auc, mode="max", needs=_BOTH)
-PR_AUC_POOLED = Metric(pr_auc_pooled, mode="max", needs=_BOTH, pooled=True)
+SPEARMAN_SIG = Metric(
+    spearman_sig,
+    mode="max",
+    needs=_BOTH,
+    pooled=True,
+    says="Whether conditions that change many genes are predicted to change many (rank "
+    "correlation over conditions).",
+)
+SPEARMAN_LFC_SIG = Metric(
+    spearman_lfc_sig,
+    mode="max",
+    needs=_BOTH,
+    says="Whether fold changes have the right order among the genes that really change (rank "
+    "correlation).",
+)
+DIRECTION_MATCH = Metric(
+    direction_match,
+    mode="max",
+    needs=_BOTH,
+    says="Share of the genes that really change which are predicted to go the same way, up or "
+    "down.",
+)
+LFC_NMAE = Metric(
+    lfc_nmae,
+    mode="min",
+    needs=_BOTH,
+    says="Error of fold changes as a share of that of no change, over the genes that really "
+    "change (0 is perfect, 1 is no change).",
+)
+PR_AUC = Metric(
+    pr_auc,
+    mode="max",
+    needs=_BOTH,
+    says="How well the certainty of predicted changes tells genes that really change from "
+    "others (area below the precision-recall curve; 1 is best).",
+)
+PR_AUC_POOLED = Metric(
+    pr_auc_pooled,
+    mode="max",
+    needs=_BOTH,
+    pooled=True,
+    says="pr_auc with the genes of all conditions in one list, as the paper has it.",
+)

@@ -80,5 +80,16 @@ def _same_way(units: Evidence) -> NDArray[np.bool_]:
 
 _BOTH: tuple[Need, ...] = ("real_cells", "predicted_cells")
 
-DIRECTION_FIDELITY = Metric(direction_fidelity, mode="max", needs=_BOTH)
-DIRECTION_REACH = Metric(direction_reach, mode="max", needs=_BOTH)
+DIRECTION_FIDELITY = Metric(
+    direction_fidelity,
+    mode="max",
+    needs=_BOTH,
+    says="Genes that are called changed and go the right way, as a share of all that are "
+    "called or really change.",
+)
+DIRECTION_REACH = Metric(
+    direction_reach,
+    mode="max",
+    needs=_BOTH,
+    says="How far down a prediction's own list of surest genes at least 9 in 10 go the right way.",
+)

@@ -81,13 +81,33 @@ def _shares(units: Evidence, *, top: int | None, of: Literal["real", "predicted"
     return np.array(shares)
 
 
-def _metric(of_units: Callable[[Evidence], Array]) -> Metric:
-    return Metric(of_units, mode="max", needs=("real_cells", "predicted_cells"))
+def _metric(of_units: Callable[[Evidence], Array], *, says: str) -> Metric:
+    return Metric(of_units, mode="max", needs=("real_cells", "predicted_cells"), says=says)
 
 
-OVERLAP_AT_N = _metric(overlap_at(None))
-OVERLAP_AT_50 = _metric(overlap_at(50))
-OVERLAP_AT_100 = _metric(overlap_at(100))
-PRECISION_AT_N = _metric(precision_at(None))
-RECALL = _metric(recall)
-JACCARD = _metric(jaccard)
+OVERLAP_AT_N = _metric(
+    overlap_at(None),
+    says="Of the genes that really change, strongest first, the share among as many predicted "
+    "ones.",
+)
+OVERLAP_AT_50 = _metric(
+    overlap_at(50),
+    says="Of the 50 genes that really change most, the share among the 50 predicted ones.",
+)
+OVERLAP_AT_100 = _metric(
+    overlap_at(100),
+    says="Of the 100 genes that really change most, the share among the 100 predicted ones.",
+)
+PRECISION_AT_N = _metric(
+    precision_at(None),
+    says="Of the genes that are predicted to change, strongest first, the share among as many "
+    "real ones.",
+)
+RECALL = _metric(
+    recall,
+    says="Share of the genes that really change which are predicted to change.",
+)
+JACCARD = _metric(
+    jaccard,
+    says="Genes that change both really and as predicted, as a share of those that do either.",
+)

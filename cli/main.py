@@ -9,6 +9,7 @@ start.
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -62,6 +63,9 @@ class Command:
         # Who starts a command with nohup or in the background has the signal ignored.
         heard = [one for one in _WORDS if signal.getsignal(one) is not signal.SIG_IGN]
         _listen(heard, self._on_signal)
+        # Looking for the temporary directory writes a file there. In the command's thread a signal
+        # could come between that and its removal; here no exception can.
+        tempfile.gettempdir()
         self._thread.start()
         over = False
         while not over:

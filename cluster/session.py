@@ -37,6 +37,7 @@ OBJECT_STORE = 150 * 2**20  # bytes; cells travel through files, not through the
 _FOLDER = "scdfm-ray-"  # in the temporary directory: what a local Ray writes
 _LOCK = "in-use"
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"
+_TEMPORARY = "TMPDIR"
 _LONGEST = 18  # characters of its path; a socket's may have 103, of which the rest takes 85
 _YOUNG = 60.0  # seconds in which a folder without a lock may be about to get one
 
@@ -128,7 +129,13 @@ def _private(folder: Path) -> Iterator[None]:
     public one. Token authentication is Ray's default for a local session; without a token in the
     environment Ray would leave one in the home directory.
     """
-    names = (ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "RAY_AUTH_TOKEN", "RAY_AUTH_MODE", _CACHE)
+    names = (
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR,
+        "RAY_AUTH_TOKEN",
+        "RAY_AUTH_MODE",
+        _CACHE,
+        _TEMPORARY,
+    )
     before = {name: os.environ.get(name) for name in names}
     clusters = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
@@ -137,6 +144,10 @@ def _private(folder: Path) -> Iterator[None]:
     # Torch makes this folder beside ours even where nothing is compiled; who compiles often may
     # name one that stays.
     os.environ.setdefault(_CACHE, str(folder / "compiled"))
+    # Ray's processes are killed in the end, and must leave nothing anywhere else.
+    temporary = folder / "t"
+    temporary.mkdir()
+    os.environ[_TEMPORARY] = str(temporary)
     try:
         yield
     finally:

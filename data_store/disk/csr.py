@@ -9,6 +9,8 @@ _VALUES = 250_000  # converted at once: they stay in the processor's cache
 
 def rows_of(matrix: sp.csr_matrix, low: int, high: int) -> sp.csr_matrix:
     """Rows low to high; unlike scipy's own slice it copies no values."""
+    if (low, high) == (0, matrix.shape[0]):
+        return matrix
     begin, end = matrix.indptr[low], matrix.indptr[high]
     return sp.csr_matrix(
         (matrix.data[begin:end], matrix.indices[begin:end], matrix.indptr[low : high + 1] - begin),
@@ -45,10 +47,12 @@ class ColumnSums:
         self._turned = matrix.T
         self._one = np.ones(matrix.shape[0])
 
-    def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The sums of these values, (columns,)."""
+    def of(
+        self, values: NDArray[np.float64], *, weights: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """The sums of these values, each times the weight of its row, (columns,)."""
         self._turned.data = values
-        return np.asarray(self._turned @ self._one)
+        return np.asarray(self._turned @ (self._one if weights is None else weights))
 
     def count(self) -> NDArray[np.int64]:
         """How many values each column has, (columns,): in half the time of `bincount`."""

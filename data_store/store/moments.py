@@ -115,11 +115,21 @@ class UnitSums:
         self.nonzero += other.nonzero
 
     def _add(self, rows: sp.csr_matrix, *, library: NDArray[np.float64], normalised: bool) -> None:
-        log, linear = _values(rows, library=library, normalised=normalised)
         columns = ColumnSums(rows)
-        self.sums[0] += columns.of(log)
-        self.sums[1] += columns.of(linear)
-        self.sums[2] += columns.of(np.square(linear, out=linear))
+        values = rows.data.astype(np.float64)
+        if normalised:
+            self.sums[0] += columns.of(values)
+            values, scale = np.expm1(values), np.ones(len(library))
+        else:
+            scale = normalise.scale(library)
+            # Exactly as the reader gives them.
+            log = normalise.expression(
+                rows.data, scale=scale.astype(np.float32), repeats=np.diff(rows.indptr)
+            )
+            self.sums[0] += columns.of(log.astype(np.float64))
+        # Per 10k by a weight for each row: faster than a factor for each value.
+        self.sums[1] += columns.of(values, weights=scale)
+        self.sums[2] += columns.of(np.square(values, out=values), weights=np.square(scale))
         self.nonzero += columns.count()
         self.cells += rows.shape[0]
 
@@ -172,16 +182,3 @@ class MomentsWriter:
         self._counts[place] = [unit.cells for unit in self._waiting]
         self._written += len(self._waiting)
         self._waiting = []
-
-
-def _values(
-    rows: sp.csr_matrix, *, library: NDArray[np.float64], normalised: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Log values exactly as the reader gives them, and values per 10k."""
-    if normalised:
-        values = rows.data.astype(np.float64)
-        return values, np.expm1(values)
-    repeats = np.diff(rows.indptr)
-    scale = normalise.scale(library)
-    log = normalise.expression(rows.data, scale=scale.astype(np.float32), repeats=repeats)
-    return log.astype(np.float64), np.repeat(scale, repeats) * rows.data

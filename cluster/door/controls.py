@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cluster.work.sampler import gene_columns
 from data_store.disk.csr import row_sums
-from data_store.ingest.layout import ONE_CONTEXT
+from data_store.ingest.labels import ONE_CONTEXT
 from data_store.sources.detect import LIBRARY_NAMES
 from data_store.store import normalise
 from data_store.store.schema import LOG

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from data_store.disk.columns import named
 from data_store.publish.swap import tidy
 from data_store.sources.cell_names import name_hashes
-from data_store.sources.detect import read_labels
 from data_store.sources.formats.known import open_source
 from data_store.sources.joining import How
 from data_store.sources.notes import note
@@ -32,13 +31,14 @@ from data_store.store.schema import (
     SourceRecord,
     read_manifest,
 )
+from scdfm.screen.conditions import Words
 
-# What the first ingest decided: option -> field of the manifest's recipe.
+# What the first ingest decided: option -> attribute of the manifest's recipe.
 _DECIDED = {
-    "condition_column": "condition_column",
+    "condition_column": "condition_columns",
     "control": "controls",
     "separator": "separator",
-    "context_column": "context_column",
+    "context_column": "context_columns",
     "library_size_column": "library_size_column",
     "seed": "seed",
     "min_condition_cells": "min_condition_cells",
@@ -62,6 +62,7 @@ class Base(NamedTuple):
     source: StoredCells
     manifest: Manifest
     options: IngestOptions  # how new files are read
+    words: Words  # and their labels
 
     @property
     def join(self) -> How:
@@ -87,10 +88,10 @@ def grown(store: Path | str, *, options: IngestOptions) -> Iterator[Base]:
     store = Path(store)
     tidy(store)  # which may be what puts the store back
     with Store.open(store) as opened:  # every file is there
-        manifest = opened.manifest
+        manifest, words = opened.manifest, opened.words
     source = _source(store, manifest)
     try:
-        yield Base(source, manifest, _told(options, manifest, store=store))
+        yield Base(source, manifest, _told(options, manifest, store=store), words)
     finally:
         source.close()
 
@@ -131,23 +132,6 @@ def require_unchanged(base: Base, store: Path | str) -> None:
         raise ValueError(
             f"another process added cells to {store} after this append began; run the command again"
         )
-
-
-def excluded(base: Base, sources: Sequence[Source]) -> IngestOptions:
-    """The options, with the conditions that the store leaves out if a source has them."""
-    options = base.options
-    if not base.manifest.recipe.exclude:
-        return options
-    present: set[str] = set()
-    for source in sources:
-        labels = read_labels(source, str(options.condition_column), option="--condition-column")
-        present |= {options.words.name(label) for label in labels.names}
-    left_out = [
-        label for label in base.manifest.recipe.exclude if options.words.name(label) in present
-    ]
-    return options.model_copy(
-        update={"exclude": tuple(dict.fromkeys((*options.exclude, *left_out)))}
-    )
 
 
 def continued(base: Base, recipe: Recipe) -> Recipe:
@@ -199,6 +183,8 @@ def _told(options: IngestOptions, manifest: Manifest, *, store: Path) -> IngestO
     decided["drop_unlabelled"] = options.drop_unlabelled or recipe.drop_unlabelled
     decided["drop_uncontrolled"] = options.drop_uncontrolled or recipe.drop_uncontrolled
     decided["remote"] = options.remote or recipe.remote
+    # The words of the store say it; that the user does, too, takes doubtful labels apart.
+    del decided["separator"]
     return options.model_copy(update=decided)
 
 

@@ -7,16 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data_store.sources.controls import tell_of_absent
-from data_store.sources.detect import Labels, parse_labels, read_labels, with_controls
+from data_store.ingest.labels import read_conditions, read_contexts
+from data_store.sources.detect import Labels, control_labels
 from data_store.sources.notes import note
 from data_store.sources.options import IngestOptions
 from data_store.sources.recipes.applying import dropped
 from data_store.sources.source import Source
 from scdfm.screen.conditions import USUAL, Condition, Words, name
 from scdfm.screen.names import apart, listed
-
-ONE_CONTEXT = "all"
 
 
 class Layout(NamedTuple):
@@ -31,67 +29,66 @@ class Layout(NamedTuple):
     excluded: tuple[str, ...] = ()  # conditions that the user left out
 
 
-def read_layout(sources: Sequence[Source], *, column: str, options: IngestOptions) -> Layout:
+def read_layout(
+    sources: Sequence[Source],
+    *,
+    columns: Sequence[str],
+    options: IngestOptions,
+    words: Words | None = None,
+    left_out: Sequence[str] = (),
+) -> Layout:
     """Read conditions and contexts of all cells.
+
+    Args:
+        sources: Open sources.
+        columns: Of obs, with the conditions.
+        options: What to read and what to leave out.
+        words: Of the store that these cells are added to; None: as the options say.
+        left_out: Conditions that it leaves out, where they occur.
 
     Raises:
         ValueError: No control cells, cells without a label, or contexts without controls.
     """
-    conditions = _all_labels(sources, column, option="--condition-column")
-    contexts = _contexts(sources, options=options)
+    conditions, tokens, words = read_conditions(
+        sources, columns=columns, options=options, words=words
+    )
+    contexts = read_contexts(sources, columns=options.context_column)
     where = ", ".join(source.name for source in sources)
-    asked, options = options.control, with_controls(options, conditions.names)
-    tokens, controls = parse_labels(conditions.names, options=options, path=where)
+    controls = control_labels(conditions.names, tokens, words=words, path=where)
     note(f"control: {listed(controls)}")
-    if options.recipe is None:  # a recipe knows several spellings
-        tell_of_absent(asked, conditions.names, separator=options.separator)
-    kept = _labelled(conditions, column=column, options=options)
-    if options.context_column is not None:
-        kept &= _labelled(contexts, column=options.context_column, options=options)
-    words = _words(conditions, tokens, options=options)
-    excluded = tuple(one for text in options.exclude for one in apart(text, known=words))
-    kept &= ~_left_out(conditions, tokens, words=words, asked=excluded, options=options)
+    kept = _labelled(conditions, columns=columns, options=options)
+    kept &= _labelled(contexts, columns=options.context_column, options=options)
+    knowing = _knowing(words, conditions, tokens)
+    excluded = tuple(one for text in options.exclude for one in apart(text, known=knowing))
+    kept &= ~_left_out(
+        conditions, tokens, words=knowing, asked=excluded, before=left_out, options=options
+    )
     layout = _arrange(conditions, contexts, tokens=tokens, kept=kept)
-    layout = layout._replace(controls=controls, words=options.words, excluded=excluded)
+    layout = layout._replace(controls=controls, words=words, excluded=excluded)
     layout = _without_small(layout, options=options)
     layout = _controlled(layout, options=options)
     _tell(layout)
     return layout
 
 
-def _all_labels(sources: Sequence[Source], column: str, *, option: str) -> Labels:
-    """The labels of several sources under common codes."""
-    seen: dict[str, int] = {}
-    codes = []
-    for source in sources:
-        labels = read_labels(source, column, option=option)
-        common = [seen.setdefault(name, len(seen)) for name in labels.names]
-        codes.append(np.array([*common, -1], dtype=np.int32)[labels.codes])
-    return Labels(codes=np.concatenate(codes), names=tuple(seen))
-
-
-def _contexts(sources: Sequence[Source], *, options: IngestOptions) -> Labels:
-    if options.context_column is not None:
-        return _all_labels(sources, options.context_column, option="--context-column")
-    cells = sum(source.cells for source in sources)
-    return Labels(codes=np.zeros(cells, dtype=np.int32), names=(ONE_CONTEXT,))
-
-
-def _labelled(labels: Labels, *, column: str, options: IngestOptions) -> NDArray[np.bool_]:
+def _labelled(
+    labels: Labels, *, columns: Sequence[str], options: IngestOptions
+) -> NDArray[np.bool_]:
     has_label = labels.codes >= 0
     missing = int((~has_label).sum())
+    where = " and ".join(map(repr, columns))
     if missing and not options.drop_unlabelled:
         raise ValueError(
-            f"expected a label for every cell in obs column {column!r}, got {missing} of "
+            f"expected a label for every cell in obs column {where}, got {missing} of "
             f"{len(has_label)} cells without one; fill them or pass --drop-unlabelled"
         )
     if missing:
-        note(f"left out: {missing} cells without a label in {column!r}")
+        note(f"left out: {missing} cells without a label in {where}")
     return has_label
 
 
-def _words(conditions: Labels, tokens: list[Condition], *, options: IngestOptions) -> Words:
-    """How these data write conditions.
+def _knowing(words: Words, conditions: Labels, tokens: list[Condition]) -> Words:
+    """The words with all labels of these data.
 
     Raises:
         ValueError: Two conditions have one canonical name.
@@ -105,7 +102,7 @@ def _words(conditions: Labels, tokens: list[Condition], *, options: IngestOption
                 f"labels {other!r} and {label!r} are different conditions, but both are written "
                 f"{name(tokens_of)!r}; rename one, or choose another --separator or --control"
             )
-    return options.words.knowing(known)
+    return words.knowing(known)
 
 
 def _left_out(
@@ -114,9 +111,10 @@ def _left_out(
     *,
     words: Words,
     asked: Sequence[str],
+    before: Sequence[str],
     options: IngestOptions,
 ) -> NDArray[np.bool_]:
-    """Cells of conditions that the user or the recipe leaves out, in any spelling."""
+    """Cells of conditions that the user, the store or the recipe leaves out, in any spelling."""
     present = {name(parsed) for parsed in tokens}
     wanted = {words.name(one) for one in asked}
     unknown = wanted - present
@@ -125,6 +123,7 @@ def _left_out(
             f"expected conditions of the data in --exclude, got {listed(sorted(unknown))}, which "
             "it does not hold; correct --exclude"
         )
+    wanted |= {words.name(one) for one in before} & present
     by_recipe = {name(one) for one in dropped(options)} & present
     excluded = np.zeros(len(conditions.codes), dtype=bool)
     for names, reason in ((wanted, "excluded"), (by_recipe - wanted, f"recipe {options.recipe}")):

@@ -42,6 +42,7 @@ from data_store.store.schema import (
     Recipe,
     ShardRecord,
     SourceRecord,
+    as_one,
     fingerprint,
     sealed,
 )
@@ -90,7 +91,6 @@ def ingest(
             opened(named, options=asked, usual_gene_column=usual)
         )
         if base is not None:
-            told = append.excluded(base, found)
             found, records = append.joined(base, found, records)
         done = _finished(store, records, options=told) if base is None else base.manifest
         if done is not None and done.sources == records:
@@ -137,8 +137,14 @@ def _write(
     how = options.join if base is None else base.join
     joined = join(sources, how=how)
     require_genes(options.gene_list, genes=joined.genes)
-    column = detect.condition_column(sources, options=options)
-    layout = read_layout(sources, column=column, options=options)
+    columns = detect.condition_columns(sources, options=options)
+    layout = read_layout(
+        sources,
+        columns=columns,
+        options=options,
+        words=None if base is None else base.words,
+        left_out=() if base is None else base.manifest.recipe.exclude,
+    )
     perturbed = {token for _, tokens in layout.units for token in tokens}
     if how in ("intersect", "first"):
         tell_of_lost(
@@ -151,7 +157,7 @@ def _write(
         )
     measured = {gene for source in sources for gene in source.genes}
     tell_of_alike(perturbed, controls=layout.controls, genes=measured)
-    kind = perturbation(perturbed, genes=measured, var=joined.var, column=column, options=options)
+    kind = perturbation(perturbed, genes=measured, var=joined.var, columns=columns, options=options)
     layers, normalised = _layers(sources, options=options)
     routed = route(
         sources,
@@ -173,10 +179,10 @@ def _write(
         normalised=normalised,
         options=options,
     )
-    columns, renamed = _stored_columns(joined.columns)
+    stored, renamed = _stored_columns(joined.columns)
     writer = Writer(
         folder,
-        columns=columns,
+        columns=stored,
         var=joined.var.iloc[kept],
         layout=layout,
         nonzero=routed.nonzero if routed.seen is None else int(routed.seen[kept].sum()),
@@ -196,10 +202,10 @@ def _write(
     )
     phase(log, "hashing files")
     recipe = Recipe(
-        condition_column=column,
+        condition_column=as_one(columns) or "",
         controls=layout.words.controls,
-        separator=options.separator,
-        context_column=options.context_column,
+        separator=layout.words.separator,
+        context_column=as_one(options.context_column),
         layer=layers[0],
         library_size_column=library,
         renamed=renamed,
@@ -214,6 +220,7 @@ def _write(
         recipe=options.recipe,
         gene_column=options.gene_column,
         remote=options.remote,
+        whole=layout.words.whole,
         genes_left_out=len(kept) < len(measured),
     )
     if base is not None:

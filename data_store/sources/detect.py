@@ -17,8 +17,10 @@ from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source
 from data_store.store import normalise
 from data_store.store.schema import LIBRARY_SIZE
-from scdfm.screen.conditions import CONTROL, Condition
+from scdfm.screen.conditions import CONTROL, Condition, Words
+from scdfm.screen.labels import judged
 from scdfm.screen.names import aside, listed
+from scdfm.screen.spelling import is_blank
 
 CONDITION_NAMES = (
     "condition",
@@ -80,7 +82,7 @@ def _encode(
         words = [str(column.categories[code]) if code >= 0 else "" for code in distinct]
     else:
         words = list(texts(distinct)) if distinct.dtype.kind == "S" else [str(x) for x in distinct]
-    missing |= np.isin(inverse, [k for k, word in enumerate(words) if _is_blank(word)])
+    missing |= np.isin(inverse, [k for k, word in enumerate(words) if is_blank(word)])
     present = set(inverse[~missing].tolist())
     new = [seen.setdefault(word, len(seen)) if k in present else -1 for k, word in enumerate(words)]
     codes = np.array(new, dtype=np.int32)[inverse] if words else np.empty(0, dtype=np.int32)
@@ -88,18 +90,14 @@ def _encode(
     return codes
 
 
-def _is_blank(word: str) -> bool:
-    return word.strip().casefold() in ("", "nan", "none", "<na>") and word != "none"
-
-
-def condition_column(sources: Sequence[Source], *, options: IngestOptions) -> str:
-    """The obs column of the conditions.
+def condition_columns(sources: Sequence[Source], *, options: IngestOptions) -> tuple[str, ...]:
+    """The obs columns of the conditions: those that were named, or a usual one.
 
     Raises:
         ValueError: It cannot be decided; lists the obs columns.
     """
     first = sources[0]
-    if options.condition_column is not None:
+    if options.condition_column:
         return options.condition_column
     if not first.columns:
         raise ValueError(
@@ -129,25 +127,27 @@ def condition_column(sources: Sequence[Source], *, options: IngestOptions) -> st
             f"{listed(first.columns)}; choose with --condition-column"
         )
     note(f"conditions: obs column {name!r}")
-    return name
+    return (name,)
 
 
 def _canonical_names(labels: Sequence[str], *, options: IngestOptions) -> list[str] | None:
     try:
-        words = with_controls(options, labels).words
-        return [words.name(label) for label in labels]
+        words = judged(labels, controlled(options.words, options, labels)).words
     except ValueError:
         return None
+    return [words.name(label) for label in labels]
 
 
-def with_controls(options: IngestOptions, labels: Sequence[str]) -> IngestOptions:
-    """The options, with the labels that patterns of --control mean.
+def controlled(words: Words, options: IngestOptions, labels: Sequence[str]) -> Words:
+    """The words, with the labels that patterns of --control mean.
 
     Raises:
         ValueError: A pattern matches no label.
     """
-    return options.model_copy(
-        update={"control": controls.resolved(options.control, labels, separator=options.separator)}
+    if not options.control:
+        return words
+    return words.with_controls(
+        controls.resolved(options.control, labels, separator=words.separator)
     )
 
 
@@ -157,16 +157,14 @@ def _joint_codes(labels: Labels, names: list[str]) -> NDArray[np.int32]:
     return np.array([*(order[name] for name in names), -1], dtype=np.int32)[labels.codes]
 
 
-def parse_labels(
-    names: Sequence[str], *, options: IngestOptions, path: str
-) -> tuple[list[Condition], tuple[str, ...]]:
-    """Tokens of each label, and the control labels that occur.
+def control_labels(
+    names: Sequence[str], tokens: Sequence[Condition], *, words: Words, path: str
+) -> tuple[str, ...]:
+    """The labels that mean control.
 
     Raises:
-        ValueError: No label is the control; names labels and suggests --control.
+        ValueError: No label does; names labels and suggests --control.
     """
-    words = options.words
-    tokens = [words.parse(name) for name in names]
     found = tuple(name for name, parsed in zip(names, tokens, strict=True) if not parsed)
     if not found:
         usual = controls.alike(names)
@@ -179,7 +177,7 @@ def parse_labels(
             f"expected control cells labelled {' or '.join(words.controls)} in {path}, found the "
             f"labels {listed(sorted(names))}; {remedy}"
         )
-    return tokens, found
+    return found
 
 
 def layer(source: Source, *, options: IngestOptions) -> tuple[str, bool]:

@@ -18,7 +18,7 @@ from pydantic import (
 
 from data_store.sources.recipes.registry import RECIPES
 from data_store.store.schema import Perturbation
-from scdfm.screen.conditions import CONTROL_WORDS, Words
+from scdfm.screen.conditions import CONTROL_WORDS, JOINT, Words
 from scdfm.screen.names import apart
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -53,6 +53,21 @@ def _hash(value: str) -> str:
 _Hash = Annotated[str, AfterValidator(_hash)]
 
 
+def _several(value: object) -> object:
+    """One name where several may stand."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _once(value: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((name for name in value if value.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"expected each column once, got {twice!r} twice")
+    return value
+
+
+_Columns = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_once)]
+
+
 class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     """How to read cells into a store. None means: detect."""
 
@@ -71,17 +86,22 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
         default=(),
         description="SHA-256 that each downloaded file must have, in the order of the addresses",
     )
-    condition_column: str | None = Field(default=None, description="obs column of the perturbation")
+    condition_column: _Columns = Field(
+        default=(), description="obs column of the perturbation; several are joined per cell"
+    )
     control: tuple[str, ...] = Field(
         default=(),
         description="Label of the control, or a pattern such as 'NT_*' (default: the usual words)",
     )
-    separator: str = Field(
-        default="+", min_length=1, description="Sign between the tokens of a label"
-    )
-    context_column: str | None = Field(
+    separator: str | None = Field(
         default=None,
-        description="obs column of cell line, patient or replicate (default: one context for all)",
+        min_length=1,
+        description="Sign between the tokens of a label (default: +, where the parts make sense)",
+    )
+    context_column: _Columns = Field(
+        default=(),
+        description="obs column of cell line, patient or replicate; several are joined per cell "
+        "(default: one context for all)",
     )
     layer: str | None = Field(default=None, description="X, or the layer with the counts")
     normalised: bool = Field(default=False, description="Values are log1p per 10k, not counts")
@@ -157,7 +177,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     @property
     def words(self) -> Words:
         """How labels are split into tokens."""
-        return Words(controls=self.control or CONTROL_WORDS, separator=self.separator)
+        return Words(controls=self.control or CONTROL_WORDS, separator=self.separator or JOINT)
 
     def fingerprint(self) -> str:
         """The identity of what decides the store's content, besides the sources and tables."""

@@ -1,7 +1,7 @@
 """Whether a screen perturbs genes or gives drugs, told by how many tokens are measured genes."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -20,7 +20,7 @@ def perturbation(
     *,
     genes: Collection[str],
     var: pd.DataFrame,
-    column: str,
+    columns: Sequence[str],
     options: IngestOptions,
 ) -> Perturbation:
     """Whether tokens name genes or drugs.
@@ -29,7 +29,7 @@ def perturbation(
         tokens: All that cells are perturbed with.
         genes: Measured genes, of any source.
         var: What else is known about the genes; a column may hold the names that labels use.
-        column: The obs column of the conditions; its name may say that they are drugs.
+        columns: The obs columns of the conditions; their names may say that they are drugs.
         options: What the user said wins.
 
     Raises:
@@ -50,8 +50,9 @@ def perturbation(
         )
         return "gene"
     hint = _gene_column(every, known, var=var)
-    if share <= _HARDLY_ANY and not hint and _says_drug(column):
-        note(f"perturbation: drug (obs column {column!r}; {_figures(every, known)})")
+    if share <= _HARDLY_ANY and not hint and any(map(_says_drug, columns)):
+        where = " and ".join(map(repr, columns))
+        note(f"perturbation: drug (obs column {where}; {_figures(every, known)})")
         return "drug"
     if known:
         rest = [token for token in every if token not in measured]

@@ -181,8 +181,8 @@ class _Source:
         """The conditions and contexts that occur: scanpy stops at a group without cells."""
         recipe = self._store.manifest.recipe
         first = self._read(0, 0)
-        named = [recipe.condition_column, recipe.context_column]
-        columns = [name for name in named if name and name in first and hasattr(first[name], "cat")]
+        named = (*recipe.condition_columns, *recipe.context_columns)
+        columns = [name for name in named if name in first and hasattr(first[name], "cat")]
         seen = {name: np.zeros(len(first[name].cat.categories), dtype=bool) for name in columns}
         for start, stop in _blocks(units) if columns else ():
             table = self._read(start, stop)

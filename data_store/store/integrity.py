@@ -2,19 +2,30 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from data_store.disk.files import Files, LocalFiles
 from data_store.store.moments import PRECISION, SUMS, UnitSums
 from data_store.store.reader import Store, Unit
 from data_store.store.remote import manifest_of, open_files, url_of
-from data_store.store.schema import LIBRARY_SIZE, MANIFEST, Manifest, ShardRecord, fingerprint
+from data_store.store.schema import (
+    LIBRARY_SIZE,
+    MANIFEST,
+    Manifest,
+    ShardRecord,
+    context_of,
+    fingerprint,
+)
 from data_store.store.versions import older_folders
 from scdfm.screen.atomic import sha256
+from scdfm.screen.conditions import name
 from scdfm.screen.progress import OnProgress, counted
+from scdfm.screen.spelling import tidy
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +138,8 @@ def _index_faults(store: Store) -> list[Fault]:
 
 def _unit_faults(store: Store, unit: Unit, *, position: int) -> list[Fault]:
     """Compare a unit's cells with the index and the moments, a few thousand cells at a time."""
-    words = store.manifest.recipe.words  # the index may be what is wrong
+    recipe = store.manifest.recipe
+    words = recipe.words  # the index may be what is wrong
     sums, nonzero, faults = UnitSums(store.manifest.genes), 0, []
     for start in range(unit.start, unit.stop, _ROWS):
         stop = min(start + _ROWS, unit.stop)
@@ -137,19 +149,24 @@ def _unit_faults(store: Store, unit: Unit, *, position: int) -> list[Fault]:
         library = obs[LIBRARY_SIZE].to_numpy(dtype=np.float64)
         sums.add(rows, library=library, normalised=store.manifest.normalised)
         nonzero += rows.nnz
-        labels = obs[store.manifest.recipe.condition_column].astype(str).unique().tolist()
-        if {words.name(label) for label in labels} != {unit.condition}:
-            faults.append(
-                Fault("conditions.parquet", f"{_name(unit)} holds cells of {labels[0]!r}")
-            )
-        column = store.manifest.recipe.context_column
-        if column is not None and set(obs[column].astype(str)) != {unit.context}:
+        found = {tidy(name(words.read(row))): row for row in _rows(obs, recipe.condition_columns)}
+        if [*found] != [tidy(unit.condition)]:
+            other = " and ".join(map(repr, next(iter(found.values()))))
+            faults.append(Fault("conditions.parquet", f"{_name(unit)} holds cells of {other}"))
+        contexts = {context_of(row) for row in _rows(obs, recipe.context_columns)}
+        if recipe.context_columns and contexts != {tidy(unit.context)}:
             faults.append(Fault("conditions.parquet", f"{_name(unit)} holds other contexts"))
     if nonzero != unit.nonzero:
         faults.append(Fault("conditions.parquet", f"{_name(unit)}: {nonzero} values in X"))
     if not _agree(store, sums, position=position):
         faults.append(Fault("moments.zarr", f"{_name(unit)}: sums differ from the cells'"))
     return faults
+
+
+def _rows(obs: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """The combinations of labels in these columns."""
+    table = obs[list(columns)].astype(str).drop_duplicates()
+    return [tuple(row) for row in table.itertuples(index=False)]
 
 
 def _agree(store: Store, sums: UnitSums, *, position: int) -> bool:

@@ -7,6 +7,7 @@ below `versions/`, each a directory of the same form. A unit is (context, condit
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from pydantic import (
 )
 
 from scdfm.screen.conditions import Words
+from scdfm.screen.spelling import tidy
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -29,6 +31,7 @@ MOMENTS = "moments.zarr"
 LIBRARY_SIZE = "library_size"  # our column in obs
 COUNTS = "counts"  # a scale, as files name it
 LOG = "log1p(counts / library size * 10000)"  # the other
+_BETWEEN = " / "  # values of a context
 TARGET_SUM = 10_000.0  # expression is log1p(counts / library size * TARGET_SUM)
 
 Perturbation = Literal["gene", "drug"]
@@ -62,10 +65,10 @@ class ShardRecord(BaseModel, frozen=True, extra="forbid"):
 class Recipe(BaseModel, frozen=True, extra="forbid"):
     """How the source was read: what was chosen or detected."""
 
-    condition_column: str
+    condition_column: str | tuple[str, ...]  # several are joined
     controls: tuple[str, ...]
     separator: str
-    context_column: str | None
+    context_column: str | tuple[str, ...] | None  # several are joined
     layer: str
     library_size_column: str | None  # None: row sums
     renamed: dict[str, str]  # obs columns stored under another name: ours -> theirs
@@ -81,11 +84,22 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     gene_column: str | None = None  # var column of the gene names; None: var's index
     remote: bool = False  # chunks for a network
     genes_left_out: bool = False  # the cells were measured for more genes than the store has
+    whole: tuple[str, ...] = ()  # tokens that hold the separator
 
     @property
     def words(self) -> Words:
         """How labels are split into tokens, without the labels that a store knows."""
-        return Words(controls=self.controls, separator=self.separator)
+        return Words(controls=self.controls, separator=self.separator, whole=self.whole)
+
+    @property
+    def condition_columns(self) -> tuple[str, ...]:
+        """The obs columns that tell a cell's condition."""
+        return as_several(self.condition_column)
+
+    @property
+    def context_columns(self) -> tuple[str, ...]:
+        """The obs columns that tell a cell's context; none where all cells share one."""
+        return as_several(self.context_column)
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -99,9 +113,27 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             "gene_column": None,
             "remote": False,
             "genes_left_out": False,
+            "whole": (),
         }
         kept = {name: getattr(self, name) != value for name, value in late.items()}
         return {name: value for name, value in handler(self).items() if kept.get(name, True)}
+
+
+def context_of(values: Sequence[str]) -> str:
+    """The name of a context: its value in each of the context columns."""
+    return _BETWEEN.join(map(tidy, values))
+
+
+def as_one(columns: tuple[str, ...]) -> str | tuple[str, ...] | None:
+    """Columns as a recipe holds them: the name, where there is one."""
+    return columns if len(columns) > 1 else next(iter(columns), None)
+
+
+def as_several(columns: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """What `as_one` was told."""
+    if columns is None:
+        return ()
+    return (columns,) if isinstance(columns, str) else columns
 
 
 class Manifest(BaseModel, frozen=True, extra="forbid"):

@@ -1,7 +1,9 @@
 """Names in messages and lists: the first few, the nearest one, names with commas."""
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable
 from difflib import get_close_matches
+
+from scdfm.screen.spelling import runs
 
 MANY = 12  # names listed
 SOME = 5  # names shown beside a question
@@ -48,16 +50,4 @@ def apart(text: str, *, known: Container[str]) -> list[str]:
 
     At every place the longest known name is taken: with `2,4-D` known, `2,4-D,A` is two names.
     """
-    pieces, names, at = text.split(COMMA), [], 0
-    while at < len(pieces):
-        stop = next(
-            (end for end in range(len(pieces), at + 1, -1) if _joined(pieces[at:end]) in known),
-            at + 1,
-        )
-        names.append(_joined(pieces[at:stop]))
-        at = stop
-    return [name for name in names if name]
-
-
-def _joined(pieces: Sequence[str]) -> str:
-    return COMMA.join(pieces).strip()
+    return [name for name in runs(text.split(COMMA), known=known, sign=COMMA) if name]

@@ -26,9 +26,9 @@ def applied(options: IngestOptions, sources: Sequence[Source]) -> IngestOptions:
         return options
     recipe = RECIPES[options.recipe]
     chosen: dict[str, Any] = {}
-    if options.condition_column is None:
-        columns = [source.columns for source in sources]
-        chosen["condition_column"] = _first_in_all(recipe.conditions, columns)
+    if not options.condition_column:
+        first = _first_in_all(recipe.conditions, [source.columns for source in sources])
+        chosen["condition_column"] = () if first is None else (first,)
     if options.layer is None and not options.normalised:  # log values are not in the counts' layer
         chosen["layer"] = _first_in_all(recipe.layers, [source.layers for source in sources])
     _refuse_missing(chosen, sources, recipe=recipe, name=options.recipe)
@@ -58,7 +58,7 @@ def _refuse_missing(
     chosen: dict[str, Any], sources: Sequence[Source], *, recipe: Recipe, name: str
 ) -> None:
     first, missing = sources[0], []
-    if "condition_column" in chosen and chosen["condition_column"] is None:
+    if chosen.get("condition_column") == ():
         wanted = " or ".join(map(repr, recipe.conditions))
         missing.append(f"an obs column {wanted} (it has {listed(first.columns)})")
     if "layer" in chosen and chosen["layer"] is None:

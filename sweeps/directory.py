@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.runs.directory import RUN
+from cluster.runs.find_model import BEST_TRIAL, RUN
 from cluster.runs.lease import lease
 from sweeps.ledger import Ledger
 from sweeps.lock import Lock
@@ -62,7 +62,7 @@ class SweepDirectory:
     @property
     def best(self) -> Path:
         """The winner's model of the first split."""
-        return self.path / "best"
+        return self.path / BEST_TRIAL
 
     @property
     def best_splits(self) -> Path:

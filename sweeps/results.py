@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from cluster.runs.directory import MODEL
+from cluster.runs.find_model import MODEL
 from cluster.settings.config import write_run
 from scdfm.screen.atomic import replaced_directory, write_text
 from sweeps.directory import SweepDirectory

@@ -33,6 +33,9 @@ def evaluate(
     require_there(target, what="run or model")
     if options.store is not None:
         require_there(options.store, what="store")
+    from cluster.runs.find_model import model_directory
+
+    model_directory(target)  # before torch is loaded
     with Bar("evaluate", unit="cells") as bar:
         from cluster.work.evaluate import evaluate as evaluate_target
 

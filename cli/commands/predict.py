@@ -41,6 +41,9 @@ def predict(
     require_folder(request.out)
     require_there(request.model, what="run or model")
     require_there(request.store, what="store")
+    from cluster.runs.find_model import model_directory
+
+    model_directory(request.model)  # before torch is loaded
     request = _with_names_apart(request)
     with Bar("predict", unit="shards") as bar:
         from cluster.predict.actors import predict as predict_on_cluster
@@ -75,7 +78,7 @@ def _with_names_apart(request: PredictionRequest) -> PredictionRequest:
 def _words(model: Path, store: str) -> Words:
     """How the model writes conditions, and the labels of the store."""
     from cluster.predict.request import words_of
-    from cluster.work.evaluate import model_directory
+    from cluster.runs.find_model import model_directory
     from data_store.store.reader import Store
     from scdfm.flow.checkpoint import read_card
 
@@ -85,7 +88,7 @@ def _words(model: Path, store: str) -> Words:
 
 def _genes(model: Path) -> Container[str]:
     """The model's genes."""
-    from cluster.work.evaluate import model_directory
+    from cluster.runs.find_model import model_directory
     from scdfm.flow.checkpoint import read_card
 
     return read_card(model_directory(model)).genes

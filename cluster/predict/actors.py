@@ -20,12 +20,12 @@ from cluster.predict.options import PredictionRequest
 from cluster.predict.place import Begun, PredictionPlace
 from cluster.predict.request import SHARD, THREADS, Part, Work, look_up, warn_of_unseen
 from cluster.predict.rows import obs_of
-from cluster.predict.store_version import open_version
+from cluster.runs.find_model import model_directory
 from cluster.runs.lease import check
 from cluster.runs.precision import set_up
+from cluster.runs.store_version import open_version
 from cluster.session import require, session
 from cluster.work.controls import StoreControls
-from cluster.work.evaluate import model_directory
 from cluster.work.sampler import Sampler, columns_in, sampler_of, starting_cells
 from data_store.store.reader import Store
 from data_store.store.remote import url_of

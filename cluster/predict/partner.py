@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from cluster.work.evaluate import model_directory
+from cluster.runs.find_model import model_directory
 from data_store.prediction import Outline, read_facts, read_outline
 from data_store.store.export import export
 from data_store.store.reader import Store

@@ -26,7 +26,8 @@ from cluster.settings.config import RunConfig
 from cluster.work.build import make_card
 from data_store.batch_config import BatchConfig
 from data_store.store.reader import Store
-from scdfm.flow.checkpoint import CARD, Model, save_model
+from scdfm.flow.checkpoint import Model, save_model
+from scdfm.flow.files import CARD
 from scdfm.model.config import ModelConfig
 from scdfm.model.release import read_release
 from scdfm.model.release.tokens import drug_order, gene_graph, named_field, read_mask

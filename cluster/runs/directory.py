@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cluster.runs import lease
+from cluster.runs.find_model import MODEL, RUN
 from cluster.runs.journal import FILE as JOURNAL
 from cluster.runs.journal import Journal
 from cluster.runs.records import Best, Finished, RunManifest
@@ -29,14 +30,7 @@ from cluster.settings.config import RunConfig, read_run, write_run
 from scdfm.flow.checkpoint import Model, save_model, save_state
 from scdfm.screen.atomic import discard_drafts, write_json
 
-RUN, MANIFEST, RESULT, BEST, MODEL, CHECKPOINTS = (
-    "run.yaml",
-    "manifest.json",
-    "result.json",
-    "best.json",
-    "model",
-    "checkpoints",
-)
+MANIFEST, RESULT, BEST, CHECKPOINTS = "manifest.json", "result.json", "best.json", "checkpoints"
 
 Record = TypeVar("Record", bound=BaseModel)
 

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import cast
 
+from cluster.runs.find_model import found_model
 from cluster.runs.provenance import model_identity
 from cluster.runs.records import SourceFacts
-from scdfm.flow.checkpoint import CARD, WEIGHTS, load_model, read_card
+from scdfm.flow.checkpoint import load_model, read_card
+from scdfm.flow.files import CARD, WEIGHTS
 from scdfm.flow.fine_tune import match, require_same_size, start_from
 from scdfm.method import DEFAULT
 from scdfm.model.config import ModelConfig
@@ -25,9 +27,9 @@ def source_model(path: Path) -> Path:
     """
     if not path.exists():
         raise FileNotFoundError(f"init_from: no such model: {path}")
-    for place in (path, path / "model", path / "best"):
-        if (place / CARD).is_file():
-            return place
+    place = found_model(path)
+    if place is not None:
+        return place
     raise ValueError(
         f"init_from: expected a model, or a run that has one, got {path} without {CARD}; "
         "name what `scdfm train` or `scdfm tune` exported"

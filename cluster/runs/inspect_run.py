@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.runs.directory import RunDirectory
-from scdfm.flow.checkpoint import GRAPH, SPLIT, WEIGHTS, read_card
+from scdfm.flow.checkpoint import read_card
+from scdfm.flow.files import GRAPH, SPLIT, WEIGHTS
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.method import DEFAULT
 from scdfm.splits import Split

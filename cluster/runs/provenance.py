@@ -13,7 +13,8 @@ import torch
 
 from cluster.runs.records import Hardware, RunManifest
 from data_store.store.reader import Store
-from scdfm.flow.checkpoint import WEIGHTS, ModelCard
+from scdfm.flow.checkpoint import ModelCard
+from scdfm.flow.files import WEIGHTS
 from scdfm.screen.atomic import sha256
 
 PACKAGES = ("scdfm", "torch", "ray", "zarr", "anndata", "numpy", "scipy", "optuna")

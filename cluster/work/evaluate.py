@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cluster.runs.directory import MODEL, RUN, RunDirectory
+from cluster.runs.directory import RunDirectory
+from cluster.runs.find_model import RUN, model_directory
 from cluster.runs.plan import units_of
 from cluster.runs.precision import Arithmetic, arithmetic
+from cluster.runs.store_version import open_version
 from cluster.settings.choices import Precision
 from cluster.work.build import first_weights
 from cluster.work.controls import StoreControls
@@ -22,7 +24,7 @@ from cluster.work.means import control_means, pseudobulks, unit_means
 from cluster.work.sampler import Sampler, columns_in
 from data_store.store.reader import Store
 from data_store.stream import Cells
-from scdfm.flow.checkpoint import CARD, Model, load_model
+from scdfm.flow.checkpoint import Model, load_model
 from scdfm.method import DEFAULT, METHODS, settings_of
 from scdfm.metrics import Pseudobulks
 from scdfm.metrics import evaluate as score
@@ -64,7 +66,7 @@ def evaluate(
     device = _device(gpu=gpu)
     path = model_directory(target)
     model = load_model(path)
-    with Store.open(store) if store else _own_store(model, path) as cells_of:
+    with _store_of(model, path, given=store) as cells_of:
         _same_cells(model, cells_of, given=store is not None)
         model.field.to(device)
         with arithmetic(precision, device=device) as how:
@@ -85,24 +87,11 @@ def _device(*, gpu: bool) -> torch.device:
     return torch.device("cuda" if gpu else "cpu")
 
 
-def model_directory(target: Path) -> Path:
-    """The model directory that a run, a sweep or a model directory stands for.
-
-    Raises:
-        FileNotFoundError: Nothing is there.
-        ValueError: It is none of them, or the run has no model yet.
-    """
-    if not target.exists():
-        raise FileNotFoundError(f"no such run or model: {target}")
-    for path in (target, target / MODEL, target / "best"):
-        if (path / CARD).is_file():
-            return path
-    if (target / RUN).is_file():
-        raise ValueError(
-            f"the run {target} has no model yet; run `scdfm train` to the end of its "
-            "first validation round"
-        )
-    raise ValueError(f"{target} is neither a run nor a model; expected run.yaml or {CARD} in it")
+def _store_of(model: Model, path: Path, *, given: str | None) -> Store:
+    """The store given, or the model's own; in both the model's version, if it is there."""
+    if given is None:
+        return _own_store(model, path)
+    return open_version(given, trained_on=model.card.provenance.get("fingerprint"), what="cells")
 
 
 def _own_store(model: Model, path: Path) -> Store:

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from scdfm.flow.config import SamplingConfig, Source
+from scdfm.flow.files import CARD, GRAPH, SPLIT, WEIGHTS
 from scdfm.flow.sampling import canonical_blocks
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.method import DEFAULT, METHODS, settings_of
@@ -28,8 +29,6 @@ from scdfm.model.vocabulary import Vocabulary
 from scdfm.screen.atomic import replaced_directory
 from scdfm.screen.conditions import USUAL, Words
 from scdfm.splits import Split
-
-CARD, WEIGHTS, GRAPH, SPLIT = "model.json", "model.safetensors", "graph.npz", "split.json"
 
 
 class ModelCard(BaseModel, frozen=True, extra="forbid"):

@@ -53,6 +53,7 @@ def test_what_a_user_may_ask_is_known_without_heavy_libraries(module: str) -> No
         ["train", "absent.yaml"],
         ["tune", "absent.yaml"],
         ["evaluate", "absent"],
+        ["evaluate", "."],  # no run
         ["predict", "absent", "--store", "s.zarr", "--conditions", "A", "--out", "a.h5ad"],
         ["ingest", "absent.h5ad", "s.zarr"],
         ["verify", "absent.zarr"],

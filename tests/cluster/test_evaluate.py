@@ -80,7 +80,7 @@ def test_a_gpu_that_is_not_there_is_refused(trained: Path) -> None:
 
 
 def test_something_else_is_neither_run_nor_model(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is neither a run nor a model"):
+    with pytest.raises(ValueError, match="expected a run, a sweep or a model, got"):
         evaluate(tmp_path)
     with pytest.raises(FileNotFoundError, match="no such run or model"):
         evaluate(tmp_path / "none")

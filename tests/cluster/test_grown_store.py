@@ -9,8 +9,8 @@ import pytest
 
 from cluster.predict.actors import predict
 from cluster.predict.options import PredictionRequest
-from cluster.predict.store_version import open_version
 from cluster.runs.begin import OpenRun
+from cluster.runs.store_version import open_version
 from cluster.settings.config import RunConfig, make_run
 from cluster.train import train_here
 from cluster.work.evaluate import evaluate
@@ -48,6 +48,23 @@ def test_a_run_and_its_model_keep_their_version(
     after = evaluate(run.directory)
     assert after.fingerprint == before.fingerprint
     assert after.model_dump_json(include={"tables"}) == before.model_dump_json(include={"tables"})
+
+
+def test_a_model_is_judged_by_its_own_version_of_a_store_that_is_named(
+    run: RunConfig, tiny_adata: anndata.AnnData, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="cluster")
+    train_here(run)
+    before = evaluate(run.directory, store=run.store)
+    assert not [line for line in caplog.messages if "version" in line]
+    grow(tmp_path / "store", tiny_adata, folder=tmp_path)
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "store").rename(moved)
+    after = evaluate(run.directory, store=str(moved))
+    assert after.model_dump_json(include={"tables"}) == before.model_dump_json(include={"tables"})
+    assert after.fingerprint == before.fingerprint
+    [line] = [line for line in caplog.messages if "version" in line]
+    assert line.startswith(f"cells of version {before.fingerprint[:12]} of {moved}, which the")
 
 
 def test_a_run_that_was_killed_goes_on_with_its_version(
@@ -105,7 +122,7 @@ def test_a_version_that_is_not_the_models_is_named(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level("INFO", logger="cluster.predict")
+    caplog.set_level("INFO", logger="cluster")
     store = tmp_path / "store"
     shutil.copytree(tiny_store_path, store)
     with Store.open(store) as first:

@@ -135,7 +135,7 @@ def test_a_run_that_moved_stands_for_its_model(
 def test_a_place_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"^[^\n]*no such run or model[^\n]*$"):
         scdfm.load_model(tmp_path / "nothing")
-    with pytest.raises(ValueError, match=r"^[^\n]*neither a run nor a model[^\n]*$"):
+    with pytest.raises(ValueError, match=r"^[^\n]*expected a run, a sweep or a model, got[^\n]*$"):
         scdfm.load_model(tmp_path)
 
 

@@ -1,7 +1,7 @@
-"""Which version of a store a prediction starts from, when the store has grown.
+"""Which version of a store a model is used with, when the store has grown.
 
-It starts from the controls of the version that the model was made from, as `evaluate` does. So the
-same command gives the same cells before and after an append.
+`predict` starts from the controls of the version that the model was made from, and `evaluate`
+judges by its cells. So the same command gives the same result before and after an append.
 """
 
 import logging
@@ -18,6 +18,7 @@ def open_version(
     trained_on: str | None,
     begun_on: str | None = None,
     contexts: Sequence[str] | None = None,
+    what: str = "controls",
 ) -> Store:
     """The version that the model was made from, or that work was begun on, or the newest.
 
@@ -28,6 +29,7 @@ def open_version(
         trained_on: Fingerprint that the model's card names; None where it names none.
         begun_on: Fingerprint that an unfinished or finished result names.
         contexts: Contexts that must have controls; an older version without one is passed over.
+        what: What is taken from it, to say so.
 
     Raises:
         FileNotFoundError, ValueError: No whole store.
@@ -43,7 +45,8 @@ def open_version(
     if store is not newest:
         newest.close()
     if wanted and (store is not newest or store.fingerprint != trained_on):
-        log.info(_told(store, path, newest=newest.fingerprint, trained_on=trained_on))
+        which = _told(store, path, newest=newest.fingerprint, trained_on=trained_on)
+        log.info(f"{what} of {which}")
     return store
 
 
@@ -59,5 +62,5 @@ def _version(newest: Store, path: str, *, fingerprint: str) -> Store | None:
 def _told(store: Store, path: str, *, newest: str, trained_on: str | None) -> str:
     which = f"version {store.fingerprint[:12]} of {path}"
     if store.fingerprint == trained_on:
-        return f"controls of {which}, which the model was made from; the newest is {newest[:12]}"
-    return f"controls of {which}; the model was made from {str(trained_on)[:12]}"
+        return f"{which}, which the model was made from; the newest is {newest[:12]}"
+    return f"{which}; the model was made from {str(trained_on)[:12]}"

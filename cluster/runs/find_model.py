@@ -1,0 +1,37 @@
+"""Which model a path stands for. Loads no torch, so that a wrong path is refused at once."""
+
+from pathlib import Path
+
+from scdfm.flow.files import CARD
+
+RUN, MODEL = "run.yaml", "model"  # of a run's directory
+BEST_TRIAL = "best"  # of a sweep's directory
+
+
+def model_directory(target: Path) -> Path:
+    """The model directory that a run, a sweep or a model directory stands for.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        ValueError: It is none of them, or the run has no model yet.
+    """
+    if not target.exists():
+        raise FileNotFoundError(f"no such run or model: {target}")
+    path = found_model(target)
+    if path is not None:
+        return path
+    if (target / RUN).is_file():
+        raise ValueError(
+            f"the run {target} has no model yet; run `scdfm train` to the end of its "
+            "first validation round"
+        )
+    raise ValueError(
+        f"expected a run, a sweep or a model, got {target}, which holds neither {RUN} nor {CARD}; "
+        "name one that scdfm wrote"
+    )
+
+
+def found_model(target: Path) -> Path | None:
+    """The model directory below a path; None if there is none."""
+    places = (target, target / MODEL, target / BEST_TRIAL)
+    return next((path for path in places if (path / CARD).is_file()), None)

@@ -1,0 +1,3 @@
+"""Names of a model's files. Loads no torch."""
+
+CARD, WEIGHTS, GRAPH, SPLIT = "model.json", "model.safetensors", "graph.npz", "split.json"

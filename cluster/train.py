@@ -7,7 +7,8 @@ run's directory and not Ray's, so any process can continue a run.
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,10 +128,21 @@ def train_here(
     with opened.directory.held() as directory:
         opened.prepare(directory)
         if not directory.finished:
-            torch.set_num_threads(run.threads or torch.get_num_threads())
             place = Place(device=torch.device(device))
-            learn(run, directory, place=place, on_round=on_round, report=report)
+            with _threads(run.threads):
+                learn(run, directory, place=place, on_round=on_round, report=report)
     return opened.directory.result()
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Compute with so many threads, if told; the process is a caller's, so leave it as it was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _worker(run: RunConfig, directory: RunDirectory, *, home: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory
@@ -50,6 +51,22 @@ def test_the_exported_model_is_the_best_round(trained: Path) -> None:
     scores = {line["step"]: line["validation"]["mse"] for line in lines if "validation" in line}
     assert best["step"] == min(scores, key=scores.__getitem__)
     assert load_model(trained / "model").card.provenance["step"] == best["step"]
+
+
+def test_a_callers_number_of_threads_is_left_as_it_was(run: RunConfig) -> None:
+    before, during = torch.get_num_threads(), set[int]()
+
+    def look(outcome: Round) -> bool:
+        during.add(torch.get_num_threads())
+        return False
+
+    torch.set_num_threads(2)
+    try:
+        train_here(run.model_copy(update={"threads": 1}), on_round=look)
+        assert during == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_running_again_changes_nothing(run: RunConfig) -> None:

@@ -86,7 +86,7 @@ def _fault_of_option(fault: dict[str, object]) -> str:
     """What pydantic found wrong with a value that came from the command line."""
     location = fault["loc"]
     assert isinstance(location, tuple)
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = str(fault["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     if not location:
         return message
     option = str(location[0]).replace("_", "-")

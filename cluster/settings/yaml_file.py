@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from scdfm.screen.names import nearest
+from scdfm.screen.names import closest, nearest
 
 
 class _Loader(yaml.SafeLoader):
@@ -96,11 +96,24 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{where} is missing; set it"
     if first["type"] in ("model_type", "dict_type"):
         return f"{where} must hold settings as `name: value`, got {first['input']!r}"
-    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "literal_error":
+        return f"{where}: {_wrong_choice(first['input'], expected=first['ctx']['expected'])}"
+    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     value = first["input"]
     said = isinstance(value, dict | BaseModel) or repr(value) in message
     got = "" if said else f", got {value!r}"
     return f"{where}: {message}{got}" if where else message
+
+
+def _wrong_choice(given: object, *, expected: str) -> str:
+    """What to say of a value that is none of the choices, which pydantic lists in quotes."""
+    choices = re.findall("'([^']*)'", expected)
+    close = closest(str(given), choices)
+    if close is not None:
+        remedy = f"did you mean {close!r}?"
+    else:
+        remedy = "choose one of them" if len(choices) > 1 else f"set it to {expected}"
+    return f"expected {expected}, got {given!r}; {remedy}"
 
 
 def fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

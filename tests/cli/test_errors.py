@@ -56,7 +56,7 @@ def test_a_bad_option_is_named_as_it_is_typed() -> None:
     with pytest.raises(ValueError, match="greater than 0") as caught:
         Options.model_validate({"min_cells": -1})
     line = explain(caught.value).line
-    assert line == "--min-cells: Input should be greater than 0, got -1"
+    assert line == "--min-cells: must be greater than 0, got -1"
 
 
 def test_what_a_worker_raised_is_said_and_not_what_ray_wraps_around_it() -> None:

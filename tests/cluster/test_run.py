@@ -79,7 +79,15 @@ def test_an_unknown_setting_gets_the_nearest() -> None:
 
 
 def test_a_value_out_of_range_is_named_with_what_came() -> None:
-    assert "model.width: Input should be greater than 0, got -4" in refused(model={"width": -4})
+    assert "model.width: must be greater than 0, got -4" in refused(model={"width": -4})
+
+
+def test_a_wrong_choice_gets_the_nearest_or_all() -> None:
+    message = refused(graph={"kind": "edgs"})
+    assert "graph.kind: expected 'pearson', 'spearman', 'edges' or 'none', got 'edgs'" in message
+    assert message.endswith("did you mean 'edges'?")
+    assert refused(graph="zebra").endswith("got 'zebra'; choose one of them")
+    assert "sampling.solver: expected 'euler'" in refused(sampling={"solver": 4})
 
 
 def test_a_missing_setting_is_named() -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from cluster.runs.fine_tune import source_model
 from cluster.runs.identity import PLACES, moved
 from cluster.settings.config import RunConfig, make_run
 from cluster.settings.yaml_file import flat
-from scdfm.flow.checkpoint import WEIGHTS
+from scdfm.flow.files import WEIGHTS
 from scdfm.screen.atomic import sha256, write_text
 from scdfm.splits import SplitConfig
 from sweeps.schema.dimension import Dimension
@@ -51,6 +51,20 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
     store_fingerprint: str
     files: dict[str, str] = {}  # sha256 of lists of edges and of weights to start from
     split_files: dict[str, str] | None = None  # likewise; none: an older version named them only
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_had_no_effect(cls, given: Any) -> Any:
+        """Drop settings that an older version accepted where nothing read them."""
+        if not isinstance(given, dict):
+            return given
+        unread = (("prune", "scheduler", "none"), ("search", "sampler", "random"))
+        for section, choice, value in unread:
+            inner = given.get(section)
+            if isinstance(inner, dict) and inner.get(choice) == value:
+                kept = (choice, "seed", "baseline_first")
+                given = {**given, section: {name: inner[name] for name in kept if name in inner}}
+        return given
 
     @classmethod
     def of(cls, sweep: SweepConfig, *, fingerprint: str) -> Self:

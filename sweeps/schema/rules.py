@@ -54,6 +54,12 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     startup: NonNegativeInt = Field(default=10, description="Random trials before TPE takes over")
     baseline_first: bool = Field(default=True, description="The base itself is the first trial")
 
+    @model_validator(mode="after")
+    def _only_what_the_sampler_reads(self) -> Self:
+        if self.sampler == "random":
+            _refuse_unread(self, ("startup",), reader="sampler tpe", got="random")
+        return self
+
 
 class PruneConfig(BaseModel, frozen=True, extra="forbid"):
     """When a trial is stopped early. Rounds are validation rounds, counted over all splits."""
@@ -67,6 +73,23 @@ class PruneConfig(BaseModel, frozen=True, extra="forbid"):
     factor: float = Field(
         default=2, gt=1, description="At each rung one trial in this many goes on; above 1"
     )
+
+    @model_validator(mode="after")
+    def _only_what_the_scheduler_reads(self) -> Self:
+        if self.scheduler == "none":
+            _refuse_unread(self, ("grace", "factor"), reader="scheduler asha", got="none")
+        return self
+
+
+def _refuse_unread(config: BaseModel, names: tuple[str, ...], *, reader: str, got: str) -> None:
+    """Refuse settings that would have no effect; a default may stand, as in a file spelled out."""
+    for name in names:
+        value, usual = getattr(config, name), type(config).model_fields[name].default
+        if value != usual:
+            raise ValueError(
+                f"{name} belongs to {reader}, got {value:g} with {got}, which would ignore it; "
+                f"remove it or set it to {usual:g}"
+            )
 
 
 class BudgetConfig(BaseModel, frozen=True, extra="forbid"):

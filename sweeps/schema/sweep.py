@@ -293,6 +293,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         if self.prune.grace > rounds:
             raise ValueError(
                 f"prune.grace must be at most the {rounds} validation rounds of a trial, got "
-                f"{self.prune.grace}; lower it, validate more often, or set prune.scheduler to none"
+                f"{self.prune.grace}; lower it, validate more often, or write "
+                "prune: {scheduler: none}"
             )
         return self

@@ -125,6 +125,25 @@ def test_a_lock_of_the_version_before_is_still_this_sweep(tiny: dict[str, Any]) 
         lock(sweep, fingerprint="f", begun=True)
 
 
+def test_settings_without_effect_that_an_older_version_took_do_not_stop_a_sweep(
+    tiny: dict[str, Any],
+) -> None:
+    sweep = SweepConfig.model_validate(
+        tiny | {"prune": {"scheduler": "none"}, "search": {"sampler": "random", "seed": 3}}
+    )
+    lock(sweep, fingerprint="f", begun=True)
+    path = sweep.directory / "sweep.lock.yaml"
+    old = yaml.safe_load(path.read_text())
+    old["prune"] |= {"grace": 3, "factor": 4}
+    old["search"]["startup"] = 2
+    path.write_text(yaml.safe_dump(old))
+    lock(sweep, fingerprint="f", begun=True)
+    old["search"]["seed"] = 4  # which a random sampler does read
+    path.write_text(yaml.safe_dump(old))
+    with pytest.raises(ValueError, match=r"search\.seed was 4 and is now 3"):
+        lock(sweep, fingerprint="f", begun=True)
+
+
 def test_a_damaged_lock_is_named(tiny: dict[str, Any]) -> None:
     sweep = SweepConfig.model_validate(tiny)
     lock(sweep, fingerprint="f", begun=True)

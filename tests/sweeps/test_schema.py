@@ -41,10 +41,14 @@ def fault(settings: dict[str, Any], folder: Path) -> str:
         ({"splits": [{"kind": "additive"}, {"kind": "additive", "fold": 0}]}, "must differ"),
         ({"resources": {"workers": 2}}, "one process"),
         ({"resources": {"gpu": 1.5}}, "whole number"),
+        ({"prune": {"scheduler": "none", "grace": 3}}, "prune: grace belongs to scheduler asha"),
+        ({"prune": {"scheduler": "none", "factor": 4}}, "prune: factor belongs to scheduler asha"),
+        ({"search": {"sampler": "random", "startup": 3}}, "search: startup belongs to sampler tpe"),
+        ({"search": {"sampler": "tpa"}}, "expected 'tpe' or 'random', got 'tpa'; did you mean"),
         ({"prune": {"grace": 5}}, "at most the 4 validation rounds"),
         ({"budget": {"concurrent": "all"}}, "auto or a whole number"),
         ({"budget": {"trials": 0}}, "greater than 0"),
-        ({"version": 2}, "should be 1"),
+        ({"version": 2}, "version: expected 1, got 2; set it to 1"),
     ],
 )
 def test_a_sweep_that_could_not_run_is_refused_in_one_line(

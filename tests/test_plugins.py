@@ -101,7 +101,9 @@ def test_a_linear_model_from_outside_goes_through_all_commands(
     asked = ["--store", tiny_store_path, "--conditions", _single(tiny_store_path), "--cells", 4]
     made = scdfm(installed, "predict", tmp_path / "runs" / "linear", *asked, "--out", out)
     assert made.returncode == 0, made.stderr
-    assert out.is_dir()
+    identity = json.loads((out / "manifest.json").read_text())["facts"]["identity"]
+    # Only flow starts at a source and follows a solver's steps.
+    assert (identity["source"], identity["sampling"], identity["batch"]) == (None, None, 64)
 
 
 @pytest.mark.parametrize(

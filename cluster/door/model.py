@@ -31,14 +31,15 @@ from cluster.predict.request import (
     warn_of_unseen,
 )
 from cluster.predict.rows import joined, rows_of
+from cluster.runs.find_model import model_directory
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.runs.provenance import model_identity, versions
 from cluster.settings.choices import Precision
-from cluster.work.evaluate import model_directory
 from cluster.work.sampler import Sampler, Start, sampler_of, starting_cells
 from data_store.store.schema import LOG
 from scdfm.flow.checkpoint import Model, ModelCard
 from scdfm.flow.checkpoint import load_model as read_model
+from scdfm.method import DEFAULT
 from scdfm.screen.conditions import Condition
 from scdfm.splits import Split
 
@@ -197,12 +198,12 @@ class TrainedModel:
         return tuple(dict.fromkeys(asked_condition(one, self.card, words) for one in labels))
 
     def _facts(self, controls: MemoryControls, *, seed: int, how: Arithmetic) -> dict[str, Any]:
+        flow = {"source": self.card.source, "sampling": self.card.sampling.model_dump()}
         return {
             "model": model_identity(self.path, self.card)._asdict(),
             "controls": {"cells": len(controls.names), "values": controls.scale},
             "seed": seed,
-            "source": self.card.source,
-            "sampling": self.card.sampling.model_dump(),
+            **(flow if self.card.method == DEFAULT else {}),
             "gene_blocks": {"size": self.card.genes_per_step, "seed": self.card.seed},
             "threads": torch.get_num_threads(),
             "arithmetic": how.facts(),

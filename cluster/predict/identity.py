@@ -27,8 +27,9 @@ class Identity(BaseModel, frozen=True, extra="forbid"):
     genes: str  # hash of their names in order
     controls: bool  # control cells are written, too
     seed: int
-    source: Source
-    sampling: SamplingConfig
+    source: Source | None  # of flow, as are the settings of sampling
+    sampling: SamplingConfig | None
+    batch: int | None = None  # cells generated together, by other methods than flow
     gene_block: int  # genes that are integrated together
     block_seed: int
     shard_cells: int

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from cluster.predict.identity import Identity, Origin, Provenance, hashed
 from cluster.predict.options import PredictionRequest
+from cluster.runs.find_model import model_directory
 from cluster.runs.precision import expected
 from cluster.runs.provenance import model_identity, versions
-from cluster.work.evaluate import model_directory
 from cluster.work.sampler import columns_in
 from data_store.prediction import CHUNK_CELLS
 from data_store.store.reader import Store
-from scdfm.flow.checkpoint import GRAPH, SPLIT, WEIGHTS, ModelCard, read_card
+from scdfm.flow.checkpoint import ModelCard, read_card
+from scdfm.flow.files import GRAPH, SPLIT, WEIGHTS
 from scdfm.method import DEFAULT, METHODS, settings_of
 from scdfm.screen.atomic import sha256
 from scdfm.screen.conditions import CONTROL, Condition, Words
@@ -110,6 +111,7 @@ def look_up(
         card, cells=request.cells, controls={one: len(store.controls[one]) for one in contexts}
     )
     genes = gene_ids(request.genes, card)
+    flow = card.method == DEFAULT
     identity = Identity(
         store=store.fingerprint,
         model=_model_hash(path, card),
@@ -119,8 +121,9 @@ def look_up(
         genes=hashed(*(card.genes[gene] for gene in genes)),
         controls=request.controls,
         seed=request.seed,
-        source=card.source,
-        sampling=card.sampling,
+        source=card.source if flow else None,
+        sampling=card.sampling if flow else None,
+        batch=None if flow else card.sampling.batch,
         gene_block=card.genes_per_step,
         block_seed=card.seed,
         shard_cells=SHARD,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from cluster.runs.directory import MODEL, RUN
+from cluster.runs.find_model import MODEL, RUN
 from cluster.work.evaluation.record import Evaluation
 from scdfm.screen.atomic import replaced_directory, sha256, write_json
 

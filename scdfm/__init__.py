@@ -23,6 +23,7 @@ _PLACES = {
     "tune": "sweeps.door:tune",
     "load_model": "cluster.door.model:load_model",
     "evaluate": "cluster.door.scores:evaluate",
+    "score": "cluster.door.score:score",
     "predict": "cluster.door.runs:predict",
     "metrics": "scdfm.metrics",
     "baselines": "scdfm.metrics.baselines",

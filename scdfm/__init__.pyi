@@ -11,6 +11,7 @@ from cluster.door.cells import open_store as open_store
 from cluster.door.model import TrainedModel as TrainedModel
 from cluster.door.model import load_model as load_model
 from cluster.door.runs import train as train
+from cluster.door.score import score as score
 from cluster.door.scores import evaluate as evaluate
 from cluster.settings.choices import Precision
 from cluster.settings.config import RunConfig as RunConfig

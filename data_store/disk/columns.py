@@ -18,6 +18,7 @@ from numpy.dtypes import StringDType
 from numpy.typing import NDArray
 
 from data_store.disk.arrays import ARRAY, Appender, create, shard_length
+from data_store.disk.damage import DamagedError, reason
 from data_store.disk.files import UnreachableError
 
 Block = dict[str, NDArray[Any]]
@@ -155,16 +156,31 @@ def read_table(group: Any) -> pd.DataFrame:
 
     Raises:
         UnreachableError: The network failed.
-        OSError: It is damaged, or encoded in a way that the installed anndata does not know.
+        DamagedError: It is damaged, or encoded in a way that the installed anndata does not know.
     """
     try:
         table: pd.DataFrame = read_elem(group)
     except UnreachableError:
         raise
     # What anndata raises for an encoding that it does not know has no public name.
-    except Exception as error:  # noqa: BLE001
-        raise OSError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+    except Exception as error:
+        raise DamagedError(_unreadable(group) or reason(error)) from error
     return table
+
+
+def _unreadable(group: Any) -> str | None:
+    """Which part of a table cannot be read, and how it is encoded; None if all can."""
+    for name in group if hasattr(group, "keys") else ():
+        try:
+            read_elem(group[name])
+        except Exception:  # noqa: BLE001
+            marks = getattr(group.get(name), "attrs", {})
+            encoding = marks.get("encoding-type", "nothing known")
+            return (
+                f"column {name!r}, encoded as {encoding!r}, is damaged or of a newer anndata than "
+                "the one installed here"
+            )
+    return None
 
 
 def write_element(group: zarr.Group, name: str, element: Any) -> None:

@@ -1,5 +1,6 @@
 """The first pass of an ingest: read, check, and send every row to its bucket."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,9 +18,11 @@ from data_store.ingest.append import StoredCells
 from data_store.ingest.layout import Layout
 from data_store.ingest.spill import Arranged, Buckets, Rows, Spill
 from data_store.sources.detect import LibrarySize
+from data_store.sources.formats.entries import OutOfOrderError
 from data_store.sources.joining import Joined, recoded
+from data_store.sources.notes import note
 from data_store.sources.options import IngestOptions
-from data_store.sources.source import Source
+from data_store.sources.source import Source, in_any_order
 from data_store.store import normalise
 from data_store.store.moments import UnitSums
 from scdfm.screen.progress import OnProgress, counted
@@ -75,18 +78,50 @@ def route(
     workers: Workers,
     progress: OnProgress | None,
 ) -> Routed:
-    """Read all sources once.
+    """Read all sources; again, where one is not in the order in which its first cells are.
 
     Raises:
         ValueError: A value is wrong, or a file is damaged; names the file.
     """
+    once = partial(
+        _route,
+        layers=layers,
+        joined=joined,
+        layout=layout,
+        normalised=normalised,
+        folder=folder / "spill",
+        options=options,
+        workers=workers,
+        progress=progress,
+    )
+    try:
+        return once(sources)
+    except OutOfOrderError:
+        note("values are not listed cell by cell to the end, so they are collected on disk first")
+        shutil.rmtree(folder / "spill", ignore_errors=True)
+        return once([in_any_order(source) for source in sources])
+
+
+def _route(
+    sources: Sequence[Source],
+    *,
+    layers: Sequence[str],
+    joined: Joined,
+    layout: Layout,
+    normalised: bool,
+    folder: Path,
+    options: IngestOptions,
+    workers: Workers,
+    progress: OnProgress | None,
+) -> Routed:
+    """Read all sources once."""
     library = LibrarySize([] if normalised else joined.columns, options=options)
     # Costs a twentieth of an ingest, and decides nothing when all genes are kept.
     count = bool(options.min_cells or options.genes or options.gene_list)
     total = np.zeros(len(joined.genes), dtype=np.int64) if count else None
     nonzero, largest = 0, 0.0
     sink = Spill(
-        folder / "spill",
+        folder,
         buckets=_buckets(sources, layers=layers, layout=layout, genes=len(joined.genes)),
         memory=int(options.memory * _SHARE_HELD),
     )

@@ -88,7 +88,7 @@ def ingest(
         asked = options if base is None else base.options
         usual = None if base is None else base.manifest.recipe.gene_column
         found, records, told = stack.enter_context(
-            opened(named, options=asked, usual_gene_column=usual)
+            opened(named, options=asked, usual_gene_column=usual, beside=store)
         )
         if base is not None:
             found, records = append.joined(base, found, records)
@@ -246,10 +246,14 @@ def _layers(sources: Sequence[Source], *, options: IngestOptions) -> tuple[list[
             "holds the same in all"
         )
     for source, (name, _) in zip(sources, found, strict=True):
-        if source.is_column_major(name):
+        if source.is_collected(name):
+            by_columns = source.matrices[name].form == "csc"
             note(
                 f"{name} of {source.name} is stored by columns (CSC), so its rows are "
                 "collected on disk first; write it as CSR to save that time"
+                if by_columns
+                else f"{source.name} does not list its values cell by cell, so they are collected "
+                "on disk first"
             )
     return [name for name, _ in found], found[0][1]
 

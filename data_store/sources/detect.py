@@ -204,7 +204,7 @@ def layer(source: Source, *, options: IngestOptions) -> tuple[str, bool]:
             note(f"counts: {where}")
             return name, False
     if source.layers[0] == "X" and normalise.looks_like_log(
-        source.head("X", elements=_LOOK), rows=not source.is_column_major("X")
+        source.head("X", elements=_LOOK), rows=not source.is_collected("X")
     ):
         note(
             "values: X holds log values and no layer 'counts' exists; stored as float32 as they are"

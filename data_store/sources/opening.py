@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from data_store.publish.leftovers import scratch
 from data_store.sources.cell_names import distinct
 from data_store.sources.formats.known import open_source
 from data_store.sources.formats.memory import content_of, of_memory
@@ -33,6 +35,7 @@ def opened(
     *,
     options: IngestOptions,
     usual_gene_column: str | None = None,
+    beside: Path | str | None = None,
 ) -> Iterator[Opened]:
     """Open sources as a store needs them; close them at the end.
 
@@ -40,6 +43,8 @@ def opened(
         sources: Files, folders, lists, addresses, AnnData, as `places.find` takes them.
         options: Recipe, gene column and cell tables are applied here.
         usual_gene_column: Gene names of sources that have it, unless the options name another.
+        beside: The place next to which files are unpacked while they are open; None or a URL means
+            the system's place for temporary files.
 
     Raises:
         FileNotFoundError, ValueError: Bad input, in one line.
@@ -47,9 +52,14 @@ def opened(
     places = find(sources, sha256=options.sha256)
     tables = _tables(options, count=len(places))
     with ExitStack() as stack:
+        reading = options.reading(partial(scratch, beside))
         found: list[Source] = []
         for place in places:
-            found.append(open_source(place.path) if place.cells is None else of_memory(place.cells))
+            found.append(
+                open_source(place.path, reading=reading)
+                if place.cells is None
+                else of_memory(place.cells)
+            )
             stack.callback(found[-1].close)
         told = applied(options, found)
         if told.gene_column is not None:
@@ -104,7 +114,9 @@ def _records(
             name=source.name,
             cells=source.cells,
             genes=len(source.var),
-            fingerprint=fingerprint(place.path) if place.cells is None else content_of(source),
+            fingerprint=fingerprint(place.path, of=source.files)
+            if place.cells is None
+            else content_of(source),
             url=place.download.url if place.download else None,
             sha256=place.download.sha256 if place.download else None,
             table_sha256=hashes[number] if hashes else None,

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -16,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from data_store.sources.formats.format import EXPRESSION, Reading
 from data_store.sources.recipes.registry import RECIPES
 from data_store.store.schema import Perturbation
 from scdfm.screen.conditions import CONTROL_WORDS, JOINT, Words
@@ -23,6 +26,7 @@ from scdfm.screen.names import apart
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _LEAST_MEMORY = 100_000_000
+_LATER = ("modality", "feature_type")  # options that the first stores did not know
 
 
 def _bytes(value: object) -> object:
@@ -78,6 +82,13 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
         default=(),
         description="Table with a row per cell (.csv, .tsv, .parquet), read whole into memory; one "
         "for all sources, or one for each",
+    )
+    modality: str | None = Field(
+        default=None, description="Which data of an .h5mu file (default: rna, or the only one)"
+    )
+    feature_type: tuple[str, ...] = Field(
+        default=(),
+        description=f"Features of 10x files to keep (default: {EXPRESSION})",
     )
     gene_column: str | None = Field(
         default=None, description="var column of the gene names (default: var's index)"
@@ -179,11 +190,17 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
         """How labels are split into tokens."""
         return Words(controls=self.control or CONTROL_WORDS, separator=self.separator or JOINT)
 
+    def reading(self, scratch: Callable[[], AbstractContextManager[Path]]) -> Reading:
+        """What formats are told; `scratch` makes a folder for what must be unpacked."""
+        types = self.feature_type or (EXPRESSION,)
+        return Reading(modality=self.modality, feature_types=types, scratch=scratch)
+
     def fingerprint(self) -> str:
         """The identity of what decides the store's content, besides the sources and tables."""
         # Whether --exclude was given A,B or twice is not what the user decided.
         each = tuple(name for text in self.exclude for name in apart(text, known=()))
-        kept = self.model_copy(update={"exclude": each}).model_dump_json(
-            exclude={"cells", "sha256", "memory", "workers", "overwrite", "append"}
-        )
+        left_out = {"cells", "sha256", "memory", "workers", "overwrite", "append"}
+        # An option that came later leaves the identity of older stores as it was.
+        left_out |= {name for name in _LATER if name not in self.model_fields_set}
+        kept = self.model_copy(update={"exclude": each}).model_dump_json(exclude=left_out)
         return hashlib.sha256(kept.encode()).hexdigest()

@@ -86,10 +86,14 @@ def _expanded(path: Path) -> list[Path]:
     if (path / MANIFEST).is_file() and (path / CELLS).is_dir():
         return [path / CELLS]  # one of our stores
     endings = known_endings()
-    if not path.is_dir() or path.suffix.lower() in endings or format_of(path):
+    if not path.is_dir() or path.name.lower().endswith(endings) or format_of(path):
         return [path]
     inside = sorted(child for child in path.iterdir() if not child.name.startswith("."))
-    found = [child for child in inside if child.suffix.lower() in endings]
+    found = [
+        child
+        for child in inside
+        if child.name.lower().endswith(endings) or (child.is_dir() and format_of(child))
+    ]
     if not found:
         names = ", ".join(child.name for child in inside[:_FEW]) or "nothing"
         raise ValueError(

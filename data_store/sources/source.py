@@ -8,7 +8,7 @@ Errors about a file are raised here, with its name. Values are checked where the
 
 import errno
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from data_store.disk import columns as cols
 from data_store.disk.columns import Block, Column
+from data_store.disk.damage import reason
 from data_store.sources.formats import matrices
 from data_store.sources.formats.matrices import Matrix
 from scdfm.screen.names import aside, listed
@@ -45,6 +46,7 @@ class Source:
     kept: NDArray[np.int64] | None = None  # columns of the matrices that are genes; None: all
     suffix: str = ""  # that makes the cell names distinct among several sources
     scratch: Path | None = None  # a folder for what memory cannot hold
+    files: tuple[Path, ...] = ()  # that it is read from, if they are not the path and all below it
 
     @property
     def name(self) -> str:
@@ -76,7 +78,12 @@ class Source:
         return block
 
     def blocks(self, layer: str, *, elements: int) -> Iterator[tuple[int, sp.csr_matrix]]:
-        """All rows in order as (first row, CSR), at most about `elements` values each."""
+        """All rows in order as (first row, CSR), at most about `elements` values each.
+
+        Raises:
+            OutOfOrderError: Entries in the order of cells are not in it to the end; `in_any_order`
+                reads them.
+        """
         with self._readable():
             matrix = self.matrices[layer]
             for start, rows in matrices.blocks(matrix, elements=elements, scratch=self.scratch):
@@ -92,9 +99,9 @@ class Source:
         with self._readable():
             return matrices.values_per_cell(self.matrices[layer])
 
-    def is_column_major(self, layer: str) -> bool:
-        """Whether a matrix is stored by columns, so its rows are collected on disk."""
-        return self.matrices[layer].form == "csc"
+    def is_collected(self, layer: str) -> bool:
+        """Whether a matrix is not stored row by row, so that its rows are collected on disk."""
+        return self.matrices[layer].is_collected
 
     def close(self) -> None:
         """Close the file."""
@@ -111,8 +118,8 @@ class Source:
                 raise  # the disk that is written to is full; the file is well
             raise ValueError(
                 f"expected to read {self.path}, got a truncated or damaged file "
-                f"({one_line(error)}); copy or download it again"
-            ) from None
+                f"({reason(error)}); copy or download it again"
+            ) from error
 
 
 def named_by(source: Source, column: str) -> Source:
@@ -139,16 +146,28 @@ def named_by(source: Source, column: str) -> Source:
     return replace(source, var=var.set_axis(names))
 
 
-def fingerprint(path: Path) -> str:
+def in_any_order(source: Source) -> Source:
+    """The source, read without trust in the order of its entries."""
+    read = {name: matrices.in_any_order(matrix) for name, matrix in source.matrices.items()}
+    return replace(source, matrices=read)
+
+
+def fingerprint(path: Path, *, of: Sequence[Path] = ()) -> str:
     """The identity of a source, from all its bytes, without path and date.
+
+    Args:
+        path: A file, or a folder that is read with all that is below it.
+        of: The files that are read in its place.
 
     It hashes the checksums of all blocks. This notices an edit in place as fast as reading; a
     hash of all bytes would take a tenth of an ingest.
     """
     digest = hashlib.sha256()
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    for file in files:
-        name = file.relative_to(path).as_posix() if path.is_dir() else ""
+    below = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    for file in of or below:
+        # Several files are told apart by their names.
+        name = file.relative_to(path if path.is_dir() else path.parent).as_posix()
+        name = name if of or path.is_dir() else ""
         digest.update(f"{name} {file.stat().st_size}\n".encode())
         with file.open("rb") as stream:
             while block := stream.read(BLOCK):

@@ -116,16 +116,8 @@ def _matches(source: Source, place: pd.Index) -> NDArray[np.int64]:
 
 
 def _joined(source: Source, table: pd.DataFrame, rows: NDArray[np.int64]) -> Source:
-    frame = table.take(np.maximum(rows, 0)).reset_index(drop=True)
-    without = rows < 0
-    if without.any():
-        nullable = dict.fromkeys(frame.select_dtypes("integer").columns, "Int64")
-        nullable |= dict.fromkeys(frame.select_dtypes("bool").columns, "boolean")
-        frame = frame.astype(nullable).mask(pd.Series(without))
-    frame = frame.set_axis(pd.RangeIndex(len(frame)).astype(str))
-    home = cols.in_memory(_storable(frame))
-    columns = {name: cols.describe(home, name) for name in frame.columns}
-    joined = {name: column for name, column in columns.items() if column is not None}
+    frame = taken(table, rows)
+    home, joined = frame_columns(frame)
     if both := sorted(joined.keys() & source.columns.keys()):
         note(f"obs of {source.name}: the table gives {', '.join(both)}, not the file")
     return replace(
@@ -133,6 +125,24 @@ def _joined(source: Source, table: pd.DataFrame, rows: NDArray[np.int64]) -> Sou
         columns={**source.columns, **joined},
         homes={**source.homes, **dict.fromkeys(joined, home)},
     )
+
+
+def taken(table: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
+    """These rows of a table; those of -1 have missing values."""
+    frame = table.take(np.maximum(rows, 0)).reset_index(drop=True)
+    without = rows < 0
+    if without.any():
+        nullable = dict.fromkeys(frame.select_dtypes("integer").columns, "Int64")
+        nullable |= dict.fromkeys(frame.select_dtypes("bool").columns, "boolean")
+        frame = frame.astype(nullable).mask(pd.Series(without))
+    return frame
+
+
+def frame_columns(frame: pd.DataFrame) -> tuple[Any, dict[str, cols.Column]]:
+    """A table's columns as a source has them, and the group that holds them."""
+    home = cols.in_memory(_storable(frame.set_axis(pd.RangeIndex(len(frame)).astype(str))))
+    columns = {name: cols.describe(home, name) for name in frame.columns}
+    return home, {name: column for name, column in columns.items() if column is not None}
 
 
 def _storable(frame: pd.DataFrame) -> pd.DataFrame:

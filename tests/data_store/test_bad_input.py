@@ -33,7 +33,7 @@ def test_no_such_file(tmp_path: Path) -> None:
 def test_not_an_h5ad(tmp_path: Path) -> None:
     path = tmp_path / "text.h5ad"
     path.write_text("not cells")
-    refused(path, "which is none of these")
+    refused(path, "which is text; a table of cells is given with --cells")
 
 
 def test_an_hdf5_without_cells(tmp_path: Path) -> None:
@@ -44,7 +44,10 @@ def test_an_hdf5_without_cells(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_no_zarr(tmp_path: Path) -> None:
     (tmp_path / "cells.zarr").mkdir()
-    refused(tmp_path / "cells.zarr", "which holds none; name the file inside it")
+    refused(
+        tmp_path / "cells.zarr",
+        "which is none of these .it has none.; name the file or folder inside it",
+    )
 
 
 def test_a_folder_without_cells(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import zarr
 from anndata.io import write_elem
 
-from data_store.sources.formats import matrices
+from data_store.sources.formats import entries, matrices
 from data_store.sources.formats.known import open_source
 from data_store.sources.formats.matrices import Matrix
 from tests.data_store.cells import adata, written
@@ -145,7 +145,7 @@ def test_a_full_disk_is_not_taken_for_a_damaged_file(
     def full(*paths: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "columns-x")
 
-    monkeypatch.setattr(matrices.tempfile, "mkdtemp", full)
+    monkeypatch.setattr(entries.tempfile, "mkdtemp", full)
     with pytest.raises(OSError, match="No space left"):
         list(source.blocks("X", elements=50))
     source.close()

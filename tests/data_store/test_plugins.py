@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from data_store.ingest.write import IngestOptions, ingest
-from data_store.sources.formats.format import Format
+from data_store.sources.formats.format import Format, Reading
 from data_store.sources.formats.known import open_source
 from data_store.sources.formats.memory import of_memory
 from data_store.sources.formats.registry import FORMATS
@@ -21,7 +21,7 @@ from data_store.store.reader import Store
 HEADER = "cell,state,A,B\n"
 
 
-def _open(path: Path) -> Source:
+def _open(path: Path, reading: Reading) -> Source:
     table = pd.read_csv(path, index_col=0)
     counts = table[["A", "B"]].to_numpy(dtype=np.float32)
     cells = anndata.AnnData(counts, obs=table[["state"]], var=pd.DataFrame(index=["A", "B"]))
@@ -77,9 +77,9 @@ def test_a_toy_format_and_a_toy_recipe_are_ingested(table: Path, tmp_path: Path)
 def test_errors_and_folders_name_the_toy_format(tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text("no cells")
-    with pytest.raises(ValueError, match=r"a 10x \.h5 file or a \.toy table, got .*other\.csv"):
+    with pytest.raises(ValueError, match=r"as \.gz or a \.toy table, got .*other\.csv"):
         open_source(other)
-    with pytest.raises(ValueError, match=r"expected \.h5ad, \.zarr, \.h5, \.toy in the folder"):
+    with pytest.raises(ValueError, match=r"expected \.h5ad, \.zarr, \.h5, .*, \.toy in the folder"):
         find([tmp_path])
 
 

@@ -4,32 +4,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 import zarr
 
 from data_store.disk import columns as cols
+from data_store.disk import hdf5
 from data_store.disk.columns import Column
-from data_store.sources.formats import matrices
-from data_store.sources.formats.format import Format
+from data_store.disk.damage import DamagedError
+from data_store.sources.formats import legacy, matrices
+from data_store.sources.formats.format import Format, Reading
 from data_store.sources.source import Source, refuse_duplicates
 
 _PARTS = ("obs", "var")
+MODALITIES = "mod"  # the group with the data of an .h5mu file, which has obs and var, too
 
 
 def _is_h5ad(path: Path) -> bool:
-    if not h5py.is_hdf5(path):
+    if not hdf5.is_hdf5(path):
         return False
-    try:
-        with h5py.File(path) as root:
-            return any(part in root for part in _PARTS)
-    except OSError:  # truncated
-        return False
+    with hdf5.looked_at(path) as root:
+        return any(part in root for part in _PARTS) and MODALITIES not in root
 
 
-def _open_h5ad(path: Path) -> Source:
-    return of_group(h5py.File(path, mode="r"), path=path)
+def _open_h5ad(path: Path, reading: Reading) -> Source:
+    return of_group(hdf5.opened(path), path=path)
 
 
 def _is_zarr(path: Path) -> bool:
@@ -39,7 +38,7 @@ def _is_zarr(path: Path) -> bool:
         return False
 
 
-def _open_zarr(path: Path) -> Source:
+def _open_zarr(path: Path, reading: Reading) -> Source:
     return of_group(zarr.open_group(path, mode="r"), path=path)
 
 
@@ -62,11 +61,11 @@ def of_group(root: Any, *, path: Path) -> Source:
                 f"expected AnnData with obs and var in {path}, found no {part!r} "
                 f"among {', '.join(sorted(root)) or 'nothing'}; write it with anndata"
             )
-    var = cols.read_table(root["var"])
+    var = _table(root, "var")
     obs = root["obs"]
     names = _column_names(obs)
     if names is None or any(cols.describe(obs, name) is None for name in names):
-        obs = cols.in_memory(_readable_columns(cols.read_table(root["obs"])))
+        obs = cols.in_memory(_readable_columns(_table(root, "obs")))
         names = _column_names(obs)
     assert names is not None
     index = obs[str(obs.attrs["_index"])]
@@ -87,6 +86,12 @@ def of_group(root: Any, *, path: Path) -> Source:
         cells=size["cells"],
         matrices={name: matrices.of_anndata(layer, **size) for name, layer in layers.items()},
     )
+
+
+def _table(root: Any, part: str) -> pd.DataFrame:
+    if legacy.is_compound(root[part]):
+        return legacy.read_table(root[part], uns=root.get("uns", {}))
+    return cols.read_table(root[part])
 
 
 def _column_names(obs: Any) -> list[str] | None:
@@ -110,4 +115,4 @@ def _refuse_ragged(obs: Any, columns: Mapping[str, Column], *, cells: int) -> No
         for part in column.dtypes:
             length = int((obs[name][part] if part else obs[name]).shape[0])
             if length != cells:
-                raise OSError(f"obs column {name!r} has {length} values for {cells} cells")
+                raise DamagedError(f"obs column {name!r} has {length} values for {cells} cells")

@@ -3,18 +3,24 @@
 import os
 from pathlib import Path
 
-import h5py
-
-from data_store.sources.formats.format import Format
+from data_store.disk import hdf5
+from data_store.disk.damage import reason
+from data_store.sources.formats.format import Format, Reading
 from data_store.sources.formats.registry import FORMATS
-from data_store.sources.source import Source, one_line
+from data_store.sources.formats.strangers import what_is
+from data_store.sources.source import Source
+from scdfm.screen.names import listed
+
+_USUAL = Reading()
+_FEW = 5  # names in a message
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, *, reading: Reading = _USUAL) -> Source:
     """Open a file of cells in any known format.
 
     Args:
         path: Of the file or directory; its content tells the format, not its ending.
+        reading: What formats are told besides.
 
     Raises:
         FileNotFoundError: Nothing is there.
@@ -28,12 +34,14 @@ def open_source(path: Path) -> Source:
     if found is None:
         raise ValueError(f"expected {known_formats()}, got {_what_is(path)}")
     try:
-        return found.open(path)
-    except (OSError, RuntimeError, KeyError, AttributeError) as error:
+        return found.open(path, reading)
+    except (OSError, RuntimeError, KeyError, AttributeError, TypeError, IndexError) as error:
+        if isinstance(error, FileNotFoundError):  # which says what is not there
+            raise
         raise ValueError(
-            f"expected {found.title} at {path}, got what cannot be read ({one_line(error)}); copy "
+            f"expected {found.title} at {path}, got what cannot be read ({reason(error)}); copy "
             "it or write it again"
-        ) from None
+        ) from error
 
 
 def format_of(path: Path) -> Format | None:
@@ -57,15 +65,15 @@ def known_endings() -> tuple[str, ...]:
 
 
 def _what_is(path: Path) -> str:
-    """What a file is that no format knows, and what to do."""
+    """What a file or folder is that no format knows, and what to do."""
     if path.is_dir():
-        return f"the directory {path}, which holds none; name the file inside it"
-    if path.stat().st_size == 0:
-        return f"{path}, which is empty; check or download it again"
-    try:
-        with h5py.File(path) as file:
-            names = ", ".join(sorted(file)) or "nothing"
-    except OSError as error:
-        what = "truncated" if "truncated" in str(error) else "none of these"
-        return f"{path}, which is {what}; check or download it again"
-    return f"{path}, an HDF5 file that holds {names}; name the file with the cells"
+        inside = sorted(child.name for child in path.iterdir())
+        return (
+            f"the directory {path}, which is none of these (it has {listed(inside, most=_FEW)}); "
+            "name the file or folder inside it"
+        )
+    if hdf5.is_hdf5(path):
+        with hdf5.looked_at(path) as file:
+            names = listed(sorted(file)) if len(file) else "nothing"
+        return f"{path}, an HDF5 file that holds {names}; name the file with the cells"
+    return f"{path}, which is {what_is(path)}"

@@ -1,24 +1,31 @@
-"""Cells x genes matrices in files, read in bounded blocks of rows: CSR, dense, and CSC.
+"""Cells x genes matrices in files, read in bounded blocks of rows: CSR, dense, CSC, and entries.
 
-Rows of a matrix stored by columns (CSC) are collected on disk: one pass over its columns sorts the
-values into runs of rows, and each run is read again as CSR.
+Rows of a matrix stored by columns (CSC), or as entries in any order, are collected on disk.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-_ROWS = 16_384  # rows whose pointers are read at once
-_RUN_BLOCKS = 4  # blocks in a run of rows of a CSC matrix: fewer, longer files
+from data_store.disk.damage import DamagedError
+from data_store.sources.formats.entries import (
+    ROWS,
+    Entries,
+    EntryList,
+    OutOfOrderError,
+    by_row,
+    collected,
+    cuts,
+    is_by_row,
+)
+
 _HEAD = 500_000  # values that tell what a matrix is like
-_GROUPS = 65_536  # groups of rows in which the values of a CSC matrix are counted
+Form: TypeAlias = Literal["csr", "csc", "dense", "by row", "entries"]
 _FORMS: dict[str, Literal["csr", "csc", "dense"]] = {
     "csr_matrix": "csr",
     "csc_matrix": "csc",
@@ -30,10 +37,17 @@ _FORMS: dict[str, Literal["csr", "csc", "dense"]] = {
 class Matrix:
     """A matrix in a file; nothing is read yet."""
 
-    content: Any  # dense: an h5py or zarr array; else the group with data, indices, indptr
-    form: Literal["csr", "csc", "dense"]
+    # dense: an h5py or zarr array; CSR and CSC: the group with data, indices, indptr; else an
+    # EntryList
+    content: Any
+    form: Form
     cells: int
     genes: int
+
+    @property
+    def is_collected(self) -> bool:
+        """Whether the values of a row lie apart, so that rows are collected on disk."""
+        return self.form in ("csc", "entries")
 
 
 def of_anndata(element: Any, *, cells: int, genes: int) -> Matrix:
@@ -42,19 +56,33 @@ def of_anndata(element: Any, *, cells: int, genes: int) -> Matrix:
     Raises:
         OSError: It is encoded in another way, or has another size.
     """
-    encoding = str(element.attrs.get("encoding-type", "array"))
+    # anndata 0.6 wrote the form alone.
+    before = element.attrs.get("h5sparse_format")
+    usual = f"{before}_matrix" if before is not None else "array"
+    encoding = str(element.attrs.get("encoding-type", usual))
     if encoding not in _FORMS:
-        raise OSError(f"a matrix encoded as {encoding!r} is neither CSR, CSC nor dense")
+        raise DamagedError(f"a matrix encoded as {encoding!r} is neither CSR, CSC nor dense")
     form = _FORMS[encoding]
     lines = {"csr": cells + 1, "csc": genes + 1}  # pointers, where there are any
     expected = (cells, genes) if form == "dense" else (lines[form],)
     found = tuple((element if form == "dense" else element["indptr"]).shape)
     if found != expected:
-        raise OSError(
+        raise DamagedError(
             f"a {form} matrix of {found} rows and columns or pointers, {expected} expected for "
             f"{cells} cells and {genes} genes"
         )
     return Matrix(content=element, form=form, cells=cells, genes=genes)
+
+
+def of_entries(parts: EntryList, *, cells: int, genes: int) -> Matrix:
+    """A matrix of entries; its first ones tell whether they come row after row."""
+    form: Form = "by row" if is_by_row(parts, elements=_HEAD) else "entries"
+    return Matrix(content=parts, form=form, cells=cells, genes=genes)
+
+
+def in_any_order(matrix: Matrix) -> Matrix:
+    """The matrix, read without trust in the order of its entries."""
+    return replace(matrix, form="entries") if matrix.form == "by row" else matrix
 
 
 def blocks(
@@ -65,29 +93,35 @@ def blocks(
     Args:
         matrix: In an open file.
         elements: Values that are held at once; a single row may have more.
-        scratch: An existing folder for the values of a CSC matrix, which are removed again. None
-            means the system's.
+        scratch: An existing folder for rows that are collected, which are removed again. None means
+            the system's.
 
     Raises:
         OSError: Parts are missing or contradict each other.
+        OutOfOrderError: Entries by row are not; `in_any_order` reads them.
     """
+    shape = (matrix.cells, matrix.genes)
     if matrix.form == "dense":
         yield from _dense_blocks(matrix, elements=elements)
     elif matrix.form == "csr":
         yield from _csr_blocks(matrix, elements=elements)
+    elif matrix.form == "by row":
+        yield from by_row(matrix.content, shape=shape, elements=elements)
     else:
-        folder = Path(tempfile.mkdtemp(prefix="columns-", dir=scratch))
-        try:
-            yield from _csc_blocks(matrix, elements=elements, folder=folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        parts = matrix.content if matrix.form == "entries" else _Columns(matrix)
+        yield from collected(parts, shape=shape, elements=elements, scratch=scratch)
 
 
 def head(matrix: Matrix, *, elements: int) -> sp.csr_matrix:
     """About the first `elements` values: of rows, or of columns where it is stored by columns."""
-    if matrix.form != "csc":
-        return next(blocks(matrix, elements=elements, scratch=None), (0, sp.csr_matrix((0, 0))))[1]
-    values = np.asarray(matrix.content["data"][:elements])
+    if not matrix.is_collected:
+        every = (rows for _, rows in blocks(matrix, elements=elements, scratch=None))
+        try:
+            return next((rows for rows in every if rows.nnz), sp.csr_matrix((0, matrix.genes)))
+        except OutOfOrderError:
+            return head(in_any_order(matrix), elements=elements)
+    parts = matrix.content if matrix.form == "entries" else _Columns(matrix)
+    values = next((block.values for block in parts.blocks(elements)), np.empty(0))
     places, ends = np.arange(len(values)), np.array([0, len(values)])
     return sp.csr_matrix((values, places, ends), shape=(1, max(1, len(values))))
 
@@ -97,6 +131,8 @@ def values_per_cell(matrix: Matrix) -> float:
     if matrix.form == "dense":
         first = head(matrix, elements=_HEAD)
         return first.nnz / max(1, first.shape[0])
+    if matrix.form in ("by row", "entries"):
+        return float(matrix.content.entries) / max(1, matrix.cells)
     last = int(matrix.content["indptr"].shape[0]) - 1
     return int(matrix.content["indptr"][last]) / max(1, matrix.cells)
 
@@ -104,7 +140,8 @@ def values_per_cell(matrix: Matrix) -> float:
 def _dense_blocks(matrix: Matrix, *, elements: int) -> Iterator[tuple[int, sp.csr_matrix]]:
     step = _dense_rows(matrix, elements=elements)
     for start in range(0, matrix.cells, step):
-        yield start, sp.csr_matrix(np.asarray(matrix.content[start : start + step]))
+        rows = np.asarray(matrix.content[start : start + step])
+        yield start, sp.csr_matrix(rows.astype(_readable(rows.dtype), copy=False))
 
 
 def _dense_rows(matrix: Matrix, *, elements: int) -> int:
@@ -119,28 +156,18 @@ def _dense_rows(matrix: Matrix, *, elements: int) -> int:
 def _csr_blocks(matrix: Matrix, *, elements: int) -> Iterator[tuple[int, sp.csr_matrix]]:
     # To open an array of HDF5 for each block takes a fiftieth of an ingest.
     group = {name: matrix.content[name] for name in ("data", "indices", "indptr")}
-    for first in range(0, matrix.cells, _ROWS):
-        stop = min(first + _ROWS, matrix.cells)
+    for first in range(0, matrix.cells, ROWS):
+        stop = min(first + ROWS, matrix.cells)
         pointers = _pointers(group, first, stop)
-        for low, high in _cuts(pointers, elements=elements):
+        for low, high in cuts(pointers, elements=elements):
             yield first + low, _csr(group, pointers[low : high + 1], genes=matrix.genes)
 
 
 def _pointers(group: Any, first: int, stop: int) -> NDArray[np.int64]:
     pointers = np.asarray(group["indptr"][first : stop + 1]).astype(np.int64)
     if len(pointers) != stop - first + 1 or (np.diff(pointers) < 0).any():
-        raise OSError(f"pointers {first}-{stop} are damaged")
+        raise DamagedError(f"pointers {first}-{stop} are damaged")
     return pointers
-
-
-def _cuts(pointers: NDArray[Any], *, elements: int) -> Iterator[tuple[int, int]]:
-    """Runs of rows with at most `elements` values, or one row."""
-    low = 0
-    while low < len(pointers) - 1:
-        high = int(np.searchsorted(pointers, pointers[low] + elements, side="right")) - 1
-        high = min(max(high, low + 1), len(pointers) - 1)
-        yield low, high
-        low = high
 
 
 def _csr(group: Any, pointers: NDArray[np.int64], *, genes: int) -> sp.csr_matrix:
@@ -158,92 +185,48 @@ def _values(
 ) -> tuple[NDArray[Any], NDArray[np.integer[Any]]]:
     data, indices = np.asarray(group["data"][start:stop]), _indices(group, start, stop, limit=limit)
     if len(data) != stop - start:
-        raise OSError(f"values {start}-{stop} are missing")
-    return data.astype(data.dtype.newbyteorder("="), copy=False), indices
+        raise DamagedError(f"values {start}-{stop} are missing")
+    return data.astype(_readable(data.dtype.newbyteorder("=")), copy=False), indices
 
 
 def _indices(group: Any, start: int, stop: int, *, limit: int) -> NDArray[np.integer[Any]]:
     indices = np.asarray(group["indices"][start:stop])
     if len(indices) != stop - start:
-        raise OSError(f"values {start}-{stop} are missing")
+        raise DamagedError(f"values {start}-{stop} are missing")
     if len(indices) and (indices.min() < 0 or indices.max() >= limit):
-        raise OSError(f"an index is not below {limit}")
+        raise DamagedError(f"an index is not below {limit}")
     return indices
 
 
-def _csc_blocks(
-    matrix: Matrix, *, elements: int, folder: Path
-) -> Iterator[tuple[int, sp.csr_matrix]]:
-    bounds = _row_bounds(matrix, elements=_RUN_BLOCKS * elements)
-    _sort_into_runs(matrix, bounds, elements=_RUN_BLOCKS * elements, folder=folder)
-    for run, (low, high) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
-        rows = _run(folder / str(run), matrix, low=low, high=high)
-        for first, stop in _cuts(rows.indptr, elements=elements):
-            yield low + first, rows[first:stop]
+class _Columns:
+    """The values of a CSC matrix as entries, column after column."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._group, self._cells = matrix.content, matrix.cells
+        self._ends = _pointers(matrix.content, 0, matrix.genes)
+
+    @property
+    def entries(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return _readable(np.dtype(self._group["data"].dtype).newbyteorder("="))
+
+    def blocks(self, size: int) -> Iterator[Entries]:
+        for start in range(0, self.entries, size):
+            stop = min(start + size, self.entries)
+            data, rows = _values(self._group, start, stop, limit=self._cells)
+            inside = np.clip(self._ends, start, stop)
+            columns = np.repeat(np.arange(len(inside) - 1), inside[1:] - inside[:-1])
+            yield Entries(rows, columns, data)
+
+    def rows(self, size: int) -> Iterator[NDArray[np.integer[Any]]]:
+        for start in range(0, self.entries, size):
+            stop = min(start + size, self.entries)
+            yield _indices(self._group, start, stop, limit=self._cells)
 
 
-def _row_bounds(matrix: Matrix, *, elements: int) -> NDArray[np.int64]:
-    """Where runs of rows with about `elements` values begin, and the end.
-
-    Values are counted for groups of rows, so the counts stay small for any number of cells.
-    """
-    group = _group(matrix)
-    total = int(_pointers(matrix.content, matrix.genes, matrix.genes)[0])
-    counts = np.zeros(-(-matrix.cells // group), dtype=np.int64)
-    for start in range(0, total, elements):
-        stop = min(start + elements, total)
-        rows = _indices(matrix.content, start, stop, limit=matrix.cells)
-        counts += np.bincount(rows // group, minlength=len(counts))
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    cuts = [0, *(high * group for _, high in _cuts(ends, elements=elements))]
-    return np.minimum(np.array(cuts, dtype=np.int64), matrix.cells)
-
-
-def _group(matrix: Matrix) -> int:
-    """Rows that are counted together."""
-    return -(-max(1, matrix.cells) // _GROUPS)
-
-
-def _sort_into_runs(
-    matrix: Matrix, bounds: NDArray[np.int64], *, elements: int, folder: Path
-) -> None:
-    """Append every value to the file of its run of rows, column after column."""
-    ends = _pointers(matrix.content, 0, matrix.genes)
-    group = _group(matrix)
-    first = np.arange(-(-matrix.cells // group)) * group
-    run_of = (np.searchsorted(bounds, first, side="right") - 1).astype(
-        np.min_scalar_type(len(bounds))  # 16 bits are sorted many times faster
-    )
-    for start in range(0, int(ends[-1]), elements):
-        stop = min(start + elements, int(ends[-1]))
-        data, rows = _values(matrix.content, start, stop, limit=matrix.cells)
-        run = run_of[rows // group]
-        entries = np.empty(stop - start, dtype=_entry(data.dtype))
-        entries["row"], entries["value"] = rows, data
-        inside = np.clip(ends, start, stop)
-        entries["column"] = np.repeat(np.arange(matrix.genes), inside[1:] - inside[:-1])
-        entries = entries[np.argsort(run, kind="stable")]
-        counts = np.bincount(run, minlength=len(bounds))
-        places = np.concatenate([[0], np.cumsum(counts)])
-        for number in np.flatnonzero(counts).tolist():
-            with (folder / str(number)).open("ab") as file:
-                # Not tofile, whose error on a full disk does not say that it is full.
-                file.write(entries[places[number] : places[number + 1]].view("u1").data)
-
-
-def _entry(values: np.dtype[Any]) -> np.dtype[Any]:
-    return np.dtype([("row", "u4"), ("column", "u4"), ("value", values)])
-
-
-def _run(path: Path, matrix: Matrix, *, low: int, high: int) -> sp.csr_matrix:
-    """Rows low to high; the file is gone afterwards."""
-    kind = _entry(np.dtype(matrix.content["data"].dtype).newbyteorder("="))
-    shape = (high - low, matrix.genes)
-    if not path.exists():
-        return sp.csr_matrix(shape, dtype=kind["value"])
-    entries = np.fromfile(path, dtype=kind)
-    path.unlink()
-    rows, columns = (
-        (entries[name] - first).astype(np.int32) for name, first in (("row", low), ("column", 0))
-    )
-    return sp.csr_matrix((entries["value"], (rows, columns)), shape=shape)
+def _readable(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type itself, or the wider one where scipy has no sparse matrices of it."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype

@@ -5,45 +5,35 @@ obs; conditions come from a table (`data_store.sources.tables`).
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from data_store.sources.formats.format import Format
+from data_store.disk import hdf5
+from data_store.sources.formats import features
+from data_store.sources.formats.format import Format, Reading
 from data_store.sources.formats.matrices import Matrix
-from data_store.sources.notes import note
 from data_store.sources.source import Source
 
 _PARTS = ("barcodes", "data", "indices", "indptr", "shape")
-_EXPRESSION = "Gene Expression"
-_FEW = 3  # names in a message
-
-
-class Features(NamedTuple):
-    """What the columns of the matrix are."""
-
-    var: pd.DataFrame  # of the genes, by symbol
-    kept: NDArray[np.int64] | None  # columns that are genes; None: all
 
 
 def _is_tenx(path: Path) -> bool:
-    if not h5py.is_hdf5(path):
+    if not hdf5.is_hdf5(path):
         return False
-    try:
-        with h5py.File(path) as root:
-            return matrix_group(root, path=path) is not None
-    except OSError:  # truncated
-        return False
+    with hdf5.looked_at(path) as root:
+        return matrix_group(root, path=path) is not None
 
 
-def _open(path: Path) -> Source:
-    root = h5py.File(path, mode="r")
+def _open(path: Path, reading: Reading) -> Source:
+    root = hdf5.opened(path)
     group = matrix_group(root, path=path)
     assert group is not None, path
-    features = read_features(group, path=path)
+    genes = features.chosen(
+        _table(group), types=reading.feature_types, where=str(path), name=path.name
+    )
     found = matrix(group, path=path)
     return Source(
         path=path,
@@ -51,10 +41,10 @@ def _open(path: Path) -> Source:
         names=group["barcodes"],
         columns={},
         homes={},
-        var=features.var,
+        var=genes.var,
         cells=found.cells,
         matrices={"X": found},
-        kept=features.kept,
+        kept=genes.kept,
     )
 
 
@@ -95,30 +85,6 @@ def matrix(group: h5py.Group, *, path: Path) -> Matrix:
     return Matrix(content=group, form="csr", cells=cells, genes=features)
 
 
-def read_features(group: h5py.Group, *, path: Path) -> Features:
-    """The genes among the features, by symbol; what is left out or renamed is logged.
-
-    Raises:
-        ValueError: No feature is gene expression.
-    """
-    table = _table(group)
-    kept = None
-    if "feature_types" in table:
-        kinds = table["feature_types"]
-        table = table[kinds == _EXPRESSION]
-        if not len(table):
-            raise ValueError(
-                f"expected features of type {_EXPRESSION!r} in {path}, found "
-                f"{', '.join(sorted(set(kinds)))}; name a file with gene expression"
-            )
-        if len(table) < len(kinds):
-            kept = np.flatnonzero(kinds == _EXPRESSION)
-            others = kinds[kinds != _EXPRESSION].value_counts().sort_index()
-            listed = ", ".join(f"{count} of type {kind}" for kind, count in others.items())
-            note(f"{path.name}: left out features that are not genes: {listed}")
-    return Features(var=_by_symbol(table, name=path.name), kept=kept)
-
-
 def _is_matrix(group: Any) -> bool:
     return isinstance(group, h5py.Group) and all(part in group for part in _PARTS)
 
@@ -135,19 +101,3 @@ def _table(group: h5py.Group) -> pd.DataFrame:
 
 def _text(dataset: h5py.Dataset) -> list[str]:
     return [word.decode() for word in np.asarray(dataset[:], dtype="S").tolist()]
-
-
-def _by_symbol(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
-    """Symbols as names; the first gene of a name keeps it, others get their id added."""
-    again = table["symbol"].duplicated()
-    symbols = table["symbol"].where(~again, table["symbol"] + "_" + table["gene_ids"])
-    if symbols.duplicated().any():  # repeats that even their ids do not tell apart
-        number = symbols.groupby(symbols).cumcount().astype(str)
-        symbols = symbols.where(~symbols.duplicated(), symbols + "_" + number)
-    if again.any():
-        first = ", ".join(symbols[again].iloc[:_FEW])
-        note(
-            f"{name}: {int(again.sum())} repeated gene names got their id added, "
-            f"such as {first}; the first gene keeps the name"
-        )
-    return table.drop(columns="symbol").set_axis(pd.Index(symbols.to_numpy(dtype=object)))

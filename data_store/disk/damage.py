@@ -1,0 +1,37 @@
+"""What is wrong with a file, in our words: users are not shown what h5py, zarr or anndata say."""
+
+import errno
+import os
+import re
+
+_NAMED = re.compile(r"object '([^']+)' doesn't exist")
+_TOLD = re.compile(r"errno = (\d+)")  # HDF5 tells the number only in its text
+_FAILED = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENXIO)
+
+
+class DamagedError(OSError):
+    """What is wrong with the content of a file, as a clause about it."""
+
+
+def reason(error: BaseException) -> str:
+    """A clause about the file: why a library, or our own code, cannot read it."""
+    if isinstance(error, DamagedError):
+        return str(error)
+    number = getattr(error, "errno", None)
+    told = _TOLD.search(str(error))
+    number = int(told[1]) if number is None and told else number
+    if number in _FAILED:
+        return f"the disk or the network failed: {os.strerror(number)}"
+    if isinstance(error, KeyError) and (name := _missing(error)):
+        return f"{name!r} is missing in it"
+    if isinstance(error, AttributeError):
+        return "a part of it is of another kind than its place says"
+    return "some of its bytes cannot be decoded"
+
+
+def _missing(error: KeyError) -> str | None:
+    """The name of what is not there; None if something else is wrong."""
+    text = str(error.args[0]) if error.args else ""
+    if named := _NAMED.search(text):
+        return named[1]
+    return text if text and " " not in text else None  # zarr gives just the name

@@ -36,6 +36,7 @@ from scdfm.screen.conditions import Words
 # What the first ingest decided: option -> attribute of the manifest's recipe.
 _DECIDED = {
     "condition_column": "condition_columns",
+    "multi_guide": "multi_guide",
     "control": "controls",
     "separator": "separator",
     "context_column": "context_columns",
@@ -165,6 +166,17 @@ def _told(options: IngestOptions, manifest: Manifest, *, store: Path) -> IngestO
     """The options for new files, which are read as the store's files were."""
     recipe = manifest.recipe
     decided = {option: getattr(recipe, name) for option, name in _DECIDED.items()}
+    if recipe.guide_columns:
+        decided["condition_column"] = recipe.guide_columns
+    if bool(recipe.guide_columns) != (options.guides is not None):
+        raise ValueError(
+            f"expected new files to be read as the files of {store} were, got "
+            + (
+                "no --guides for their guides; pass --guides TABLE"
+                if recipe.guide_columns
+                else "--guides for files without guides; leave the option out"
+            )
+        )
     decided |= {"perturbation": manifest.perturbation, "normalised": manifest.normalised}
     asked = options.model_dump(include={*decided, *_CHOSEN_ONCE}, exclude_defaults=True)
     for name, value in asked.items():

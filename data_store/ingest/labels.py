@@ -50,7 +50,9 @@ def read_conditions(
     if words is None and options.recipe is None:  # both know several spellings
         tell_of_absent(options.control, every, separator=options.words.separator)
     words = controlled(words or options.words, options, every)
-    found = judged(every, words, told=options.separator is not None)
+    # Labels that we made of guides hold no other sign.
+    told = options.separator is not None or options.guides is not None
+    found = judged(every, words, told=told)
     for line in found.remarks():
         note(line)
     for line in found.warnings():

@@ -214,6 +214,8 @@ def _write(
         seed=options.seed,
         options=options.fingerprint(),
         exclude=layout.excluded,
+        guide_columns=options.condition_column if options.guides is not None else (),
+        multi_guide=options.multi_guide,
         drop_unlabelled=options.drop_unlabelled,
         drop_uncontrolled=options.drop_uncontrolled,
         min_condition_cells=options.min_condition_cells,

@@ -7,7 +7,7 @@ A pattern is a shell's (`NT_*`), case and all, and is compared with whole tokens
 import glob
 import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from data_store.sources.notes import warn
@@ -66,6 +66,13 @@ def resolved(asked: Sequence[str], labels: Iterable[str], *, separator: str) -> 
                 f"between them, --separator {shlex.quote(sign)}, or a narrower pattern"
             )
     return tuple(dict.fromkeys((*asked, *sorted(hits - more.keys()))))
+
+
+def meant_by(asked: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a text is one of these control words, or matches one of these patterns."""
+    words = {one.strip().casefold() for one in asked}
+    patterns = [one for one in asked if _is_pattern(one)]
+    return lambda text: text.casefold() in words or _matches(text, patterns)
 
 
 def tell_of_absent(asked: Sequence[str], labels: Collection[str], *, separator: str) -> None:

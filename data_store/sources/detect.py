@@ -4,7 +4,7 @@ Every choice is logged in one line. What cannot be decided is an error that name
 the option that decides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from data_store.sources.notes import note, warn
 from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source
 from data_store.store import normalise
-from data_store.store.schema import LIBRARY_SIZE
+from data_store.store.schema import GENES_OF_GUIDES, LIBRARY_SIZE
 from scdfm.screen.conditions import CONTROL, Condition, Words
 from scdfm.screen.labels import judged
 from scdfm.screen.names import aside, listed
@@ -32,6 +32,18 @@ CONDITION_NAMES = (
     "drug",
     "compound",
     "treatment",
+)
+GUIDE_NAMES = (
+    "feature_call",  # CellRanger
+    "guide_identity",
+    "guide_ids",
+    "guide_id",
+    "guides",
+    "guide",
+    "sgRNA",
+    "sgrna",
+    "gRNA",
+    "grna",
 )
 # Ours first: a store that left genes out, or its export, knows better than its row sums.
 LIBRARY_NAMES = (LIBRARY_SIZE, "ncounts", "n_counts", "total_counts", "nCount_RNA")
@@ -97,6 +109,8 @@ def condition_columns(sources: Sequence[Source], *, options: IngestOptions) -> t
         ValueError: It cannot be decided; lists the obs columns.
     """
     first = sources[0]
+    if options.guides is not None:
+        return (GENES_OF_GUIDES,)
     if options.condition_column:
         return options.condition_column
     if not first.columns:
@@ -124,10 +138,15 @@ def condition_columns(sources: Sequence[Source], *, options: IngestOptions) -> t
         problem = "several candidates" if cells else "none with a usual name that holds a control"
         raise ValueError(
             f"expected one condition column in {first.path}, found {problem} among "
-            f"{listed(first.columns)}; choose with --condition-column"
+            f"{listed(first.columns)}; choose with --condition-column{_guides(first.columns)}"
         )
     note(f"conditions: obs column {name!r}")
     return (name,)
+
+
+def _guides(columns: Collection[str]) -> str:
+    usual = [name for name in GUIDE_NAMES if name in columns]
+    return f"; {usual[0]!r} may hold guides, --guides TABLE tells their genes" if usual else ""
 
 
 def _canonical_names(labels: Sequence[str], *, options: IngestOptions) -> list[str] | None:

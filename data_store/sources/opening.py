@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_store.publish.leftovers import scratch
+from data_store.sources.calls import calls_of
 from data_store.sources.cell_names import distinct
 from data_store.sources.formats.known import open_source
 from data_store.sources.formats.memory import content_of, of_memory
+from data_store.sources.guides import with_guides
 from data_store.sources.notes import warn
 from data_store.sources.options import IngestOptions
 from data_store.sources.places import Given, Place, find
@@ -71,12 +73,17 @@ def opened(
                 else source
                 for source in found
             ]
-        if len(tables) > 1:  # each lane's own table knows its own names
-            found = [with_table(s, t) for s, t in zip(found, tables, strict=True)]
+        # Each lane's own table knows its own names.
+        own: Sequence[Path | None] = tables
+        if len(tables) < 2:
+            own = [None if tables else calls_of(source) for source in found]
+        found = [with_table(s, t) if t else s for s, t in zip(found, own, strict=True)]
         found = distinct(found)
         if len(tables) == 1:
-            found = [with_table(source, tables[0]) for source in found]
-        records = _records(places, found, tables)
+            found, own = [with_table(source, tables[0]) for source in found], tables * len(found)
+        if told.guides is not None:
+            found, told = with_guides(found, options=told)
+        records = _records(places, found, own, guides=told.guides)
         _tell_of_copies(records)
         yield Opened(sources=found, records=records, options=told)
 
@@ -104,11 +111,14 @@ def _tell_of_copies(records: Sequence[SourceRecord]) -> None:
 
 
 def _records(
-    places: Sequence[Place], sources: Sequence[Source], tables: Sequence[Path]
+    places: Sequence[Place],
+    sources: Sequence[Source],
+    tables: Sequence[Path | None],
+    *,
+    guides: Path | None,
 ) -> tuple[SourceRecord, ...]:
     """What the manifest keeps of each source."""
-    hashes = [sha256(table) for table in tables]
-    hashes = hashes if len(hashes) > 1 else hashes * len(sources)
+    hashes = {path: sha256(path) for path in (*tables, guides) if path is not None}
     return tuple(
         SourceRecord(
             name=source.name,
@@ -119,7 +129,8 @@ def _records(
             else content_of(source),
             url=place.download.url if place.download else None,
             sha256=place.download.sha256 if place.download else None,
-            table_sha256=hashes[number] if hashes else None,
+            table_sha256=hashes[table] if table is not None else None,
+            guides_sha256=hashes[guides] if guides is not None else None,
         )
-        for number, (place, source) in enumerate(zip(places, sources, strict=True))
+        for place, source, table in zip(places, sources, tables, strict=True)
     )

@@ -26,7 +26,12 @@ from scdfm.screen.names import apart
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _LEAST_MEMORY = 100_000_000
-_LATER = ("modality", "feature_type")  # options that the first stores did not know
+_LATER = (
+    "modality",
+    "feature_type",
+    "multi_guide",
+    "drop_uncontrolled",
+)  # options that the first stores did not know
 
 
 def _bytes(value: object) -> object:
@@ -103,6 +108,15 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
     control: tuple[str, ...] = Field(
         default=(),
         description="Label of the control, or a pattern such as 'NT_*' (default: the usual words)",
+    )
+    guides: Path | None = Field(
+        default=None,
+        description="Table of guides (.csv, .tsv, .parquet) with their genes; the condition column "
+        "then holds guides, several with a sign between them",
+    )
+    multi_guide: Literal["set", "drop"] = Field(
+        default="set",
+        description="Cells with guides of several genes: a combination of them, or left out",
     )
     separator: str | None = Field(
         default=None,
@@ -199,7 +213,7 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
         """The identity of what decides the store's content, besides the sources and tables."""
         # Whether --exclude was given A,B or twice is not what the user decided.
         each = tuple(name for text in self.exclude for name in apart(text, known=()))
-        left_out = {"cells", "sha256", "memory", "workers", "overwrite", "append"}
+        left_out = {"cells", "guides", "sha256", "memory", "workers", "overwrite", "append"}
         # An option that came later leaves the identity of older stores as it was.
         left_out |= {name for name in _LATER if name not in self.model_fields_set}
         kept = self.model_copy(update={"exclude": each}).model_dump_json(exclude=left_out)

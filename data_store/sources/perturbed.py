@@ -49,7 +49,7 @@ def perturbation(
             f"perturbation: gene ({len(known)} of {len(every)} perturbed tokens are measured genes)"
         )
         return "gene"
-    hint = _gene_column(every, known, var=var)
+    hint = _gene_column(every, known, var=var) or _guides(every, measured)
     if share <= _HARDLY_ANY and not hint and any(map(_says_drug, columns)):
         where = " and ".join(map(repr, columns))
         note(f"perturbation: drug (obs column {where}; {_figures(every, known)})")
@@ -98,6 +98,21 @@ def _gene_column(every: list[str], known: list[str], *, var: pd.DataFrame) -> st
     if not best or held[best] <= len(known):
         return ""
     return f"; var column {best!r} holds {held[best]} of them: --gene-column {best}"
+
+
+def _guides(every: list[str], measured: Collection[str]) -> str:
+    """A hint where most tokens are a gene with a number or a sign, as guides are named."""
+    found = {
+        token: gene
+        for token in every
+        for part in re.split(r"[\W_]+", token)
+        if (gene := part if part in measured else part.removeprefix("sg")) in measured
+        and gene != token
+    }
+    if len(found) < _MOST * len(every):
+        return ""
+    token, gene = next(iter(found.items()))
+    return f"; they look like guides ({token}: {gene}), --guides TABLE tells their genes"
 
 
 def _says_drug(column: str) -> bool:

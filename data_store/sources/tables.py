@@ -51,32 +51,36 @@ def with_table(source: Source, path: Path) -> Source:
     return _joined(source, table.drop(columns=names), rows)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, *, of: str = "cells") -> pd.DataFrame:
     """A table with at least two columns and one row; text comes as categories.
+
+    Args:
+        path: Of the table.
+        of: What it tells about, to name in an error.
 
     Raises:
         FileNotFoundError: There is none.
         ValueError: It is not such a table.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"expected a table of cells at {path}, found no such file")
+        raise FileNotFoundError(f"expected a table of {of} at {path}, found no such file")
     try:
-        table = _read(path)
+        table = _read(path, of=of)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"expected a table of cells in {path}, got what cannot be read ({reason}); "
+            f"expected a table of {of} in {path}, got what cannot be read ({reason}); "
             "write it again"
         ) from None
     if table.shape[1] < 2 or not len(table):
         raise ValueError(
-            f"expected cell names and at least one other column in {path}, found {len(table)} rows "
-            f"of {', '.join(map(repr, table.columns)) or 'nothing'}"
+            f"expected names of {of} and at least one other column in {path}, found {len(table)} "
+            f"rows of {', '.join(map(repr, table.columns)) or 'nothing'}"
         )
     return table
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, *, of: str) -> pd.DataFrame:
     kinds = [ending.lower() for ending in path.suffixes]
     if kinds[-1:] == [".parquet"]:
         table = pq.read_table(path)
@@ -89,7 +93,7 @@ def _read(path: Path) -> pd.DataFrame:
                 stream, parse_options=pyarrow.csv.ParseOptions(delimiter="\t" if tabs else ",")
             )
     else:
-        raise ValueError(f"expected a table of cells in .csv, .tsv or .parquet, got {path}")
+        raise ValueError(f"expected a table of {of} in .csv, .tsv or .parquet, got {path}")
     frame: pd.DataFrame = table.to_pandas(strings_to_categorical=True)
     if frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()  # a parquet file of pandas keeps the names there

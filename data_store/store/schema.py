@@ -29,6 +29,7 @@ CELLS = "cells.zarr"
 CONDITIONS = "conditions.parquet"
 MOMENTS = "moments.zarr"
 LIBRARY_SIZE = "library_size"  # our column in obs
+GENES_OF_GUIDES = "genes_of_guides"  # ours, too, where conditions were told as guides
 COUNTS = "counts"  # a scale, as files name it
 LOG = "log1p(counts / library size * 10000)"  # the other
 _BETWEEN = " / "  # values of a context
@@ -47,6 +48,7 @@ class SourceRecord(BaseModel, frozen=True, extra="forbid"):
     url: str | None = None  # where it was downloaded from, without what may be secret
     sha256: str | None = None  # of what came from there
     table_sha256: str | None = None  # of the table that told more about its cells
+    guides_sha256: str | None = None  # of the table that told the genes of guides
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -77,6 +79,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     seed: int
     options: str  # fingerprint of the options asked for
     exclude: tuple[str, ...] = ()  # conditions left out
+    guide_columns: tuple[str, ...] = ()  # the condition column was made of these
+    multi_guide: Literal["set", "drop"] = "set"
     drop_unlabelled: bool = False
     drop_uncontrolled: bool = False
     min_condition_cells: PositiveInt = 1
@@ -106,6 +110,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         # A manifest that was written before a field existed keeps its checksum.
         late = {
             "exclude": (),
+            "guide_columns": (),
+            "multi_guide": "set",
             "drop_unlabelled": False,
             "drop_uncontrolled": False,
             "min_condition_cells": 1,

@@ -1,4 +1,4 @@
-"""Every command that draws progress, once on a terminal of 80 x 24: the main job, start to end."""
+"""Every command that draws progress, once on a terminal of 80 x 24, each by itself."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import anndata
 import pytest
 import yaml
 
+from cluster.settings.config import make_run
+from cluster.train import train_here
 from tests.terminal import Ended, Screen, on_terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(600)]
@@ -32,10 +34,14 @@ SPACE = {
 
 
 @pytest.fixture(scope="module")
-def home(tiny_h5ad: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory with cells, a run file and a sweep file; filled as the tests go on."""
+def home(tiny_h5ad: Path, tiny_store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with cells, a store, a run file and a sweep file.
+
+    Tests write to names of their own, and none reads what another wrote.
+    """
     folder = tmp_path_factory.mktemp("home")
     (folder / "tiny.h5ad").symlink_to(tiny_h5ad)
+    (folder / "tiny.zarr").symlink_to(tiny_store_path)
     (folder / "run.yaml").write_text(yaml.safe_dump(RUN))
     base = {name: value for name, value in RUN.items() if name not in ("name", "split")}
     sweep = {
@@ -44,6 +50,13 @@ def home(tiny_h5ad: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     }  # fmt: skip
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     return folder
+
+
+@pytest.fixture(scope="module")
+def model(home: Path) -> Path:
+    """A model in it, trained without a terminal."""
+    place = {"name": "ready", "store": str(home / "tiny.zarr"), "output": str(home / "runs")}
+    return train_here(make_run({**RUN, **place}, where="test")).model.relative_to(home)
 
 
 def shown(ended: Ended) -> list[str]:
@@ -64,8 +77,8 @@ def test_simulate(home: Path) -> None:
 
 
 def test_ingest(home: Path) -> None:
-    lines = shown(on_terminal("ingest", "tiny.h5ad", "tiny.zarr", "--context", "context", cwd=home))
-    assert "tiny.zarr: 600 cells x 60 genes" in " ".join(lines)
+    lines = shown(on_terminal("ingest", "tiny.h5ad", "new.zarr", "--context", "context", cwd=home))
+    assert "new.zarr: 600 cells x 60 genes" in " ".join(lines)
 
 
 def test_verify(home: Path) -> None:
@@ -99,14 +112,14 @@ def test_tune(home: Path) -> None:
     assert {"2/2", "training.learning_rate", "loss.mmd_weight", "graph.k", "model.width"} <= words
 
 
-def test_evaluate(home: Path) -> None:
-    lines = shown(on_terminal("evaluate", "runs/tiny", "--cells", 16, cwd=home))
+def test_evaluate(home: Path, model: Path) -> None:
+    lines = shown(on_terminal("evaluate", model, "--cells", 16, cwd=home))
     words = set(" ".join(lines).split())
     assert {"scDFM", "control", "perturbed", "mse", "pearson_delta"} <= words
 
 
-def test_predict(home: Path, tiny_adata: anndata.AnnData) -> None:
+def test_predict(home: Path, model: Path, tiny_adata: anndata.AnnData) -> None:
     single = next(one for one in tiny_adata.obs["condition"] if "+" not in one and one != "control")
-    arguments = ("predict", "runs/tiny", "--store", "tiny.zarr", "--conditions", single)
+    arguments = ("predict", model, "--store", "tiny.zarr", "--conditions", single)
     ended = on_terminal(*arguments, "--cells", 20, "--out", "new.h5ad", cwd=home)
     assert shown(ended)[-1] == "predictions new.h5ad"

@@ -24,6 +24,7 @@ from cluster.loopback import OnOneMachine
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory, TrainResult
 from cluster.runs.journal import Journal
+from cluster.runs.provenance import warn_if_untrained
 from cluster.session import local_folder, require, session, share
 from cluster.settings.config import RunConfig
 from cluster.work.build import Place
@@ -83,7 +84,9 @@ def train(
             opened.prepare(directory)
             phase(log, "starting workers")
             _fit(partial(_worker, run, directory), directory, scaling=scaling, report=report)
-    return opened.directory.result()
+    result = opened.directory.result()
+    warn_if_untrained(result.model)
+    return result
 
 
 def _fit(

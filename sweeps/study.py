@@ -16,6 +16,7 @@ import ray.tune
 
 from cluster.runs.begin import require_inputs
 from cluster.runs.directory import RunDirectory
+from cluster.runs.provenance import warn_if_untrained
 from cluster.session import fits, require, session
 from cluster.settings.config import RunConfig
 from data_store.store.reader import Store
@@ -239,9 +240,9 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
         if row.state == "pruned":
             for run in row.directory.glob("split-*"):
                 RunDirectory(run).forget_states()
-    return SweepResult(
-        directory=sweep.directory, leaderboard=rows, best_model=export_best(sweep, rows[0])
-    )
+    best = export_best(sweep, rows[0])
+    warn_if_untrained(best)
+    return SweepResult(directory=sweep.directory, leaderboard=rows, best_model=best)
 
 
 def _ranked(sweep: SweepConfig, ledger: Ledger) -> tuple[Row, ...]:

@@ -12,6 +12,7 @@ from cluster.door.model import TrainedModel, load_model
 from cluster.door.settings import filled, keywords_of
 from cluster.predict.options import PredictionRequest
 from cluster.runs.directory import RunDirectory, TrainResult
+from cluster.runs.provenance import warn_if_untrained
 from cluster.runs.records import Line
 from cluster.settings.config import RunConfig, make_run, read_run
 from data_store.store.reader import Store
@@ -85,7 +86,9 @@ def train(
     config, report = as_run(run, overrides=overrides), report or _tell
     if workers is None and address is None:
         device = "cuda" if gpu else "cpu"
-        return TrainedRun(training.train_here(config, device=device, report=report))
+        result = training.train_here(config, device=device, report=report)
+        warn_if_untrained(result.model)
+        return TrainedRun(result)
     return TrainedRun(
         training.train(
             config,

@@ -1,5 +1,6 @@
 """Where a result comes from: cells, code, versions, machine."""
 
+import logging
 import os
 import platform
 import subprocess
@@ -13,9 +14,11 @@ import torch
 
 from cluster.runs.records import Hardware, RunManifest
 from data_store.store.reader import Store
-from scdfm.flow.checkpoint import ModelCard
+from scdfm.flow.checkpoint import ModelCard, read_card
 from scdfm.flow.files import WEIGHTS
 from scdfm.screen.atomic import sha256
+
+log = logging.getLogger(__name__)
 
 PACKAGES = ("scdfm", "torch", "ray", "zarr", "anndata", "numpy", "scipy", "optuna")
 
@@ -64,6 +67,15 @@ def model_identity(path: Path, card: ModelCard) -> ModelIdentity:
         step=card.provenance.get("step"),
         weights=sha256(path / WEIGHTS),
     )
+
+
+def warn_if_untrained(model: Path) -> None:
+    """Say that a best model is the one that training began with."""
+    if model_identity(model, read_card(model)).step == 0:
+        log.warning(
+            f"no round of training scored better than the model before its first step, so {model} "
+            "has its first weights; train longer (training.steps) or change training.learning_rate"
+        )
 
 
 def commit() -> str | None:

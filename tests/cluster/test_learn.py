@@ -10,11 +10,13 @@ import torch
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory
 from cluster.runs.journal import Journal
+from cluster.runs.provenance import warn_if_untrained
 from cluster.runs.records import Line
 from cluster.settings.config import RunConfig, make_run, read_run
 from cluster.train import train_here
 from scdfm.flow.checkpoint import load_model
 from scdfm.flow.training import Round
+from scdfm.screen.atomic import write_json
 from tests.cluster.small import settings
 
 pytestmark = pytest.mark.slow
@@ -51,6 +53,21 @@ def test_the_exported_model_is_the_best_round(trained: Path) -> None:
     scores = {line["step"]: line["validation"]["mse"] for line in lines if "validation" in line}
     assert best["step"] == min(scores, key=scores.__getitem__)
     assert load_model(trained / "model").card.provenance["step"] == best["step"]
+
+
+def test_a_best_model_that_never_learnt_is_named(
+    run: RunConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    def at(step: int) -> str:
+        caplog.clear()
+        model = train_here(run, on_round=lambda outcome: outcome.step < step).model
+        warn_if_untrained(model)
+        return caplog.text
+
+    assert f"{run.directory / 'model'} has its first weights; train longer" in at(0)
+    best = json.loads((run.directory / "best.json").read_text())
+    write_json(run.directory / "best.json", {**best, "metrics": {"mse": 1e9}})
+    assert at(2) == ""
 
 
 def test_a_callers_number_of_threads_is_left_as_it_was(run: RunConfig) -> None:

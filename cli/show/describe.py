@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cli.show.tables import Column, Grid, Row
+from scdfm.screen.census import spelled
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -101,8 +102,7 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
         "library size": _spread(facts["library_size"]),
         "perturbation": f"{facts['perturbation']}, {facts['perturbed_measured']} of "
         f"{facts['perturbed']} measured",
-        "conditions": f"{facts['conditions']:,} ({facts['singles']} singles, "
-        f"{facts['doubles']} doubles)",
+        "conditions": f"{facts['conditions']:,} ({spelled(facts['by_tokens'])})",
         "cells of one": _spread(facts["cells_per_condition"]),
         "smallest": ", ".join(_unit(unit, facts) for unit in facts["smallest"]),
         "control words": ", ".join(facts["recipe"]["controls"]),

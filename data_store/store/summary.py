@@ -8,6 +8,7 @@ import numpy as np
 
 from data_store.store.reader import Store, Unit
 from data_store.store.versions import versions
+from scdfm.screen.census import sizes
 
 _SAMPLE = 4_000_000  # cells whose library sizes are read, at most
 _RUNS = 64
@@ -36,6 +37,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "conditions": len(store.conditions),
         "singles": sum(len(tokens) == 1 for tokens in store.conditions.values()),
         "doubles": sum(len(tokens) == 2 for tokens in store.conditions.values()),
+        "by_tokens": sizes(store.conditions.values()),
         "perturbed_measured": len(_tokens(store) & set(store.genes)),
         "perturbed": len(_tokens(store)),
         "contexts": {name: _context(store, name) for name in store.contexts},

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 from pydantic import ValidationError
 
+from scdfm.screen.census import sizes, spelled
 from scdfm.screen.conditions import Condition, Words
 from scdfm.screen.names import nearest
 from scdfm.splits import files
@@ -133,10 +134,7 @@ def _tags(chosen: Chosen, screen: Screen, *, seen: set[str]) -> dict[str, str]:
 
 
 def _census(screen: Screen) -> str:
-    return (
-        f"{len(screen.singles)} singles, {len(screen.doubles)} doubles, "
-        f"{len(screen.context_names)} contexts"
-    )
+    return f"{spelled(sizes(screen.conditions.values()))}, {len(screen.context_names)} contexts"
 
 
 def _workable(config: SplitConfig, screen: Screen) -> str:

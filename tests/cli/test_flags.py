@@ -18,11 +18,11 @@ from tests.cli.conftest import Call
 
 FROZEN = {
     "simulate": "OUT.h5ad --cells --genes --singles --doubles --contexts --seed --overwrite",
-    "ingest": "SOURCE... STORE --recipe --cells --gene-column --sha256 --condition "
-    "--condition-column --control --guides --multi-guide --separator --context --context-column "
-    "--layer --normalised --library-size --library-size-column --perturbation --min-cells "
-    "--min-condition-cells --genes --gene-list --exclude --drop-unlabelled --drop-uncontrolled "
-    "--join --remote --seed --memory --workers --append --overwrite",
+    "ingest": "SOURCE... STORE --recipe --cells --modality --feature-type --gene-column --sha256 "
+    "--condition --condition-column --control --guides --multi-guide --separator --context "
+    "--context-column --layer --normalised --library-size --library-size-column --perturbation "
+    "--min-cells --min-condition-cells --genes --gene-list --exclude --drop-unlabelled "
+    "--drop-uncontrolled --join --remote --seed --memory --workers --append --overwrite",
     "verify": "STORE|PREDICTION --json",
     "inspect": "STORE|RUN|MODEL|PREDICTION --json",
     "export": "STORE OUT.h5ad --conditions --normalised --genes-of --overwrite",

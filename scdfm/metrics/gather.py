@@ -50,12 +50,13 @@ def gather(
             than those of `like`.
     """
     asked = [METRICS[name] for name in (metrics_of() if metrics is None else metrics)]
-    needs = {need for metric in asked for need in metric.needs}
+    # What a metric knows must not depend on which others are asked for: both sides or none.
+    compared = any({"real_cells", "predicted_cells"} & {*metric.needs} for metric in asked)
     plan = _Plan(
         genes=len(genes),
         measures=tuple(one.of_cells for one in asked if one.of_cells is not None),
-        real="real_cells" in needs and (like is None or like.real_cells is None),
-        predicted="predicted_cells" in needs,
+        real=compared and (like is None or like.real_cells is None),
+        predicted=compared,
     )
     kept = list(_in_order(plan, units, threads=threads or cpu_count() or 1))
     if not kept:

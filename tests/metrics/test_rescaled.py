@@ -25,26 +25,20 @@ def test_without_a_range_there_is_no_scale() -> None:
     assert all(math.isnan(one) for one in rescale(same, baseline=same, best=same).values())
 
 
-def test_the_challenge_of_2025_is_scored_as_cell_eval_scores_it() -> None:
-    polars = pytest.importorskip("polars", reason="needs cell-eval")
-    oracle = pytest.importorskip("cell_eval._score", reason="needs cell-eval")
-    names = ("overlap_at_N", "discrimination_score_l1", "mae")
-    ours, base = (0.3, 0.45, 0.02), (0.1, 0.5, 0.03)
-
-    def frame(values: tuple[float, ...]) -> object:
-        return polars.DataFrame(
-            {"statistic": ["mean"], **{n: [v] for n, v in zip(names, values, strict=True)}}
-        )
-
-    table = oracle.score_agg_metrics(frame(ours), frame(base))
-    expected = dict(zip(table["metric"], table["from_baseline"], strict=True))
-    expected["score"] = expected.pop("avg_score")
+def test_the_challenge_of_2025_takes_perfection_for_1_and_nothing_below_the_baseline() -> None:
     found = challenge_scores(
-        scores(**dict(zip(names, ours, strict=True))),
-        baseline=scores(**dict(zip(names, base, strict=True))),
+        scores(overlap_at_N=0.3, discrimination_score_l1=0.45, mae=0.02),
+        baseline=scores(overlap_at_N=0.1, discrimination_score_l1=0.5, mae=0.03),
     )
-    assert found == pytest.approx(expected)
-    assert found["discrimination_score_l1"] == 0  # worse than the baseline
+    # As `cell-eval score` 0.8.2 gave for these numbers.
+    assert found == pytest.approx(
+        {
+            "overlap_at_N": 2 / 9,
+            "discrimination_score_l1": 0,
+            "mae": 1 / 3,
+            "score": 5 / 27,
+        }
+    )
 
 
 def test_the_challenge_needs_its_three_scores() -> None:

@@ -90,6 +90,15 @@ def pages(facts: Mapping[str, Any]) -> list["RenderableType"]:
     return _store(facts) if facts.get("kind") == "store" else [_pairs(_lines(facts))]
 
 
+def _values(facts: Mapping[str, Any]) -> str:
+    """What the store's values are, and what was done to those of the files."""
+    recipe = facts["recipe"]
+    if not facts["normalised"]:
+        return "counts, rounded from corrected counts" if recipe.get("rounded") else "counts"
+    changed = [f"{depth:,.0f} a cell in {name}" for name, depth in recipe.get("depths", {}).items()]
+    return f"log1p per 10k, {'from ' + ', '.join(changed) if changed else 'as given'}"
+
+
 def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
     shape = {
         "store": facts["path"],
@@ -98,7 +107,7 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
         "cells": f"{facts['cells']:,}",
         "genes": f"{facts['genes']:,}",
         "non-zero": f"{1 - facts['zeros']:.1%}, {facts['genes_per_cell']:,.0f} genes of a cell",
-        "values": "log1p per 10k, as given" if facts["normalised"] else "counts",
+        "values": _values(facts),
         "library size": _spread(facts["library_size"]),
         "perturbation": f"{facts['perturbation']}, {facts['perturbed_measured']} of "
         f"{facts['perturbed']} measured",

@@ -44,6 +44,7 @@ _DECIDED = {
     "seed": "seed",
     "min_condition_cells": "min_condition_cells",
     "recipe": "recipe",
+    "round": "rounded",
 }
 _CHOSEN_ONCE = ("genes", "gene_list", "min_cells")  # genes and names stay as they are
 
@@ -145,6 +146,7 @@ def continued(base: Base, recipe: Recipe) -> Recipe:
             "genes_left_out": first.genes_left_out or recipe.genes_left_out,
             "min_cells": first.min_cells,
             "genes": first.genes,
+            "depths": {**first.depths, **recipe.depths},
             "exclude": tuple(dict.fromkeys((*first.exclude, *recipe.exclude))),
         }
     )

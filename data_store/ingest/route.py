@@ -23,7 +23,8 @@ from data_store.sources.joining import Joined, recoded
 from data_store.sources.notes import note
 from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source, in_any_order
-from data_store.store import normalise
+from data_store.sources.values.reading import Reading
+from data_store.store import scales
 from data_store.store.moments import UnitSums
 from scdfm.screen.progress import OnProgress, counted
 
@@ -40,7 +41,8 @@ class Routed(NamedTuple):
     genes: int
     seen: NDArray[np.int64] | None  # (genes,), cells in which each is not zero, where that matters
     nonzero: int  # values of all genes
-    largest: float  # value
+    rounded: int  # values that were not whole (--round)
+    largest: tuple[float, ...]  # value of each source
     library: LibrarySize
 
 
@@ -63,16 +65,17 @@ class _Checked(NamedTuple):
     row_sums: NDArray[np.float64]
     seen: NDArray[np.int64] | None
     nonzero: int
+    rounded: int
+    source: int
     largest: float
 
 
 def route(
     sources: Sequence[Source],
     *,
-    layers: Sequence[str],
+    readings: Sequence[Reading],
     joined: Joined,
     layout: Layout,
-    normalised: bool,
     folder: Path,
     options: IngestOptions,
     workers: Workers,
@@ -85,10 +88,9 @@ def route(
     """
     once = partial(
         _route,
-        layers=layers,
+        readings=readings,
         joined=joined,
         layout=layout,
-        normalised=normalised,
         folder=folder / "spill",
         options=options,
         workers=workers,
@@ -105,36 +107,35 @@ def route(
 def _route(
     sources: Sequence[Source],
     *,
-    layers: Sequence[str],
+    readings: Sequence[Reading],
     joined: Joined,
     layout: Layout,
-    normalised: bool,
     folder: Path,
     options: IngestOptions,
     workers: Workers,
     progress: OnProgress | None,
 ) -> Routed:
     """Read all sources once."""
-    library = LibrarySize([] if normalised else joined.columns, options=options)
+    library = LibrarySize([] if readings[0].normalised else joined.columns, options=options)
     # Costs a twentieth of an ingest, and decides nothing when all genes are kept.
     count = bool(options.min_cells or options.genes or options.gene_list)
     total = np.zeros(len(joined.genes), dtype=np.int64) if count else None
-    nonzero, largest = 0, 0.0
+    nonzero, rounded, largest = 0, 0, [0.0] * len(sources)
     sink = Spill(
         folder,
-        buckets=_buckets(sources, layers=layers, layout=layout, genes=len(joined.genes)),
+        buckets=_buckets(sources, readings=readings, layout=layout, genes=len(joined.genes)),
         memory=int(options.memory * _SHARE_HELD),
     )
     check = partial(
         _check,
         joined=joined,
         layout=layout,
-        normalised=normalised,
+        readings=readings,
         seed=options.seed,
         count=count,
         buckets=sink.buckets,
     )
-    blocks = _read(sources, layers=layers, joined=joined, options=options)
+    blocks = _read(sources, readings=readings, joined=joined, options=options)
     for checked in counted(
         workers.in_order(check, blocks),
         total=sum(source.cells for source in sources),
@@ -147,7 +148,8 @@ def _route(
         if total is not None and checked.seen is not None:
             total += checked.seen
         nonzero += checked.nonzero
-        largest = max(largest, checked.largest)
+        rounded += checked.rounded
+        largest[checked.source] = max(largest[checked.source], checked.largest)
         sink.add(checked.arranged)
     sink.finish()
     return Routed(
@@ -155,18 +157,19 @@ def _route(
         genes=len(joined.genes),
         seen=total,
         nonzero=nonzero,
-        largest=largest,
+        rounded=rounded,
+        largest=tuple(largest),
         library=library,
     )
 
 
 def _buckets(
-    sources: Sequence[Source], *, layers: Sequence[str], layout: Layout, genes: int
+    sources: Sequence[Source], *, readings: Sequence[Reading], layout: Layout, genes: int
 ) -> Buckets:
     """Buckets for all cells, sized by the values of each source."""
     size = 0.0
-    for source, layer in zip(sources, layers, strict=True):
-        size += (6 * source.values_per_cell(layer) + _ROW_BYTES) * source.cells
+    for source, one in zip(sources, readings, strict=True):
+        size += (6 * source.values_per_cell(one.layer) + _ROW_BYTES) * source.cells
     cells = sum(source.cells for source in sources)
     return spill.plan(
         layout.cells,
@@ -177,17 +180,22 @@ def _buckets(
 
 
 def _read(
-    sources: Sequence[Source], *, layers: Sequence[str], joined: Joined, options: IngestOptions
+    sources: Sequence[Source],
+    *,
+    readings: Sequence[Reading],
+    joined: Joined,
+    options: IngestOptions,
 ) -> Iterator[_Read]:
     elements = min(_LARGEST_BLOCK, options.memory // 200)
     offset = 0
     for k, source in enumerate(sources):
-        for start, block in source.blocks(layers[k], elements=elements):
+        layer = readings[k].layer
+        for start, block in source.blocks(layer, elements=elements):
             stop = start + block.shape[0]
             yield _Read(
                 source=k,
                 row=offset + start,
-                where=f"{source.path} ({layers[k]}, cells {start}-{stop})",
+                where=f"{source.path} ({layer}, cells {start}-{stop})",
                 block=block,
                 obs=source.obs_block(
                     [source.columns[column.name] for column in joined.columns],
@@ -206,13 +214,13 @@ def _check(
     *,
     joined: Joined,
     layout: Layout,
-    normalised: bool,
+    readings: Sequence[Reading],
     seed: int,
     count: bool,
     buckets: Buckets,
 ) -> _Checked:
-    check = normalise.as_log if normalised else normalise.as_counts
-    block = check(read.block, where=read.where)
+    one = readings[read.source]
+    block = one.taken(read.block, where=read.where)
     # A store may have dropped genes that its cells' library sizes counted.
     sums = row_sums(block) if read.library is None else read.library
     rows = slice(read.row, read.row + block.shape[0])
@@ -230,8 +238,11 @@ def _check(
     return _Checked(
         arranged=arranged,
         obs=obs,
-        row_sums=sums,
+        # Columns of library sizes are of what the source held.
+        row_sums=row_sums(read.block) if one.rounded else sums,
         seen=ColumnSums(matrix).count() if count else None,
         nonzero=matrix.nnz,
+        rounded=int((~scales.whole(read.block.data)).sum()) if one.rounded else 0,
+        source=read.source,
         largest=float(matrix.data.max(initial=0)),
     )

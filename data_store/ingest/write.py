@@ -27,12 +27,14 @@ from data_store.publish.upload import discard_leftovers, manifest_at, new_store,
 from data_store.sources import detect
 from data_store.sources.controls import tell_of_alike
 from data_store.sources.joining import Joined, join, require_genes, tell_of_lost
-from data_store.sources.notes import kept_notes, note
+from data_store.sources.notes import kept_notes, note, warn
 from data_store.sources.opening import opened, with_scratch
 from data_store.sources.options import IngestOptions
 from data_store.sources.perturbed import perturbation
 from data_store.sources.places import Given
 from data_store.sources.source import Source
+from data_store.sources.values.reading import COUNTS, Reading, reading
+from data_store.store import normalise
 from data_store.store.remote import url_of
 from data_store.store.schema import (
     LIBRARY_SIZE,
@@ -51,6 +53,8 @@ from scdfm.screen.variable_genes import are_most_variable
 
 __all__ = ["IngestOptions", "ingest"]
 from scdfm.screen.progress import OnProgress, phase
+
+FLOAT16_EXACT = 2_048  # float16 holds every whole number up to this
 
 log = logging.getLogger(__name__)
 
@@ -158,18 +162,19 @@ def _write(
     measured = {gene for source in sources for gene in source.genes}
     tell_of_alike(perturbed, controls=layout.controls, genes=measured)
     kind = perturbation(perturbed, genes=measured, var=joined.var, columns=columns, options=options)
-    layers, normalised = _layers(sources, options=options)
+    readings = _readings(sources, options=options)
+    normalised = readings[0].normalised
     routed = route(
         sources,
-        layers=layers,
+        readings=readings,
         joined=joined,
         layout=layout,
-        normalised=normalised,
         folder=folder,
         options=options,
         workers=workers,
         progress=progress,
     )
+    _tell_of_rounding(sources, readings, routed=routed)
     library = None if normalised else routed.library.choose(genes=len(joined.genes))
     kept = _kept_genes(
         routed,
@@ -186,7 +191,7 @@ def _write(
         var=joined.var.iloc[kept],
         layout=layout,
         nonzero=routed.nonzero if routed.seen is None else int(routed.seen[kept].sum()),
-        largest=routed.largest,
+        largest=max(routed.largest),
         normalised=normalised,
         remote=options.remote,
         workers=workers,
@@ -206,7 +211,7 @@ def _write(
         controls=layout.words.controls,
         separator=layout.words.separator,
         context_column=as_one(options.context_column),
-        layer=layers[0],
+        layer=readings[0].layer,
         library_size_column=library,
         renamed=renamed,
         min_cells=options.min_cells,
@@ -222,6 +227,12 @@ def _write(
         recipe=options.recipe,
         gene_column=options.gene_column,
         remote=options.remote,
+        rounded=options.round,
+        depths={
+            source.name: one.depth
+            for source, one in zip(sources, readings, strict=True)
+            if one.depth is not None
+        },
         whole=layout.words.whole,
         genes_left_out=len(kept) < len(measured),
     )
@@ -233,31 +244,46 @@ def _write(
     )
 
 
-def _layers(sources: Sequence[Source], *, options: IngestOptions) -> tuple[list[str], bool]:
-    """The layer of each source, and whether they hold log values."""
+def _readings(sources: Sequence[Source], *, options: IngestOptions) -> list[Reading]:
+    """How the values of each source are read."""
     found = [
         # The cells of a store that grows are in X, and what they are is known.
-        ("X", options.normalised)
+        Reading("X", normalise.AS_GIVEN if options.normalised else COUNTS)
         if isinstance(source, append.StoredCells)
-        else detect.layer(source, options=options)
+        else reading(source, options=options)
         for source in sources
     ]
-    if len({normalised for _, normalised in found}) > 1:
+    if len({one.normalised for one in found}) > 1:
         raise ValueError(
             "expected counts in all sources or log values in all, got both; name a --layer that "
             "holds the same in all"
         )
-    for source, (name, _) in zip(sources, found, strict=True):
-        if source.is_collected(name):
-            by_columns = source.matrices[name].form == "csc"
+    for source, one in zip(sources, found, strict=True):
+        if source.is_collected(one.layer):
+            by_columns = source.matrices[one.layer].form == "csc"
             note(
-                f"{name} of {source.name} is stored by columns (CSC), so its rows are "
+                f"{one.layer} of {source.name} is stored by columns (CSC), so its rows are "
                 "collected on disk first; write it as CSR to save that time"
                 if by_columns
                 else f"{source.name} does not list its values cell by cell, so they are collected "
                 "on disk first"
             )
-    return [name for name, _ in found], found[0][1]
+    return found
+
+
+def _tell_of_rounding(
+    sources: Sequence[Source], readings: Sequence[Reading], *, routed: Routed
+) -> None:
+    """Say what rounding changed, and which counts float16 had rounded before."""
+    if any(one.rounded for one in readings):
+        note(f"rounded: {routed.rounded:,} values that were not whole")
+    for source, one, largest in zip(sources, readings, routed.largest, strict=True):
+        if not one.normalised and largest > FLOAT16_EXACT and source.is_float16(one.layer):
+            warn(
+                f"{one.layer} of {source.name} holds float16, which above {FLOAT16_EXACT:,} has "
+                f"not every whole number, and counts up to {largest:,.0f}: such counts are "
+                "inexact; give the file with float32 or integers if there is one"
+            )
 
 
 def _kept_genes(

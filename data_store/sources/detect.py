@@ -15,7 +15,6 @@ from data_store.sources import controls
 from data_store.sources.notes import note, warn
 from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source
-from data_store.store import normalise
 from data_store.store.schema import GENES_OF_GUIDES, LIBRARY_SIZE
 from scdfm.screen.conditions import CONTROL, Condition, Words
 from scdfm.screen.labels import judged
@@ -49,7 +48,6 @@ GUIDE_NAMES = (
 LIBRARY_NAMES = (LIBRARY_SIZE, "ncounts", "n_counts", "total_counts", "nCount_RNA")
 
 _ROWS = 262_144
-_LOOK = 500_000  # values looked at to tell counts from logs
 
 
 class Labels(NamedTuple):
@@ -197,44 +195,6 @@ def control_labels(
             f"labels {listed(sorted(names))}; {remedy}"
         )
     return found
-
-
-def layer(source: Source, *, options: IngestOptions) -> tuple[str, bool]:
-    """The matrix to read, and whether it holds log values.
-
-    Raises:
-        ValueError: No such layer, or no layer holds such values.
-    """
-    if not source.layers:
-        raise ValueError(f"expected a matrix X in {source.path}, found none; write the file with X")
-    if options.layer is not None:
-        if options.layer not in source.layers:
-            raise ValueError(
-                f"expected a layer {options.layer!r}{aside(options.layer, source.layers)} in "
-                f"{source.path}, got {listed(source.layers)}; choose one with --layer"
-            )
-        return options.layer, options.normalised
-    if options.normalised:
-        note(f"values: log values in {source.layers[0]}")
-        return source.layers[0], True
-    for name in ("X", "counts"):
-        if name in source.layers and normalise.looks_like_counts(source.head(name, elements=_LOOK)):
-            where = "X" if name == "X" else f"layers[{name!r}]; X holds no counts"
-            note(f"counts: {where}")
-            return name, False
-    if source.layers[0] == "X" and normalise.looks_like_log(
-        source.head("X", elements=_LOOK), rows=not source.is_collected("X")
-    ):
-        note(
-            "values: X holds log values and no layer 'counts' exists; stored as float32 as they are"
-        )
-        return "X", True
-    name = source.layers[0]
-    # Reading on gives the reason: negative, NaN or fractional.
-    normalise.as_counts(source.head(name, elements=_LOOK), where=f"{source.path} ({name})")
-    raise ValueError(
-        f"expected counts in X or layers['counts'] of {source.path}, found none; name a --layer"
-    )
 
 
 class LibrarySize:

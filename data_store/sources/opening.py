@@ -17,7 +17,7 @@ from data_store.sources.notes import warn
 from data_store.sources.options import IngestOptions
 from data_store.sources.places import Given, Place, find
 from data_store.sources.recipes.applying import applied
-from data_store.sources.source import Source, fingerprint, named_by
+from data_store.sources.source import Source, fingerprint, named_by, with_raw
 from data_store.sources.tables import with_table
 from data_store.store.schema import SourceRecord
 from scdfm.screen.atomic import sha256
@@ -64,6 +64,8 @@ def opened(
             )
             stack.callback(found[-1].close)
         told = applied(options, found)
+        if told.layer is not None:
+            found = [with_raw(source, layer=told.layer) for source in found]
         if told.gene_column is not None:
             found = [named_by(source, told.gene_column) for source in found]
         elif usual_gene_column is not None:

@@ -31,6 +31,7 @@ _LATER = (
     "feature_type",
     "multi_guide",
     "drop_uncontrolled",
+    "round",
 )  # options that the first stores did not know
 
 
@@ -128,8 +129,16 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
         description="obs column of cell line, patient or replicate; several are joined per cell "
         "(default: one context for all)",
     )
-    layer: str | None = Field(default=None, description="X, or the layer with the counts")
-    normalised: bool = Field(default=False, description="Values are log1p per 10k, not counts")
+    layer: str | None = Field(
+        default=None, description="X, a layer, or raw (AnnData's .raw, with its genes)"
+    )
+    normalised: bool = Field(
+        default=False,
+        description="Values are log1p of normalised counts; another depth is rescaled to 10,000",
+    )
+    round: bool = Field(
+        default=False, description="Values are corrected counts (SoupX, CellBender): round them"
+    )
     library_size_column: str | None = Field(
         default=None, description="obs column of the total counts (all UMIs) of a cell"
     )
@@ -187,6 +196,15 @@ class IngestOptions(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 "expected --append or --overwrite, got both; leave out --overwrite to keep the "
                 "store's cells, or --append to replace them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _values_are_counts_or_logs(self) -> Self:
+        if self.normalised and self.round:
+            raise ValueError(
+                "expected --normalised or --round, got both; leave one out (--round is for counts, "
+                "--normalised for log values)"
             )
         return self
 

@@ -8,11 +8,11 @@ Errors about a file are raised here, with its name. Values are checked where the
 
 import errno
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import google_crc32c
 import h5py
@@ -28,7 +28,15 @@ from data_store.sources.formats import matrices
 from data_store.sources.formats.matrices import Matrix
 from scdfm.screen.names import aside, listed
 
+RAW = ("raw", "raw/X")  # names of AnnData's .raw; the second also where a layer is called "raw"
 BLOCK = 262_144  # bytes that share a checksum in a fingerprint
+
+
+class Raw(NamedTuple):
+    """AnnData's .raw: a matrix of the same cells with genes of its own."""
+
+    var: pd.DataFrame
+    matrix: Matrix
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class Source:
     suffix: str = ""  # that makes the cell names distinct among several sources
     scratch: Path | None = None  # a folder for what memory cannot hold
     files: tuple[Path, ...] = ()  # that it is read from, if they are not the path and all below it
+    raw: Callable[[], "Raw"] | None = None  # opens AnnData's .raw, if there is one
 
     @property
     def name(self) -> str:
@@ -94,6 +103,16 @@ class Source:
         with self._readable():
             return matrices.head(self.matrices[layer], elements=elements)
 
+    def sample(self, layer: str, *, elements: int) -> sp.csr_matrix:
+        """Whole cells with about `elements` values, spread over all cells, to see what they are."""
+        with self._readable():
+            rows = matrices.sample(self.matrices[layer], elements=elements)
+            return rows if self.kept is None else rows[:, self.kept]
+
+    def is_float16(self, layer: str) -> bool:
+        """Whether values are stored with eleven significant bits."""
+        return bool(matrices.stored_as(self.matrices[layer]) == np.float16)
+
     def values_per_cell(self, layer: str) -> float:
         """How many values a cell has on average; of a dense matrix, one of the first cells."""
         with self._readable():
@@ -120,6 +139,20 @@ class Source:
                 f"expected to read {self.path}, got a truncated or damaged file "
                 f"({reason(error)}); copy or download it again"
             ) from error
+
+
+def with_raw(source: Source, *, layer: str) -> Source:
+    """The source with the matrix and the genes of its .raw, if `layer` names that.
+
+    Raises:
+        ValueError: It is damaged, or gene names repeat.
+    """
+    if source.raw is None or layer in source.layers or layer not in RAW:
+        return source
+    with source._readable():
+        var, matrix = source.raw()
+    refuse_duplicates(var.index, path=source.path)
+    return replace(source, var=var, matrices={layer: matrix}, kept=None, raw=None)
 
 
 def named_by(source: Source, column: str) -> Source:

@@ -87,6 +87,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     recipe: str | None = None  # of a published file
     gene_column: str | None = None  # var column of the gene names; None: var's index
     remote: bool = False  # chunks for a network
+    rounded: bool = False  # corrected counts were rounded
+    depths: dict[str, float] = {}  # what cells added up to, by source, where not about 10,000
     genes_left_out: bool = False  # the cells were measured for more genes than the store has
     whole: tuple[str, ...] = ()  # tokens that hold the separator
 
@@ -118,6 +120,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             "recipe": None,
             "gene_column": None,
             "remote": False,
+            "rounded": False,
+            "depths": {},
             "genes_left_out": False,
             "whole": (),
         }

@@ -11,7 +11,7 @@ import pytest
 
 from scdfm.splits import Split
 from tests.cli.conftest import Call
-from tests.data_store.cells import adata, written
+from tests.data_store.cells import adata, logged, written
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +68,7 @@ def test_ingest_hands_every_option_on(scdfm: Call) -> None:
 
 
 def test_log_values_are_taken_when_asked(scdfm: Call) -> None:
-    cells = adata()
-    cells.X = cells.X.log1p()
-    written(cells, Path())
+    written(logged(adata()), Path())
     assert scdfm("ingest", "cells.h5ad", "store", "--normalised").status == 0
     assert "log1p per 10k" in scdfm("inspect", "store").out
 

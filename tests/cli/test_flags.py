@@ -20,9 +20,10 @@ FROZEN = {
     "simulate": "OUT.h5ad --cells --genes --singles --doubles --contexts --seed --overwrite",
     "ingest": "SOURCE... STORE --recipe --cells --modality --feature-type --gene-column --sha256 "
     "--condition --condition-column --control --guides --multi-guide --separator --context "
-    "--context-column --layer --normalised --library-size --library-size-column --perturbation "
-    "--min-cells --min-condition-cells --genes --gene-list --exclude --drop-unlabelled "
-    "--drop-uncontrolled --join --remote --seed --memory --workers --append --overwrite",
+    "--context-column --layer --normalised --round --library-size --library-size-column "
+    "--perturbation --min-cells --min-condition-cells --genes --gene-list --exclude "
+    "--drop-unlabelled --drop-uncontrolled --join --remote --seed --memory "
+    "--workers --append --overwrite",
     "verify": "STORE|PREDICTION --json",
     "inspect": "STORE|RUN|MODEL|PREDICTION --json",
     "export": "STORE OUT.h5ad --conditions --normalised --genes-of --overwrite",

@@ -28,6 +28,15 @@ def adata(
     return anndata.AnnData(matrix, obs=table, var=pd.DataFrame(index=list(genes)))
 
 
+def logged(cells: anndata.AnnData, *, depth: float = 1e4) -> anndata.AnnData:
+    """The cells with log1p of counts that are scaled to one total in X."""
+    result = cells.copy()
+    sums = np.asarray(cells.X.sum(axis=1)).ravel()
+    scale = np.divide(depth, sums, out=np.zeros(len(sums)), where=sums > 0)
+    result.X = sp.csr_matrix(sp.diags(scale) @ cells.X).log1p().astype(np.float32)
+    return result
+
+
 def written(cells: anndata.AnnData, folder: Path, name: str = "cells.h5ad") -> Path:
     """The file."""
     path = folder / name

@@ -20,7 +20,7 @@ from data_store.store.integrity import verify
 from data_store.store.reader import Store
 from data_store.store.schema import Manifest
 from data_store.store.versions import versions
-from tests.data_store.cells import adata, listening, written
+from tests.data_store.cells import adata, listening, logged, written
 
 FIRST = ("ctrl", "ctrl", "A", "A", "A+B", "B")
 SECOND = ("ctrl", "B", "B", "A+B", "ctrl")
@@ -155,12 +155,10 @@ def test_a_source_column_with_our_name_survives(tmp_path: Path) -> None:
 
 
 def test_log_values_are_appended_to_log_values_alone(tmp_path: Path, second: Path) -> None:
-    cells = screen(FIRST, prefix="a")
-    cells.X = cells.X.log1p()
+    cells = logged(screen(FIRST, prefix="a"))
     store = tmp_path / "store"
     ingest(written(cells, tmp_path, "logs.h5ad"), store)
-    more = screen(SECOND, prefix="b")
-    more.X = more.X.log1p()
+    more = logged(screen(SECOND, prefix="b"))
     grow(written(more, tmp_path, "more.h5ad"), store)
     assert len(expression(store)) == len(FIRST) + len(SECOND)
     assert verify(store) == []

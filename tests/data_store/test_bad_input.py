@@ -13,7 +13,7 @@ from anndata.io import write_elem
 
 from data_store.ingest.write import IngestOptions, ingest
 from data_store.store.reader import Store
-from tests.data_store.cells import adata, listening, written
+from tests.data_store.cells import adata, listening, logged, written
 
 
 def refused(path: Path, match: str, **options: object) -> None:
@@ -123,7 +123,7 @@ def test_contexts_without_controls_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "match"),
     [
-        (-1.0, "got -1"),
+        (-1.0, "such as -1;"),
         (np.nan, "got NaN"),
         (np.inf, "inf"),
         (20.5, "fractions such as 20.5"),
@@ -138,15 +138,24 @@ def test_values_that_are_no_counts(tmp_path: Path, value: float, match: str) -> 
 
 def test_log_values_where_counts_are_asked(tmp_path: Path) -> None:
     cells = adata()
-    cells.layers["other"] = cells.X.log1p()
-    refused(written(cells, tmp_path), "got log values.*--normalised", layer="other")
+    cells.layers["other"] = logged(cells).X
+    refused(
+        written(cells, tmp_path),
+        "got log1p values of 10,000.*X: --layer X takes them, or --layer other --normalised",
+        layer="other",
+    )
 
 
 def test_values_too_large_for_logs(tmp_path: Path) -> None:
     cells = adata()
     cells.layers["logcounts"] = cells.X * 3.7
     path = written(cells, tmp_path)
-    refused(path, "at most 9.21", layer="logcounts", normalised=True)
+    refused(
+        path,
+        "corrected counts or logs of them.*counts are in X: --layer X",
+        layer="logcounts",
+        normalised=True,
+    )
 
 
 def test_gene_names_that_repeat(tmp_path: Path) -> None:
@@ -250,8 +259,10 @@ def test_a_truncated_h5ad_that_still_opens_is_named(tmp_path: Path) -> None:
 
 
 def test_fractions_late_in_a_file_are_found(tmp_path: Path) -> None:
-    cells = anndata.concat([adata()] * 50, index_unique="-")
-    cells.X[290, 1] = 20.5
+    counts = np.tile(np.arange(1, 1_201, dtype=np.float32), (1_000, 1))
+    counts[950, 7] = 20.5  # between the cells that are looked at before
+    genes = ["A", "B", *(f"G{k}" for k in range(1_198))]
+    cells = adata(["ctrl", "A", "B", "A"] * 250, genes=genes, counts=counts)
     refused(written(cells, tmp_path), "whole counts in .*fractions such as 20.5")
 
 

@@ -1,6 +1,7 @@
 """AnnData on disk: .h5ad files and anndata's .zarr directories, in today's or older encodings."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from data_store.disk.columns import Column
 from data_store.disk.damage import DamagedError
 from data_store.sources.formats import legacy, matrices
 from data_store.sources.formats.format import Format, Reading
-from data_store.sources.source import Source, refuse_duplicates
+from data_store.sources.source import Raw, Source, refuse_duplicates
 
 _PARTS = ("obs", "var")
 MODALITIES = "mod"  # the group with the data of an .h5mu file, which has obs and var, too
@@ -85,6 +86,7 @@ def of_group(root: Any, *, path: Path) -> Source:
         var=var,
         cells=size["cells"],
         matrices={name: matrices.of_anndata(layer, **size) for name, layer in layers.items()},
+        raw=partial(_raw, root, home, cells=size["cells"]) if (home := _raw_home(root)) else None,
     )
 
 
@@ -92,6 +94,18 @@ def _table(root: Any, part: str) -> pd.DataFrame:
     if legacy.is_compound(root[part]):
         return legacy.read_table(root[part], uns=root.get("uns", {}))
     return cols.read_table(root[part])
+
+
+def _raw_home(root: Any) -> str | None:
+    """What comes before X and var of .raw: a group, or a name as anndata 0.6 wrote it."""
+    homes = ("raw/", "raw.")
+    return next((home for home in homes if all(f"{home}{p}" in root for p in ("X", "var"))), None)
+
+
+def _raw(root: Any, home: str, *, cells: int) -> Raw:
+    var = _table(root, f"{home}var")
+    matrix = matrices.of_anndata(root[f"{home}X"], cells=cells, genes=len(var))
+    return Raw(var=var, matrix=matrix)
 
 
 def _column_names(obs: Any) -> list[str] | None:

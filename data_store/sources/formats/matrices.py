@@ -24,6 +24,8 @@ from data_store.sources.formats.entries import (
     is_by_row,
 )
 
+_PLACES = 16  # where rows are sampled: a chunk of the file is decoded at each
+_LEAST_ROWS = 64
 _HEAD = 500_000  # values that tell what a matrix is like
 Form: TypeAlias = Literal["csr", "csc", "dense", "by row", "entries"]
 _FORMS: dict[str, Literal["csr", "csc", "dense"]] = {
@@ -43,6 +45,11 @@ class Matrix:
     form: Form
     cells: int
     genes: int
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether any row can be read without the others."""
+        return self.form in ("csr", "dense")
 
     @property
     def is_collected(self) -> bool:
@@ -126,6 +133,29 @@ def head(matrix: Matrix, *, elements: int) -> sp.csr_matrix:
     return sp.csr_matrix((values, places, ends), shape=(1, max(1, len(values))))
 
 
+def sample(matrix: Matrix, *, elements: int) -> sp.csr_matrix:
+    """Whole rows with about `elements` values, spread evenly over the matrix, first to last.
+
+    Values that are not stored row by row are all read for it, in bounded memory.
+    """
+    mean = values_per_cell(matrix) if matrix.form != "dense" else matrix.genes
+    wanted = min(matrix.cells, max(_LEAST_ROWS, int(elements / max(1.0, mean))))
+    if not matrix.has_rows:
+        return _rows_among_entries(matrix, _spread(matrix.cells, wanted), elements=elements)
+    run = -(-wanted // _PLACES)
+    starts = _spread(matrix.cells - run + 1, _PLACES) if wanted < matrix.cells else [0]
+    run = run if wanted < matrix.cells else matrix.cells
+    parts = [_rows_from(matrix, first, first + run) for first in starts]
+    return sp.csr_matrix(sp.vstack(parts, format="csr"))
+
+
+def stored_as(matrix: Matrix) -> np.dtype[Any]:
+    """The type of the values in the file."""
+    keyed = matrix.form in ("csr", "csc")
+    dtype: np.dtype[Any] = np.dtype((matrix.content["data"] if keyed else matrix.content).dtype)
+    return dtype
+
+
 def values_per_cell(matrix: Matrix) -> float:
     """How many values a cell has on average; of a dense matrix, one of the first cells."""
     if matrix.form == "dense":
@@ -135,6 +165,32 @@ def values_per_cell(matrix: Matrix) -> float:
         return float(matrix.content.entries) / max(1, matrix.cells)
     last = int(matrix.content["indptr"].shape[0]) - 1
     return int(matrix.content["indptr"][last]) / max(1, matrix.cells)
+
+
+def _spread(size: int, count: int) -> list[int]:
+    """Numbers below `size`, evenly spaced, the first and the last among them."""
+    return list(dict.fromkeys(np.linspace(0, max(0, size - 1), count).astype(int).tolist()))
+
+
+def _rows_from(matrix: Matrix, first: int, stop: int) -> sp.csr_matrix:
+    if matrix.form == "dense":
+        rows = np.asarray(matrix.content[first:stop])
+        return sp.csr_matrix(rows.astype(_readable(rows.dtype), copy=False))
+    return _csr(matrix.content, _pointers(matrix.content, first, stop), genes=matrix.genes)
+
+
+def _rows_among_entries(matrix: Matrix, rows: list[int], *, elements: int) -> sp.csr_matrix:
+    """These rows of a matrix whose rows lie apart."""
+    place = np.full(matrix.cells, -1, dtype=np.int32)
+    place[rows] = np.arange(len(rows))
+    parts = _Columns(matrix) if matrix.form == "csc" else matrix.content
+    none: NDArray[Any] = np.empty(0, dtype=np.int32)
+    found: list[tuple[NDArray[Any], ...]] = [(np.empty(0, parts.dtype), none, none)]
+    for block in parts.blocks(elements):
+        hit = np.flatnonzero(place[block.rows] >= 0)
+        found.append((block.values[hit], place[block.rows[hit]], block.columns[hit]))
+    values, at, columns = (np.concatenate(part) for part in zip(*found, strict=True))
+    return sp.csr_matrix((values, (at, columns)), shape=(len(rows), matrix.genes))
 
 
 def _dense_blocks(matrix: Matrix, *, elements: int) -> Iterator[tuple[int, sp.csr_matrix]]:

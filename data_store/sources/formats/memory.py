@@ -5,6 +5,7 @@ anndata encodes obs and var; matrices are used without a copy.
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ import scipy.sparse as sp
 from anndata.io import write_elem
 from numpy.typing import NDArray
 
+from data_store.disk.columns import read_table
 from data_store.sources.formats.anndata_files import of_group
 from data_store.sources.formats.matrices import Matrix
-from data_store.sources.source import BLOCK, Source, one_line
+from data_store.sources.source import BLOCK, Raw, Source, one_line
 
 NAME = Path("AnnData in memory")
 
@@ -50,7 +52,14 @@ def of_memory(cells: anndata.AnnData, *, path: Path = NAME) -> Source:
     found |= {name: cells.layers[name] for name in sorted(cells.layers)}
     size = {"cells": source.cells, "genes": len(source.var)}
     read = {name: _matrix(layer, name=name, **size) for name, layer in found.items()}
-    return replace(source, matrices=read)
+    return replace(source, matrices=read, raw=None if cells.raw is None else partial(_raw, cells))
+
+
+def _raw(cells: anndata.AnnData) -> Raw:
+    root = h5py.File(BytesIO(), "w")
+    _write(root, "var", cells.raw.var, cells=cells)
+    size = {"cells": cells.n_obs, "genes": cells.raw.n_vars}
+    return Raw(read_table(root["var"]), _matrix(cells.raw.X, name="raw", **size))
 
 
 def content_of(source: Source) -> str:

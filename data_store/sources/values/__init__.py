@@ -1,0 +1,1 @@
+"""What the values of a source are, and how they are read."""

@@ -1,0 +1,186 @@
+"""Choose the matrix of a source, and say how its values are read: as counts or as log values.
+
+A sample of cells decides, the ingest then checks all of them. What cannot be decided is an error
+that says what the matrix holds and which options decide.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple, NoReturn
+
+import scipy.sparse as sp
+
+from data_store.sources.notes import note
+from data_store.sources.options import IngestOptions
+from data_store.sources.source import RAW, Source
+from data_store.sources.values import advice
+from data_store.sources.values.advice import Found
+from data_store.store import normalise, scales
+from data_store.store.scales import Values
+from scdfm.screen.names import aside, listed
+
+COUNTS = Values("counts")
+_LOOK = 500_000  # values looked at
+
+
+class Reading(NamedTuple):
+    """Which matrix of a source is read, and how."""
+
+    layer: str
+    values: Values
+    rounded: bool = False  # fractions become whole counts
+
+    @property
+    def normalised(self) -> bool:
+        """Whether it is stored as log1p per 10k, not as counts."""
+        return self.values.form != "counts"
+
+    @property
+    def depth(self) -> float | None:
+        """What cells added up to where that is changed to 10,000."""
+        return self.values.depth if normalise.is_rescaled(self.values) else None
+
+    def taken(self, block: sp.csr_matrix, *, where: str) -> sp.csr_matrix:
+        """Values of whole cells as they are stored.
+
+        Raises:
+            ValueError: They are not what the reading says; names `where`.
+        """
+        if self.normalised:
+            return normalise.as_log(block, where=where, values=self.values)
+        return normalise.as_counts(block, where=where, rounded=self.rounded)
+
+
+def reading(source: Source, *, options: IngestOptions) -> Reading:
+    """The matrix to read, and what it holds.
+
+    Raises:
+        ValueError: No such layer, values that are not what the options say, or undecidable.
+    """
+    if not source.layers and source.raw is None:
+        raise ValueError(f"expected a matrix X in {source.path}, got none; write the file with X")
+    if options.layer is not None:
+        return _asked(source, options.layer, options=options)
+    if options.normalised:
+        return _as_log(source, _first(source), usual=True)
+    if options.round:
+        return _to_round(source, _first(source))
+    found: Found = {}
+    for name in ("X", "counts"):
+        if name in source.layers:
+            found[name] = look(source, name)
+            if found[name].form == "counts":
+                said = "" if name == "X" else f"; X holds {advice.described(found['X'])}"
+                note(f"counts: {advice.shown(name)}{said}")
+                return Reading(name, COUNTS)
+    return _without_counts(source, found)
+
+
+def look(source: Source, name: str) -> Values:
+    """What a matrix holds, .raw among them, of a sample of cells."""
+    if name not in source.layers:
+        assert source.raw is not None
+        source = replace(source, matrices={name: source.raw().matrix}, kept=None)
+    if not source.matrices[name].has_rows:
+        # All of its values must be read to see whole cells, which counts do not need.
+        head = source.head(name, elements=_LOOK)
+        if head.nnz and scales.are_counts(head.data):
+            return COUNTS._replace(largest=float(head.data.max()))
+    return scales.look(source.sample(name, elements=_LOOK))
+
+
+def _choices(source: Source) -> tuple[str, ...]:
+    """What --layer may name."""
+    if source.raw is None:
+        return source.layers
+    return (*source.layers, RAW[1] if RAW[0] in source.layers else RAW[0])
+
+
+def _first(source: Source) -> str:
+    return _choices(source)[0]
+
+
+def _with_others(source: Source, found: Found) -> Found:
+    """What the other matrices hold, too."""
+    return found | {name: look(source, name) for name in _choices(source) if name not in found}
+
+
+def _asked(source: Source, name: str, *, options: IngestOptions) -> Reading:
+    if name not in source.layers:
+        raise ValueError(
+            f"expected a layer {name!r}{aside(name, _choices(source))} in {source.path}, got "
+            f"{listed(_choices(source))}; choose one with --layer"
+        )
+    if options.normalised:
+        return _as_log(source, name, usual=False)
+    if options.round:
+        return _to_round(source, name)
+    values = look(source, name)
+    if values.form != "counts":
+        _refuse(source, name, found={name: values}, expected="counts")
+    return Reading(name, COUNTS)
+
+
+def _as_log(source: Source, name: str, *, usual: bool) -> Reading:
+    """A matrix that the user says holds log values (--normalised)."""
+    values = look(source, name)
+    shown = advice.shown(name)
+    if values.form == "counts":
+        raise ValueError(
+            f"expected log values in {shown} of {source.path} for --normalised, got whole numbers, "
+            "which are counts; leave out --normalised"
+        )
+    if usual:
+        for other in advice.holding_counts(_with_others(source, {name: values})):
+            note(f"{advice.shown(other)} holds counts; --layer {other} takes them instead")
+    if values.depth is None:
+        if not advice.may_be_log(values):
+            _refuse(source, name, found={name: values}, expected="log1p per 10k")
+        note(f"values: {shown} is stored as it is, as log1p per 10k of which genes were left out")
+        return Reading(name, normalise.AS_GIVEN)
+    told = advice.described(values)
+    if normalise.is_rescaled(values):
+        told += "; stored as log1p per 10k, which is exact because cells share this total"
+    note(f"values: {shown} of {source.name} holds {told}")
+    return Reading(name, values)
+
+
+def _to_round(source: Source, name: str) -> Reading:
+    """A matrix whose fractions the user says are counts (--round)."""
+    values = look(source, name)
+    if values.form not in ("counts", "fractions"):
+        _refuse(source, name, found={name: values}, expected="corrected counts for --round")
+    note(f"counts: {advice.shown(name)}, rounded to whole numbers as --round says")
+    return Reading(name, COUNTS, rounded=True)
+
+
+def _without_counts(source: Source, found: Found) -> Reading:
+    """Log values per 10k where no matrix of the source holds counts."""
+    name = _first(source)
+    found = _with_others(source, found)
+    values = found[name]
+    per_10k = values.depth is not None and not normalise.is_rescaled(values)
+    if name != "X" or not per_10k or advice.holding_counts(found):
+        _refuse(source, name, found=found, expected="counts")
+    note(
+        f"values: X holds {advice.described(values)} and no matrix holds counts; stored as float32 "
+        "as they are"
+    )
+    return Reading(name, values)
+
+
+def _refuse(source: Source, name: str, *, found: Found, expected: str) -> NoReturn:
+    where = f"{advice.shown(name)} of {source.path}"
+    if found[name].form == "undefined":
+        raise ValueError(
+            f"expected numbers in {where}, got {_undefined(found[name])}; remove these cells or "
+            "fill them"
+        )
+    found = _with_others(source, found)
+    raise ValueError(
+        f"expected {expected} in {where}, got {advice.described(found[name])}; "
+        f"{advice.remedy(found, name=name)}"
+    )
+
+
+def _undefined(values: Values) -> str:
+    return "NaN" if values.example != values.example else f"{values.example:g}"

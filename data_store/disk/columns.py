@@ -189,10 +189,26 @@ def write_element(group: zarr.Group, name: str, element: Any) -> None:
         write_elem(group, name, element)
 
 
+def write_table(group: zarr.Group, name: str, table: pd.DataFrame) -> None:
+    """Write a data frame as AnnData does, also columns with "/" in their names.
+
+    anndata has written those to HDF5 for years, as a dataset within groups, and reads them; to
+    zarr it does not write them.
+    """
+    apart = [column for column in table.columns if "/" in str(column)]
+    write_element(group, name, table.drop(columns=apart))
+    frame = group[name]
+    assert isinstance(frame, zarr.Group)
+    for column in apart:
+        above, _, leaf = str(column).rpartition("/")
+        write_element(frame.require_group(above), leaf, table[column].values)
+    frame.attrs["column-order"] = [str(column) for column in table.columns]
+
+
 def in_memory(table: pd.DataFrame) -> zarr.Group:
     """A data frame in AnnData's encoding, in memory, for tables that no group holds."""
     group = zarr.open_group(zarr.storage.MemoryStore(), mode="w", zarr_format=3)
-    write_element(group, "obs", table)
+    write_table(group, "obs", table)
     obs = group["obs"]
     assert isinstance(obs, zarr.Group)
     return obs

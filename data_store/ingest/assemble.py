@@ -14,7 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from data_store.disk.arrays import Appender, create, shard_length
-from data_store.disk.columns import Block, Column, FrameWriter, write_element
+from data_store.disk.columns import Block, Column, FrameWriter, write_table
 from data_store.disk.workers import Workers
 from data_store.ingest.layout import Layout
 from data_store.store.moments import MomentsWriter, UnitSums
@@ -158,7 +158,7 @@ def _anndata_group(path: Path, *, var: pd.DataFrame) -> zarr.Group:
     root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
     for name in ("layers", "obsm", "obsp", "varm", "varp", "uns"):
         root.create_group(name).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
-    write_element(root, "var", var)
+    write_table(root, "var", var)
     return root
 
 

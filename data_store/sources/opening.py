@@ -17,7 +17,13 @@ from data_store.sources.notes import warn
 from data_store.sources.options import IngestOptions
 from data_store.sources.places import Given, Place, find
 from data_store.sources.recipes.applying import applied
-from data_store.sources.source import Source, fingerprint, named_by, with_raw
+from data_store.sources.source import (
+    Source,
+    fingerprint,
+    named_by,
+    require_distinct_genes,
+    with_raw,
+)
 from data_store.sources.tables import with_table
 from data_store.store.schema import SourceRecord
 from scdfm.screen.atomic import sha256
@@ -75,6 +81,8 @@ def opened(
                 else source
                 for source in found
             ]
+        for source in found:
+            require_distinct_genes(source)
         # Each lane's own table knows its own names.
         own: Sequence[Path | None] = tables
         if len(tables) < 2:

@@ -25,6 +25,7 @@ from data_store.disk import columns as cols
 from data_store.disk.columns import Block, Column
 from data_store.disk.damage import reason
 from data_store.sources.formats import matrices
+from data_store.sources.formats.features import told_apart
 from data_store.sources.formats.matrices import Matrix
 from scdfm.screen.names import aside, listed
 
@@ -145,21 +146,23 @@ def with_raw(source: Source, *, layer: str) -> Source:
     """The source with the matrix and the genes of its .raw, if `layer` names that.
 
     Raises:
-        ValueError: It is damaged, or gene names repeat.
+        ValueError: It is damaged.
     """
     if source.raw is None or layer in source.layers or layer not in RAW:
         return source
     with source._readable():
         var, matrix = source.raw()
-    refuse_duplicates(var.index, path=source.path)
     return replace(source, var=var, matrices={layer: matrix}, kept=None, raw=None)
 
 
 def named_by(source: Source, column: str) -> Source:
     """The source with the values of a var column as its gene names.
 
+    Of genes with one name, the first keeps it, and others get the name they had added, as in files
+    of 10x.
+
     Raises:
-        ValueError: There is no such column, or its values are missing or repeat.
+        ValueError: There is no such column, or values are missing.
     """
     if column not in source.var.columns:
         raise ValueError(
@@ -171,8 +174,8 @@ def named_by(source: Source, column: str) -> Source:
             f"expected a gene name for every row of var in {source.path}, got none in {missing} "
             f"rows of column {column!r}; choose another with --gene-column"
         )
-    names = pd.Index(source.var[column].astype(str).to_numpy(dtype=object))
-    refuse_duplicates(names, path=source.path)
+    before = source.var.index.astype(str).to_series(index=source.var.index)
+    names = told_apart(source.var[column].astype(str), ids=before, name=source.name)
     var = source.var.drop(columns=column)
     # The names that were the index stay, as a column.
     var[str(source.var.index.name or "gene_id")] = source.var.index.astype(str)
@@ -208,17 +211,22 @@ def fingerprint(path: Path, *, of: Sequence[Path] = ()) -> str:
     return digest.hexdigest()
 
 
-def refuse_duplicates(genes: pd.Index, *, path: Path) -> None:
+def require_distinct_genes(source: Source) -> None:
     """Refuse two genes of the same name.
 
     Raises:
-        ValueError: Names the first.
+        ValueError: Names the first, and a column of var in which all differ.
     """
+    genes = source.var.index
     twice = genes[genes.duplicated()].unique()
     if len(twice):
+        columns = source.var.select_dtypes(["object", "string", "category"])
+        named = [x for x in columns if columns[x].notna().all() and columns[x].is_unique]
+        remedy = f"choose a column with --gene-column ({listed(named)}), or " if named else ""
         raise ValueError(
-            f"expected unique gene names in {path}, got {len(twice)} more than once, first "
-            f"{str(twice[0])!r}; call var_names_make_unique() and write the file again"
+            f"expected unique gene names in {source.path}, {len(twice)} occur more than once, "
+            f"first {str(twice[0])!r}; {remedy}call var_names_make_unique() and write the file "
+            "again"
         )
 
 

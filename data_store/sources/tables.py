@@ -4,6 +4,7 @@ A table has one row per cell and a column with the cells' names. It is read whol
 Its columns are added to those of the source; of two columns with the same name, the table's wins.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from data_store.sources.cell_names import name_blocks
 from data_store.sources.notes import note
 from data_store.sources.source import Source
 
+_FIELDS = re.compile(r"Expected (\d+) columns, got (\d+)")  # as pyarrow says it
 NAME_COLUMNS = ("barcode", "cell_barcode", "barcodes", "cell", "cell_id", "cell_name", "index", "")
 
 
@@ -66,12 +68,11 @@ def read_table(path: Path, *, of: str = "cells") -> pd.DataFrame:
         raise FileNotFoundError(f"expected a table of {of} at {path}, found no such file")
     try:
         table = _read(path, of=of)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, EOFError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"expected a table of {of} in {path}, got what cannot be read ({reason}); "
-            "write it again"
-        ) from None
+            f"expected a table of {of} in {path}, got what cannot be read ({_trouble(error)}); "
+            "correct it or write it again"
+        ) from error
     if table.shape[1] < 2 or not len(table):
         raise ValueError(
             f"expected names of {of} and at least one other column in {path}, found {len(table)} "
@@ -98,6 +99,17 @@ def _read(path: Path, *, of: str) -> pd.DataFrame:
     if frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()  # a parquet file of pandas keeps the names there
     return frame.rename(columns=str)
+
+
+def _trouble(error: Exception) -> str:
+    """Why a table cannot be read, in our words."""
+    if told := _FIELDS.search(str(error)):
+        return f"a row has {told[2]} fields where the header has {told[1]}"
+    if "Empty CSV" in str(error):
+        return "it is empty"
+    if isinstance(error, UnicodeDecodeError) or "UTF8" in str(error):
+        return "it is not text in UTF-8"
+    return "it is damaged, or of another kind than its ending says"
 
 
 def _index(names: "pd.Series[Any]", *, path: Path) -> pd.Index:

@@ -95,7 +95,10 @@ def test_memory_and_files_join_and_grow(tmp_path: Path) -> None:
     ("cells", "match"),
     [
         (lambda folder: anndata.read_h5ad(written(rich(), folder), backed="r"), "backed by"),
-        (lambda folder: adata(odd=[{1}, 2, "x", 4, 5, 6]), "got what anndata cannot write"),
+        (
+            lambda folder: adata(odd=[{1}, 2, "x", 4, 5, 6]),
+            "a column 'odd' with values of int, set, str; conv",
+        ),
         (lambda folder: adata(genes=["A", "B", "A"]), "unique gene names in AnnData in memory"),
     ],
     ids=["backed", "odd column", "genes twice"],

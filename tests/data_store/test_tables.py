@@ -136,7 +136,8 @@ def test_a_table_that_names_a_cell_twice_is_refused(tmp_path: Path) -> None:
 def test_tables_of_another_form_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, "barcode\nc0\n", "at least one other column")
     refused(tmp_path, "barcode,condition\n", "found 0 rows")
-    refused(tmp_path, "", "got what cannot be read")
+    refused(tmp_path, "", "got what cannot be read .it is empty.")
+    refused(tmp_path, "a,b\nc0,A\nc1\n", "a row has 1 fields where the header has 2")
     refused(tmp_path, "a,b\n1,2\n", r"in \.csv, \.tsv or \.parquet", name="t.xlsx")
     refused(tmp_path, b"PAR1 no", "got what cannot be read", name="t.parquet")
     with pytest.raises(FileNotFoundError, match="table of cells"):

@@ -15,7 +15,7 @@ from data_store.disk.columns import Column
 from data_store.disk.damage import DamagedError
 from data_store.sources.formats import legacy, matrices
 from data_store.sources.formats.format import Format, Reading
-from data_store.sources.source import Raw, Source, refuse_duplicates
+from data_store.sources.source import Raw, Source
 
 _PARTS = ("obs", "var")
 MODALITIES = "mod"  # the group with the data of an .h5mu file, which has obs and var, too
@@ -54,7 +54,7 @@ def of_group(root: Any, *, path: Path) -> Source:
 
     Raises:
         OSError, RuntimeError, KeyError, AttributeError: It is damaged, as the library says it.
-        ValueError: A part is missing, or gene names repeat.
+        ValueError: A part is missing.
     """
     for part in _PARTS:
         if part not in root:
@@ -71,7 +71,6 @@ def of_group(root: Any, *, path: Path) -> Source:
     assert names is not None
     index = obs[str(obs.attrs["_index"])]
     columns = {name: column for name in names if (column := cols.describe(obs, name)) is not None}
-    refuse_duplicates(var.index, path=path)
     cell_names = index["values"] if hasattr(index, "keys") else index
     size = {"cells": int(cell_names.shape[0]), "genes": len(var)}
     _refuse_ragged(obs, columns, cells=size["cells"])

@@ -24,7 +24,7 @@ def open_source(path: Path, *, reading: Reading = _USUAL) -> Source:
 
     Raises:
         FileNotFoundError: Nothing is there.
-        ValueError: It has no known format, is damaged, may not be read, or repeats gene names.
+        ValueError: It has no known format, is damaged, or may not be read.
     """
     if not path.exists():
         raise FileNotFoundError(f"expected cells at {path}, found no such file; check the path")

@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 from data_store.disk.columns import read_table
 from data_store.sources.formats.anndata_files import of_group
 from data_store.sources.formats.matrices import Matrix
-from data_store.sources.source import BLOCK, Raw, Source, one_line
+from data_store.sources.source import BLOCK, Raw, Source
+from scdfm.screen.names import listed
 
 NAME = Path("AnnData in memory")
+_FEW = 5  # names in a message
 
 
 def of_memory(cells: anndata.AnnData, *, path: Path = NAME) -> Source:
@@ -35,8 +37,8 @@ def of_memory(cells: anndata.AnnData, *, path: Path = NAME) -> Source:
         path: Where they come from, for a format that reads whole files.
 
     Raises:
-        ValueError: They are backed by a file, anndata cannot write obs or var, a matrix is
-            neither a numpy array nor a sparse matrix of scipy's, or gene names repeat.
+        ValueError: They are backed by a file, anndata cannot write obs or var, or a matrix is
+            neither a numpy array nor a sparse matrix of scipy's.
     """
     if cells.isbacked:
         raise ValueError(
@@ -103,9 +105,21 @@ def _write(root: h5py.File, name: str, table: pd.DataFrame, *, cells: anndata.An
     # anndata raises what pandas, h5py or numpy raised, with notes of its own.
     except Exception as error:
         raise ValueError(
-            f"expected {name} of the AnnData to be of text, numbers, booleans or categories, "
-            f"got what anndata cannot write ({one_line(error)}); convert or drop the column"
+            f"expected columns of text, numbers, booleans or categories in {name} of the AnnData, "
+            f"got {_odd(table)}; convert or drop it"
         ) from error
+
+
+def _odd(table: pd.DataFrame) -> str:
+    """The column that anndata cannot write, and what is in it."""
+    for name in table.columns:
+        with h5py.File(BytesIO(), "w") as file:
+            try:
+                write_elem(file, "column", table[[name]])
+            except Exception:  # noqa: BLE001
+                kinds = sorted({type(value).__name__ for value in table[name]})
+                return f"a column {name!r} with values of {listed(kinds, most=_FEW)}"
+    return "something else"
 
 
 def _matrix(values: Any, *, name: str, cells: int, genes: int) -> Matrix:

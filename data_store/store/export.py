@@ -234,7 +234,8 @@ def _units(
         return units
     wanted = {store.words.name(name): name for name in conditions}
     found = [unit for unit in units if unit.condition in wanted]
-    missing = [name for key, name in wanted.items() if key not in {u.condition for u in found}]
+    held = {unit.condition for unit in found}
+    missing = [name for key, name in wanted.items() if key not in held]
     if missing or not found:
         raise ValueError(
             f"expected conditions of the store {store.path}, got "

@@ -2,12 +2,14 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from data_store.disk.files import Files, LocalFiles
 from data_store.store.moments import PRECISION, SUMS, UnitSums
@@ -87,8 +89,9 @@ def _faults(path: Path | str, *, name: str, progress: OnProgress | None) -> list
             size=lambda unit: unit.stop - unit.start,
             progress=progress,
         )
+        rows = _Rows(store)
         for position, unit in enumerate(units):
-            faults += _unit_faults(store, unit, position=position)
+            faults += _unit_faults(store, unit, position=position, rows=rows)
     log.info(
         "%s%d units compared with index and moments, %d faults", name, len(store.units), len(faults)
     )
@@ -136,37 +139,95 @@ def _index_faults(store: Store) -> list[Fault]:
     return []
 
 
-def _unit_faults(store: Store, unit: Unit, *, position: int) -> list[Fault]:
-    """Compare a unit's cells with the index and the moments, a few thousand cells at a time."""
-    recipe = store.manifest.recipe
-    words = recipe.words  # the index may be what is wrong
+class _Block(NamedTuple):
+    """Some rows of a store; small units share a block."""
+
+    start: int
+    counts: sp.csr_matrix
+    library: NDArray[np.float64]
+    conditions: NDArray[np.object_]  # canonical names, by the labels of obs
+    labels: NDArray[np.object_]
+    contexts: NDArray[np.object_] | None  # None where all cells share one
+
+
+class _Rows:
+    """The rows of a store, a few thousand at a time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._recipe = store, store.manifest.recipe
+        self._words = self._recipe.words  # not the store's: the index may be what is wrong
+        self._held = self._read(0)
+
+    def of(self, unit: Unit) -> Iterator[_Block]:
+        """The rows of a unit."""
+        start = unit.start
+        while start < unit.stop:
+            if not self._held.start <= start < self._held.start + len(self._held.library):
+                self._held = self._read(start)
+            held = self._held
+            part = slice(start - held.start, min(unit.stop - held.start, len(held.library)))
+            start = held.start + part.stop
+            yield _Block(
+                held.start + part.start,
+                held.counts[part],
+                held.library[part],
+                held.conditions[part],
+                held.labels[part],
+                None if held.contexts is None else held.contexts[part],
+            )
+
+    def _read(self, start: int) -> _Block:
+        stop = min(start + _ROWS, self._store.manifest.cells)
+        obs = self._store.obs(start, stop)
+        rows, codes = _combinations(obs, self._recipe.condition_columns)
+        names = [tidy(name(self._words.read(row))) for row in rows]
+        contexts = None
+        if self._recipe.context_columns:
+            pairs, places = _combinations(obs, self._recipe.context_columns)
+            contexts = _texts(map(context_of, pairs))[places]
+        return _Block(
+            start,
+            self._store.counts(start, stop),
+            obs[LIBRARY_SIZE].to_numpy(dtype=np.float64),
+            _texts(names)[codes],
+            _texts(" and ".join(map(repr, row)) for row in rows)[codes],
+            contexts,
+        )
+
+
+def _combinations(
+    obs: pd.DataFrame, columns: Sequence[str]
+) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
+    """The combinations of labels in these columns, and that of each row."""
+    table = obs[list(columns)].astype(str)
+    groups = table.groupby(list(columns), sort=False, observed=True).ngroup()
+    codes: NDArray[np.int64] = np.asarray(groups, dtype=np.int64)
+    rows = table.iloc[np.unique(codes, return_index=True)[1]]
+    return [tuple(row) for row in rows.itertuples(index=False)], codes
+
+
+def _texts(texts: Iterable[str]) -> NDArray[np.object_]:
+    return np.array(list(texts), dtype=object)
+
+
+def _unit_faults(store: Store, unit: Unit, *, position: int, rows: _Rows) -> list[Fault]:
+    """Compare a unit's cells with the index and the moments."""
     sums, nonzero, faults = UnitSums(store.manifest.genes), 0, []
-    for start in range(unit.start, unit.stop, _ROWS):
-        stop = min(start + _ROWS, unit.stop)
-        rows, obs = store.counts(start, stop), store.obs(start, stop)
-        if not rows.has_canonical_format or not rows.data.all():
+    for block in rows.of(unit):
+        if not block.counts.has_canonical_format or not block.counts.data.all():
             faults.append(Fault("cells.zarr/X", f"{_name(unit)}: unsorted genes or stored zeros"))
-        library = obs[LIBRARY_SIZE].to_numpy(dtype=np.float64)
-        sums.add(rows, library=library, normalised=store.manifest.normalised)
-        nonzero += rows.nnz
-        found = {tidy(name(words.read(row))): row for row in _rows(obs, recipe.condition_columns)}
-        if [*found] != [tidy(unit.condition)]:
-            other = " and ".join(map(repr, next(iter(found.values()))))
-            faults.append(Fault("conditions.parquet", f"{_name(unit)} holds cells of {other}"))
-        contexts = {context_of(row) for row in _rows(obs, recipe.context_columns)}
-        if recipe.context_columns and contexts != {tidy(unit.context)}:
+        sums.add(block.counts, library=block.library, normalised=store.manifest.normalised)
+        nonzero += block.counts.nnz
+        strange = block.labels[block.conditions != tidy(unit.condition)]
+        if len(strange):
+            faults.append(Fault("conditions.parquet", f"{_name(unit)} holds cells of {strange[0]}"))
+        if block.contexts is not None and (block.contexts != tidy(unit.context)).any():
             faults.append(Fault("conditions.parquet", f"{_name(unit)} holds other contexts"))
     if nonzero != unit.nonzero:
         faults.append(Fault("conditions.parquet", f"{_name(unit)}: {nonzero} values in X"))
     if not _agree(store, sums, position=position):
         faults.append(Fault("moments.zarr", f"{_name(unit)}: sums differ from the cells'"))
     return faults
-
-
-def _rows(obs: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, ...]]:
-    """The combinations of labels in these columns."""
-    table = obs[list(columns)].astype(str).drop_duplicates()
-    return [tuple(row) for row in table.itertuples(index=False)]
 
 
 def _agree(store: Store, sums: UnitSums, *, position: int) -> bool:

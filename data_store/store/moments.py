@@ -37,6 +37,7 @@ class Moments:
     def __init__(self, group: Any, *, readable: Callable[[], AbstractContextManager[None]]) -> None:
         """Sums in an open zarr group; reads happen within `readable`, which explains damage."""
         self._group, self._readable = group, readable
+        self._arrays: dict[str, Any] = {}  # opened once: a screen may have thousands of units
         self._held: dict[
             str, tuple[int, NDArray[Any]]
         ] = {}  # the chunk read last, by its first row
@@ -63,8 +64,9 @@ class Moments:
         return self._added("nonzero", units, dtype=np.int64)
 
     def _added(self, name: str, units: Iterable[int], *, dtype: Any) -> NDArray[Any]:
-        step = self._group[name].chunks[0] * _CHUNKS_AT_ONCE
-        result = np.zeros(self._group[name].shape[1], dtype=dtype)
+        array = self._array(name)
+        step = array.chunks[0] * _CHUNKS_AT_ONCE
+        result = np.zeros(array.shape[1], dtype=dtype)
         first, rows = 0, np.empty((0, 0))
         for unit in units:
             if not first <= unit < first + len(rows):
@@ -75,7 +77,7 @@ class Moments:
         return result
 
     def _row(self, name: str, unit: int) -> NDArray[Any]:
-        step = self._group[name].chunks[0]
+        step = self._array(name).chunks[0]
         wanted = unit // step * step
         first, rows = self._held.get(name, (-1, np.empty(0)))
         if first != wanted:
@@ -87,7 +89,12 @@ class Moments:
     def _read(self, name: str, start: int, stop: int | None) -> NDArray[Any]:
         # Not by zarrs, which does not check the CRC-32C of the last, partly used chunk.
         with self._readable():
-            return np.asarray(self._group[name][start:stop])
+            return np.asarray(self._array(name)[start:stop])
+
+    def _array(self, name: str) -> Any:
+        if name not in self._arrays:
+            self._arrays[name] = self._group[name]
+        return self._arrays[name]
 
 
 class UnitSums:

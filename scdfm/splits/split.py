@@ -1,6 +1,8 @@
 """A split that was made: which condition of which context belongs to which part."""
 
 import math
+from collections import Counter
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -49,7 +51,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         parts = [self.train, self.validation]
         parts += [self.test] if self.context is None else []
         names = [name for part in parts for name in part]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
         if twice:
             raise ValueError(
                 f"parts of a split must not share conditions, got {twice[0]!r} twice "
@@ -61,13 +63,18 @@ class Split(BaseModel, frozen=True, extra="forbid"):
 
     def part(self, condition: str, *, context: str) -> Part | None:
         """Say where a unit belongs; None when it is left out."""
+        train, validation, test = self._members
         if self.context is not None and context == self.context:
-            return "test" if condition in self.test else None
-        if condition in self.train:
+            return "test" if condition in test else None
+        if condition in train:
             return "train"
-        if condition in self.validation:
+        if condition in validation:
             return "validation"
-        return "test" if self.context is None and condition in self.test else None
+        return "test" if self.context is None and condition in test else None
+
+    @cached_property
+    def _members(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+        return frozenset(self.train), frozenset(self.validation), frozenset(self.test)
 
     def knows_controls(self, context: str) -> bool:
         """Whether training may see the controls of this context."""

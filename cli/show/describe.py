@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cli.show.tables import Column, Grid, Row
 from scdfm.screen.census import spelled
+from scdfm.screen.names import listed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -114,7 +115,7 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
         "conditions": f"{facts['conditions']:,} ({spelled(facts['by_tokens'])})",
         "cells of one": _spread(facts["cells_per_condition"]),
         "smallest": ", ".join(_unit(unit, facts) for unit in facts["smallest"]),
-        "control words": ", ".join(facts["recipe"]["controls"]),
+        "control words": listed(facts["recipe"]["controls"]),
         "sources": ", ".join(source["name"] for source in facts["sources"]),
     }
     if len(facts["versions"]) > 1:

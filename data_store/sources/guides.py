@@ -5,7 +5,7 @@ is a control says nothing beside one that is not. Guides of several genes are a 
 their cells are left out (`--multi-guide`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_store.sources.controls import meant_by
+from data_store.sources.controls import advice, alike, meant_by
 from data_store.sources.detect import GUIDE_NAMES, Labels, read_labels
 from data_store.sources.notes import note
 from data_store.sources.options import IngestOptions
@@ -33,7 +33,8 @@ _GENES = (
     *("gene", "target_gene", "target_gene_name", "gene_name", "gene_symbol", "symbol", "target"),
     *("gene_target", "target_gene_id", "gene_id"),
 )
-_SIGNS = "|;,+&/ _"  # between the guides of a cell; `_` last, as most names hold it
+_JOINTS = "|;,&"  # between the guides of a cell, and seldom in a name
+_SIGNS = f"{_JOINTS}+/ _"  # `_` last, as most names hold it
 
 
 class _Reading(NamedTuple):
@@ -121,29 +122,32 @@ class _Reader:
 
     def __init__(self, genes: Mapping[str, str], *, is_control: Callable[[str], bool]) -> None:
         self._genes = genes
-        self._is_control = is_control
+        self.is_control = is_control
 
     def read(self, label: str) -> list[str]:
         """The guides in a label."""
         ways = (self._apart(label, sign) for sign in _SIGNS)
         found = next((guides for guides in ways if not self._strange(guides)), None)
-        return found or min((self._apart(label, sign) for sign in _SIGNS), key=self._strange)
+        # What is unknown may hold any of the signs that names hold.
+        return found or min((self._apart(label, sign) for sign in _JOINTS), key=self._strange)
 
     def of(self, guides: Sequence[str]) -> _Reading:
         """The genes of these guides."""
         known = [self._genes.get(guide, guide) for guide in guides if self._knows(guide)]
+        genes = sorted({gene for gene in known if not self.is_control(gene)})
         return _Reading(
-            genes=tuple(sorted({gene for gene in known if not self._is_control(gene)}))
-            or tuple(known[:1]),
+            genes=tuple(genes) or tuple(known[:1]),
             guides=tuple(guides),
             unknown=tuple(guide for guide in guides if not self._knows(guide)),
         )
 
     def _knows(self, text: str) -> bool:
-        return text in self._genes or (self._is_control(text) and not self._holds_guide(text))
+        return text in self._genes or (self.is_control(text) and not self._holds_guide(text))
 
     def _holds_guide(self, text: str) -> bool:
-        """Whether a part is a guide: `NT_*` matches NT_1|sgA, which is not a control alone."""
+        """Whether a part is a guide: `NT_*` matches NT_1|sgA and NT_1|NT_2, which are two."""
+        if any(sign in text and all(map(self._knows, text.split(sign))) for sign in _JOINTS):
+            return True
         return any(
             sign.join(pieces[start:stop]).strip() in self._genes
             for pieces, sign in ((text.split(sign), sign) for sign in _SIGNS)
@@ -239,34 +243,58 @@ def _tell(
     Raises:
         ValueError: Guides have no gene, and their cells are not to be left out.
     """
-    unknown = sorted({guide for reading in readings for guide in reading.unknown})
-    without = sum(int(n) for one, n in zip(readings, cells, strict=True) if one.unknown)
-    used = {guide for reading in readings for guide in reading.guides}
-    genes = {gene for reading in readings for gene in reading.genes}
-    where = " and ".join(map(repr, columns))
     assert options.guides is not None
+    used = {guide for reading in readings for guide in reading.guides}
+    unknown = sorted({guide for reading in readings for guide in reading.unknown})
+    without = _cells(cells, [bool(reading.unknown) for reading in readings])
+    where = f"obs column {' and '.join(map(repr, columns))} of {source.name}"
     if unknown and not options.drop_unlabelled:
         raise ValueError(
-            f"expected a gene in {options.guides} for every guide in obs column {where} of "
-            f"{source.path}, got none for {len(unknown)} of {len(used)} ({without} cells), first "
-            f"{unknown[0]!r}{aside(unknown[0], known)}; add them to the table, or leave their "
-            "cells out with --drop-unlabelled"
+            f"expected a gene in {options.guides} for every guide in {where}, got none for "
+            f"{len(unknown)} of {len(used)} ({without} cells), first {unknown[0]!r}"
+            f"{aside(unknown[0], known)}; add them to the table, or leave their cells out with "
+            f"--drop-unlabelled{_controls(unknown, used, known=known, options=options)}"
         )
+    is_control = meant_by(options.words.controls)
+    genes = {known.get(guide, guide) for guide in used.difference(unknown)}
+    perturbed = {gene for gene in genes if not is_control(gene)}
     note(
-        f"guides: obs column {where} of {source.name}, {len(used) - len(unknown)} guides of "
-        f"{len(genes)} genes or controls by {options.guides.name}"
+        f"guides: {where}, {len(used) - len(unknown)} guides of {len(perturbed)} genes and of "
+        f"controls, by {options.guides.name}"
     )
     if unknown:
         note(
             f"guides: {without} cells have no label, as {options.guides.name} has no gene for "
             f"{len(unknown)} guides, {listed(unknown)}"
         )
-    several = sum(int(n) for one, n in zip(readings, cells, strict=True) if len(one.genes) > 1)
+    several = _cells(cells, [len(reading.genes) > 1 for reading in readings])
     if several and options.multi_guide == "set":
         note(
             f"guides: {several} cells have guides of several genes and are combinations "
             "(--multi-guide drop leaves them out)"
         )
+
+
+def _cells(cells: NDArray[np.int64], hit: Sequence[bool]) -> int:
+    """How many cells have such a reading."""
+    return int(cells[np.array(hit, dtype=bool)].sum())
+
+
+def _controls(
+    unknown: Sequence[str],
+    used: Collection[str],
+    *,
+    known: Mapping[str, str],
+    options: IngestOptions,
+) -> str:
+    """The options for guides without a gene that look like controls; "" if none does."""
+    likely = alike(unknown)
+    if not likely:
+        return ""
+    is_control = meant_by(options.words.controls)
+    found = sorted({gene for gene in known.values() if is_control(gene)})
+    remedy = advice((*found, *likely), among={*used, *known.values(), *found})
+    return f"; {listed(likely)} may be controls: {remedy}"
 
 
 def _label(reading: _Reading, *, options: IngestOptions) -> str | None:

@@ -19,7 +19,7 @@ from data_store.store.integrity import verify
 from data_store.store.reader import Store
 from data_store.store.schema import GENES_OF_GUIDES
 from tests.data_store.cells import adata
-from tests.data_store.screens.said import refused, said
+from tests.data_store.screens.said import advised, refused, said
 
 TABLE = "guide,gene\nNT_1,NT\nNT_2,NT\nNT_3,NT\nsgA_1,A\nsgA_2,A\nsgB_1,B\nsg_C-1,C\n"
 CALLS = ["NT_1", "NT_2|NT_3", "sgA_1", "sgA_1|sgA_2", "sgB_1|NT_1", "sgA_2|sgB_1",
@@ -87,7 +87,7 @@ def test_controls_need_no_row_if_a_pattern_names_them(tmp_path: Path) -> None:
     path = table(tmp_path, "guide,gene\nsgA_1,A\nsgB_1,B\n")
     calls = ["NT_1", "NT_2|NT_9", "NT_3|sgA_1", "NT_1_sgB_1", "sgA_1|NT_7|sgB_1"]
     found = genes_of(calls, path, control=("NT_*",))
-    assert found == ["NT_1", "NT_2|NT_9", "A", "B", "A+B"]
+    assert found == ["NT_1", "NT_2", "A", "B", "A+B"]
     store, _ = said(cells(calls), tmp_path / "s", guides=path, control=("NT_*",))
     with store:
         assert set(store.conditions) == {"A", "B", "A+B"}
@@ -103,6 +103,18 @@ def test_a_guide_without_a_row_is_refused_with_the_nearest_or_left_out(tmp_path:
     with store:
         assert store.manifest.cells == 3
     assert any("2 cells have no label" in line for line in lines)
+
+
+def test_controls_that_the_table_leaves_out_are_told_how_to_name(tmp_path: Path) -> None:
+    path = table(tmp_path, "guide,gene\nsgA_1,A\nsgB_1,B\nneg,non-targeting\n")
+    calls = ["NT_1", "NT_2", "NT_3|sgA_1", "sgB_1", "neg"]
+    line = refused(cells(calls), tmp_path / "s", guides=path)
+    assert "got none for 3 of 6 (3 cells), first 'NT_1'" in line
+    assert "NT_1, NT_2, NT_3 may be controls: --control non-targeting --control 'NT_*'" in line
+    store, _ = said(cells(calls), tmp_path / "s", guides=path, **advised(line.split(";")[-1]))
+    with store:
+        assert set(store.conditions) == {"A", "B"}
+        assert sum(map(len, store.controls.values())) == 3
 
 
 def test_cellrangers_feature_reference_is_a_table_of_guides(tmp_path: Path) -> None:

@@ -204,6 +204,18 @@ def read_run(path: Path, *, overrides: dict[str, Any] | None = None) -> RunConfi
     return make_run(forgiving_yaml(path), where=str(path), overrides=overrides)
 
 
+def set_setting(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Set a run's setting by its dotted name, also one inside `graph: spearman`.
+
+    Raises:
+        ValueError: The name leads through a plain value.
+    """
+    graph = values.get("graph")
+    if name.startswith("graph.") and isinstance(graph, str):
+        values = {**values, "graph": {"kind": graph}}
+    return set_dotted(values, name, value)
+
+
 def make_run(
     values: dict[str, Any], *, where: str, overrides: dict[str, Any] | None = None
 ) -> RunConfig:
@@ -213,7 +225,7 @@ def make_run(
         ValueError: An unknown key (names the nearest) or a value out of range.
     """
     for name, value in (overrides or {}).items():
-        values = set_dotted(values, name, value)
+        values = set_setting(values, name, value)
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:

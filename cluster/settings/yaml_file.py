@@ -13,6 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from scdfm.screen.names import closest, nearest
 
+_KINDS = {  # of a setting, by pydantic's name of the fault
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    "string_type": "text",
+}
+
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 reads 1e-3 as text; users mean a number."""
@@ -98,11 +105,14 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{where} must hold settings as `name: value`, got {first['input']!r}"
     if first["type"] == "literal_error":
         return f"{where}: {_wrong_choice(first['input'], expected=first['ctx']['expected'])}"
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     value = first["input"]
+    if first["type"] in _KINDS:
+        return f"{where}: expected {_KINDS[first['type']]}, got {value!r}; correct it"
+    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     said = isinstance(value, dict | BaseModel) or repr(value) in message
-    got = "" if said else f", got {value!r}"
-    return f"{where}: {message}{got}" if where else message
+    fault, semicolon, remedy = message.partition("; ")
+    message = message if said else f"{fault}, got {value!r}{semicolon}{remedy}"
+    return f"{where}: {message}" if where else message
 
 
 def _wrong_choice(given: object, *, expected: str) -> str:

@@ -239,6 +239,7 @@ def _units(
     if missing or not found:
         raise ValueError(
             f"expected conditions of the store {store.path}, got "
-            f"{', '.join(map(repr, missing)) or 'none'}; see scdfm inspect"
+            f"{', '.join(map(repr, missing)) or 'none'}; "
+            + (nearest(missing[0], store.conditions) if missing else "see scdfm inspect")
         )
     return found

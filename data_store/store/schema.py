@@ -209,12 +209,16 @@ def parse_manifest(raw: bytes, *, path: Path | str) -> Manifest:
     """
     try:
         content = json.loads(raw.decode("utf-8"))
-        version = content["schema_version"]
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(
             f"expected JSON of a store in {path}, got what cannot be read ({error}); ingest again "
             "or restore the file"
         ) from None
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if not isinstance(version, int):
+        raise ValueError(
+            f"expected the manifest of a store in {path}, got JSON of something else; name a store"
+        )
     if version != SCHEMA_VERSION:
         raise ValueError(
             f"expected schema version {SCHEMA_VERSION} in {path}, got {version}; "

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cluster.settings.config import RunConfig, make_run
+from cluster.settings.config import RunConfig, make_run, set_setting
 from cluster.settings.yaml_file import forgiving_yaml, one_line, set_dotted
-from scdfm.screen.names import nearest
+from scdfm.screen.names import closest, nearest
 from sweeps.schema.dimension import Dimension
 from sweeps.schema.sweep import SweepConfig
 
@@ -91,6 +91,8 @@ def _set(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
         own = ("name", "output", *(("split",) if values.get("splits") else ()))
         base = forgiving_yaml(Path(values["base"]))
         values = {**values, "base": {key: base[key] for key in base if key not in own}}
+    if section == "base" and inner and isinstance(values.get("base"), dict):
+        return {**values, "base": set_setting(values["base"], inner, value)}
     return set_dotted(values, name, value)
 
 
@@ -104,9 +106,11 @@ def _set_entry(section: str, entries: Any, name: str, value: Any) -> dict[str, A
             return {**entries, known: {**entries[known], name.removeprefix(f"{known}."): value}}
     setting, _, part = name.rpartition(".")
     if section == "space" and part in Dimension.model_fields:
+        close = closest(setting, entries)
         raise ValueError(
-            f"space holds no {setting!r} whose {part} could be set; give all of it, such as "
-            f"--set 'space.{setting}={{type: int, low: 5, high: 60}}'"
+            f"space holds no {setting!r} whose {part} could be set; "
+            + (f"did you mean {close!r}, or " if close is not None else "")
+            + f"give all of it: --set 'space.{setting}={{type: int, low: 5, high: 60}}'"
         )
     return {**entries, name: value}
 

@@ -72,6 +72,14 @@ def test_a_dotted_name_does_not_lead_through_a_plain_value() -> None:
     assert set_dotted({"graph": None}, "graph.k", 5) == {"graph": {"k": 5}}
 
 
+def test_a_graph_that_is_named_in_one_word_still_has_its_settings(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("{store: s, name: n, split: {kind: additive}, graph: none}")
+    graph = read_run(tmp_path / "run.yaml", overrides={"graph.kind": "spearman"}).graph
+    assert (graph.kind, graph.k) == ("spearman", 30)
+    run = read_run(tmp_path / "run.yaml", overrides={"graph": "pearson", "graph.k": 7})
+    assert (run.graph.kind, run.graph.k) == ("pearson", 7)
+
+
 def test_an_unknown_setting_gets_the_nearest() -> None:
     assert "unknown setting 'modle'; did you mean 'model'?" in refused(modle={})
     message = refused(model={"widht": 3})
@@ -80,6 +88,9 @@ def test_an_unknown_setting_gets_the_nearest() -> None:
 
 def test_a_value_out_of_range_is_named_with_what_came() -> None:
     assert "model.width: must be greater than 0, got -4" in refused(model={"width": -4})
+    many = refused(training={"steps": "many"})
+    assert many.endswith("training.steps: expected a whole number, got 'many'; correct it")
+    assert "'.', '_' and '-', got '..'; choose another" in refused(name="..")
 
 
 def test_a_wrong_choice_gets_the_nearest_or_all() -> None:

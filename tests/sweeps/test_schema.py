@@ -109,6 +109,18 @@ def test_a_run_file_can_be_the_base(tiny: dict[str, Any], tmp_path: Path) -> Non
     assert [split.kind for split in both.splits] == ["additive", "holdout"]
 
 
+def test_overrides_reach_into_a_graph_that_is_named_in_one_word(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump(tiny | {"base": tiny["base"] | {"graph": "spearman"}}))
+    sweep = read_sweep(path, overrides={"base.graph.positive": True})
+    graph = sweep.run({"graph.k": 8}, split=0).graph
+    assert (graph.kind, graph.k, graph.positive) == ("spearman", 8, True)
+    with pytest.raises(ValueError, match=r"no 'grph\.k' .*; did you mean 'graph\.k', or give all"):
+        read_sweep(path, overrides={"space.grph.k.low": 2})
+
+
 def test_a_base_file_that_is_missing_is_named(tiny: dict[str, Any]) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
         SweepConfig.model_validate(tiny | {"base": "nowhere.yaml"})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scanpy as sc
 
+import scdfm
 from cli.main import run
 from cluster.settings.config import make_run
 from data_store.ingest.write import IngestOptions, ingest
@@ -105,7 +106,7 @@ def test_scanpy_ranks_the_genes_of_both(pair: tuple[Path, Path], measured: list[
 
 
 @pytest.mark.skipif(shutil.which("cell-eval") is None, reason="needs the command cell-eval")
-def test_cell_eval_takes_the_pair_as_it_is(
+def test_cell_eval_takes_the_pair_as_it_is_and_gives_our_numbers(
     pair: tuple[Path, Path], measured: list[str], tmp_path: Path
 ) -> None:
     predicted, real = pair
@@ -119,6 +120,16 @@ def test_cell_eval_takes_the_pair_as_it_is(
         rows = {row["perturbation"]: row for row in csv.DictReader(file)}
     assert set(rows) >= set(measured)
     assert all(np.isfinite(float(rows[label]["mse"])) for label in measured)
+    # cell-eval knows no contexts, so ours are left aside, too.
+    ours = scdfm.score(
+        anndata.read_h5ad(predicted), real=anndata.read_h5ad(real), control="PBS", separator="&"
+    )
+    shared = [name for name in ours if name in rows[measured[0]]]
+    assert len(shared) == 15
+    for name in shared:
+        theirs = [float(rows[label][name] or "nan") for label in ours.index]
+        # The cells are float32, and so are cell-eval's means of them.
+        np.testing.assert_allclose(ours[name], theirs, rtol=2e-4, err_msg=name)
 
 
 def test_a_condition_without_real_cells_is_named_and_left_out(

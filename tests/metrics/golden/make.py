@@ -59,6 +59,7 @@ def as_anndata(screen: Screen, cells: dict[str, Cells], *, sparse: bool) -> ad.A
 
 
 def main() -> None:
+    """Write the values of all screens."""
     logging.disable(logging.WARNING)
     for name in NAMES:
         table = oracle_scores(golden_screen(name), sparse=name == SPARSE)

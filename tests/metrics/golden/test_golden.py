@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from scdfm.metrics import METRICS
+from tests.metrics.golden.make_corrected import SCREENS
+from tests.metrics.golden.make_older import OLDER
 from tests.metrics.golden.screens import NAMES, SPARSE, golden_screen
 
 HERE = Path(__file__).parent
@@ -43,6 +45,22 @@ def test_our_numbers_are_those_of_cell_eval(name: str) -> None:
         np.testing.assert_allclose(
             ours, expected[metric], rtol=tolerance(metric), atol=1e-12, err_msg=metric
         )
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [*(("corrected", name) for name in SCREENS), *(("older", name) for name in OLDER)],
+)
+def test_other_numbers_are_those_of_cell_eval2_and_of_an_older_cell_eval(
+    file: str, name: str
+) -> None:
+    table = pd.read_csv(HERE / f"{file}.csv", index_col=["screen", "condition"])
+    expected = table.loc[name]
+    evidence = golden_screen(name).evidence([*expected], sparse=name == SPARSE)
+    assert [*expected.index] == [*evidence.conditions]
+    for metric in expected:
+        ours = METRICS[metric].values(evidence)
+        np.testing.assert_allclose(ours, expected[metric], rtol=1e-6, atol=1e-12, err_msg=metric)
 
 
 def test_the_golden_values_cover_every_metric_that_we_share() -> None:

@@ -11,6 +11,7 @@ from data_store.sources.detect import Labels, controlled, read_labels
 from data_store.sources.notes import note, warn
 from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source
+from data_store.sources.values.codes import tell_of_codes
 from data_store.store.schema import context_of
 from scdfm.screen.conditions import Condition, Words
 from scdfm.screen.labels import judged
@@ -46,6 +47,8 @@ def read_conditions(
         ValueError: There is no such column, or a pattern of --control matches no label.
     """
     each = [_all_labels(sources, column, option="--condition-column") for column in columns]
+    for column, labels in zip(columns, each, strict=True):
+        tell_of_codes(sources, column, labels=labels.names)
     every = [*dict.fromkeys(name for labels in each for name in labels.names)]
     if words is None and options.recipe is None:  # both know several spellings
         tell_of_absent(options.control, every, separator=options.words.separator)

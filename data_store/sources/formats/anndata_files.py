@@ -92,6 +92,8 @@ def of_group(root: Any, *, path: Path) -> Source:
 def _table(root: Any, part: str) -> pd.DataFrame:
     if legacy.is_compound(root[part]):
         return legacy.read_table(root[part], uns=root.get("uns", {}))
+    if legacy.is_group_of_columns(root[part]):
+        return legacy.read_columns(root[part])
     return cols.read_table(root[part])
 
 

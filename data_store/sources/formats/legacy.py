@@ -1,6 +1,7 @@
-"""Tables as anndata 0.6 wrote them: one compound dataset each, categories apart, in uns.
+"""Tables in encodings from before anndata 0.8, which converters from R still write.
 
-A column of categories holds their codes; `uns/<column>_categories` holds the categories.
+anndata 0.6 wrote one compound dataset, with codes; `uns/<column>_categories` holds the categories.
+Version 0.7 wrote a group of columns, whose codes point to the categories.
 """
 
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
+from anndata.io import read_elem
+
+from data_store.disk.damage import DamagedError
 
 _INDEX = ("index", "_index")
 
@@ -33,6 +37,35 @@ def read_table(table: h5py.Dataset, *, uns: Any) -> pd.DataFrame:
         if name != index and records[name].ndim == 1
     }
     return pd.DataFrame(columns, index=pd.Index(_words(records[index]), dtype=object))
+
+
+def is_group_of_columns(element: Any) -> bool:
+    """Whether a table is a group as anndata 0.7 wrote it, in HDF5."""
+    version = str(element.attrs.get("encoding-version", ""))
+    return isinstance(element, h5py.Group) and version == "0.1.0" and "_index" in element.attrs
+
+
+def read_columns(table: h5py.Group) -> pd.DataFrame:
+    """The table; a negative code is a cell without a value, R's smallest integer among them.
+
+    Raises:
+        DamagedError: A code has no category.
+    """
+    names = [str(name) for name in np.asarray(table.attrs["column-order"]).tolist()]
+    columns = {name: _of_codes(table[name], name=name) for name in names}
+    return pd.DataFrame(columns, index=read_elem(table[str(table.attrs["_index"])]), columns=names)
+
+
+def _of_codes(element: Any, *, name: str) -> Any:
+    place = element.attrs.get("categories")
+    if not isinstance(place, h5py.Reference):
+        return read_elem(element)
+    categories, codes = element.parent[place], np.maximum(element[()].astype(np.int64), -1)
+    labels = read_elem(categories)
+    if codes.max(initial=-1) >= len(labels):
+        raise DamagedError(f"column {name!r} has codes of more than {len(labels)} categories")
+    ordered = bool(np.asarray(categories.attrs.get("ordered", False)))
+    return pd.Categorical.from_codes(codes, categories=labels, ordered=ordered)
 
 
 def _column(values: Any, categories: Any) -> Any:

@@ -1,7 +1,7 @@
 """Control cells in memory: an AnnData as a model reads it, log1p per 10k over the model's genes.
 
-Values may be counts or log1p per 10k. Whole numbers are counts, because only the log of 0 is whole.
-Other values are refused, unless the AnnData is one of our files, which name their scale.
+Values may be counts or logs. Whole numbers are counts, because only the log of 0 is whole. Logs of
+another depth than 10,000 are rescaled where all cells have it. Our own files name their scale.
 """
 
 import logging
@@ -18,11 +18,13 @@ from cluster.work.sampler import gene_columns
 from data_store.disk.csr import row_sums
 from data_store.ingest.labels import ONE_CONTEXT
 from data_store.sources.detect import LIBRARY_NAMES
-from data_store.store import normalise
+from data_store.sources.values import advice
+from data_store.store import normalise, scales
 from data_store.store.schema import LOG
 from scdfm.flow.checkpoint import ModelCard
 from scdfm.screen.names import nearest
 
+_LOOK = 1_000  # cells looked at to tell what values are
 CONTEXT, CONDITION, STORE_ROW = "context", "condition", "store_row"  # our obs columns
 
 
@@ -171,9 +173,10 @@ def _expression(
 ) -> tuple[sp.csr_matrix, str]:
     """log1p per 10k of the chosen genes, and what the values were."""
     block, where = _block(adata, columns.layer)
-    if not normalise.looks_like_counts(block) or _says_log(adata, where):
-        kept = normalise.as_log(block, where=where)[:, chosen]
-        return sp.csr_matrix(kept), "log1p per 10k"
+    if _says_log(adata, where):
+        return sp.csr_matrix(normalise.as_log(block, where=where)[:, chosen]), "log1p per 10k"
+    if not normalise.looks_like_counts(block):
+        return sp.csr_matrix(_per_10k(block, where=where)[:, chosen]), "log1p per 10k"
     counts = normalise.as_counts(block, where=where)
     library = _library_sizes(adata, sums=row_sums(counts), column=columns.library_size)
     kept = sp.csr_matrix(counts[:, chosen])
@@ -183,6 +186,28 @@ def _expression(
         repeats=np.diff(kept.indptr),
     )
     return sp.csr_matrix((values, kept.indices, kept.indptr), shape=kept.shape), "counts"
+
+
+def _per_10k(block: sp.csr_matrix, *, where: str) -> sp.csr_matrix:
+    """Values that are not counts, as log1p per 10k.
+
+    Raises:
+        ValueError: They are known to be something else.
+    """
+    rows = np.unique(np.linspace(0, block.shape[0] - 1, _LOOK).astype(int))
+    values = scales.look(sp.csr_matrix(block[rows]))
+    told = advice.described(values)
+    if values.form in ("log", "linear") and values.depth is None and not advice.may_be_log(values):
+        raise ValueError(
+            f"expected counts or log1p per 10k in {where}, got {told}; name a layer of counts"
+        )
+    if values.form == "fractions":
+        log.warning("controls: %s holds %s; taken for log1p per 10k", where, told)
+    if normalise.is_rescaled(values):
+        log.info("controls: %s holds %s; rescaled to 10,000", where, told)
+    return normalise.as_log(
+        block, where=where, values=normalise.AS_GIVEN if values.depth is None else values
+    )
 
 
 def _block(adata: anndata.AnnData, layer: str | None) -> tuple[sp.csr_matrix, str]:

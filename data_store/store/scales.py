@@ -121,7 +121,9 @@ def _normalised(rows: sp.csr_matrix) -> Values:
         alike = best.spread <= _ALIKE and len(best.sums) >= _FEW_CELLS
         return best.values(depth=alike and not best.whole)
     clear = len(found) == 1 or found[1].spread > 2 * best.spread
-    if best.spread <= _ALIKE and clear and len(best.sums) >= _FEW_CELLS:
+    # Sums of anything smooth are alike; before a logarithm they are so for a reason.
+    alike = best.spread <= _ALIKE and clear and len(best.sums) >= _FEW_CELLS
+    if alike and best.form == "log":
         return best.values(depth=True)
     natural = next((one for one in found if one.base == np.e and one.form == "log"), None)
     sums = np.array([np.inf]) if natural is None else natural.sums

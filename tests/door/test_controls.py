@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import scdfm
 from cluster.door.controls import Columns, MemoryControls, read_controls
 from scdfm import Store, TrainedModel
+from tests.data_store.cells import logged
 
 
 def read(model: TrainedModel, adata: anndata.AnnData, **columns: str) -> MemoryControls:
@@ -75,10 +76,29 @@ def test_counts_are_taken_from_a_layer_where_x_holds_none(
 ) -> None:
     both = controls.copy()
     both.layers["counts"] = controls.X
-    both.X = controls.X.log1p()
+    both.X = logged(controls).X
     assert read(model, both).scale == "counts"
     np.testing.assert_array_equal(dense(read(model, both)), dense(read(model, controls)))
     assert read(model, both, layer="X").scale == "log1p per 10k"
+
+
+def test_logs_of_another_depth_are_rescaled_and_unscaled_ones_refused(
+    model: TrainedModel, controls: anndata.AnnData, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        million = dense(read(model, logged(controls, depth=1e6)))
+    np.testing.assert_allclose(million, dense(read(model, logged(controls))), rtol=1e-4, atol=1e-6)
+    assert "log1p values of 1,000,000 (counts per million) a cell; rescaled" in caplog.text
+    plain = controls.copy()
+    plain.X = controls.X.log1p()
+    with pytest.raises(ValueError, match="log1p values of counts that were not normalised"):
+        read(model, plain)
+    doubtful = controls.copy()
+    part = np.random.default_rng(0).uniform(0.2, 0.3, controls.shape)
+    doubtful.X = sp.csr_matrix(controls.X.toarray() * part)
+    with caplog.at_level(logging.WARNING):
+        read(model, doubtful)
+    assert "taken for log1p per 10k" in caplog.text
 
 
 def test_library_sizes_come_from_a_usual_column_else_from_row_sums(
@@ -98,10 +118,10 @@ def test_library_sizes_come_from_a_usual_column_else_from_row_sums(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: x * 0.37 + 20, "expected log1p per 10k"),
+        (lambda x: x * 0.37 + 20, "expected (counts or )?log1p per 10k"),
         (lambda x: x - 0.5, "expected values of 0 or more"),
         (lambda x: np.where(x > 1, np.nan, x), "got NaN"),
-        (lambda x: np.log1p(x * 1e6), "expected log1p per 10k"),
+        (lambda x: np.log1p(x * 1e6), "expected (counts or )?log1p per 10k"),
     ],
     ids=["scaled up", "negative", "NaN", "logs of another scale"],
 )

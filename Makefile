@@ -25,9 +25,10 @@ check: setup
 	mypy
 	lint-imports
 
-# SCDFM_DATA names a folder of real cells; without it those tests skip.
+# SCDFM_DATA names a folder of real cells; without it those tests skip. Two processes: one for the
+# tests with Ray, which wait a lot, and one for the others.
 test: setup
-	pytest -q
+	pytest -q -n 2 --dist loadgroup --durations 30 --durations-min 4
 
 # Minutes on two cores: prints each scdfm command, a leaderboard and a table beside the baselines.
 demo: setup

@@ -131,13 +131,15 @@ class Command:
 
     def _leave(self, number: signal.Signals) -> NoReturn:
         """End this process and all that it started; print one line."""
-        _tell_session("abandon")
-        # While a live bar is drawn it stands in for sys.stderr and hides the cursor.
-        bar = _SHOW_CURSOR + "\n" if sys.stderr is not self._stderr else ""
-        self._stderr.write(f"{bar}scdfm: {_WORDS[number]}; run the command again to go on\n")
-        for stream in (sys.stdout, self._stderr):
-            stream.flush()
-        os._exit(128 + number)
+        try:
+            _tell_session("abandon")
+            # While a live bar is drawn it stands in for sys.stderr and hides the cursor.
+            bar = _SHOW_CURSOR + "\n" if sys.stderr is not self._stderr else ""
+            self._stderr.write(f"{bar}scdfm: {_WORDS[number]}; run the command again to go on\n")
+            for stream in (sys.stdout, self._stderr):
+                stream.flush()
+        finally:  # the terminal may be gone, as after a lost connection
+            os._exit(128 + number)
 
 
 def _listen(

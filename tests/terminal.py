@@ -81,6 +81,17 @@ class Running:
         self._since = time.monotonic()
         self._process.send_signal(number)
 
+    def hang_up(self) -> int:
+        """Take its terminal away, as a lost connection does; gives its exit status."""
+        os.close(self._read)
+        self._process.send_signal(signal.SIGHUP)
+        return self._process.wait(60)
+
+    @property
+    def left(self) -> list[str]:
+        """What still runs of it."""
+        return family(self._family)
+
     def end(self, *, seconds: float = 240) -> Ended:
         """Wait for its end."""
         deadline = time.monotonic() + seconds

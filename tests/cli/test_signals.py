@@ -143,6 +143,16 @@ def test_a_signal_ends_work_with_ray(
 
 
 @pytest.mark.slow
+def test_a_lost_terminal_ends_the_command(home: Path) -> None:
+    running = Running(
+        ["simulate", "large.h5ad", "--cells", 400_000, "--genes", 2_000], cwd=home, terminal=True
+    )
+    running.wait_until_ready()
+    assert running.hang_up() == 128 + signal.SIGHUP
+    assert running.left == []
+
+
+@pytest.mark.slow
 def test_a_signal_ends_an_evaluation(model: Path, home: Path, temporary: Path) -> None:
     running = Running(["evaluate", model, "--cells", 100_000], cwd=home, terminal=True)
     running.wait_for("generating")

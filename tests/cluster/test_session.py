@@ -16,7 +16,7 @@ import pytest
 from cluster import session
 
 PROGRAM = """
-import json, os, ray
+import json, os, ray, tempfile
 from pathlib import Path
 from cluster.processes import descendants
 from cluster.session import session
@@ -32,7 +32,9 @@ with session(cpus=1):
         "token": os.environ["RAY_AUTH_TOKEN"],
         "commands": [Path(f"/proc/{one}/cmdline").read_text() for one in family],
         "address": ray.get_runtime_context().gcs_address,
-        "modes": [oct(one.stat().st_mode & 0o077) for one in Path(os.environ["TMPDIR"]).iterdir()],
+        "modes": [
+            oct(one.stat().st_mode & 0o077) for one in Path(tempfile.gettempdir()).iterdir()
+        ],
     }), flush=True)
     input()
 """

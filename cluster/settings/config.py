@@ -229,7 +229,7 @@ def make_run(
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"{where}: {one_line(error, RunConfig)}") from error
+        raise ValueError(f"{where}: {one_line(error, RunConfig)}") from None
 
 
 def write_run(run: RunConfig, path: Path) -> None:

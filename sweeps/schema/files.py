@@ -78,7 +78,7 @@ def make_sweep(
     try:
         return SweepConfig.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"{where}: {one_line(error, SweepConfig)}") from error
+        raise ValueError(f"{where}: {one_line(error, SweepConfig)}") from None
 
 
 def _set(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Size:
 
 
 SMALL = Size(conditions=40, genes=1_000, cells=300, controls=1_000)
-LARGE = Size(conditions=500, genes=5_000, cells=200, controls=2_000)
+LARGE = Size(conditions=500, genes=5_000, cells=100, controls=1_000)
 
 
 class Screen:

@@ -1,6 +1,8 @@
 """Facts that hold of every metric."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from tests.metrics.screens import Screen, screen
 CONDITIONS = ("G0", "G1", "G2+G5", "P3", "P4")
 TRAINING = Training(mean=np.linspace(0, 1, 30), weights=np.arange(30) / 435)
 # A copy of the real cells is nearer to them than other cells of the same kind can be.
-UNBIASED = {"mmd2", "energy_distance", "mse_ratio"}
+UNBIASED = {"mmd2", "energy_distance", "mse_ratio", "mse_corrected"}
 
 
 def values_of(some: Screen, units: list[UnitCells] | None = None) -> dict[str, np.ndarray]:
@@ -104,3 +106,17 @@ def test_a_prediction_of_means_alone_keeps_the_real_side() -> None:
     assert "pearson_delta_pertmean_top20" in known_of(means)
     assert not {"overlap_at_N", "mmd2"} & {*known_of(means)}
     assert evaluate(means, metrics=["mse"]).overall["mse"].value == 0
+
+
+def test_the_document_names_every_metric() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    listed: set[str] = set()
+    for names in re.findall(r"^- ((?:`[^`]+`(?:, )?)+):", text, re.MULTILINE):
+        first, *others = re.findall(r"`([^`]+)`", names)
+        # `_50` after `overlap_at_N` stands for `overlap_at_50`.
+        stem = first.rsplit("_", 1)[0]
+        listed |= {first, *others, *(start + one for one in others for start in (stem, first))}
+    older = "discrimination_score_..._absolute"
+    assert older in listed
+    listed |= {older.replace("...", one) for one in ("l1", "l2", "cosine")}
+    assert set(METRICS) <= listed

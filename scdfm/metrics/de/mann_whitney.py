@@ -130,7 +130,7 @@ def _by_gene(of: Sorted, values: NDArray[np.generic]) -> Array:
 
 def _tied(counts: NDArray[np.int64]) -> Array:
     wide = counts.astype(np.float64)
-    return wide**3 - wide
+    return wide * wide * wide - wide  # a power takes ten times as long
 
 
 def _p_value(u: Array, ties: Array, *, n: int, m: int) -> Array:

@@ -115,6 +115,8 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
         "conditions": f"{facts['conditions']:,} ({spelled(facts['by_tokens'])})",
         "cells of one": _spread(facts["cells_per_condition"]),
         "smallest": ", ".join(_unit(unit, facts) for unit in facts["smallest"]),
+        "condition from": _columns(facts["recipe"]["condition_column"]),
+        "context from": _columns(facts["recipe"]["context_column"]),
         "control words": listed(facts["recipe"]["controls"]),
         "sources": ", ".join(source["name"] for source in facts["sources"]),
     }
@@ -126,6 +128,13 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
         )
     detected = [f"  {line}" for line in facts["detections"]]
     return [_pairs(shape), _contexts(facts["contexts"]), "  detected at ingest", *detected]
+
+
+def _columns(told: str | list[str] | None) -> str:
+    """The obs columns that a recipe names."""
+    if told is None:
+        return "all cells share one"
+    return "obs " + (told if isinstance(told, str) else " and ".join(told))
 
 
 def _unit(unit: Mapping[str, Any], facts: Mapping[str, Any]) -> str:

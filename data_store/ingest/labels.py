@@ -84,8 +84,8 @@ def read_contexts(sources: Sequence[Source], *, columns: Sequence[str]) -> Label
         text = context_of(values) if len(values) == len(row) else None
         if text is not None and first.setdefault(text, values) != values:
             raise ValueError(
-                f"contexts {first[text]} and {values} are both written {text!r}; rename one, or "
-                "choose another --context-column"
+                f"expected contexts with different names, got {first[text]} and {values}, which "
+                f"are both written {text!r}; rename one, or choose another --context-column"
             )
         names.append(text)
     if len(columns) > 1 and first:
@@ -122,8 +122,8 @@ def _joined(each: Sequence[Labels], words: Words) -> Conditions:
         text = words.separator.join(perturbed) if perturbed else next(iter(told), None)
         if text is not None and tokens.setdefault(text, words.read(told)) != words.read(told):
             raise ValueError(
-                f"cells of different conditions are both written {text!r}; choose another "
-                "--separator"
+                f"expected conditions with different names, got two that are written {text!r}; "
+                "choose another --separator"
             )
         names.append(text)
     labels = _named(names, codes)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, Field, PositiveInt, model_validator
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from cluster.settings.choices import Precision
 
@@ -27,9 +27,28 @@ class EvaluateOptions(BaseModel, frozen=True, extra="forbid"):
         default=None,
         description="Store with the cells to judge it on (default: the one it was trained on)",
     )
+    split: Path | None = Field(
+        default=None, description="File of the split (default: the model's own)"
+    )
+    predictions: tuple[str, ...] | None = Field(
+        default=None,
+        description="Another model's predictions: NAME=FILE, cells as .h5ad or .zarr, or a table "
+        "of means, .csv or .parquet",
+    )
+    metrics: tuple[str, ...] | None = Field(
+        default=None, description="Metrics to compute: A,B (default: the usual ones)"
+    )
+    profile: str | None = Field(
+        default=None, description="Metrics and cells of a paper or a challenge: paper, vcc, vcc2026"
+    )
     cells: PositiveInt | None = Field(
         default=None,
-        description="Cells to generate for each condition (default: as many as were measured)",
+        description="Cells to generate for each condition (default: all controls of its context, "
+        "at least as many as were measured, at most 2,000)",
+    )
+    seed: NonNegativeInt = Field(default=0, description="Seed of the generated cells")
+    repeats: PositiveInt = Field(
+        default=1, description="Seeds to generate from: their mean and spread are shown"
     )
     untrained: bool = Field(default=False, description="Score the model before training, too")
     precision: Precision = Field(
@@ -37,6 +56,34 @@ class EvaluateOptions(BaseModel, frozen=True, extra="forbid"):
         description="Number format of matrix products; auto is float32 on CPU, bf16 on a GPU",
     )
     gpu: bool = Field(default=False, description="Generate on a GPU")
+
+    @field_validator("metrics")
+    @classmethod
+    def _taken_apart(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if given is None:
+            return None
+        return tuple(name.strip() for text in given for name in text.split(",") if name.strip())
+
+    @field_validator("predictions")
+    @classmethod
+    def _named(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        names = []
+        for text in given or ():
+            name, equals, file = text.partition("=")
+            if not (name.strip() and equals and file):
+                raise ValueError(
+                    f"expected --predictions NAME=FILE, got {text!r}; name the row that it fills"
+                )
+            names.append(name.strip())
+        if len(set(names)) < len(names):
+            raise ValueError("each of --predictions needs a name of its own, got one twice")
+        return given
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files of predictions by the name of their row."""
+        parts = (text.partition("=") for text in self.predictions or ())
+        return {name.strip(): Path(file) for name, _, file in parts}
 
 
 class PredictOptions(BaseModel, frozen=True, extra="forbid"):

@@ -15,34 +15,59 @@ from cluster.options import EvaluateOptions
 app = Commands()
 
 
-@app.command(epilog=example("scdfm evaluate runs/norman --untrained --out evaluation.csv"))
+@app.command(
+    epilog=example(
+        "scdfm evaluate runs/norman --untrained --out evaluation.csv",
+        "scdfm evaluate runs/norman --predictions GEARS=gears.h5ad",
+        "scdfm evaluate --predictions GEARS=gears.h5ad --store stores/norman.zarr \\",
+        "  --split split.json",
+    )
+)
 @options_of(EvaluateOptions)
 def evaluate(
     target: Annotated[
-        Path, typer.Argument(metavar="RUN|MODEL", help="The model to judge, or a run with one.")
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="[RUN|MODEL]",
+            help="The model to judge, or a run with one. None: only --predictions are judged.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
     options: EvaluateOptions,
     out: Annotated[Path | None, typer.Option(help="File to write, .json or .csv.")] = None,
     json: Json = False,
 ) -> None:
     """Compare predictions with real cells and with baselines.
 
-    The conditions are those of the test part of the model's split.
+    The conditions are those of the test part of the model's split; the cells are those that
+    `scdfm predict` gives for the same seed. The result is kept beside the model.
     """
     require_file(out, suffixes=(".json", ".csv"))
-    require_there(target, what="run or model")
-    if options.store is not None:
-        require_there(options.store, what="store")
-    from cluster.runs.find_model import model_directory
+    if target is not None:
+        require_there(target, what="run or model")
+    for place, what in ((options.store, "store"), (options.split, "split")):
+        if place is not None:
+            require_there(place, what=what)
+    for file in options.files.values():
+        require_there(file, what="predictions")
+    if target is not None:
+        from cluster.runs.find_model import model_directory
 
-    model_directory(target)  # before torch is loaded
+        model_directory(target)  # before torch is loaded
     with Bar("evaluate", unit="cells") as bar:
         from cluster.work.evaluate import evaluate as evaluate_target
 
         result = evaluate_target(
             target,
             store=options.store,
+            split=options.split,
+            predictions=options.files,
+            metrics=options.metrics,
+            profile=options.profile,
             cells=options.cells,
+            seed=options.seed,
+            repeats=options.repeats,
             untrained=options.untrained,
             precision=options.precision,
             gpu=options.gpu,
@@ -54,6 +79,7 @@ def evaluate(
     if json:
         show_json(result)
     else:
-        show(*report.pages(result.tables))
+        show(*report.pages(result.tables, differences=result.differences))
+        show(*report.certainty(result))
         for line in report.remarks(result):
             say(line)

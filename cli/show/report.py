@@ -7,7 +7,7 @@ such, and how many units were undefined is said below its table.
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cli.show.tables import Column, Grid, Row
@@ -15,19 +15,31 @@ from cli.show.tables import Column, Grid, Row
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from cluster.work.evaluation.record import Evaluation
+    from cluster.work.evaluation.record import Difference, Evaluation
     from scdfm.metrics import Table
     from scdfm.metrics.table import Score
 
 Rows = Mapping[str, Mapping[str, "Score"]]  # row name -> metric -> score
 
 ARROWS = {"min": "↓", "max": "↑"}
-_HEADER = ("row", "scope", "name", "metric", "value", "conditions", "undefined")
+HEADLINES = ("mse", "mse_corrected", "pearson_delta", "discrimination_score_l1", "overlap_at_N")
+"""Metrics whose intervals and differences are printed; JSON has those of all."""
+
+_HEADER = ("row", "scope", "name", "metric", "value", "conditions", "undefined", "low", "high")
+_SHARE = 0.05  # of the mse that generated cells may add before a line says so
+
+Differences = Mapping[str, Mapping[str, "Difference"]]  # by other row and metric
 
 
-def pages(tables: Mapping[str, "Table"]) -> list["RenderableType"]:
-    """The table over all units, then one per context where there are several, with their notes."""
-    parts = _page({row: table.overall for row, table in tables.items()}, title="")
+def pages(
+    tables: Mapping[str, "Table"], *, differences: Differences | None = None
+) -> list["RenderableType"]:
+    """The table over all units, then one per context where there are several, with their notes.
+
+    Values whose difference from the first row is within noise are marked.
+    """
+    overall = {row: table.overall for row, table in tables.items()}
+    parts = _page(overall, title="", noise=_within_noise(differences or {}))
     contexts = sorted({name for table in tables.values() for name in table.contexts})
     if len(contexts) > 1:
         for name in contexts:
@@ -47,9 +59,9 @@ def as_csv(tables: Mapping[str, "Table"]) -> str:
             for name, scores in parts.items():
                 for metric, score in scores.items():
                     value = "" if math.isnan(score.value) else repr(score.value)
-                    writer.writerow(
-                        (row, scope, name, metric, value, score.conditions, score.undefined)
-                    )
+                    ends = map(repr, score.interval or ())
+                    counts = (score.conditions, score.undefined)
+                    writer.writerow((row, scope, name, metric, value, *counts, *ends))
     return out.getvalue()
 
 
@@ -73,11 +85,75 @@ def undefined(rows: Rows) -> list[str]:
     ]
 
 
-def _page(rows: Rows, *, title: str) -> list["RenderableType"]:
-    return [_draw(rows, title=title), *undefined(rows)]
+def _within_noise(differences: Differences) -> set[tuple[str, str]]:
+    """Rows and metrics that chance cannot tell from the first row."""
+    return {
+        (row, metric)
+        for row, metrics in differences.items()
+        for metric, one in metrics.items()
+        if one.within_noise
+    }
 
 
-def _draw(rows: Rows, *, title: str) -> Grid:
+def certainty(result: "Evaluation") -> list["RenderableType"]:
+    """Intervals of the main scores, and how the first row differs from each other."""
+    names = [name for name in HEADLINES if any(name in t.overall for t in result.tables.values())]
+    known = [name for name in names if _has_interval(result, name)]
+    if not known:
+        return []
+    columns = [Column("", "left"), *(Column(name) for name in known)]
+    lines = [
+        Row([row, *(_between(table.overall.get(name)) for name in known)])
+        for row, table in result.tables.items()
+    ]
+    return [Grid(columns, lines, title="95 % intervals"), *_compared(result, known)]
+
+
+def _has_interval(result: "Evaluation", name: str) -> bool:
+    scores = (table.overall.get(name) for table in result.tables.values())
+    return any(score is not None and score.interval is not None for score in scores)
+
+
+def _between(score: "Score | None") -> str:
+    if score is None or score.interval is None or math.isnan(score.value):
+        return "-"
+    return f"{score.interval[0]:.5f} to {score.interval[1]:.5f}"
+
+
+def _compared(result: "Evaluation", names: Sequence[str]) -> list["RenderableType"]:
+    first = next(iter(result.tables))
+    columns = [Column("less", "left"), Column("metric", "left"), Column("difference")]
+    columns += [Column("95 % interval"), Column("better in"), Column("", "left")]
+    lines = [
+        Row(
+            [
+                row,
+                name,
+                f"{one.value:+.5f}",
+                "-" if one.interval is None else "{:+.5f} to {:+.5f}".format(*one.interval),
+                f"{one.wins} of {one.conditions}",
+                "within noise" if one.within_noise else "",
+            ]
+        )
+        for row, metrics in result.differences.items()
+        for name in names
+        if (one := metrics.get(name)) is not None and one.conditions
+    ]
+    if not lines:
+        return []
+    return [Grid(columns, lines, keys=2, title=f"{first} less each other row, by condition")]
+
+
+def _page(
+    rows: Rows, *, title: str, noise: Container[tuple[str, str]] = ()
+) -> list["RenderableType"]:
+    notes = undefined(rows)
+    if noise:
+        notes = [f"~ within noise of {next(iter(rows))}", *notes]
+    return [_draw(rows, title=title, noise=noise), *notes]
+
+
+def _draw(rows: Rows, *, title: str, noise: Container[tuple[str, str]] = ()) -> Grid:
     from scdfm.metrics import METRICS
 
     metrics = list(dict.fromkeys(metric for scores in rows.values() for metric in scores))
@@ -86,7 +162,13 @@ def _draw(rows: Rows, *, title: str) -> Grid:
     columns += [Column(f"{name} {ARROWS[METRICS[name].mode]}") for name in metrics]
     lines = [
         Row(
-            [row, *(shown(scores.get(name)) for name in metrics)],
+            [
+                row,
+                *(
+                    shown(scores.get(name)) + (" ~" if (row, name) in noise else "")
+                    for name in metrics
+                ),
+            ],
             bold=frozenset(at for at, name in enumerate(metrics, start=1) if row in best[name]),
         )
         for row, scores in rows.items()
@@ -106,10 +188,47 @@ def remarks(result: "Evaluation") -> list[str]:
         for row, count in result.incomplete.items()
         if count
     ]
-    lines.append(f"generated by {result.generated}")
+    lines += [
+        f"{row}: {facts.incomplete} units are not predicted and count as undefined"
+        for row, facts in result.rows.items()
+        if facts.kind == "prediction" and facts.incomplete
+    ]
+    if result.generated:
+        seeds = (
+            f"seed {result.seeds[0]}" if len(result.seeds) == 1 else f"{len(result.seeds)} seeds"
+        )
+        lines.append(
+            f"{result.cells} cells ({seeds}) generated by {result.generated}, in the gene blocks "
+            "of `scdfm predict`"
+        )
+    if result.clamped:
+        lines.append("means below 0 count as 0 in every row, as in the model")
+    lines += _noise(result)
     if result.genes_of_all_cells:
         lines.append(
             f"the store was ingested with --genes {result.genes_of_all_cells}: test cells took "
             "part in that choice"
+        )
+    return lines
+
+
+def _noise(result: "Evaluation") -> list[str]:
+    """What chance does to the scores."""
+    noise = result.noise
+    lines: list[str] = []
+    if noise is None:
+        return lines
+    if noise.over == "cells":
+        lines.append(
+            f"{result.conditions} conditions are too few to be drawn again: intervals say what "
+            "the choice of cells does, not what other conditions would"
+        )
+    elif not noise.draws:
+        lines.append("intervals leave out the noise of the controls, which would take long here")
+    first = next(iter(result.tables.values())).overall.get("mse")
+    if first is not None and noise.generated and noise.generated > _SHARE * first.value:
+        lines.append(
+            f"about {noise.generated:.2g} of the mse {first.value:.2g} is the choice of generated "
+            "cells; generate more with --cells"
         )
     return lines

@@ -26,7 +26,6 @@ from cluster.predict.request import (
     Unit,
     asked_condition,
     gene_ids,
-    refuse_copies,
     unseen_tokens,
     warn_of_unseen,
 )
@@ -35,7 +34,7 @@ from cluster.runs.find_model import model_directory
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.runs.provenance import model_identity, versions
 from cluster.settings.choices import Precision
-from cluster.work.sampler import Sampler, Start, sampler_of, starting_cells
+from cluster.work.sampler import Sampler, Start, refuse_copies, sampler_of, starting_cells
 from data_store.store.schema import LOG
 from scdfm.flow.checkpoint import Model, ModelCard
 from scdfm.flow.checkpoint import load_model as read_model

@@ -1,5 +1,7 @@
 """How good a model is, as tables for a notebook."""
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,41 @@ class Scores:
         )
 
     @property
+    def intervals(self) -> pd.DataFrame:
+        """95 % intervals of the table: rows are (row, "low" or "high"); NaN where unknown."""
+        return _frame(
+            {
+                (row, end): {
+                    name: math.nan if score.interval is None else score.interval[place]
+                    for name, score in table.overall.items()
+                }
+                for row, table in self.evaluation.tables.items()
+                for place, end in enumerate(("low", "high"))
+            },
+            names=("row", "end"),
+        )
+
+    @property
+    def differences(self) -> pd.DataFrame:
+        """The first row less each other: a row for (other row, metric), paired by condition."""
+        return pd.DataFrame(
+            [
+                {
+                    "row": other,
+                    "metric": metric,
+                    "difference": one.value,
+                    "low": math.nan if one.interval is None else one.interval[0],
+                    "high": math.nan if one.interval is None else one.interval[1],
+                    "wins": one.wins,
+                    "conditions": one.conditions,
+                    "within_noise": one.within_noise,
+                }
+                for other, metrics in self.evaluation.differences.items()
+                for metric, one in metrics.items()
+            ]
+        ).set_index(["row", "metric"])
+
+    @property
     def undefined(self) -> pd.DataFrame:
         """Units for which a metric is undefined, laid out as `table`."""
         return pd.DataFrame(
@@ -83,10 +120,16 @@ class Scores:
 
 
 def evaluate(
-    model: "TrainedModel | str | Path",
+    model: "TrainedModel | str | Path | None" = None,
     *,
     store: "str | Path | Store | None" = None,
+    split: str | Path | None = None,
+    predictions: Mapping[str, str | Path] | None = None,
+    metrics: Sequence[str] | None = None,
+    profile: str | None = None,
     cells: int | None = None,
+    seed: int = 0,
+    repeats: int = 1,
     untrained: bool = False,
     precision: Precision = "auto",
     gpu: bool = False,
@@ -94,26 +137,41 @@ def evaluate(
     """Judge a model and its baselines on the test conditions of its split, without Ray.
 
     Args:
-        model: A trained model, or the path of a run, a sweep or a model.
+        model: A trained model, or the path of a run, a sweep or a model; none: predictions
+            alone are judged, on `store` and `split`.
         store: Cells to judge it on; none: those it was trained on.
-        cells: Cells generated for each condition; none: as many as were measured.
+        split: File of the split; none: the model's own.
+        predictions: Files of other models' predictions by the name of their row.
+        metrics: Names; none: the usual ones.
+        profile: Metrics and cells of a paper or a challenge: paper, vcc, vcc2026.
+        cells: Cells generated for each condition; none: all controls of its context, at least as
+            many as were measured, at most 2,000.
+        seed: Of the generated cells.
+        repeats: Seeds to generate from, whose mean is shown.
         untrained: Judge the network before training, too.
         precision: Number format of the products, as in a run file.
         gpu: Generate on this machine's GPU.
 
     Returns:
-        `table` is a data frame: rows scDFM, control, perturbed mean, additive; columns metrics.
+        `table` is a data frame: rows scDFM, control, perturbed mean, additive, linear, noise
+        ceiling and predictions; columns metrics. `differences` is scDFM less each other row.
 
     Raises:
         FileNotFoundError: No such model or store.
         ValueError: A store with other cells or without the model's genes, or no GPU; in one line.
     """
-    path = model.path if isinstance(model, TrainedModel) else Path(model)
+    path = model.path if isinstance(model, TrainedModel) else model and Path(model)
     where = store.path if isinstance(store, Store) else store
     evaluation = evaluate_target(
-        path,
+        path or None,
         store=None if where is None else str(where),
+        split=None if split is None else Path(split),
+        predictions={name: Path(file) for name, file in (predictions or {}).items()},
+        metrics=metrics,
+        profile=profile,
         cells=cells,
+        seed=seed,
+        repeats=repeats,
         untrained=untrained,
         precision=precision,
         gpu=gpu,

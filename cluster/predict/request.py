@@ -5,7 +5,7 @@ Every cell's row and place in a shard follow from the request, before the first 
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,12 +17,12 @@ from cluster.predict.options import PredictionRequest
 from cluster.runs.find_model import model_directory
 from cluster.runs.precision import expected
 from cluster.runs.provenance import model_identity, versions
-from cluster.work.sampler import columns_in
+from cluster.work.sampler import columns_in, refuse_copies
 from data_store.prediction import CHUNK_CELLS
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import ModelCard, read_card
 from scdfm.flow.files import GRAPH, SPLIT, WEIGHTS
-from scdfm.method import DEFAULT, METHODS, settings_of
+from scdfm.method import DEFAULT
 from scdfm.screen.atomic import sha256
 from scdfm.screen.conditions import CONTROL, Condition, Words
 from scdfm.screen.names import nearest
@@ -220,26 +220,6 @@ def asked_condition(text: str, card: ModelCard, words: Words) -> Condition:
         raise ValueError(f"{text!r} is {CONTROL}, which needs no prediction; leave it out")
     card.vocabulary.ids(condition)
     return condition
-
-
-def refuse_copies(card: ModelCard, *, cells: int, controls: Mapping[str, int]) -> None:
-    """Refuse more cells than controls where each control gives one cell: they would be copies.
-
-    Args:
-        card: Of the model.
-        cells: To generate of each condition in each context.
-        controls: Control cells of each context.
-
-    Raises:
-        ValueError: The model starts from c_x, and a context has fewer controls than cells.
-    """
-    fewest = min(controls, key=lambda context: controls[context])
-    if METHODS[card.method].one_end(settings_of(card)) and cells > controls[fewest]:
-        kind = f"source {card.source}" if card.method == DEFAULT else f"method {card.method}"
-        raise ValueError(
-            f"a model with {kind} makes one cell from each control, and context {fewest!r} has "
-            f"{controls[fewest]}, got --cells {cells}; ask for at most {controls[fewest]}"
-        )
 
 
 def gene_ids(genes: Sequence[str] | None, card: ModelCard) -> NDArray[np.int64]:

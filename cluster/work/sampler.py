@@ -6,7 +6,7 @@ number of actors.
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -19,7 +19,7 @@ from cluster.work.controls import Controls
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import Model, ModelCard
 from scdfm.flow.sampling import Cells
-from scdfm.method import METHODS, Method, settings_of
+from scdfm.method import DEFAULT, METHODS, Method, settings_of
 from scdfm.screen.conditions import Condition, name
 from scdfm.screen.names import nearest
 from scdfm.screen.randomness import numpy_generator
@@ -152,6 +152,26 @@ def starting_cells(
         others=controls[order[(place + apart) % count]],
         replicates=place // count,
     )
+
+
+def refuse_copies(card: ModelCard, *, cells: int, controls: Mapping[str, int]) -> None:
+    """Refuse more cells than controls where each control gives one cell: they would be copies.
+
+    Args:
+        card: Of the model.
+        cells: To generate of each condition in each context.
+        controls: Control cells of each context.
+
+    Raises:
+        ValueError: The model starts from c_x, and a context has fewer controls than cells.
+    """
+    fewest = min(controls, key=lambda context: controls[context])
+    if METHODS[card.method].one_end(settings_of(card)) and cells > controls[fewest]:
+        kind = f"source {card.source}" if card.method == DEFAULT else f"method {card.method}"
+        raise ValueError(
+            f"a model with {kind} makes one cell from each control, and context {fewest!r} has "
+            f"{controls[fewest]}, got --cells {cells}; ask for at most {controls[fewest]}"
+        )
 
 
 def columns_in(store: Store, card: ModelCard) -> NDArray[np.int64]:

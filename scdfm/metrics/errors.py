@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from scdfm.metrics.evidence import Evidence
 from scdfm.metrics.metric import Metric
 from scdfm.metrics.pseudobulk import Array, Pseudobulks
 
@@ -13,6 +14,18 @@ def mse(units: Pseudobulks) -> Array:
     """
     squares: Array = np.square(units.predicted - units.real).mean(axis=1)
     return squares
+
+
+def mse_corrected(units: Evidence) -> Array:
+    """`mse` less what the noise of the real mean adds to it, (units,).
+
+    That is the variance over real cells by their number, averaged over genes. So it estimates the
+    error against a mean of endlessly many cells, and may be negative. Undefined for a single cell.
+    """
+    real = units.real_cells
+    assert real is not None, "Metric.needs says so"
+    noise: Array = real.variance.mean(axis=1, dtype=np.float64) / np.maximum(real.cells, 1)
+    return mse(units) - noise
 
 
 def mae(units: Pseudobulks) -> Array:
@@ -37,6 +50,12 @@ MSE = Metric(
     mse,
     mode="min",
     says="Squared distance between the predicted and the real mean of a gene, averaged over genes.",
+)
+MSE_CORRECTED = Metric(
+    mse_corrected,
+    mode="min",
+    needs=("real_cells",),
+    says="The same less what the noise of the measured mean adds to it; it may be negative.",
 )
 MAE = Metric(
     mae,

@@ -14,6 +14,7 @@ METRICS: Registry[Metric] = Registry(
     own={
         # of means
         "mse": "scdfm.metrics.errors:MSE",
+        "mse_corrected": "scdfm.metrics.errors:MSE_CORRECTED",
         "mae": "scdfm.metrics.errors:MAE",
         "l2": "scdfm.metrics.errors:L2",
         "pearson_delta": "scdfm.metrics.correlation:PEARSON_DELTA",

@@ -41,7 +41,7 @@ class Difference(BaseModel, frozen=True, extra="forbid"):
     wins: NonNegativeInt  # conditions where this row is better
     losses: NonNegativeInt
     conditions: NonNegativeInt  # where both are defined
-    within_noise: bool  # the interval holds 0, or there is none
+    within_noise: bool | None  # whether the interval holds 0; None: there is no interval
 
 
 class Noise(BaseModel, frozen=True, extra="forbid"):
@@ -50,8 +50,10 @@ class Noise(BaseModel, frozen=True, extra="forbid"):
     level: float = 0.95
     over: Literal["conditions and cells", "cells", "nothing"]  # what was drawn again
     draws: NonNegativeInt = 0
-    halvings: NonNegativeInt = 0  # of the noise ceiling
+    halvings: NonNegativeInt = 0  # of the noise ceiling, for metrics of means
+    cell_halvings: NonNegativeInt = 0  # the same for metrics of cells
     corrected: NonNegativeInt = 0  # units whose mean was corrected by its starting cells
+    generated: Number | None = None  # variance of a model's mean by its cells, averaged over genes
     variance_left: Number | None = None  # of a mean, after the correction, as a share
 
 

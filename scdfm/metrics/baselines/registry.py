@@ -15,6 +15,7 @@ BASELINES: Registry[Baseline] = Registry(
         "control": "scdfm.metrics.baselines.control:control",
         "perturbed mean": "scdfm.metrics.baselines.perturbed_mean:perturbed_mean",
         "additive": "scdfm.metrics.baselines.additive:additive",
+        "linear": "scdfm.metrics.baselines.linear:linear",
     },
 )
 

@@ -36,9 +36,15 @@ class Units:
 
 @dataclass(frozen=True)
 class MeasuredUnits(Units):
-    """Training units, with the mean of their cells, (units, genes)."""
+    """Training units.
+
+    Attributes:
+        mean: Of each unit's cells, (units, genes).
+        genes: Names of the genes; none where no baseline asks for them.
+    """
 
     mean: Array
+    genes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse an empty training part and means of other units or genes."""

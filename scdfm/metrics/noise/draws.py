@@ -59,9 +59,12 @@ class Draws:
         """
         for draw in range(len(self)):
             control = np.stack([self.control[context][draw] for context in units.contexts])
+            moved = control - units.control
+            own = units.predicted_control
             yield replace(
                 units,
-                predicted=units.predicted + (control - units.control),
+                predicted=units.predicted + moved,
+                predicted_control=None if own is None else own + moved,
                 real=units.real if self.real is None else np.stack([u[draw] for u in self.real]),
                 control=control,
             )

@@ -6,6 +6,7 @@ distribution (Hesterberg 2015, "What teachers should know about the bootstrap", 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.stats import norm, t
 
 from scdfm.metrics.noise.draws import fixed_enough
 from scdfm.metrics.pseudobulk import Array
+from scdfm.screen.randomness import numpy_generator
 
 LEVEL = 0.95
 DRAWS = 4_000  # of conditions
@@ -30,16 +32,15 @@ class Interval(NamedTuple):
         return self.low <= 0 <= self.high
 
 
-def interval(
-    values: Array, conditions: Sequence[str], *, drawn: Array | None, generator: np.random.Generator
-) -> Interval | None:
+def interval(values: Array, conditions: Sequence[str], *, drawn: Array | None) -> Interval | None:
     """The interval of a mean over conditions; None where nothing is known of its noise.
+
+    The draws of conditions depend on their number alone, so that rows are compared on the same.
 
     Args:
         values: Of each unit, (units,); NaN where undefined.
         conditions: Of each unit.
         drawn: The same on drawn cells, (draws, units); None: cells are not drawn.
-        generator: Draws conditions.
     """
     score = by_condition(values[None], conditions)[0]
     defined = np.isfinite(score)
@@ -51,12 +52,19 @@ def interval(
     if fixed_enough(count):
         assert around is not None
         return _between(score.mean() + around.mean(axis=1), share=(1 - LEVEL) / 2)
-    weights = generator.multinomial(count, np.full(count, 1 / count), size=DRAWS) / count
-    means = weights @ score
+    means = _weights(count) @ score
     if around is not None:
         means += np.resize(_shared(around), DRAWS)
     wider = t.ppf((1 + LEVEL) / 2, count - 1) * np.sqrt(count / (count - 1))
     return _between(means, share=float(norm.cdf(-wider)))
+
+
+@lru_cache(maxsize=8)
+def _weights(count: int) -> Array:
+    """How much each of so many conditions counts in each draw of as many, (draws, conditions)."""
+    generator = numpy_generator(0, "conditions", count)
+    times: Array = generator.multinomial(count, np.full(count, 1 / count), size=DRAWS) / count
+    return times
 
 
 def by_condition(values: Array, conditions: Sequence[str]) -> Array:

@@ -70,9 +70,9 @@ def test_an_interval_holds_the_truth_in_90_to_99_of_100_screens(conditions: int)
         squares = np.square(fixed).mean(axis=(1, 2)) if errors is fixed else (OURS**2, THEIRS**2)
         names = some.ours.conditions
         found = [
-            (interval(each[0], names, drawn=drawn[0], generator=generator), squares[0] + sampling),
+            (interval(each[0], names, drawn=drawn[0]), squares[0] + sampling),
             (
-                interval(each[0] - each[1], names, drawn=drawn[0] - drawn[1], generator=generator),
+                interval(each[0] - each[1], names, drawn=drawn[0] - drawn[1]),
                 squares[0] - squares[1],
             ),
         ]
@@ -82,23 +82,21 @@ def test_an_interval_holds_the_truth_in_90_to_99_of_100_screens(conditions: int)
 
 
 def test_few_conditions_without_drawn_cells_have_no_interval() -> None:
-    generator = np.random.default_rng(0)
     few = np.array([0.1, 0.2])
-    assert interval(few, ["A", "B"], drawn=None, generator=generator) is None
-    many = interval(np.arange(9.0), list("ABCDEFGHI"), drawn=None, generator=generator)
+    assert interval(few, ["A", "B"], drawn=None) is None
+    many = interval(np.arange(9.0), list("ABCDEFGHI"), drawn=None)
     assert many is not None
     assert many.low < 4 < many.high
     assert not many.holds_zero
 
 
 def test_undefined_units_are_left_out_of_intervals() -> None:
-    generator = np.random.default_rng(0)
     values = np.array([*np.arange(9.0), np.nan])
-    found = interval(values, list("ABCDEFGHIJ"), drawn=None, generator=generator)
+    found = interval(values, list("ABCDEFGHIJ"), drawn=None)
     assert found is not None
     assert found.low < 4 < found.high
     nothing = np.full(10, np.nan)
-    assert interval(nothing, list("ABCDEFGHIJ"), drawn=None, generator=generator) is None
+    assert interval(nothing, list("ABCDEFGHIJ"), drawn=None) is None
 
 
 def test_units_are_averaged_within_a_condition_first() -> None:

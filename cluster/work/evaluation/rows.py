@@ -1,0 +1,288 @@
+"""Rows of the tables: a model's cells, a baseline's means, the noise ceiling, others' predictions.
+
+Every row is judged on the same units, genes, real cells and controls. A row is its values by
+metric and unit; what was generated is dropped as soon as it is counted.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.work.controls import StoreControls
+from cluster.work.evaluation.part import Array, Expression, TestPart
+from cluster.work.evaluation.record import RowFacts
+from cluster.work.means import PredictedMean, predicted_mean
+from cluster.work.sampler import Generated, Sampler, starting_cells
+from scdfm.metrics import METRICS, Evidence, Training, UnitCells
+from scdfm.metrics.gather import gather
+from scdfm.metrics.noise import half_means
+from scdfm.metrics.profiles import known_of
+from scdfm.metrics.table import unit_values
+from scdfm.screen.progress import OnProgress, Progress
+from scdfm.screen.randomness import numpy_generator
+
+Values = dict[str, Array]  # by metric, (units,)
+
+MOST = 2_000  # cells of a baseline or a model for a unit, if nobody asks for more
+HALVINGS = 20  # for metrics of means
+CELL_HALVINGS = 4  # for metrics of cells, which cost more
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found of a prediction.
+
+    Attributes:
+        facts: What it is.
+        values: By metric, (units,); the mean over seeds where there are several.
+        evidence: Means, of the first seed; those of cells of the ceiling are of a halving.
+        seeds: The same values for each seed, if there are several.
+    """
+
+    facts: RowFacts
+    values: Values
+    evidence: Evidence
+    seeds: tuple[Values, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What all rows are judged by.
+
+    Attributes:
+        part: The test units.
+        metrics: Names of the metrics.
+        training: Of the training conditions, where a metric needs it.
+        threads: Units worked on at a time.
+    """
+
+    part: TestPart
+    metrics: Sequence[str]
+    training: Training | None
+    threads: int | None = None
+
+    def evidence(
+        self,
+        predicted: Callable[[int], tuple[Expression | None, Array | None]],
+        *,
+        like: Evidence | None = None,
+    ) -> Evidence:
+        """Reduce a prediction's cells and means of each unit, by its number."""
+
+        def units() -> Iterator[UnitCells]:
+            for number, unit in enumerate(self.part.units):
+                cells, mean = predicted(number)
+                yield UnitCells(
+                    context=unit.context,
+                    condition=unit.condition,
+                    real=self.part.real(number),
+                    control=self.part.control(unit.context),
+                    predicted=cells,
+                    predicted_mean=mean,
+                )
+
+        found = gather(
+            units(),
+            genes=self.part.genes,
+            metrics=self.metrics,
+            training=self.training,
+            like=like,
+            threads=self.threads,
+        )
+        # Means of whole units come from the store's sums for every row, so that equal
+        # predictions have equal scores.
+        control = self.part.control_mean[:, self.part.evaluation]
+        return replace(found, control=control)
+
+    def values(self, evidence: Evidence) -> Values:
+        """Values of the metrics that this prediction has what it takes for."""
+        return unit_values(evidence, metrics=known_of(evidence, self.metrics))
+
+    @property
+    def of_cells(self) -> bool:
+        """Whether a metric reads predicted cells."""
+        asked = [METRICS[name] for name in self.metrics]
+        return any(one.of_cells is not None or "predicted_cells" in one.needs for one in asked)
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model's prediction: how its cells are generated for each unit."""
+
+    sampler: Sampler
+    controls: StoreControls
+    cells: Sequence[int]  # to generate for each unit
+
+    def generate(
+        self,
+        judge: Judge,
+        *,
+        seed: int,
+        like: Evidence | None,
+        note: str = "",
+        progress: OnProgress | None = None,
+        keep: Callable[[int, Expression], None] | None = None,
+    ) -> tuple[Evidence, list[PredictedMean]]:
+        """Generate the cells of all units from a seed and reduce them.
+
+        Args:
+            judge: What they are judged by.
+            seed: Of the prediction.
+            like: Evidence of the same units.
+            note: What is being generated.
+            progress: Is told of the cells generated.
+            keep: Is given each unit's cells, (cells, genes).
+        """
+        part = judge.part
+        sampler = replace(self.sampler, seed=seed)
+        kept = np.searchsorted(sampler.genes, part.evaluation)
+        means: list[PredictedMean] = []
+        clamp = sampler.method.clamps(sampler.settings)
+
+        def predicted(number: int) -> tuple[Expression | None, Array]:
+            unit = part.units[number]
+            start = starting_cells(
+                self.controls.rows(unit.context),
+                condition=unit.tokens,
+                cells=self.cells[number],
+                seed=seed,
+            )
+            batches = [
+                Generated(some.cells[:, kept], some.start[:, kept])
+                for some in sampler.batches_with_starts(self.controls, start, condition=unit.tokens)
+            ]
+            control = part.control_mean[number, part.evaluation]
+            means.append(predicted_mean(batches, control=control, clamp=clamp))
+            cells = np.concatenate([some.cells for some in batches])
+            if keep is not None:
+                keep(number, cells)
+            return cells, means[-1].mean
+
+        done = 0
+
+        def reported(number: int) -> tuple[Expression | None, Array]:
+            nonlocal done
+            found = predicted(number)
+            done += self.cells[number]
+            if progress is not None:
+                progress(Progress(done, sum(self.cells), "cells", note))
+            return found
+
+        evidence = judge.evidence(reported, like=like)
+        return evidence, means
+
+
+def shifted(cells: Expression, change: Array, *, clamp: bool) -> Expression:
+    """Control cells that all change by the same amount, (cells, genes)."""
+    moved = cells + change.astype(np.float32)
+    return np.maximum(moved, 0, out=moved) if clamp else moved
+
+
+def baseline_row(
+    judge: Judge, mean: Array, *, incomplete: int, clamp: bool, like: Evidence | None
+) -> Row:
+    """A baseline: its means, and control cells that change by as much.
+
+    Args:
+        judge: What it is judged by.
+        mean: (units, genes).
+        incomplete: Units for which it lacked something.
+        clamp: Whether expression below 0 becomes 0, as the model's does.
+        like: Evidence of the same units.
+    """
+    part = judge.part
+    bounded = np.maximum(mean, 0) if clamp else mean
+
+    def predicted(number: int) -> tuple[Expression | None, Array]:
+        if not judge.of_cells:
+            return None, bounded[number]
+        start = part.control(part.contexts[number])[:MOST]
+        change = mean[number] - part.control_mean[number, part.evaluation]
+        return shifted(start, change, clamp=clamp), bounded[number]
+
+    evidence = judge.evidence(predicted, like=like)
+    cells = sum(min(MOST, len(part.control(one))) for one in part.contexts)
+    facts = RowFacts(kind="baseline", incomplete=incomplete, cells=cells if judge.of_cells else 0)
+    return Row(facts, judge.values(evidence), evidence)
+
+
+def ceiling_row(judge: Judge, *, like: Evidence, seed: int = 0) -> Row:
+    """Half of each unit's real cells as a prediction of the other half.
+
+    Metrics of means are averaged over more halvings than those of cells. A unit of one cell is
+    undefined.
+    """
+    part = judge.part
+    orders = [numpy_generator(seed, "halves", number) for number in range(len(part.units))]
+    halves = [
+        half_means(part.real(number), halvings=HALVINGS, generator=orders[number])
+        for number in range(len(part.units))
+    ]
+    of_means = [n for n in judge.metrics if METRICS[n].of_cells is None and not _cells(n)]
+    usable = np.array([np.isfinite(first).all() for first, _ in halves])
+    found: list[Values] = []
+    for halving in range(HALVINGS):
+        first, second = (np.stack([half[side][halving] for half in halves]) for side in (0, 1))
+        some = replace(
+            like.of_means(first),
+            real=np.where(usable[:, None], second, like.real),
+        )
+        found.append(unit_values(some, metrics=known_of(some, of_means)))
+    values = _mean_of(found)
+    evidence = some
+    of_cells = [name for name in judge.metrics if name not in of_means]
+    if of_cells:
+        again = [_half_cells(judge, of_cells, seed=seed, halving=k) for k in range(CELL_HALVINGS)]
+        values |= _mean_of(again)
+    values = {
+        name: np.where(usable, values[name], np.nan) for name in judge.metrics if name in values
+    }
+    cells = sum(len(unit) // 2 for unit in part.units)
+    return Row(RowFacts(kind="ceiling", cells=cells), values, evidence)
+
+
+def _cells(name: str) -> bool:
+    return bool({"real_cells", "predicted_cells"} & {*METRICS[name].needs})
+
+
+def _half_cells(judge: Judge, metrics: Sequence[str], *, seed: int, halving: int) -> Values:
+    """Metrics of cells for one halving."""
+    part = judge.part
+
+    def units() -> Iterator[UnitCells]:
+        for number, unit in enumerate(part.units):
+            real = part.real(number)
+            order = numpy_generator(seed, "half cells", number, halving).permutation(len(real))
+            half = max(1, len(real) // 2)
+            yield UnitCells(
+                context=unit.context,
+                condition=unit.condition,
+                real=real[order[-half:]],
+                control=part.control(unit.context),
+                predicted=real[order[:half]],
+            )
+
+    found = gather(
+        units(),
+        genes=part.genes,
+        metrics=metrics,
+        training=judge.training,
+        threads=judge.threads,
+    )
+    return unit_values(found, metrics=known_of(found, metrics))
+
+
+def _mean_of(found: Sequence[Values]) -> Values:
+    """Mean over repetitions, without those where a unit is undefined."""
+    return {name: mean_defined(np.stack([one[name] for one in found])) for name in found[0]}
+
+
+def mean_defined(values: NDArray[np.float64]) -> Array:
+    """Mean over the first axis of what is defined; NaN where nothing is."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0).sum(axis=0)
+    mean: Array = np.full(values.shape[1:], np.nan)
+    np.divide(total, known.sum(axis=0), out=mean, where=known.any(axis=0))
+    return mean

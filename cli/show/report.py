@@ -43,9 +43,14 @@ def pages(
     contexts = sorted({name for table in tables.values() for name in table.contexts})
     if len(contexts) > 1:
         for name in contexts:
-            rows = {row: table.contexts.get(name, {}) for row, table in tables.items()}
+            rows = {row: _main(table.contexts.get(name, {})) for row, table in tables.items()}
             parts += ["", *_page(rows, title=f"context {name}")]
     return parts
+
+
+def _main(scores: Mapping[str, "Score"]) -> Mapping[str, "Score"]:
+    """The main scores; all of them where none of these was asked for."""
+    return {name: scores[name] for name in HEADLINES if name in scores} or scores
 
 
 def as_csv(tables: Mapping[str, "Table"]) -> str:
@@ -76,13 +81,13 @@ def best_rows(rows: Rows, *, metric: str, mode: str) -> set[str]:
 
 
 def undefined(rows: Rows) -> list[str]:
-    """A line for every average that leaves units out."""
-    return [
-        f"{metric} of {row} is undefined in {score.undefined} units"
-        for row, scores in rows.items()
-        for metric, score in scores.items()
-        if score.undefined
-    ]
+    """A line for each metric with averages that leave units out."""
+    left_out: dict[str, list[str]] = {}
+    for row, scores in rows.items():
+        for metric, score in scores.items():
+            if score.undefined:
+                left_out.setdefault(metric, []).append(f"{score.undefined} of {row}")
+    return [f"{metric} is undefined in units: {', '.join(of)}" for metric, of in left_out.items()]
 
 
 def _within_noise(differences: Differences) -> set[tuple[str, str]]:

@@ -87,7 +87,8 @@ def test_an_evaluation_shows_every_row_and_writes_every_score(
     out = tmp_path / "scores.csv"
     called = scdfm("evaluate", trained / "runs" / "tiny", "--untrained", "--out", out)
     assert called.status == 0, called.err
-    rows = ["scDFM", "untrained", "control", "perturbed mean", "additive"]
+    baselines = ["control", "perturbed mean", "additive", "linear"]
+    rows = ["scDFM", "untrained", *baselines, "noise ceiling"]
     for row in rows:
         assert f"  {row}  " in called.out
     assert "context line1" in called.out

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from cli.show.report import as_csv, best_rows, pages, undefined
+from cluster.work.evaluation.record import Difference
 from scdfm.metrics import Table
 from scdfm.metrics.table import Score
 
@@ -72,7 +73,7 @@ def test_the_best_is_bold_on_a_terminal_only(tables: dict[str, Table]) -> None:
 
 
 def test_the_undefined_are_counted_below(tables: dict[str, Table]) -> None:
-    line = "pearson_delta of control is undefined in 2 units"
+    line = "pearson_delta is undefined in units: 2 of control"
     assert undefined({name: table.overall for name, table in tables.items()}) == [line]
     assert drawn(tables).rstrip().endswith(line)
 
@@ -92,3 +93,23 @@ def test_csv_holds_every_score_exactly(tables: dict[str, Table]) -> None:
     assert float(found["scDFM", "condition", "A+B", "mse"]["value"]) == 0.002
     assert found["control", "overall", "", "pearson_delta"]["value"] == ""
     assert found["control", "overall", "", "pearson_delta"]["undefined"] == "2"
+
+
+def test_a_difference_within_noise_is_marked(tables: dict[str, Table]) -> None:
+    def less(low: float, high: float, *, within_noise: bool) -> dict[str, Difference]:
+        counts = {"wins": 3, "losses": 2, "conditions": 5}
+        ends = {"value": (low + high) / 2, "interval": (low, high)}
+        return {"mse": Difference(**ends, **counts, within_noise=within_noise)}
+
+    differences = {
+        "control": less(-0.01, -0.005, within_noise=False),
+        "perturbed mean": less(-0.003, 0.001, within_noise=True),
+    }
+    out = io.StringIO()
+    for part in pages(tables, differences=differences):
+        Console(file=out, width=200).print(part, markup=False)
+    rows = [line.split("  ") for line in out.getvalue().splitlines() if "0.0" in line]
+    lines = {row[1].strip(): " ".join(row) for row in rows}
+    assert "0.00800 ~" in lines["perturbed mean"]
+    assert "~" not in lines["control"]
+    assert "~ within noise of scDFM" in out.getvalue()

@@ -8,25 +8,39 @@ import numpy as np
 import pytest
 import torch
 
+from cli.show.terminal import as_json
 from cluster.runs.plan import make_plan, units_of
 from cluster.settings.config import read_run
 from cluster.work.evaluate import evaluate
+from cluster.work.evaluation.kept import CONTROL, GENERATED, REAL, kept_beside
 from data_store.store.reader import Store
-from scdfm.metrics import METRICS, metrics_of
+from scdfm.flow.files import WEIGHTS
+from scdfm.metrics import metrics_of
 
 pytestmark = pytest.mark.slow
+
+OF_MEANS = ["mse", "mae", "l2", "pearson_delta", "discrimination_score_l1"]
 
 
 def test_every_baseline_stands_beside_the_model(trained: Path) -> None:
     result = evaluate(trained, untrained=True)
-    assert list(result.tables) == ["scDFM", "untrained", "control", "perturbed mean", "additive"]
-    of_means = [name for name in metrics_of() if METRICS[name].of_means]
-    assert [*result.tables["scDFM"].overall] == of_means
+    baselines = ["control", "perturbed mean", "additive", "linear"]
+    assert list(result.tables) == ["scDFM", "untrained", *baselines, "noise ceiling"]
+    for table in result.tables.values():
+        assert [*table.overall] == [*metrics_of()]
+    kept = kept_beside(trained / "model")
+    assert kept.of(trained / "model" / WEIGHTS) == kept.record
+    assert as_json(kept.record) == as_json(result)
+    means, sample = kept.means, kept.sample
+    assert (
+        means.real.shape == (len(result.units), len(means.genes)) == means.predicted["scDFM"].shape
+    )
+    assert {*sample.kind.tolist()} == {CONTROL, REAL, GENERATED}
 
 
 def test_the_control_row_is_what_the_store_says(trained: Path) -> None:
     run = read_run(trained / "run.yaml")
-    result = evaluate(trained)
+    result = evaluate(trained, metrics=["mse"])
     with Store.open(run.store) as store:
         plan = make_plan(run, store)
         by_condition: dict[str, list[float]] = {}
@@ -43,28 +57,33 @@ def test_the_control_row_is_what_the_store_says(trained: Path) -> None:
 
 @pytest.mark.parametrize("cells", [3, 40], ids=["few cells", "more"])
 def test_an_untrained_model_at_rest_is_the_control_row_exactly(trained: Path, cells: int) -> None:
-    tables = evaluate(trained, untrained=True, cells=cells).tables
+    tables = evaluate(trained, untrained=True, cells=cells, metrics=OF_MEANS).tables
     assert tables["untrained"].model_dump_json() == tables["control"].model_dump_json()
 
 
 def test_no_change_has_no_correlation_and_it_is_counted(trained: Path) -> None:
-    score = evaluate(trained).tables["control"].overall["pearson_delta"]
+    score = evaluate(trained, metrics=OF_MEANS).tables["control"].overall["pearson_delta"]
     assert math.isnan(score.value)
     assert score.undefined > 0
 
 
 def test_contexts_have_tables_of_their_own(trained: Path) -> None:
-    table = evaluate(trained).tables["scDFM"]
+    table = evaluate(trained, metrics=OF_MEANS).tables["scDFM"]
     assert len(table.contexts) == 2
 
 
 def test_a_model_directory_is_evaluated_as_its_run(trained: Path) -> None:
-    by_run, by_model = evaluate(trained), evaluate(trained / "model")
-    assert by_run.model_dump_json() == by_model.model_dump_json()
+    by_run, by_model = (
+        evaluate(path, metrics=["mse"]).model_dump(exclude={"date", "seconds"})
+        for path in (trained, trained / "model")
+    )
+    assert as_json(by_run) == as_json(by_model)
 
 
 def test_the_arithmetic_is_recorded_and_half_the_bits_change_little(trained: Path) -> None:
-    plain, half = (evaluate(trained, precision=one) for one in ("float32", "bf16"))
+    plain, half = (
+        evaluate(trained, precision=one, metrics=OF_MEANS) for one in ("float32", "bf16")
+    )
     assert plain.arithmetic["precision"] == "float32"
     assert plain.arithmetic["matmul"] == "highest"
     assert half.arithmetic["precision"] == "bf16"

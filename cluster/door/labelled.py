@@ -24,7 +24,7 @@ Unit = tuple[str, str]  # context and canonical condition, "" for control
 class Labelled(NamedTuple):
     """Cells, and where those of each unit are."""
 
-    cells: AnnData
+    values: Any  # X, (cells, genes); taken once, since a view of an AnnData makes it anew
     columns: Rows | None  # of the shared genes; none: all, in their order
     units: dict[Unit, Rows]  # by context and condition; a control's condition is ""
     labels: dict[Unit, str]  # as the data spell them
@@ -51,7 +51,7 @@ class Labelled(NamedTuple):
                     f"expected a column {column!r} in obs of the {of} cells, found none; "
                     f"{nearest(column, [*map(str, cells.obs.columns)])}"
                 )
-        require_logs(cells, of=of)
+        values = values_of(cells, of=of)
         units: dict[Unit, list[Rows]] = {}
         labels: dict[Unit, str] = {}
         for (place, label), rows in _groups(cells, condition=condition, context=context, of=of):
@@ -66,7 +66,7 @@ class Labelled(NamedTuple):
                 f"{lacking[0]!r}; give cells with the same genes"
             )
         return cls(
-            cells=cells,
+            values=values,
             columns=order,
             units={unit: np.sort(np.concatenate(rows)) for unit, rows in units.items()},
             labels=labels,
@@ -74,10 +74,9 @@ class Labelled(NamedTuple):
 
     def of_unit(self, unit: Unit) -> Cells:
         """Cells of a unit, (cells, genes)."""
-        values: Any = self.cells.X
-        rows: Any = values[self.units[unit]]
+        rows: Any = self.values[self.units[unit]]
         sparse = issparse(rows)
-        found: Cells = rows.tocsr() if sparse else np.asarray(rows)
+        found: Cells = rows.tocsr() if sparse else np.asarray(rows, dtype=_wide(rows))
         return found if self.columns is None else found[:, self.columns]
 
 
@@ -127,18 +126,29 @@ def shared_genes(predicted: AnnData, real: AnnData) -> tuple[str, ...]:
     return shared
 
 
-def require_logs(cells: AnnData, *, of: str) -> None:
-    """Refuse counts, by the first cells.
+def _wide(values: Any) -> np.dtype[Any]:
+    """Half precision is too coarse to compute with."""
+    return np.promote_types(values.dtype, np.float32)
+
+
+def values_of(cells: AnnData, *, of: str) -> Any:
+    """X of the cells, by rows; counts are refused, by the first cells.
 
     Raises:
-        ValueError: All values are whole numbers.
+        ValueError: There is no X, or all values are whole numbers.
     """
-    values: Any = cells.X
-    some = values[:LOOKED_AT]
+    found: Any = cells.X
+    if found is None:
+        raise ValueError(f"expected log1p of normalised counts in X of the {of} cells, got none")
+    sparse = issparse(found)
+    # Rows of a matrix that is sorted by columns are slow to find, unit by unit.
+    found = found.tocsr() if sparse else found
+    some: Any = found[:LOOKED_AT]  # of a matrix on disk, this is in memory
     sparse = issparse(some)
-    values = some.data if sparse else np.asarray(some)
-    if values.size and values.max() > 1 and np.array_equal(values, np.round(values)):
+    first = some.data if sparse else np.asarray(some)
+    if first.size and first.max() > 1 and np.array_equal(first, np.round(first)):
         raise ValueError(
             f"expected log1p of normalised counts in X of the {of} cells, got whole numbers; "
             "normalise them first (scanpy.pp.normalize_total, scanpy.pp.log1p)"
         )
+    return found

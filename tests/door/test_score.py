@@ -2,12 +2,14 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData, concat
+from anndata import AnnData, concat, read_h5ad
+from scipy.sparse import csc_matrix, csr_matrix
 
 import scdfm
 from scdfm.metrics import METRICS
@@ -45,6 +47,20 @@ def test_labels_and_genes_are_matched_whatever_their_order(pair: Any) -> None:
     mixed = relabelled(pair[0], **{"G2+G5": "G5+G2", "P3": "control+P3"})
     mixed = mixed[draw.permutation(mixed.n_obs), draw.permutation(mixed.n_vars)]
     pd.testing.assert_frame_equal(scdfm.score(mixed, real=pair[1], metrics=names), plain)
+
+
+@pytest.mark.parametrize("form", [csr_matrix, csc_matrix, np.float16])
+def test_the_form_of_the_cells_changes_nothing(pair: Any, form: Any, tmp_path: Path) -> None:
+    names = ["mse", "overlap_at_N", "mmd2"]
+    plain = scdfm.score(pair[0], real=pair[1], metrics=names)
+    cells = pair[0].copy()
+    cells.X = form(cells.X.toarray() if form is np.float16 else cells.X)
+    rtol = 0.1 if form is np.float16 else 1e-6
+    pd.testing.assert_frame_equal(scdfm.score(cells, real=pair[1], metrics=names), plain, rtol=rtol)
+    if form is csr_matrix:
+        cells.write_h5ad(tmp_path / "cells.h5ad")
+        backed = read_h5ad(tmp_path / "cells.h5ad", backed="r")
+        pd.testing.assert_frame_equal(scdfm.score(backed, real=pair[1], metrics=names), plain)
 
 
 def test_conditions_and_genes_of_one_side_are_said(

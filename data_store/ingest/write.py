@@ -160,8 +160,10 @@ def _write(
             else "to keep them, ingest all files into a new store",
         )
     measured = {gene for source in sources for gene in source.genes}
-    tell_of_alike(perturbed, controls=layout.controls, genes=measured)
-    kind = perturbation(perturbed, genes=measured, var=joined.var, columns=columns, options=options)
+    likely = tell_of_alike(perturbed, controls=layout.controls, genes=measured)
+    # A control that was not named says nothing about the others.
+    tokens = perturbed.difference(likely) or perturbed
+    kind = perturbation(tokens, genes=measured, var=joined.var, columns=columns, options=options)
     readings = _readings(sources, options=options)
     normalised = readings[0].normalised
     routed = route(

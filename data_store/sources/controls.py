@@ -87,8 +87,8 @@ def tell_of_absent(asked: Sequence[str], labels: Collection[str], *, separator: 
 
 def tell_of_alike(
     tokens: Collection[str], *, controls: Sequence[str], genes: Collection[str]
-) -> None:
-    """Warn of perturbations that look like controls.
+) -> tuple[str, ...]:
+    """The perturbations that look like controls, with a warning if there are any.
 
     Args:
         tokens: All that cells are perturbed with.
@@ -102,6 +102,7 @@ def tell_of_alike(
             f"these look like controls, too, and are treated as perturbations: {listed(found)}; "
             f"{remedy} makes them controls"
         )
+    return found
 
 
 def alike(labels: Iterable[str]) -> tuple[str, ...]:

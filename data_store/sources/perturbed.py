@@ -5,7 +5,6 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-from data_store.sources.controls import alike
 from data_store.sources.notes import note, warn
 from data_store.sources.options import IngestOptions
 from data_store.store.schema import Perturbation
@@ -37,8 +36,7 @@ def perturbation(
             says that they are drugs; gives the figures.
     """
     measured = set(genes)
-    # A control that was not named says nothing about the others.
-    every = sorted(set(tokens).difference(set(alike(tokens)) - measured) or tokens)
+    every = sorted(tokens)
     known = [token for token in every if token in measured]
     if options.perturbation is not None:
         _question(options.perturbation, every, known, var=var)

@@ -40,7 +40,7 @@ def test_no_such_file(scdfm: Call, folder: Path, tiny_store_path: Path) -> None:
 
 def test_not_an_h5ad(scdfm: Call, folder: Path) -> None:
     Path("text.h5ad").write_text("no cells")
-    assert "none of these" in refused(scdfm, "ingest", "text.h5ad", "store")
+    assert "table of cells is given with --cells" in refused(scdfm, "ingest", "text.h5ad", "store")
 
 
 def test_an_unknown_condition_column_is_answered_with_the_columns(
@@ -59,7 +59,7 @@ def test_without_control_cells_the_labels_are_named(scdfm: Call, folder: Path) -
 
 
 @pytest.mark.parametrize(
-    ("value", "word"), [(-1.0, "got -1"), (np.nan, "NaN"), (0.5, "counts")], ids=str
+    ("value", "word"), [(-1.0, "such as -1"), (np.nan, "NaN"), (0.5, "counts")], ids=str
 )
 def test_values_that_are_no_counts(scdfm: Call, folder: Path, value: float, word: str) -> None:
     counts = np.ones((6, 3), dtype=np.float32)

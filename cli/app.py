@@ -11,7 +11,17 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import config, data, evaluate, import_release, ingest, predict, train, tune
+from cli.commands import (
+    config,
+    data,
+    evaluate,
+    import_release,
+    ingest,
+    predict,
+    report,
+    train,
+    tune,
+)
 from cli.errors import FAILED, INTERRUPTED, FaultsError, explain
 from cli.show.terminal import listen_closely, listening, say
 from cli.usage import example
@@ -28,7 +38,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # panels cut long option names off
 )
-for commands in (data, ingest, train, tune, evaluate, predict, import_release, config):
+for commands in (
+    data,
+    ingest,
+    train,
+    tune,
+    evaluate,
+    report,
+    predict,
+    import_release,
+    config,
+):
     app.add_typer(commands.app)
 
 

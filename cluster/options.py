@@ -1,4 +1,4 @@
-"""Options of `train`, `evaluate`, `predict` and `export`. Loads no torch."""
+"""Options of `train`, `evaluate`, `report`, `predict` and `export`. Loads no torch."""
 
 from pathlib import Path
 from typing import Self
@@ -84,6 +84,21 @@ class EvaluateOptions(BaseModel, frozen=True, extra="forbid"):
         """Files of predictions by the name of their row."""
         parts = (text.partition("=") for text in self.predictions or ())
         return {name.strip(): Path(file) for name, _, file in parts}
+
+
+class ReportOptions(BaseModel, frozen=True, extra="forbid"):
+    """What a report shows."""
+
+    conditions: tuple[str, ...] | None = Field(
+        default=None,
+        description="Test conditions to show cell by cell: A,B or a file (default: some, from the "
+        "best to the worst)",
+    )
+    store: str | None = Field(
+        default=None,
+        description="Store with the cells, for what must be evaluated first (default: the one it "
+        "was trained on)",
+    )
 
 
 class PredictOptions(BaseModel, frozen=True, extra="forbid"):

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole way on a simulated screen: cells, store, search, judgement, new cells.
+# The whole way on a simulated screen: cells, store, search, judgement, new cells, report.
 # Everything lies in demo/; a demo that was stopped goes on where it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,4 +27,7 @@ print(",".join([pair for pair in pairs if pair not in known][:3]))')
 step scdfm predict runs/demo/best --store stores/demo.zarr \
   --conditions "$new_doubles" --out predictions.h5ad --actors 2
 
+step scdfm report runs/demo
+
 printf '\nThe model is in demo/runs/demo/best, the predicted cells in demo/predictions.h5ad.\n'
+printf 'The report, for a browser: demo/runs/demo/report.html\n'

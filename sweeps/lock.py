@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ValidationError, model_validator
 
+from cluster.runs.find_model import SWEEP
 from cluster.runs.fine_tune import source_model
 from cluster.runs.identity import PLACES, moved
 from cluster.settings.config import RunConfig, make_run
@@ -26,8 +27,6 @@ from sweeps.schema.rules import ObjectiveConfig, PruneConfig, SearchConfig
 from sweeps.schema.sweep import Configuration, SweepConfig
 
 log = logging.getLogger(__name__)
-
-FILE = "sweep.lock.yaml"
 
 _OWN = {"name", "output", "split", "threads"}  # a trial's runs have their own
 
@@ -92,7 +91,7 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
     def base_run(self) -> RunConfig:
         """The base as a run, with the settings that a run needs besides."""
         own = {"name": "base", "split": {"kind": "additive"}}
-        return make_run({**self.base, **own}, where=FILE)
+        return make_run({**self.base, **own}, where=SWEEP)
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class Lock:
     @property
     def path(self) -> Path:
         """Where it is."""
-        return self.directory / FILE
+        return self.directory / SWEEP
 
     def take(self, sweep: SweepConfig, *, fingerprint: str, begun: bool) -> None:
         """Write the lock, or check that the directory was begun with this very sweep.

@@ -17,9 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64] | NDArray[np.float32]
+from cluster.report.records import Floats
 
 INK, MUTED, GRID = "#23272e", "#7a828e", "#d9dde2"
 MODEL, ORANGE, GREEN, PURPLE, RED, SKY = (

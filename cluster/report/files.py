@@ -1,5 +1,6 @@
 """A report's files: HTML or Markdown, and figures as SVG and PDF."""
 
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -8,10 +9,14 @@ from cluster.report.html import as_html
 from cluster.report.markdown import as_markdown
 from cluster.report.page import Page
 from scdfm.screen.atomic import replaced, write_text
+from scdfm.screen.progress import phase
+
+log = logging.getLogger(__name__)
 
 
 def write_page(page: Page, out: Path) -> None:
     """Write a page as its name's ending says: .html, or .md with a folder of figures beside it."""
+    phase(log, "drawing figures")
     if out.suffix == ".md":
         folder = out.with_name(f"{out.stem}-figures")
         names = write_figures(page, folder, kinds=("svg",))

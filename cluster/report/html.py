@@ -7,7 +7,7 @@ import base64
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from cluster.report.drawing import inline
 from cluster.report.page import ARROWS, Figure, Page, Scores, Section, number
@@ -44,9 +44,15 @@ def as_html(page: Page) -> str:
         download=download,
         scores=_scores,
         number=number,
+        breakable=breakable,
         arrows=ARROWS,
         **assets,
     )
+
+
+def breakable(name: str) -> Markup:
+    """A name that a narrow column may break where its parts meet."""
+    return Markup(str(escape(name)).replace("_", "_<wbr>").replace("+", "+<wbr>"))
 
 
 def download(text: str) -> str:
@@ -59,6 +65,7 @@ def _scores(block: Scores) -> dict[str, Any]:
     return {
         "modes": {metric: ARROWS[mode] for metric, mode in block.modes.items()},
         "best": dict(block.modes),
+        "rivals": [row in block.rivals for row in block.rows],
         "values": {
             metric: [[_json(value) for value in by_row[row]] for row in block.rows]
             for metric, by_row in block.values.items()

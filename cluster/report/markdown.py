@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from cluster.report.page import (
     ARROWS,
     Block,
+    Cell,
     Figure,
     Page,
     Part,
@@ -59,10 +60,7 @@ def _block(block: Block, *, folder: str, names: dict[int, str]) -> Iterator[str]
             yield from (f"*{_plain(block.title)}.* {_plain(block.text)}", "")
         case Table():
             yield from (f"**{_plain(block.caption)}**", "")
-            rows = [
-                [cell.text + (f" ({cell.note})" if cell.note else "") for cell in row]
-                for row in block.rows
-            ]
+            rows = [[cell.text + _noted(cell) for cell in row] for row in block.rows]
             yield from _grid(block.columns, rows)
         case Scores():
             yield from _scores(block)
@@ -91,3 +89,7 @@ def _plain(text: str) -> str:
     for sign in ("\\", "`", "*", "_", "<", "|", "#"):
         text = text.replace(sign, f"\\{sign}")
     return " ".join(text.split())
+
+
+def _noted(cell: Cell) -> str:
+    return f" ({'; '.join(cell.note.splitlines())})" if cell.note else ""

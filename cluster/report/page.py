@@ -63,7 +63,7 @@ class Cell:
     text: str
     value: float | str = ""  # what a column is sorted by
     strong: bool = False
-    note: str = ""  # an interval, or a remark, in small letters
+    note: str = ""  # an interval, or remarks, a line each, in small letters
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Scores:
         conditions: Names.
         tags: What is said beside each condition, "" where nothing is.
         rows: The model first.
+        rivals: Rows of which the best is marked; a noise ceiling is none.
         modes: Which way each metric is better, by metric: "min" or "max".
         values: By metric, then row: one value for each condition, NaN where it is undefined.
     """
@@ -120,6 +121,7 @@ class Scores:
     conditions: tuple[str, ...]
     tags: tuple[str, ...]
     rows: tuple[str, ...]
+    rivals: tuple[str, ...]
     modes: Mapping[str, str]
     values: Mapping[str, Mapping[str, Sequence[float]]]
 
@@ -183,6 +185,11 @@ def number(value: float | None, *, digits: int = 4) -> str:
     if value is None or math.isnan(value):
         return "-"
     return f"{value:.{digits}g}"
+
+
+def counted(count: int, what: str) -> str:
+    """A count with its noun, such as "1 gene" and "2 genes"."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def as_csv(rows: Sequence[Sequence[object]]) -> str:

@@ -93,9 +93,11 @@ class Tried:
         value: Its objective, or the last that was seen of a trial that did not finish; NaN: none.
         ranked: It finished all splits.
         settings: Values by dotted name.
+        name: Of a listed configuration.
     """
 
     number: int
     value: float
     ranked: bool
     settings: Mapping[str, float | int | str | bool | None]
+    name: str = ""

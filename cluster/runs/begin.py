@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cluster.runs.directory import RunDirectory, TrainResult
+from cluster.runs.find_model import SWEEP
 from cluster.runs.fine_tune import require_source, source_facts, source_weights
 from cluster.runs.graph import edges_changed
 from cluster.runs.identity import changed, moved
@@ -192,5 +193,5 @@ def require_inputs(run: RunConfig, store: Store) -> None:
 
 
 def _refuse_sweep(path: Path) -> None:
-    if (path / "sweep.lock.yaml").is_file():
+    if (path / SWEEP).is_file():
         raise ValueError(f"{path} holds a sweep; choose another name for the run")

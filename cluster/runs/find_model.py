@@ -5,7 +5,7 @@ from pathlib import Path
 from scdfm.flow.files import CARD
 
 RUN, MODEL = "run.yaml", "model"  # of a run's directory
-BEST_TRIAL = "best"  # of a sweep's directory
+SWEEP, BEST_TRIAL = "sweep.lock.yaml", "best"  # of a sweep's directory
 
 
 def model_directory(target: Path) -> Path:

@@ -54,6 +54,8 @@ def test_what_a_user_may_ask_is_known_without_heavy_libraries(module: str) -> No
         ["tune", "absent.yaml"],
         ["evaluate", "absent"],
         ["evaluate", "."],  # no run
+        ["report", "absent"],
+        ["report", "."],
         ["predict", "absent", "--store", "s.zarr", "--conditions", "A", "--out", "a.h5ad"],
         ["ingest", "absent.h5ad", "s.zarr"],
         ["verify", "absent.zarr"],

@@ -61,6 +61,7 @@ def scores() -> Scores:
         conditions=NAMES,
         tags=("single", *["double"] * 14),
         rows=ROWS,
+        rivals=ROWS[:2],
         modes={"mse": "min", "pearson_delta": "max"},
         values=values,
     )

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from cluster.report import drawing
-from cluster.report.drawing import GREEN, INK, MARKERS, MODEL, MUTED, Floats
+from cluster.report.drawing import GREEN, INK, MARKERS, MODEL, MUTED
 from cluster.report.page import Figure
-from cluster.report.records import Pictured
+from cluster.report.records import Floats, Pictured
 
 MAP_COLOURS = {"control": MUTED, "real": GREEN, "generated": MODEL}
 

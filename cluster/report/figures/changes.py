@@ -7,10 +7,11 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from cluster.report import drawing
-from cluster.report.drawing import GRID, MODEL, MUTED, ORANGE, RED, Floats
+from cluster.report.drawing import GRID, MODEL, MUTED, ORANGE, RED
 from cluster.report.page import Figure, number
-from cluster.report.records import Differential, Pictured
+from cluster.report.records import Differential, Floats, Pictured
 
+LEAST = 1e-5  # variance that has a place on a logarithmic axis
 _TOP = 8  # genes that are named in a figure
 
 
@@ -68,7 +69,7 @@ def calibration(cells: Pictured) -> Figure:
     """Variance and share of zeros of each gene, in generated against real cells."""
     real, made = cells.real.astype(np.float64), cells.generated.astype(np.float64)
     with drawing.canvas(width=9.4, columns=2) as (figure, [left, right]):
-        variances = np.maximum(real.var(axis=0), 1e-5), np.maximum(made.var(axis=0), 1e-5)
+        variances = np.maximum(real.var(axis=0), LEAST), np.maximum(made.var(axis=0), LEAST)
         left.set_xscale("log")
         left.set_yscale("log")
         low, high = min(map(np.min, variances)), max(map(np.max, variances))
@@ -88,7 +89,8 @@ def calibration(cells: Pictured) -> Figure:
         title=f"{cells.title}: variance and zeros",
         text=f"Each point is a gene, in {len(made)} generated against {len(real)} real cells. The "
         f"variance is {ratio:.3g} times the real one (median over genes); the share of zeros is "
-        f"{off:.3g} off on average. On the diagonal they are equal.",
+        f"{off:.3g} off on average. On the diagonal they are equal; no variance is drawn as "
+        f"{LEAST:g}.",
         drawing=figure,
         wide=True,
     )

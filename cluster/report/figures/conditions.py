@@ -8,7 +8,7 @@ from matplotlib.colors import ListedColormap
 
 from cluster.report import drawing
 from cluster.report.drawing import GREEN, GRID, MARKERS, MODEL, MUTED, ORANGE, PURPLE
-from cluster.report.page import Figure, number
+from cluster.report.page import Figure, counted, number
 
 _NAMED = 40  # conditions that have room for a name below the axis
 _PARTS = {"train": MODEL, "validation": ORANGE, "test": GREEN, "left out": PURPLE}
@@ -61,7 +61,7 @@ def by_condition(
     return Figure(
         name=f"{metric}-by-condition",
         title=f"{metric} of every test condition",
-        text=f"{metric} of {len(conditions)} test conditions, sorted by {model}. "
+        text=f"{metric} of {counted(len(conditions), 'test condition')}, sorted by {model}. "
         f"Median over conditions: {medians}.",
         drawing=figure,
         wide=True,
@@ -115,8 +115,8 @@ def split_matrix(
     return Figure(
         name="split",
         title=title,
-        text=f"A matrix of {len(rows)} {sides[0]} by {len(columns)} {sides[1]}; of its fields "
-        f"{said}.",
+        text=f"A matrix of {counted(len(rows), sides[0])} by {counted(len(columns), sides[1])}; "
+        f"of its fields {said}.",
         drawing=figure,
         wide=width > drawing.WIDTH,
     )

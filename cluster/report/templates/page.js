@@ -29,13 +29,13 @@ const choose = (block, metric) => {
   block.querySelector(".paper").textContent = `${metric} ${data.modes[metric]}`;
   for (const line of block.querySelector("tbody").rows) {
     const values = data.values[metric].map((row) => row[line.dataset.place]);
-    const defined = values.filter((value) => value !== null);
+    const defined = values.filter((value, at) => value !== null && data.rivals[at]);
     const best = data.best[metric] === "min" ? Math.min(...defined) : Math.max(...defined);
     values.forEach((value, at) => {
       const cell = line.children[at + 1];
       cell.dataset.value = value === null ? "" : value;
       cell.textContent = shown(value);
-      cell.classList.toggle("best", value !== null && value === best);
+      cell.classList.toggle("best", data.rivals[at] && value !== null && value === best);
     });
   }
   const sorted = block.querySelector("th[aria-sort]");

@@ -1,0 +1,31 @@
+"""What words in a report mean: each metric by its own sentence, each row by one of ours."""
+
+from collections.abc import Iterable
+
+from scdfm.metrics import METRICS
+
+ROWS = {
+    "control": "No change: the mean of the control cells of the context.",
+    "untrained": "The same network with its first weights.",
+    "perturbed mean": "The mean of all training conditions, the same for every condition.",
+    "additive": "The changes of a combination's single perturbations, added up.",
+    "linear": "A linear map from the perturbed genes' expression patterns to changes "
+    "(Ahlmann-Eltze et al. 2025).",
+    "noise ceiling": "One half of the real cells against the other half: what a perfect "
+    "prediction of a mean would score with so many cells.",
+}
+WORDS = {
+    "interval": "Where the value would lie in 95 of 100 repeats of the experiment, by drawing "
+    "conditions and cells again (bootstrap).",
+    "within noise": "The interval of a difference holds zero: the two may be equally good.",
+    "false discovery rate": "Share of the genes that are called different which are not, as "
+    "expected (Benjamini-Hochberg).",
+    "log1p per 10k": "Unit of expression: ln(1 + counts of a gene per 10,000 counts of its cell).",
+}
+
+
+def glossary(*, metrics: Iterable[str], rows: Iterable[str]) -> dict[str, str]:
+    """A plain sentence for each metric and row that a report holds."""
+    said = {metric: METRICS[metric].meaning for metric in dict.fromkeys(metrics)}
+    said |= {row: ROWS[row] for row in dict.fromkeys(rows) if row in ROWS}
+    return said | WORDS

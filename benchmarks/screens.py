@@ -11,10 +11,13 @@ import anndata
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 from numpy.typing import NDArray
 
 _BLOCK = 5_000  # cells at once
 _CONTROLS = 0.08  # of all cells
+_LINES = pyarrow.csv.WriteOptions(include_header=False, delimiter=" ")
 _DEPTH = 0.35  # standard deviation of its logarithm
 
 
@@ -72,6 +75,29 @@ def write_screen(path: Path, screen: Screen) -> None:
         together = np.concatenate(pointers)
         # Of one width with the indices where they fit: scipy is many times slower otherwise.
         group["indptr"] = together.astype(np.int32) if together[-1] < 2**31 else together
+
+
+def write_mtx(folder: Path, source: Path) -> None:
+    """Write the cells of `write_screen` as CellRanger 3 does, not compressed, and their labels."""
+    folder.mkdir()
+    with h5py.File(source) as file, (folder / "matrix.mtx").open("wb") as out:
+        group = file["X"]
+        cells, genes = (int(size) for size in group.attrs["shape"])
+        pointers = group["indptr"][:].astype(np.int64)
+        out.write(b"%%MatrixMarket matrix coordinate integer general\n")
+        out.write(f"%\n{genes} {cells} {pointers[-1]}\n".encode())
+        for start in range(0, cells, _BLOCK):
+            ends = pointers[start : start + _BLOCK + 1]
+            inside = slice(int(ends[0]), int(ends[-1]))
+            cell = np.repeat(np.arange(start, start + len(ends) - 1), np.diff(ends))
+            columns = [group["indices"][inside] + 1, cell + 1, group["data"][inside].astype("i4")]
+            lines = pa.table(dict(zip("gcv", columns, strict=True)))
+            pyarrow.csv.write_csv(lines, out, _LINES)
+    obs = anndata.read_h5ad(source, backed="r").obs
+    obs.to_csv(folder / "cells.csv", index_label="barcode")
+    (folder / "barcodes.tsv").write_text("\n".join(obs.index) + "\n")
+    names = "".join(f"ENSG{k}\tg{k}\tGene Expression\n" for k in range(genes))
+    (folder / "features.tsv").write_text(names)
 
 
 def _counts(

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data_store.disk.damage import DamagedError
 from data_store.sources.formats.entries import Entries
 
 MARK = b"%%MatrixMarket"
 _LINE = 6  # bytes of the shortest entry, "1 1 1\n"
-_HEAD = 1 << 16  # bytes; no head is longer
+_HEAD = 1 << 16  # bytes; no head is longer, and no line
+_END = 10  # of a line
 
 
 @dataclass(frozen=True)
@@ -40,30 +42,43 @@ class MtxText:
         Raises:
             DamagedError: A line is not an entry, or there are fewer or more than the head says.
         """
-        size, left, read = max(1, entries) * _LINE, b"", 0
+        read = 0
+        for text in self._texts(max(1, entries) * _LINE):
+            block = self._parsed(text, entries=read)
+            read += len(block.rows)
+            yield block
+        self._require_all(read)
+
+    def _texts(self, size: int) -> Iterator[NDArray[np.uint8]]:
+        """Whole lines, of about so many bytes; each is there until the next is asked for."""
+        # One place for all: to ask the system for new memory each time costs as much as to read.
+        buffer = np.empty(size + _HEAD + 1, dtype=np.uint8)
+        place, held = memoryview(buffer), 0
         with opened(self.path) as stream:
             stream.read(self.begin)
             while True:
-                came = stream.read(size)
-                text, left = _whole_lines(left + came, last=not came)
-                if len(left) > _HEAD:
+                came = stream.readinto(place[held : held + size])  # type: ignore[attr-defined]
+                stop = held + came
+                if not came and held:
+                    buffer[stop] = _END
+                    stop += 1
+                ends = np.flatnonzero(buffer[max(0, stop - _HEAD) : stop][::-1] == _END)
+                if not len(ends) and stop > _HEAD:
                     raise DamagedError("it has lines of thousands of characters")
-                if text:
-                    block = self._parsed(text, entries=read)
-                    read += len(block.rows)
-                    yield block
+                whole = stop - int(ends[0]) if len(ends) else 0
+                if whole:
+                    yield buffer[:whole]
                 if not came:
-                    break
-        self._require_all(read)
+                    return
+                held = stop - whole
+                buffer[:held] = buffer[whole:stop].copy()
 
-    def _parsed(self, text: bytes, *, entries: int) -> Entries:
-        block = _quick(text, real=self.real) or _slow(text, real=self.real)
+    def _parsed(self, text: NDArray[np.uint8], *, entries: int) -> Entries:
+        block = _quick(text, real=self.real) or _slow(text.tobytes(), real=self.real)
         if block is None:
             kind = "numbers" if self.real else "whole numbers below 2^31"
-            raise DamagedError(
-                f"{_culprit(text, real=self.real)} after its first {entries} entries is not three "
-                f"{kind}"
-            )
+            line = _culprit(text.tobytes(), real=self.real)
+            raise DamagedError(f"{line} after its first {entries} entries is not three {kind}")
         for name, places, limit in (
             ("row", block.rows, self.rows),
             ("column", block.columns, self.columns),
@@ -133,25 +148,15 @@ def opened(path: Path) -> IO[bytes]:
     return _Gzip(path) if packed else path.open("rb")  # type: ignore[return-value]
 
 
-def _whole_lines(text: bytes, *, last: bool) -> tuple[bytes, bytes]:
-    """Complete lines, and the begin of the next."""
-    if last:
-        return (text if text.endswith(b"\n") or not text.strip() else text + b"\n"), b""
-    end = text.rfind(b"\n") + 1
-    return text[:end], text[end:]
-
-
-def _quick(text: bytes, *, real: bool) -> Entries | None:
+def _quick(text: NDArray[np.uint8], *, real: bool) -> Entries | None:
     """Entries of plain digits; None where a line has anything else, such as a long fraction."""
-    size = text.count(b"\n")
-    rows, columns = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.int32)
-    values = np.empty(size, dtype=np.float64 if real else np.int32)
     from data_store.sources.formats.mtx import lines  # which compiles
 
-    found = lines.parse(np.frombuffer(text, dtype=np.uint8), rows, columns, values, real)
-    if found < 0:
-        return None
-    return Entries(rows[:found], columns[:found], values[:found])
+    most = len(text) // _LINE + 1
+    rows, columns = np.empty(most, dtype=np.int32), np.empty(most, dtype=np.int32)
+    values = np.empty(most, dtype=np.float64 if real else np.int32)
+    found = lines.parse(text, rows, columns, values, real)
+    return Entries(rows[:found], columns[:found], values[:found]) if found >= 0 else None
 
 
 def _slow(text: bytes, *, real: bool) -> Entries | None:

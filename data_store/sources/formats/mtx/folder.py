@@ -24,6 +24,8 @@ from data_store.sources.formats.mtx.text import MARK, MtxText, head, opened
 from data_store.sources.source import Source
 from data_store.sources.tables import frame_columns, read_table
 
+_FEW = 5  # lines that tell what a table is like
+
 
 class _Layout(NamedTuple):
     """The names of files that belong together, without a common prefix and .gz."""
@@ -199,7 +201,9 @@ def _cells(path: Path) -> _Cells:
         names = table[table.columns[0]].astype(str)
         home, columns = frame_columns(table.drop(columns=table.columns[0]))
         return _Cells(np.array([name.encode() for name in names], dtype="S"), columns, home)
-    barcodes = [line.partition(b"\t")[0].strip() for line in _lines(path)]
+    barcodes = _lines(path)
+    if any(b"\t" in line for line in barcodes[:_FEW]):  # other columns follow
+        barcodes = [line.partition(b"\t")[0] for line in barcodes]
     return _Cells(np.array(barcodes, dtype="S"), {}, None)
 
 

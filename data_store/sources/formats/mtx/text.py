@@ -53,7 +53,7 @@ class MtxText:
         """Whole lines, of about so many bytes; each is there until the next is asked for."""
         # One place for all: to ask the system for new memory each time costs as much as to read.
         buffer = np.empty(size + _HEAD + 1, dtype=np.uint8)
-        place, held = memoryview(buffer), 0
+        place, held = buffer.data, 0
         with opened(self.path) as stream:
             stream.read(self.begin)
             while True:

@@ -17,6 +17,7 @@ _KINDS = {  # of a setting, by pydantic's name of the fault
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list such as [A, B]"),
     "string_type": "text",
 }
 

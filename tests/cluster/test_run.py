@@ -90,6 +90,8 @@ def test_a_value_out_of_range_is_named_with_what_came() -> None:
     assert "model.width: must be greater than 0, got -4" in refused(model={"width": -4})
     many = refused(training={"steps": "many"})
     assert many.endswith("training.steps: expected a whole number, got 'many'; correct it")
+    one = refused(split={"kind": "list", "test": "KLF1"})
+    assert one.endswith("split.test: expected a list such as [A, B], got 'KLF1'; correct it")
     assert "'.', '_' and '-', got '..'; choose another" in refused(name="..")
 
 

@@ -8,6 +8,7 @@ import typer
 from cli.options import Commands, Json, options_of
 from cli.show import report
 from cli.show.progress import Bar
+from cli.show.rescaled import rescaled
 from cli.show.terminal import as_json, require_file, require_there, save, say, show, show_json
 from cli.usage import example
 from cluster.options import EvaluateOptions
@@ -80,6 +81,7 @@ def evaluate(
         show_json(result)
     else:
         show(*report.pages(result.tables, differences=result.differences))
+        show(*rescaled(result))
         show(*report.certainty(result))
         for line in report.remarks(result):
             say(line)

@@ -45,6 +45,7 @@ from cluster.work.evaluation.rows import (
     ceiling_row,
     mean_defined,
 )
+from cluster.work.evaluation.scale import rescaled
 from cluster.work.evaluation.target import require_same_cells, store_of
 from cluster.work.means import PredictedMean
 from cluster.work.sampler import columns_in, refuse_copies, sampler_of
@@ -311,6 +312,7 @@ def _record(
     phase(log, "drawing cells and conditions again")
     sure = draw_again(rows, part)
     first = next(iter(rows))
+    tables = {name: table_of(name, row, part, sure=sure) for name, row in rows.items()}
     method = None if card is None else METHODS[card.method]
     settings = None if card is None else settings_of(card)
     generated = found.generated or (0,) * len(part.units)
@@ -338,7 +340,9 @@ def _record(
         else (),
         clamped=method is None or method.clamps(settings),
         arithmetic={} if card is None else bench.how.facts(),
-        tables={name: table_of(name, row, part, sure=sure) for name, row in rows.items()},
+        tables=tables,
+        profile=bench.asked.profile,
+        rescaled=rescaled(tables, profile=bench.asked.profile),
         rows={name: row.facts for name, row in rows.items()},
         differences=differences(first, rows, part, sure=sure),
         units=tuple(

@@ -15,7 +15,7 @@ from cluster.work.evaluate import evaluate
 from cluster.work.evaluation.kept import CONTROL, GENERATED, REAL, kept_beside
 from data_store.store.reader import Store
 from scdfm.flow.files import WEIGHTS
-from scdfm.metrics import metrics_of
+from scdfm.metrics import PROFILES, metrics_of
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +36,20 @@ def test_every_baseline_stands_beside_the_model(trained: Path) -> None:
         means.real.shape == (len(result.units), len(means.genes)) == means.predicted["scDFM"].shape
     )
     assert {*sample.kind.tolist()} == {CONTROL, REAL, GENERATED}
+
+
+def test_rescaled_scores_are_0_for_the_perturbed_mean_and_1_for_real_cells(trained: Path) -> None:
+    result = evaluate(trained, profile="vcc2026", keep=False)
+    assert result.profile == "vcc2026"
+    for row, value in (("perturbed mean", 0), ("noise ceiling", 1)):
+        known = [one for one in result.rescaled[row].values() if not math.isnan(one)]
+        assert len(known) > 1
+        assert known == pytest.approx([value] * len(known))
+    assert [*result.rescaled["scDFM"]] == [*PROFILES["vcc2026"].metrics]
+    challenge = evaluate(trained, profile="vcc", keep=False).rescaled
+    assert set(challenge["perturbed mean"].values()) == {0}
+    scores = [*challenge["scDFM"].values()]
+    assert scores[-1] == pytest.approx(sum(scores[:-1]) / 3)
 
 
 def test_the_control_row_is_what_the_store_says(trained: Path) -> None:

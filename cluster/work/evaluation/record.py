@@ -78,6 +78,8 @@ class Evaluation(BaseModel, frozen=True, extra="forbid"):
     clamped: bool = True  # means below 0 are 0 in every row
     arithmetic: dict[str, Any] = {}  # device, precision, matrix products in use
     tables: dict[str, Table]  # by row: scDFM, untrained, control, perturbed mean, additive, ...
+    profile: str | None = None  # of metrics that was asked for
+    rescaled: dict[str, dict[str, Number]] = {}  # by row; 0 the perturbed mean, 1 real cells
     rows: dict[str, RowFacts] = {}
     differences: dict[str, dict[str, Difference]] = {}  # the first row minus each other, by metric
     units: tuple[UnitFacts, ...] = ()

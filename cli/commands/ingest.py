@@ -22,8 +22,9 @@ app = Commands()
         "scdfm ingest norman.h5ad stores/norman.zarr --recipe norman",
         "scdfm ingest cells.h5ad stores/mine.zarr --layer counts --library-size ncounts",
         "scdfm ingest papalexi.h5ad stores/papalexi.zarr --condition perturbation \\",
-        "  --context bio_rep",
+        "  --context bio_rep --perturbation gene",
         "scdfm ingest filtered_feature_bc_matrix.h5 stores/screen.zarr --cells identities.csv",
+        "scdfm ingest filtered_feature_bc_matrix.h5 stores/guides.zarr --guides guides.csv",
         "scdfm ingest second_batch.h5ad stores/mine.zarr --append",
         "scdfm ingest https://dataverse.harvard.edu/api/access/datafile/6154020 stores/norman.zarr "
         "--recipe norman",

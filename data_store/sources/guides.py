@@ -168,8 +168,8 @@ class _Reader:
         return best[0] or [label]
 
     def _strange(self, guides: Sequence[str]) -> int:
-        """Letters of unknown guides, and the signs around them."""
-        return sum(len(guide) + 1 for guide in guides if not self._knows(guide))
+        """Letters of unknown guides."""
+        return sum(len(guide) for guide in guides if not self._knows(guide))
 
 
 def _rows(each: Sequence[Labels]) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:

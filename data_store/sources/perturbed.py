@@ -55,8 +55,8 @@ def perturbation(
     if known:
         rest = [token for token in every if token not in measured]
         raise ValueError(
-            "expected most perturbed tokens to be measured genes, or none; got "
-            f"{_figures(every, known)}; others are not ({listed(rest, most=SOME)}); say "
+            "expected most perturbed tokens to be measured genes, or none, got a mixture: "
+            f"{_figures(every, known)}; others are not, such as {listed(rest, most=SOME)}; say "
             f"--perturbation gene or --perturbation drug{hint}"
         )
     raise ValueError(

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from cli.commands import (
+    compare,
     config,
     data,
     evaluate,
@@ -44,6 +45,7 @@ for commands in (
     train,
     tune,
     evaluate,
+    compare,
     report,
     predict,
     import_release,

@@ -45,17 +45,9 @@ def evaluate(
     `scdfm predict` gives for the same seed. The result is kept beside the model.
     """
     require_file(out, suffixes=(".json", ".csv"))
-    if target is not None:
-        require_there(target, what="run or model")
-    for place, what in ((options.store, "store"), (options.split, "split")):
-        if place is not None:
-            require_there(place, what=what)
-    for file in options.files.values():
-        require_there(file, what="predictions")
-    if target is not None:
-        from cluster.runs.find_model import model_directory
-
-        model_directory(target)  # before torch is loaded
+    _require(target, options)
+    if target is not None and _show_splits(target, options, out=out, json=json):
+        return
     with Bar("evaluate", unit="cells") as bar:
         from cluster.work.evaluate import evaluate as evaluate_target
 
@@ -85,3 +77,52 @@ def evaluate(
         show(*report.certainty(result))
         for line in report.remarks(result):
             say(line)
+
+
+def _require(target: Path | None, options: EvaluateOptions) -> None:
+    """Refuse what is not there before torch is loaded."""
+    if target is not None:
+        require_there(target, what="run or model")
+    for place, what in ((options.store, "store"), (options.split, "split")):
+        if place is not None:
+            require_there(place, what=what)
+    for file in options.files.values():
+        require_there(file, what="predictions")
+    if target is not None:
+        from cluster.runs.find_model import model_directory
+
+        if not _splits(target):
+            model_directory(target)  # before torch is loaded
+
+
+def _splits(target: Path) -> list[Path]:
+    """The models of a sweep's splits, where that folder was named."""
+    from cluster.runs.find_model import models_below
+
+    return models_below(target)
+
+
+def _show_splits(target: Path, options: EvaluateOptions, *, out: Path | None, json: bool) -> bool:
+    """Evaluate the winner of a sweep on each of its splits, and show means over them."""
+    below = _splits(target)
+    if not below:
+        return False
+    if options.files or options.split is not None or (out is not None and out.suffix == ".csv"):
+        raise ValueError(
+            f"{target} holds the models of {len(below)} splits; evaluate them one by one for "
+            "--predictions, --split or a .csv file"
+        )
+    with Bar("evaluate", unit="cells") as bar:
+        from cli.show import comparison
+        from cluster.work.compare import compare, evaluated
+
+        asked = options.model_dump(exclude={"split", "predictions"})
+        found = compare(below, evaluated(below, again=True, progress=bar.progress, **asked))
+    if out is not None:
+        save(as_json(found), out)
+        say(f"written: {out}")
+    if json:
+        show_json(found)
+    else:
+        show(*comparison.pages(found, metrics=options.metrics))
+    return True

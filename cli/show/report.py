@@ -7,7 +7,7 @@ such, and how many units were undefined is said below its table.
 import csv
 import io
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cli.show.tables import Column, Grid, Row
@@ -15,6 +15,7 @@ from cli.show.tables import Column, Grid, Row
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from cluster.work.compare import RunDifference
     from cluster.work.evaluation.record import Difference, Evaluation
     from scdfm.metrics import Table
     from scdfm.metrics.table import Score
@@ -126,7 +127,20 @@ def _between(score: "Score | None") -> str:
 
 
 def _compared(result: "Evaluation", names: Sequence[str]) -> list["RenderableType"]:
+    known = (
+        (row, name, metrics[name], metrics[name].conditions)
+        for row, metrics in result.differences.items()
+        for name in names
+        if name in metrics
+    )
     first = next(iter(result.tables))
+    return difference_grid(known, title=f"{first} less each other row, by condition")
+
+
+def difference_grid(
+    differences: Iterable[tuple[str, str, "Difference | RunDifference", int]], *, title: str
+) -> list["RenderableType"]:
+    """A line for each row, metric, difference and count of what was paired; nothing of none."""
     columns = [Column("less", "left"), Column("metric", "left"), Column("difference")]
     columns += [Column("95 % interval"), Column("better in"), Column("", "left")]
     lines = [
@@ -136,17 +150,14 @@ def _compared(result: "Evaluation", names: Sequence[str]) -> list["RenderableTyp
                 name,
                 f"{one.value:+.5f}",
                 "-" if one.interval is None else "{:+.5f} to {:+.5f}".format(*one.interval),
-                f"{one.wins} of {one.conditions}",
+                f"{one.wins} of {of}",
                 "within noise" if one.within_noise else "",
             ]
         )
-        for row, metrics in result.differences.items()
-        for name in names
-        if (one := metrics.get(name)) is not None and one.conditions
+        for row, name, one, of in differences
+        if of
     ]
-    if not lines:
-        return []
-    return [Grid(columns, lines, keys=2, title=f"{first} less each other row, by condition")]
+    return [Grid(columns, lines, keys=2, title=title)] if lines else []
 
 
 def _page(

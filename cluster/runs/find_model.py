@@ -6,6 +6,7 @@ from scdfm.flow.files import CARD
 
 RUN, MODEL = "run.yaml", "model"  # of a run's directory
 SWEEP, BEST_TRIAL = "sweep.lock.yaml", "best"  # of a sweep's directory
+BEST_SPLITS = "best-splits"  # beside it
 
 
 def model_directory(target: Path) -> Path:
@@ -35,3 +36,15 @@ def found_model(target: Path) -> Path | None:
     """The model directory below a path; None if there is none."""
     places = (target, target / MODEL, target / BEST_TRIAL)
     return next((path for path in places if (path / CARD).is_file()), None)
+
+
+def models_below(target: Path) -> list[Path]:
+    """The models of a sweep's splits where `target` is its folder of them; none otherwise."""
+    models = sorted(
+        (path.parent for path in target.glob(f"*/{CARD}") if path.parent.name.isdigit()),
+        key=lambda path: int(path.name),
+    )
+    first = target.parent / BEST_TRIAL
+    if target.name == BEST_SPLITS and models and (first / CARD).is_file():
+        return [first, *models]
+    return models

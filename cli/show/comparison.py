@@ -1,0 +1,53 @@
+"""Runs compared: mean and spread of each row over runs, and paired differences."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cli.show.report import ARROWS, HEADLINES, difference_grid
+from cli.show.tables import Column, Grid, Row
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from cluster.work.compare import Average, Comparison
+
+
+def pages(found: "Comparison", *, metrics: Sequence[str] | None = None) -> list["RenderableType"]:
+    """The table over runs, and how the first row differs from each other.
+
+    Args:
+        found: What was compared.
+        metrics: To show; none: the main ones.
+    """
+    from scdfm.metrics import METRICS
+
+    known = next(iter(found.tables.values()))
+    names = [name for name in metrics or HEADLINES if name in known] or list(known)
+    columns = [
+        Column("", "left"),
+        *(Column(f"{name} {ARROWS[METRICS[name].mode]}") for name in names),
+    ]
+    lines = [
+        Row([row, *(_spread(scores[name]) for name in names)])
+        for row, scores in found.tables.items()
+    ]
+    count = len(found.runs)
+    title = f"mean (sd) over {count} runs" if count > 1 else "1 run"
+    return [Grid(columns, lines, title=title), *_differences(found, names)]
+
+
+def _spread(score: "Average") -> str:
+    if math.isnan(score.value):
+        return "-"
+    return f"{score.value:.5f}" + ("" if math.isnan(score.sd) else f" ({score.sd:.5f})")
+
+
+def _differences(found: "Comparison", names: Sequence[str]) -> list["RenderableType"]:
+    first = next(iter(found.tables))
+    known = (
+        (row, name, metrics[name], metrics[name].runs)
+        for row, metrics in found.differences.items()
+        for name in names
+    )
+    return difference_grid(known, title=f"{first} less each other row, by run")

@@ -1,0 +1,238 @@
+"""Compare runs by their evaluations: mean and spread over folds and seeds, paired differences.
+
+Runs that differ in nothing but split and seed are one model; its row is the mean over them. Every
+baseline was judged in the same evaluation as the model, so differences are paired.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, PositiveInt
+from scipy.stats import t
+
+from cluster.runs.directory import RunDirectory
+from cluster.runs.find_model import RUN, model_directory
+from cluster.work.evaluate import evaluate
+from cluster.work.evaluation.kept import kept_beside
+from cluster.work.evaluation.record import Evaluation
+from scdfm.flow.files import WEIGHTS
+from scdfm.metrics import METRICS
+from scdfm.metrics.table import Number
+from scdfm.screen.progress import OnProgress
+
+log = logging.getLogger(__name__)
+
+LEVEL = 0.95
+OF_ONE_RUN = ("name", "output", "seed", "split", "threads", "store", "init_from")
+
+Values = dict[str, float]  # by metric
+
+
+class Average(BaseModel, frozen=True, extra="forbid"):
+    """A score over runs."""
+
+    value: Number  # mean over the runs where it is defined; NaN where there is none
+    sd: Number  # over runs; NaN for one
+    runs: int  # where it is defined
+    values: tuple[Number, ...]  # of each run of the row
+
+
+class RunDifference(BaseModel, frozen=True, extra="forbid"):
+    """The first row less another, paired by run."""
+
+    value: Number
+    sd: Number
+    interval: tuple[Number, Number] | None  # 95 %, Student's t over runs; None for one run
+    wins: int  # runs in which the first row is better
+    runs: int
+    within_noise: bool | None
+
+
+class Compared(BaseModel, frozen=True, extra="forbid"):
+    """One run that was compared."""
+
+    path: str
+    row: str
+    fingerprint: str  # of its store
+    split: dict[str, Any]
+    seeds: tuple[int, ...]  # of the generated cells
+    conditions: PositiveInt
+
+
+class Comparison(BaseModel, frozen=True, extra="forbid"):
+    """Scores over runs, by row and metric."""
+
+    runs: tuple[Compared, ...]
+    tables: dict[str, dict[str, Average]]
+    differences: dict[str, dict[str, RunDifference]]
+
+
+def evaluated(
+    targets: Sequence[Path],
+    *,
+    again: bool = False,
+    progress: OnProgress | None = None,
+    **asked: Any,
+) -> list[Evaluation]:
+    """The evaluation of each run or model: what was kept of it, or a new one, which is kept.
+
+    Args:
+        targets: Runs or models.
+        again: Evaluate also what was evaluated before.
+        progress: Is told of the cells generated.
+        asked: Of `evaluate`.
+    """
+    found = []
+    for target in targets:
+        model = model_directory(target)
+        known = None if again else kept_beside(model).of(model / WEIGHTS)
+        if known is None:
+            log.info("evaluating %s", target)
+            known = evaluate(target, progress=progress, **asked)
+        found.append(known)
+    return found
+
+
+def compare(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> Comparison:
+    """Average evaluations of runs.
+
+    Args:
+        targets: Run or model of each evaluation.
+        evaluations: Of models.
+
+    Raises:
+        ValueError: They share no metric, or there is none.
+    """
+    if not evaluations:
+        raise ValueError("expected at least one run or model to compare, got none")
+    rows = _row_of_each(targets, evaluations)
+    metrics = _shared(evaluations)
+    scores: dict[str, list[Values]] = {}
+    for name, one in zip(rows, evaluations, strict=True):
+        ours = next(iter(one.tables))
+        for row, table in one.tables.items():
+            values = {metric: table.overall[metric].value for metric in metrics}
+            scores.setdefault(name if row == ours else row, []).append(values)
+    first = rows[0]
+    return Comparison(
+        runs=tuple(
+            Compared(
+                path=str(target),
+                row=row,
+                fingerprint=one.fingerprint,
+                split=one.split,
+                seeds=one.seeds,
+                conditions=one.conditions,
+            )
+            for target, row, one in zip(targets, rows, evaluations, strict=True)
+        ),
+        tables={
+            row: {metric: _average([one[metric] for one in some]) for metric in metrics}
+            for row, some in scores.items()
+        },
+        differences=_differences(first, rows, evaluations, metrics=metrics),
+    )
+
+
+def _shared(evaluations: Sequence[Evaluation]) -> list[str]:
+    every = [
+        {name for table in one.tables.values() for name in table.overall} for one in evaluations
+    ]
+    order = [name for name in METRICS if all(name in some for some in every)]
+    known = [
+        name
+        for name in order
+        if all(name in table.overall for one in evaluations for table in one.tables.values())
+    ]
+    if not known:
+        raise ValueError("the evaluations share no metric; evaluate the runs again, alike")
+    return known
+
+
+def _row_of_each(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> list[str]:
+    """The name of each run's row: that of its model, and of its run where models differ."""
+    kinds = [_settings(target) for target in targets]
+    names = [next(iter(one.tables)) for one in evaluations]
+    different = [kind for at, kind in enumerate(kinds) if kind not in kinds[:at]]
+    if len(different) == 1:
+        return names
+    first = [targets[kinds.index(kind)] for kind in different]
+    return [
+        f"{name} ({first[different.index(kind)].name})"
+        for name, kind in zip(names, kinds, strict=True)
+    ]
+
+
+def _settings(target: Path) -> dict[str, Any] | None:
+    """What makes a run another model than a run on another fold or seed."""
+    if not (target / RUN).is_file():
+        return None
+    run = RunDirectory(target).settings.model_dump(mode="json", exclude={*OF_ONE_RUN})
+    return {**run, "kind": RunDirectory(target).settings.split.kind}
+
+
+def _average(values: Sequence[float]) -> Average:
+    known = [value for value in values if np.isfinite(value)]
+    return Average(
+        value=float(np.mean(known)) if known else float("nan"),
+        sd=float(np.std(known, ddof=1)) if len(known) > 1 else float("nan"),
+        runs=len(known),
+        values=tuple(values),
+    )
+
+
+def _differences(
+    first: str, rows: Sequence[str], evaluations: Sequence[Evaluation], *, metrics: Sequence[str]
+) -> dict[str, dict[str, RunDifference]]:
+    ours = [one for row, one in zip(rows, evaluations, strict=True) if row == first]
+    pairs: dict[str, list[tuple[Values, Values]]] = {}
+    for one in ours:
+        own, *others = one.tables
+        for other in others:
+            pairs.setdefault(other, []).append((_values(one, own), _values(one, other)))
+    for row in dict.fromkeys(rows):
+        theirs = [one for name, one in zip(rows, evaluations, strict=True) if name == row]
+        if row == first:
+            continue
+        left = list(theirs)
+        for one in ours:
+            match = next((other for other in left if _same_part(one, other)), None)
+            if match is not None:
+                left.remove(match)
+                ours_first, theirs_first = next(iter(one.tables)), next(iter(match.tables))
+                pair = (_values(one, ours_first), _values(match, theirs_first))
+                pairs.setdefault(row, []).append(pair)
+    return {
+        row: {metric: _difference(metric, some) for metric in metrics}
+        for row, some in pairs.items()
+    }
+
+
+def _same_part(one: Evaluation, other: Evaluation) -> bool:
+    return one.fingerprint == other.fingerprint and one.split == other.split
+
+
+def _values(one: Evaluation, row: str) -> Values:
+    return {name: score.value for name, score in one.tables[row].overall.items()}
+
+
+def _difference(metric: str, pairs: Sequence[tuple[Values, Values]]) -> RunDifference:
+    apart = np.array([ours[metric] - theirs[metric] for ours, theirs in pairs])
+    apart = apart[np.isfinite(apart)]
+    better = apart < 0 if METRICS[metric].mode == "min" else apart > 0
+    value = float(apart.mean()) if len(apart) else float("nan")
+    interval = None
+    if len(apart) > 1:
+        wide = t.ppf((1 + LEVEL) / 2, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart))
+        interval = (value - float(wide), value + float(wide))
+    return RunDifference(
+        value=value,
+        sd=float(apart.std(ddof=1)) if len(apart) > 1 else float("nan"),
+        interval=interval,
+        wins=int(better.sum()),
+        runs=len(apart),
+        within_noise=None if interval is None else interval[0] <= 0 <= interval[1],
+    )

@@ -1,0 +1,1 @@
+"""Tests of rows, intervals and comparisons of evaluations."""

@@ -64,7 +64,7 @@ def test_what_a_user_may_ask_is_known_without_heavy_libraries(module: str) -> No
         ["split", "absent.zarr"],
         ["import-release", "absent.pt", "model", "--store", "s.zarr"],
     ],
-    ids=lambda arguments: arguments[0],
+    ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_what_is_not_there_is_refused_before_heavy_libraries_load(arguments: list[str]) -> None:
     code = f"import sys, cli.main; print(cli.main.run({arguments}), *sys.modules)"

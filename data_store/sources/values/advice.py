@@ -28,6 +28,12 @@ def holding_counts(found: Found) -> list[str]:
     ]
 
 
+def taking_counts(found: Found) -> list[str]:
+    """The options that take counts."""
+    names = holding_counts(found)
+    return [f"counts are in {shown(name)}: --layer {name} takes them" for name in names]
+
+
 def may_be_log(values: Values) -> bool:
     """Whether values can be log1p per 10k, although the totals of cells do not show it."""
     if values.form not in ("log", "fractions") or values.depth is not None:
@@ -42,6 +48,8 @@ def described(values: Values) -> str:
             return "counts"
         case "undefined":
             return "NaN or infinite values"
+        case "mixed":
+            return f"counts in some cells and fractions such as {values.example:.4g} in others"
         case "negative":
             return f"scaled values or residuals, such as {values.example:.4g}"
         case "fractions":
@@ -57,9 +65,9 @@ def described(values: Values) -> str:
 
 def remedy(found: Found, *, name: str) -> str:
     """The options that settle what matrix `name` does not; each of them works."""
-    counts = [other for other in holding_counts(found) if other != name]
-    ways = [f"counts are in {shown(one)}: --layer {one} takes them" for one in counts]
     values = found[name]
+    ways = taking_counts({other: one for other, one in found.items() if other != name})
+    counts = bool(ways)
     option = "" if name == "X" else f"--layer {name} "
     if values.form == "fractions":
         ways.append(f"{option}--round rounds corrected counts (SoupX, CellBender)")
@@ -74,6 +82,8 @@ def remedy(found: Found, *, name: str) -> str:
             for other, one in found.items()
             if one.depth is not None
         ]
+    if values.form == "mixed":
+        ways.append("write cells of each kind to a file of their own")
     if ways:
         return ", or ".join(ways)
     if not values.scaled:

@@ -19,7 +19,7 @@ from data_store.store.scales import Values
 from scdfm.screen.names import aside, listed
 
 COUNTS = Values("counts")
-_LOOK = 500_000  # values looked at
+_LOOK = 250_000  # values looked at
 
 
 class Reading(NamedTuple):
@@ -159,6 +159,8 @@ def _without_counts(source: Source, found: Found) -> Reading:
     found = _with_others(source, found)
     values = found[name]
     per_10k = values.depth is not None and not normalise.is_rescaled(values)
+    if not source.matrices.get("X") and (ways := advice.taking_counts(found)):
+        raise ValueError(f"expected a matrix X in {source.path}, got none; {', or '.join(ways)}")
     if name != "X" or not per_10k or advice.holding_counts(found):
         _refuse(source, name, found=found, expected="counts")
     note(

@@ -166,6 +166,29 @@ def test_what_cannot_be_logs_is_refused_as_logs() -> None:
         assert re.search(said, refusal(cells, normalised=True)), said
 
 
+def test_counts_in_some_cells_and_other_values_in_others_are_not_rounded() -> None:
+    for change in (per_10k, not_logged, corrected):
+        parts = [counted(), change(counted())]
+        mixed = anndata.concat(parts, index_unique="-")
+        for options in ({}, {"round": True}, {"normalised": True}):
+            message = refusal(mixed, **options)
+            assert "counts in some cells and fractions" in message
+            assert "write cells of each kind to a file of their own" in message
+        assert [taken(part, **way)[0].normalised for part, way in zip(
+            parts, ({}, {"round": True} if change is corrected else {"normalised": True}),
+            strict=True,
+        )] == [False, change is not corrected]  # fmt: skip
+
+
+def test_a_file_without_x_is_told_where_its_counts_are() -> None:
+    cells = with_raw(per_10k)(counted())
+    cells.X = None
+    message = refusal(cells)
+    assert "expected a matrix X in AnnData in memory, got none; counts are in raw/X" in message
+    [way] = ways(message)
+    assert (taken(cells, **way)[1] != counted().X).nnz == 0
+
+
 def test_expm1_of_logs_of_plain_counts_are_counts() -> None:
     cells = unnormalised(counted())
     assert "store numpy.expm1 of them, which are counts" in refusal(cells)

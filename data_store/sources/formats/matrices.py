@@ -145,7 +145,9 @@ def sample(matrix: Matrix, *, elements: int) -> sp.csr_matrix:
     run = -(-wanted // _PLACES)
     starts = _spread(matrix.cells - run + 1, _PLACES) if wanted < matrix.cells else [0]
     run = run if wanted < matrix.cells else matrix.cells
-    parts = [_rows_from(matrix, first, first + run) for first in starts]
+    content = matrix.content if matrix.form == "dense" else _arrays(matrix)
+    opened = replace(matrix, content=content)
+    parts = [_rows_from(opened, first, first + run) for first in starts]
     return sp.csr_matrix(sp.vstack(parts, format="csr"))
 
 
@@ -210,13 +212,17 @@ def _dense_rows(matrix: Matrix, *, elements: int) -> int:
 
 
 def _csr_blocks(matrix: Matrix, *, elements: int) -> Iterator[tuple[int, sp.csr_matrix]]:
-    # To open an array of HDF5 for each block takes a fiftieth of an ingest.
-    group = {name: matrix.content[name] for name in ("data", "indices", "indptr")}
+    group = _arrays(matrix)
     for first in range(0, matrix.cells, ROWS):
         stop = min(first + ROWS, matrix.cells)
         pointers = _pointers(group, first, stop)
         for low, high in cuts(pointers, elements=elements):
             yield first + low, _csr(group, pointers[low : high + 1], genes=matrix.genes)
+
+
+def _arrays(matrix: Matrix) -> dict[str, Any]:
+    """The arrays of a CSR matrix: to open one of HDF5 for each block is a fiftieth of an ingest."""
+    return {name: matrix.content[name] for name in ("data", "indices", "indptr")}
 
 
 def _pointers(group: Any, first: int, stop: int) -> NDArray[np.int64]:

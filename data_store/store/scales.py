@@ -40,6 +40,7 @@ class Values(NamedTuple):
         largest: The largest; of counts, the largest count.
         exact: Whether totals agree as far as float32 goes; else rare genes are missing.
         scaled: Whether counts were divided by a cell's size; False: logs of the counts themselves.
+        one_count: What one count became before the logarithm, of a cell in the middle; 0: unknown.
         example: One of the values, for messages.
     """
 
@@ -50,6 +51,7 @@ class Values(NamedTuple):
     largest: float = 0.0
     exact: bool = False
     scaled: bool = True
+    one_count: float = 0.0
     example: float = 0.0
 
 
@@ -154,6 +156,7 @@ class _Candidate(NamedTuple):
     base: float
     data: NDArray[np.float64]
     sums: NDArray[np.float64]
+    least: NDArray[np.float64]  # value of each cell
     in_steps: bool
 
     @property
@@ -174,6 +177,7 @@ class _Candidate(NamedTuple):
             largest=float(self.sums.max()),
             exact=self.spread <= _SAME,
             scaled=not self.whole,
+            one_count=float(np.median(self.least)) if self.in_steps else 0.0,
         )
 
 
@@ -185,15 +189,15 @@ def _forms(rows: sp.csr_matrix) -> list[tuple[Form, float]]:
 
 def _undone(
     rows: sp.csr_matrix, form: Form, base: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], bool]:
     data = linear(rows.data, base=base) if form == "log" else rows.data
-    return data, totals(rows, data), _are_in_steps(data, indptr=rows.indptr)
+    least = np.minimum.reduceat(data, rows.indptr[:-1])
+    in_steps = _are_in_steps(data / np.repeat(least, np.diff(rows.indptr)))
+    return data, totals(rows, data), least, in_steps
 
 
-def _are_in_steps(data: NDArray[np.float64], *, indptr: NDArray[np.integer[Any]]) -> bool:
-    """Whether the values of nearly every cell are multiples of its smallest."""
-    least = np.minimum.reduceat(data, indptr[:-1])
-    steps = data / np.repeat(least, np.diff(indptr))
+def _are_in_steps(steps: NDArray[np.float64]) -> bool:
+    """Whether nearly all values are multiples of the smallest of their cell."""
     steps = steps[(steps > 1.5) & (steps < _MOST_STEPS)]
     if len(steps) < _FEW_STEPS:
         return False

@@ -4,12 +4,12 @@ import numpy as np
 
 from data_store.store import normalise
 from data_store.store.scales import Values
-from data_store.store.schema import TARGET_SUM
 from scdfm.screen.names import listed
 
 Found = dict[str, Values]
 """What each matrix of a source holds, by its name for --layer."""
 
+_MILLION = 1e6
 _LOGS = {np.e: "log1p", 2.0: "log2(1 + x)", 10.0: "log10(1 + x)"}
 _PART_OF_COUNTS = ("spliced", "unspliced", "ambiguous")  # of RNA velocity: not all of a cell's
 
@@ -94,5 +94,4 @@ def remedy(found: Found, *, name: str) -> str:
 
 
 def _total(depth: float) -> str:
-    known = {TARGET_SUM: " (per 10k)", 1e6: " (counts per million)"}
-    return f"{depth:,.0f}{known.get(depth, '')}"
+    return f"{depth:,.0f}{' (counts per million)' if depth == _MILLION else ''}"

@@ -7,18 +7,22 @@ that says what the matrix holds and which options decide.
 from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
+import numpy as np
 import scipy.sparse as sp
 
-from data_store.sources.notes import note
+from data_store.sources.notes import note, warn
 from data_store.sources.options import IngestOptions
 from data_store.sources.source import RAW, Source
 from data_store.sources.values import advice
 from data_store.sources.values.advice import Found
 from data_store.store import normalise, scales
 from data_store.store.scales import Values
+from data_store.store.schema import TARGET_SUM
 from scdfm.screen.names import aside, listed
 
 COUNTS = Values("counts")
+_FEW_COUNTS = 200  # of a cell; fewer are hardly kept by anyone
+_USUAL_COUNTS = 5_000
 _LOOK = 250_000  # values looked at
 
 
@@ -136,12 +140,24 @@ def _as_log(source: Source, name: str, *, usual: bool) -> Reading:
         if not advice.may_be_log(values):
             _refuse(source, name, found={name: values}, expected="log1p per 10k")
         note(f"values: {shown} is stored as it is, as log1p per 10k of which genes were left out")
+        _tell_of_size(values, shown)
         return Reading(name, normalise.AS_GIVEN)
     told = advice.described(values)
     if normalise.is_rescaled(values):
         told += "; stored as log1p per 10k, which is exact because cells share this total"
     note(f"values: {shown} of {source.name} holds {told}")
     return Reading(name, values)
+
+
+def _tell_of_size(values: Values, shown: str) -> None:
+    """Warn if cells would have implausibly few counts, so that the depth is another."""
+    counts = TARGET_SUM / values.one_count if values.one_count else np.inf
+    if counts < _FEW_COUNTS:
+        warn(
+            f"as log1p per 10k, {shown} is of cells that had {counts:,.0f} counts of all genes, "
+            f"which are few; cells of {_USUAL_COUNTS:,} were normalised to about "
+            f"{values.one_count * _USUAL_COUNTS:,.0f}, and their values are too large here"
+        )
 
 
 def _to_round(source: Source, name: str) -> Reading:

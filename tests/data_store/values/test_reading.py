@@ -201,6 +201,15 @@ def test_counts_beside_log_values_are_said_where_log_values_are_asked() -> None:
     assert "raw/X holds counts; --layer raw takes them instead" in said
 
 
+def test_logs_of_few_genes_that_make_no_sense_per_10k_are_doubted() -> None:
+    cells = counted(deep=4)
+    some = np.argsort(np.abs(np.asarray(cells.X.mean(axis=0)).ravel() - 0.8))[:12]
+    for change, doubted in ((per_million, True), (per_10k, False)):
+        with kept_notes() as said:
+            taken(change(cells)[:, some].copy(), normalised=True)
+        assert any("counts of all genes, which are few" in line for line in said) == doubted
+
+
 def test_a_cell_of_another_depth_is_an_error_that_names_it() -> None:
     found, _ = taken(per_10k(counted()))
     block = sp.vstack([per_10k(counted()).X, per_million(counted()).X[:1]], format="csr")

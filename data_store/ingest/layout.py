@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_store.ingest.labels import read_conditions, read_contexts
+from data_store.sources.controls import spelled
 from data_store.sources.detect import Labels, control_labels
 from data_store.sources.notes import note
 from data_store.sources.options import IngestOptions
@@ -24,7 +25,7 @@ class Layout(NamedTuple):
     units: tuple[tuple[str, Condition], ...]  # (context, tokens), sorted by context and name
     labels: dict[Condition, str]  # how the data write it; the most frequent where they differ
     cells: NDArray[np.int64]  # (units,)
-    controls: tuple[str, ...] = ()  # labels of the control
+    controls: tuple[str, ...] = ()  # how labels spell the control
     words: Words = USUAL  # how these data write conditions, without the labels
     excluded: tuple[str, ...] = ()  # conditions that the user left out
 
@@ -64,6 +65,7 @@ def read_layout(
         conditions, tokens, words=knowing, asked=excluded, before=left_out, options=options
     )
     layout = _arrange(conditions, contexts, tokens=tokens, kept=kept)
+    controls = spelled(conditions.names, words=words)
     layout = layout._replace(controls=controls, words=words, excluded=excluded)
     layout = _without_small(layout, options=options)
     layout = _controlled(layout, options=options)

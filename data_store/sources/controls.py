@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from data_store.sources.notes import warn
+from scdfm.screen.conditions import Words
 from scdfm.screen.names import aside, listed
 
 _JOINTS = "+|;,&/_ "  # signs that others put between tokens
@@ -92,7 +93,7 @@ def tell_of_alike(
 
     Args:
         tokens: All that cells are perturbed with.
-        controls: Labels of the controls that were found.
+        controls: As the labels spell them.
         genes: Measured genes, which are none.
     """
     found = alike(set(tokens).difference(genes))
@@ -103,6 +104,17 @@ def tell_of_alike(
             f"{remedy} makes them controls"
         )
     return found
+
+
+def spelled(labels: Iterable[str], *, words: Words) -> tuple[str, ...]:
+    """Every spelling of the control in labels, alone or beside a perturbation, sorted."""
+    known = {word.strip().casefold() for word in words.controls}
+    parts = {
+        part.strip()
+        for label in labels
+        for part in ([label] if label.casefold() in known else label.split(words.separator))
+    }
+    return tuple(sorted(part for part in parts if part.casefold() in known))
 
 
 def alike(labels: Iterable[str]) -> tuple[str, ...]:

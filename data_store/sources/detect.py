@@ -185,11 +185,10 @@ def control_labels(
     found = tuple(name for name, parsed in zip(names, tokens, strict=True) if not parsed)
     if not found:
         usual = controls.alike(names)
-        remedy = (
-            f"{listed(usual)} may be: {controls.advice(usual, among=names)}"
-            if usual
-            else "name the control with --control"
-        )
+        remedy = "name the control with --control"
+        if usual:
+            every = (*usual, *controls.spelled(names, words=words))
+            remedy = f"{listed(usual)} may be: {controls.advice(every, among=names)}"
         raise ValueError(
             f"expected control cells labelled {' or '.join(words.controls)} in {path}, found the "
             f"labels {listed(sorted(names))}; {remedy}"

@@ -292,7 +292,7 @@ def _controls(
     if not likely:
         return ""
     is_control = meant_by(options.words.controls)
-    found = sorted({gene for gene in known.values() if is_control(gene)})
+    found = sorted({one for one in (*known.values(), *used) if is_control(one)})
     remedy = advice((*found, *likely), among={*used, *known.values(), *found})
     return f"; {listed(likely)} may be controls: {remedy}"
 

@@ -89,6 +89,29 @@ def test_near_controls_are_said_in_one_line_whose_advice_works(tmp_path: Path) -
     assert not any("look like controls" in line for line in lines)
 
 
+def test_advice_keeps_the_controls_beside_perturbations(tmp_path: Path) -> None:
+    labels = ["A+ctrl", "non-targeting", "A", "NTC", "B+ctrl+non-targeting"]
+    store, lines = said(labels, tmp_path / "one")
+    store.close()
+    [line] = [line for line in lines if "look like controls" in line]
+    line_without = refused(["A+ctrl", "NTC"], tmp_path / "s")
+    for cells, told, left in (
+        (labels, advised(line), {"A", "B"}),
+        (["A+ctrl", "NTC"], advised(line_without), {"A"}),
+    ):
+        store, _ = said(cells, tmp_path / f"{len(left)}", **told)
+        with store:
+            assert set(store.conditions) == left
+    columns = adata(["ctrl", "A", "A", "mock"], column="one", two=["ctrl", "B", "ctrl", "ctrl"])
+    two = {"condition_column": ("one", "two")}
+    store, lines = said(columns, tmp_path / "two", **two)
+    store.close()
+    [line] = [line for line in lines if "look like controls" in line]
+    store, lines = said(columns, tmp_path / "three", **two, **advised(line))
+    with store:
+        assert set(store.conditions) == {"A", "A+B"}
+
+
 def test_a_measured_gene_is_no_near_control(tmp_path: Path) -> None:
     cells = adata(["ctrl", "EGFP", "A"], genes=("A", "EGFP", "C"))
     store, lines = said(cells, tmp_path / "one")

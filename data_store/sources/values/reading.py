@@ -23,6 +23,7 @@ from scdfm.screen.names import aside, listed
 COUNTS = Values("counts")
 _FEW_COUNTS = 200  # of a cell; fewer are hardly kept by anyone
 _USUAL_COUNTS = 5_000
+_NEW_STORE = "ingest all files into a new store, where they need the same options"
 _LOOK = 250_000  # values looked at
 
 
@@ -65,9 +66,9 @@ def reading(source: Source, *, options: IngestOptions) -> Reading:
     if options.layer is not None:
         return _asked(source, options.layer, options=options)
     if options.normalised:
-        return _as_log(source, _first(source), usual=True)
+        return _as_log(source, _first(source), usual=True, options=options)
     if options.round:
-        return _to_round(source, _first(source))
+        return _to_round(source, _first(source), options=options)
     found: Found = {}
     for name in ("X", "counts"):
         if name in source.layers:
@@ -76,7 +77,7 @@ def reading(source: Source, *, options: IngestOptions) -> Reading:
                 said = "" if name == "X" else f"; X holds {advice.described(found['X'])}"
                 note(f"counts: {advice.shown(name)}{said}")
                 return Reading(name, COUNTS)
-    return _without_counts(source, found)
+    return _without_counts(source, found, options=options)
 
 
 def look(source: Source, name: str) -> Values:
@@ -115,30 +116,31 @@ def _asked(source: Source, name: str, *, options: IngestOptions) -> Reading:
             f"{listed(_choices(source))}; choose one with --layer"
         )
     if options.normalised:
-        return _as_log(source, name, usual=False)
+        return _as_log(source, name, usual=False, options=options)
     if options.round:
-        return _to_round(source, name)
+        return _to_round(source, name, options=options)
     values = look(source, name)
     if values.form != "counts":
-        _refuse(source, name, found={name: values}, expected="counts")
+        _refuse(source, name, found={name: values}, expected="counts", options=options)
     return Reading(name, COUNTS)
 
 
-def _as_log(source: Source, name: str, *, usual: bool) -> Reading:
+def _as_log(source: Source, name: str, *, usual: bool, options: IngestOptions) -> Reading:
     """A matrix that the user says holds log values (--normalised)."""
     values = look(source, name)
     shown = advice.shown(name)
     if values.form == "counts":
+        remedy = _NEW_STORE if options.append else "leave out --normalised"
         raise ValueError(
             f"expected log values in {shown} of {source.path} for --normalised, got whole numbers, "
-            "which are counts; leave out --normalised"
+            f"which are counts; {remedy}"
         )
     if usual:
         for other in advice.holding_counts(_with_others(source, {name: values})):
             note(f"{advice.shown(other)} holds counts; --layer {other} takes them instead")
     if values.depth is None:
         if not advice.may_be_log(values):
-            _refuse(source, name, found={name: values}, expected="log1p per 10k")
+            _refuse(source, name, found={name: values}, expected="log1p per 10k", options=options)
         note(f"values: {shown} is stored as it is, as log1p per 10k of which genes were left out")
         _tell_of_size(values, shown)
         return Reading(name, normalise.AS_GIVEN)
@@ -160,16 +162,22 @@ def _tell_of_size(values: Values, shown: str) -> None:
         )
 
 
-def _to_round(source: Source, name: str) -> Reading:
+def _to_round(source: Source, name: str, *, options: IngestOptions) -> Reading:
     """A matrix whose fractions the user says are counts (--round)."""
     values = look(source, name)
     if values.form not in ("counts", "fractions"):
-        _refuse(source, name, found={name: values}, expected="corrected counts for --round")
+        _refuse(
+            source,
+            name,
+            found={name: values},
+            expected="corrected counts for --round",
+            options=options,
+        )
     note(f"counts: {advice.shown(name)}, rounded to whole numbers as --round says")
     return Reading(name, COUNTS, rounded=True)
 
 
-def _without_counts(source: Source, found: Found) -> Reading:
+def _without_counts(source: Source, found: Found, *, options: IngestOptions) -> Reading:
     """Log values per 10k where no matrix of the source holds counts."""
     name = _first(source)
     found = _with_others(source, found)
@@ -178,7 +186,7 @@ def _without_counts(source: Source, found: Found) -> Reading:
     if not source.matrices.get("X") and (ways := advice.taking_counts(found)):
         raise ValueError(f"expected a matrix X in {source.path}, got none; {', or '.join(ways)}")
     if name != "X" or not per_10k or advice.holding_counts(found):
-        _refuse(source, name, found=found, expected="counts")
+        _refuse(source, name, found=found, expected="counts", options=options)
     note(
         f"values: X holds {advice.described(values)} and no matrix holds counts; stored as float32 "
         "as they are"
@@ -186,7 +194,9 @@ def _without_counts(source: Source, found: Found) -> Reading:
     return Reading(name, values)
 
 
-def _refuse(source: Source, name: str, *, found: Found, expected: str) -> NoReturn:
+def _refuse(
+    source: Source, name: str, *, found: Found, expected: str, options: IngestOptions
+) -> NoReturn:
     where = f"{advice.shown(name)} of {source.path}"
     if found[name].form == "undefined":
         raise ValueError(
@@ -196,8 +206,17 @@ def _refuse(source: Source, name: str, *, found: Found, expected: str) -> NoRetu
     found = _with_others(source, found)
     raise ValueError(
         f"expected {expected} in {where}, got {advice.described(found[name])}; "
-        f"{advice.remedy(found, name=name)}"
+        f"{_remedy(found, name=name, options=options)}"
     )
+
+
+def _remedy(found: Found, *, name: str, options: IngestOptions) -> str:
+    """What settles it; a store that grows has decided on counts or logs, and on rounding."""
+    if not options.append:
+        return advice.remedy(found, name=name)
+    others = {other: one for other, one in found.items() if other != name}
+    ways = [] if options.normalised else advice.taking_counts(others)
+    return ", or ".join(ways) or _NEW_STORE
 
 
 def _undefined(values: Values) -> str:

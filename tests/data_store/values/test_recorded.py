@@ -70,3 +70,24 @@ def test_logs_in_float16_are_of_the_depth_that_they_had(tmp_path: Path) -> None:
     cells.X = cells.X.toarray().astype(np.float16)
     manifest = ingest(cells, tmp_path / "store", options=IngestOptions(normalised=True))
     assert manifest.recipe.depths == {"AnnData in memory": 1e6}
+
+
+def test_what_a_growing_store_has_decided_is_not_advised_against(tmp_path: Path) -> None:
+    counts, logs = tmp_path / "counts", tmp_path / "logs"
+    ingest(counted(), counts)
+    ingest(per_10k(counted()), logs)
+    more = IngestOptions(append=True)
+    new = "got .* a cell; ingest all files into a new store"
+    other = per_million(counted())
+    other.obs_names = [f"other {k}" for k in range(other.n_obs)]
+    with pytest.raises(ValueError, match=new):
+        ingest(other, counts, options=more)
+    other.raw = counted()
+    with pytest.raises(ValueError, match=r"counts are in raw/X: --layer raw takes them$"):
+        ingest(other, counts, options=more)
+    told = IngestOptions(append=True, layer="raw")
+    assert ingest(other, counts, options=told).cells == 2 * other.n_obs
+    plain = counted()
+    plain.obs_names = other.obs_names
+    with pytest.raises(ValueError, match="which are counts; ingest all files into a new store"):
+        ingest(plain, logs, options=more)

@@ -75,7 +75,9 @@ def evaluate(
         show(*report.pages(result.tables, differences=result.differences))
         show(*rescaled(result))
         show(*report.certainty(result))
-        for line in report.remarks(result):
+        from cluster.work.evaluation.remarks import remarks
+
+        for line in remarks(result):
             say(line)
 
 

@@ -27,7 +27,7 @@ def report(
     targets: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN|SWEEP|EVALUATION...",
+            metavar="RUN|SWEEP|EVALUATION",
             help="Runs, models, sweeps, or files of `evaluate --out`.",
         ),
     ],

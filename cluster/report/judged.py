@@ -19,6 +19,7 @@ from cluster.work.evaluation.record import Evaluation, UnitFacts
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import read_card
 from scdfm.flow.files import WEIGHTS
+from scdfm.metrics import METRICS
 from scdfm.screen.conditions import Words
 from scdfm.screen.names import COMMA, apart
 from scdfm.screen.progress import OnProgress
@@ -75,13 +76,16 @@ class Judged:
         return list(dict.fromkeys(found))
 
     def _spread(self) -> list[int]:
-        """Units whose mse lies from the best to the worst, evenly by rank."""
+        """Units from the best to the worst by mse, or what stands for it, evenly by rank."""
         scores = self.evaluation.tables[self.row].conditions
         first: dict[str, int] = {}
         for at, unit in enumerate(self.evaluation.units):
             if (self.sample.unit == at).any():
                 first.setdefault(unit.condition, at)
-        ranked = sorted(first, key=lambda one: (_finite(scores[one]["mse"].value), one))
+        known = self.evaluation.tables[self.row].overall
+        metric = "mse" if "mse" in known else next(iter(known))
+        sign = 1 if METRICS[metric].mode == "min" else -1
+        ranked = sorted(first, key=lambda one: (_last(sign * scores[one][metric].value), one))
         places = np.linspace(0, len(ranked) - 1, min(PICTURED, len(ranked))).round().astype(int)
         return [first[ranked[place]] for place in dict.fromkeys(places.tolist())]
 
@@ -180,6 +184,6 @@ def _apart(text: str, *, known: Words) -> list[str]:
     return apart(text, known=known) if COMMA in text else [text]
 
 
-def _finite(value: float) -> float:
+def _last(value: float) -> float:
     """Undefined values come last."""
     return value if np.isfinite(value) else np.inf

@@ -17,6 +17,7 @@ from cluster.report.records import Differential, Pictured
 from cluster.report.training import curves
 from cluster.report.umap import umap
 from cluster.work.evaluation.record import Evaluation
+from cluster.work.evaluation.remarks import remarks
 from scdfm.flow.checkpoint import read_card
 from scdfm.flow.files import SPLIT
 from scdfm.screen.conditions import Words
@@ -37,7 +38,7 @@ def of_evaluation(evaluation: Evaluation) -> list[Section]:
     beside: list[Block] = [tables.overall(evaluation)]
     if compared is not None:
         beside.append(compared)
-    beside += [Text(line) for line in _remarks(evaluation)]
+    beside += [Text(f"{line[0].upper()}{line[1:]}.") for line in remarks(evaluation)]
     apart = tables.by_context(evaluation)
     return [
         Section("Scores", beside),
@@ -218,18 +219,3 @@ def _listed(facts: Mapping[str, Any]) -> str:
         )
 
     return ", ".join(f"{name} {plain(value)}" for name, value in facts.items())
-
-
-def _remarks(evaluation: Evaluation) -> list[str]:
-    """What a reader of the table must know."""
-    lines = [
-        f"{row}: in {count} units the effect of a single token is unknown and counts as none."
-        for row, count in evaluation.incomplete.items()
-        if count
-    ]
-    if evaluation.genes_of_all_cells:
-        lines.append(
-            f"The store was ingested with --genes {evaluation.genes_of_all_cells}: test cells took "
-            "part in that choice."
-        )
-    return lines

@@ -33,8 +33,8 @@ FROZEN = {
     "tune": "SWEEP.yaml|NAME --set --address --json",
     "evaluate": "[RUN|MODEL] --store --split --predictions --metrics --profile --cells --seed "
     "--repeats --untrained --precision --gpu --no-gpu --out --json",
+    "report": "RUN|SWEEP|EVALUATION --conditions --store --out --format --figures",
     "compare": "RUN|MODEL... --metrics --again --json",
-    "report": "RUN|SWEEP|EVALUATION... --conditions --store --out --format --figures",
     "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed "
     "--with-controls --precision --overwrite --actors --gpu --no-gpu --address",
     "import-release": "CHECKPOINT.pt MODEL --store --mask --vocabulary --perturbations --heads "

@@ -15,6 +15,10 @@ from typing import Any, Self
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
+FAULTS = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+"""Events of a page that says something on its console, or fails."""
+
+
 def installed() -> str | None:
     """Where Chromium is; None where there is none."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)

@@ -17,6 +17,7 @@ from sweeps.directory import SweepDirectory
 from sweeps.report import search_section
 from sweeps.schema.sweep import SweepConfig
 from tests.cluster.small import settings
+from tests.report.chromium import FAULTS, Browser
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +54,19 @@ def reported(tiny_store_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return done
 
 
+def test_a_browser_shows_it_without_a_fault(reported: Path, chromium: Browser) -> None:
+    shown = chromium.open(reported / "report.html", width=390, height=844, dark=True)
+    assert [method for method, _ in shown.events if method in FAULTS] == []
+    asked = [told for method, told in shown.events if method == "Network.requestWillBeSent"]
+    assert len(asked) == 1
+    assert shown.value("document.documentElement.scrollWidth") == 390
+    sizes = shown.value(
+        "[...document.querySelectorAll('figure svg')].map(one => one.getBoundingClientRect().height)"
+    )
+    assert len(sizes) > 8
+    assert min(sizes) > 100
+
+
 def sections(page: Path) -> list[str]:
     return re.findall(r"<h2>(.*?)</h2>", page.read_text())
 
@@ -76,7 +90,10 @@ def test_a_second_report_reads_what_was_kept_though_the_store_is_gone(
     moved = shutil.copytree(reported, tmp_path / "moved")
     kept = moved / "evaluation" / "evaluation.json"
     evaluation = json.loads(kept.read_text()) | {"store": str(tmp_path / "gone.zarr")}
-    evaluation["tables"]["scDFM"]["overall"]["mse"]["value"] = 0.123456789
+    evaluation["tables"]["scDFM"]["overall"]["l2"]["value"] = 0.123456789
+    for table in evaluation["tables"].values():  # as `evaluate --metrics` may leave it out
+        for scores in (table["overall"], *table["contexts"].values(), *table["conditions"].values()):
+            del scores["mse"]
     kept.write_text(json.dumps(evaluation))
     ended = report(moved, "--format", "md", "--figures", tmp_path / "figures")
     assert ended.status == 0, ended.err

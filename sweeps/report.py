@@ -58,11 +58,6 @@ def report(
         part, evaluation = _part(target, conditions=conditions, store=store, progress=progress)
         parts.append(part)
         evaluations.append(evaluation)
-    tables = [table for one in evaluations for table in one.tables.items()]
-    words = glossary(
-        metrics=[metric for _, table in tables for metric in table.overall],
-        rows=[row for row, _ in tables],
-    )
     if len(parts) > 1:
         parts.insert(
             0, Part("Overview", [Section("Side by side", [_overview(parts, evaluations)])])
@@ -71,7 +66,7 @@ def report(
         title=f"Report: {', '.join(map(str, targets))}",
         about=f"scDFM {version('scdfm')}",
         parts=parts,
-        ending=[Section("Glossary", [Terms(words)], folded=True)],
+        ending=[Section("Glossary", [Terms(glossary(evaluations))], folded=True)],
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from cluster.work.evaluation.record import Evaluation
 from scdfm.metrics import METRICS
 
 ROWS = {
@@ -24,8 +25,18 @@ WORDS = {
 }
 
 
-def glossary(*, metrics: Iterable[str], rows: Iterable[str]) -> dict[str, str]:
-    """A plain sentence for each metric and row that a report holds."""
-    said = {metric: METRICS[metric].meaning for metric in dict.fromkeys(metrics)}
-    said |= {row: ROWS[row] for row in dict.fromkeys(rows) if row in ROWS}
-    return said | WORDS
+def glossary(evaluations: Iterable[Evaluation]) -> dict[str, str]:
+    """A plain sentence for each metric and row of some evaluations."""
+    metrics: dict[str, str] = {}
+    rows: dict[str, str] = {}
+    for one in evaluations:
+        for row, table in one.tables.items():
+            metrics |= {metric: METRICS[metric].meaning for metric in table.overall}
+            facts = one.rows.get(row)
+            if row in ROWS:
+                rows[row] = ROWS[row]
+            elif facts is not None and facts.kind == "prediction":
+                rows[row] = f"Predictions of {facts.source}."
+            elif facts is not None and facts.kind == "model":
+                rows[row] = "The model that this report is about."
+    return metrics | rows | WORDS

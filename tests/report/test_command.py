@@ -61,7 +61,8 @@ def test_a_browser_shows_it_without_a_fault(reported: Path, chromium: Browser) -
     assert len(asked) == 1
     assert shown.value("document.documentElement.scrollWidth") == 390
     sizes = shown.value(
-        "[...document.querySelectorAll('figure svg')].map(one => one.getBoundingClientRect().height)"
+        "[...document.querySelectorAll('figure svg')]"
+        ".map(one => one.getBoundingClientRect().height)"
     )
     assert len(sizes) > 8
     assert min(sizes) > 100
@@ -92,7 +93,11 @@ def test_a_second_report_reads_what_was_kept_though_the_store_is_gone(
     evaluation = json.loads(kept.read_text()) | {"store": str(tmp_path / "gone.zarr")}
     evaluation["tables"]["scDFM"]["overall"]["l2"]["value"] = 0.123456789
     for table in evaluation["tables"].values():  # as `evaluate --metrics` may leave it out
-        for scores in (table["overall"], *table["contexts"].values(), *table["conditions"].values()):
+        for scores in (
+            table["overall"],
+            *table["contexts"].values(),
+            *table["conditions"].values(),
+        ):
             del scores["mse"]
     kept.write_text(json.dumps(evaluation))
     ended = report(moved, "--format", "md", "--figures", tmp_path / "figures")

@@ -122,6 +122,17 @@ def alike(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(label for label in labels if _looks_like_control(label)))
 
 
+def holding(labels: Iterable[str]) -> tuple[str, ...]:
+    """The labels in which any word is a usual one, such as A549_DMSO, sorted."""
+    return tuple(
+        sorted(
+            label
+            for label in labels
+            if any(map(_USUAL.fullmatch, re.split(r"[\W_]+", label.casefold())))
+        )
+    )
+
+
 def advice(controls: Iterable[str], *, among: Collection[str]) -> str:
     """The options that make these labels controls; a pattern where many differ in a number.
 

@@ -184,7 +184,7 @@ def control_labels(
     """
     found = tuple(name for name, parsed in zip(names, tokens, strict=True) if not parsed)
     if not found:
-        usual = controls.alike(names)
+        usual = controls.alike(names) or controls.holding(names)
         remedy = "name the control with --control"
         if usual:
             every = (*usual, *controls.spelled(names, words=words))

@@ -47,7 +47,11 @@ def perturbation(
             f"perturbation: gene ({len(known)} of {len(every)} perturbed tokens are measured genes)"
         )
         return "gene"
-    hint = _gene_column(every, known, var=var) or _guides(every, measured)
+    hint = (
+        _gene_column(every, known, var=var)
+        or _guides(every, measured)
+        or _another_case(every, measured)
+    )
     if share <= _HARDLY_ANY and not hint and any(map(_says_drug, columns)):
         where = " and ".join(map(repr, columns))
         note(f"perturbation: drug (obs column {where}; {_figures(every, known)})")
@@ -111,6 +115,17 @@ def _guides(every: list[str], measured: Collection[str]) -> str:
         return ""
     token, gene = next(iter(found.items()))
     return f"; they look like guides ({token}: {gene}), --guides TABLE tells their genes"
+
+
+def _another_case(every: list[str], measured: Collection[str]) -> str:
+    """A hint where most tokens are genes but for upper and lower case."""
+    folded = {gene.casefold(): gene for gene in measured}
+    found = {token: folded[token.casefold()] for token in every if token.casefold() in folded}
+    other = {token: gene for token, gene in found.items() if token != gene}
+    if not other or len(found) < _MOST * len(every):
+        return ""
+    token, gene = next(iter(other.items()))
+    return f"; the genes are written in another case ({token}: {gene}), write both alike"
 
 
 def _says_drug(column: str) -> bool:

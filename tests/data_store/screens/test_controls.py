@@ -123,6 +123,8 @@ def test_without_a_control_the_likely_one_is_named(tmp_path: Path) -> None:
     line = refused(["PBS", "A", "B"], tmp_path / "one")
     assert "PBS may be: --control PBS" in line
     said(["PBS", "A", "B"], tmp_path / "one", **advised(line))[0].close()
+    line = refused(["x_DMSO", "y_DMSO_2", "A", "B"], tmp_path / "two")
+    assert "x_DMSO, y_DMSO_2 may be: --control x_DMSO --control y_DMSO_2" in line
 
 
 LIKE = """NTC NegCtrl0 safe-targeting safe_targeting_12 mock Mock-infected scramble untreated PBS

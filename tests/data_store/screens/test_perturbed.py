@@ -61,6 +61,12 @@ def test_symbols_beside_ensembl_ids_are_found_in_their_column(tmp_path: Path) ->
         assert store.manifest.perturbation == "gene"
 
 
+def test_genes_in_another_case_are_named(tmp_path: Path) -> None:
+    cells = adata(["ctrl", "Stat1", "Irf1"], genes=("STAT1", "IRF1", "C"))
+    line = refused(cells, tmp_path / "s")
+    assert "the genes are written in another case (Irf1: IRF1), write both alike" in line
+
+
 def test_figures_that_contradict_the_user_are_said(tmp_path: Path) -> None:
     store, lines = said(["ctrl", "A", "B"], tmp_path / "one", perturbation="drug")
     store.close()

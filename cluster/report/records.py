@@ -70,7 +70,9 @@ class Differential:
     def between(cls, cells: NDArray[np.float32], control: NDArray[np.float32]) -> Self:
         """Compare cells with controls, (cells, genes)."""
         found = differential(cells, Reference.of(control))
-        return cls("log2 fold change", found.lfc, found.p_value, found.fdr)
+        return cls(
+            "log2 fold change", found.lfc.astype(float), found.p_value, found.fdr.astype(float)
+        )
 
     @property
     def significant(self) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
+from typing import Any
 
 import numpy as np
 
@@ -161,14 +162,15 @@ def _count(
         mean = mean_of(cells)
     if not np.isfinite(mean).all():
         cells = None
+    real_cells = _compare(unit.real, real[1]) if plan.real else None
     return _Kept(
         context=unit.context,
         condition=unit.condition,
         predicted=mean,
-        real=mean_of(unit.real),
+        real=mean_of(unit.real) if real_cells is None else real_cells.mean,
         control=real[0],
         predicted_control=None if unit.predicted_control is None else predicted[0],
-        real_cells=_compare(unit.real, real[1]) if plan.real else None,
+        real_cells=real_cells,
         predicted_cells=_compare(cells, predicted[1]) if plan.predicted else None,
         measured=tuple(
             float("nan") if cells is None else measure(unit) for measure in plan.measures
@@ -194,21 +196,18 @@ def _facts(found: Sequence[Differential | None]) -> CellFacts | None:
     known = [one for one in found if one is not None]
     if not known:
         return None
-    missing = np.full(len(known[0].p_value), np.nan)
+    missing = np.full(len(known[0].p_value), np.nan, dtype=np.float32)
 
-    def rows(of: Callable[[Differential], Array]) -> Array:
+    def rows(of: Callable[[Differential], Array | Small]) -> Any:
         return np.stack([missing if one is None else of(one) for one in found])
 
-    def small(of: Callable[[Differential], Array]) -> Small:
-        return rows(of).astype(np.float32)
-
     return CellFacts(
-        cells=np.array([0 if one is None else one.group.cells for one in found]),
-        variance=small(lambda one: one.group.variance),
-        controls=np.array([0 if one is None else one.control.cells for one in found]),
-        control_variance=small(lambda one: one.control.variance),
+        cells=np.array([0 if one is None else one.cells for one in found]),
+        variance=rows(lambda one: one.variance),
+        controls=np.array([0 if one is None else one.controls for one in found]),
+        control_variance=rows(lambda one: one.control_variance).astype(np.float32),
         p_value=rows(lambda one: one.p_value),
-        fdr=small(lambda one: one.fdr),
-        lfc=small(lambda one: one.lfc),
-        lfc_arithmetic=small(lambda one: one.lfc_arithmetic),
+        fdr=rows(lambda one: one.fdr),
+        lfc=rows(lambda one: one.lfc),
+        lfc_arithmetic=rows(lambda one: one.lfc_arithmetic),
     )

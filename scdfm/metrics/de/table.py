@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from scdfm.metrics.de.mann_whitney import RankedControls, sort_values
 from scdfm.metrics.pseudobulk import Array
 from scdfm.metrics.units import Cells, mean_of
+
+Small = NDArray[np.float32]
 
 EPSILON = 1e-9  # added to arithmetic means, as cell-eval2 does
 
@@ -53,14 +56,17 @@ class Reference:
 
 @dataclass(frozen=True)
 class Differential:
-    """The comparison of a group of cells with controls, (genes,) each."""
+    """The comparison of a group of cells with controls, (genes,) each; as narrow as it is kept."""
 
-    group: Moments
-    control: Moments
+    cells: int
+    mean: Array
+    variance: Small
+    controls: int
+    control_variance: Array  # one array for all groups
     p_value: Array
-    fdr: Array
-    lfc: Array  # may be infinite where a gene is seen on one side only
-    lfc_arithmetic: Array
+    fdr: Small
+    lfc: Small  # may be infinite where a gene is seen on one side only
+    lfc_arithmetic: Small
 
 
 def differential(cells: Cells, reference: Reference) -> Differential:
@@ -73,13 +79,17 @@ def differential(cells: Cells, reference: Reference) -> Differential:
     p_value = reference.ranked.test(sort_values(cells)).p_value
     with np.errstate(divide="ignore", invalid="ignore"):
         lfc = np.log2(np.expm1(group.mean) / np.expm1(control.mean))
+    arithmetic = np.log2(_seen(group.natural) / _seen(control.natural))
     return Differential(
-        group=group,
-        control=control,
+        cells=group.cells,
+        mean=group.mean,
+        variance=group.variance.astype(np.float32),
+        controls=control.cells,
+        control_variance=control.variance,
         p_value=p_value,
-        fdr=false_discovery_control(p_value),
-        lfc=np.where(np.isnan(lfc), 0.0, lfc),
-        lfc_arithmetic=np.log2(_seen(group.natural) / _seen(control.natural)),
+        fdr=false_discovery_control(p_value).astype(np.float32),
+        lfc=np.where(np.isnan(lfc), 0, lfc).astype(np.float32),
+        lfc_arithmetic=arithmetic.astype(np.float32),
     )
 
 

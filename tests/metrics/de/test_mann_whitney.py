@@ -37,7 +37,7 @@ def test_sparse_cells_are_compared_as_dense_ones(form: type) -> None:
     plain = differential(stored.toarray(), Reference.of(some.control))
     for name in ("p_value", "fdr", "lfc", "lfc_arithmetic"):
         np.testing.assert_allclose(getattr(again, name), getattr(plain, name), rtol=1e-5)
-    np.testing.assert_allclose(again.group.variance, plain.group.variance, rtol=1e-5)
+    np.testing.assert_allclose(again.variance, plain.variance, rtol=1e-5)
     assert (dense.p_value != plain.p_value).any()
 
 
@@ -52,6 +52,6 @@ def test_fold_changes_follow_their_definitions() -> None:
         arithmetic = np.log2((np.expm1(cells).mean(0) + 1e-9) / (np.expm1(controls).mean(0) + 1e-9))
     assert found.lfc[0] == -np.inf
     assert found.lfc[1] == 0
-    np.testing.assert_allclose(found.lfc[2:], geometric[2:])
-    np.testing.assert_allclose(found.lfc_arithmetic, arithmetic)
-    np.testing.assert_array_equal(found.fdr, false_discovery_control(found.p_value))
+    np.testing.assert_allclose(found.lfc[2:], geometric[2:], rtol=1e-6)
+    np.testing.assert_allclose(found.lfc_arithmetic, arithmetic, rtol=1e-6)
+    np.testing.assert_allclose(found.fdr, false_discovery_control(found.p_value), rtol=1e-6)

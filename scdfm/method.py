@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scdfm.flow.objective import StepCells
     from scdfm.flow.sampling import Cells
     from scdfm.gene_graph.graph import GeneGraph
+    from scdfm.metrics.baselines import MeasuredUnits
     from scdfm.model.vocabulary import Vocabulary
 
 DEFAULT = "flow"
@@ -42,6 +43,7 @@ class Method(Protocol):
     """
 
     Settings: type[BaseModel]
+    fits: bool = False  # learns from the means of the training units at once, by `fit`
 
     def build(self, settings: Any, *, vocabulary: "Vocabulary", graph: "GeneGraph") -> "nn.Module":
         """A network with its first weights, from torch's global generator.
@@ -49,6 +51,16 @@ class Method(Protocol):
         All that it has learnt must be in its `state_dict`.
         """
         ...
+
+    def fit(self, network: "nn.Module", units: "MeasuredUnits", *, settings: Any) -> None:
+        """Learn from the means of the training units; called where `fits`, and then no step is.
+
+        Args:
+            network: As built.
+            units: Training units over the model's genes.
+            settings: Of the method.
+        """
+        assert not self.fits, "a method that fits says how"
 
     def losses(
         self,
@@ -122,7 +134,13 @@ METHODS: Registry[Method] = Registry(
     "method",
     group="scdfm.methods",
     of=Method,
-    own={DEFAULT: "scdfm.flow.method:FLOW"},
+    own={
+        DEFAULT: "scdfm.flow.method:FLOW",
+        "control": "scdfm.flow.baseline:CONTROL",
+        "perturbed_mean": "scdfm.flow.baseline:PERTURBED_MEAN",
+        "additive": "scdfm.flow.baseline:ADDITIVE",
+        "linear": "scdfm.flow.baseline:LINEAR",
+    },
 )
 
 

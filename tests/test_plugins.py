@@ -48,9 +48,9 @@ def run_file(folder: Path, store: Path, **changes: object) -> Path:
     path = folder / "run.yaml"
     values = {
         "store": str(store),
-        "name": "linear",
+        "name": "ridge",
         "output": str(folder / "runs"),
-        "method": "linear",
+        "method": "ridge",
         "split": {"kind": "leave_one_out", "fold": 1},
         "genes": {"model": 24, "evaluation": 12},
         "graph": "none",
@@ -89,17 +89,17 @@ def test_a_linear_model_from_outside_goes_through_all_commands(
     run = run_file(tmp_path, tiny_store_path)
     trained = scdfm(installed, "train", run, "--json")
     assert trained.returncode == 0, trained.stderr
-    assert not list((tmp_path / "runs" / "linear").rglob("*.pkl"))
+    assert not list((tmp_path / "runs" / "ridge").rglob("*.pkl"))
 
-    judged = scdfm(installed, "evaluate", tmp_path / "runs" / "linear", "--json", "--untrained")
+    judged = scdfm(installed, "evaluate", tmp_path / "runs" / "ridge", "--json", "--untrained")
     assert judged.returncode == 0, judged.stderr
     tables = json.loads(judged.stdout)["tables"]
-    assert "sign_agreement" in tables["linear"]["overall"]
-    assert tables["linear"]["overall"]["mse"] != tables["untrained"]["overall"]["mse"]
+    assert "sign_agreement" in tables["ridge"]["overall"]
+    assert tables["ridge"]["overall"]["mse"] != tables["untrained"]["overall"]["mse"]
 
     out = tmp_path / "cells.zarr"
     asked = ["--store", tiny_store_path, "--conditions", _single(tiny_store_path), "--cells", 4]
-    made = scdfm(installed, "predict", tmp_path / "runs" / "linear", *asked, "--out", out)
+    made = scdfm(installed, "predict", tmp_path / "runs" / "ridge", *asked, "--out", out)
     assert made.returncode == 0, made.stderr
     identity = json.loads((out / "manifest.json").read_text())["facts"]["identity"]
     # Only flow starts at a source and follows a solver's steps.

@@ -242,7 +242,9 @@ def _start(controls: MemoryControls, unit: Unit, *, seed: int) -> Start:
     rows = controls.rows(unit.context)
     if not unit.condition:
         return Start(rows, rows, np.zeros(len(rows), dtype=np.int64))
-    return starting_cells(rows, condition=unit.condition, cells=unit.cells, seed=seed)
+    return starting_cells(
+        rows, condition=unit.condition, cells=unit.cells, seed=seed, context=unit.context
+    )
 
 
 def _values(

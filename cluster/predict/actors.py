@@ -204,6 +204,7 @@ class Predictor:
             condition=unit.condition,
             cells=unit.cells,
             seed=self.work.request.seed,
+            context=unit.context,
         )
         batches = self.sampler.batches(self.controls, start.some(cells), condition=unit.condition)
         return np.concatenate(list(batches))[:, self.kept]

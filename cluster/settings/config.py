@@ -171,6 +171,18 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @model_validator(mode="after")
+    def _no_steps_where_none_are_taken(self) -> Self:
+        if METHODS[self.method].fits:
+            usual = (TrainingConfig(), BatchConfig(genes=self.batch.genes))
+            for name, default in zip(("training", "batch"), usual, strict=True):
+                if getattr(self, name) != default:
+                    raise ValueError(
+                        f"method {self.method} learns at once and takes no steps, so it would "
+                        f"ignore {name}; remove it"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def mmd_has_cells_to_compare(self) -> Self:
         if self.method == DEFAULT and self.loss.mmd_weight and self.batch.cells < 2:
             raise ValueError(

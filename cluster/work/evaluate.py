@@ -53,6 +53,7 @@ from data_store.store.reader import Store
 from scdfm.flow.checkpoint import Model, load_model
 from scdfm.method import DEFAULT, METHODS, settings_of
 from scdfm.metrics import METRICS, Evidence, Training
+from scdfm.metrics.baselines import BASELINES
 from scdfm.metrics.profiles import PROFILES, metrics_of
 from scdfm.screen.progress import OnProgress, phase
 from scdfm.screen.variable_genes import GeneChoice
@@ -203,7 +204,7 @@ class _Bench:
         like: Evidence | None = None
         clamp = True
         if model is not None:
-            name = OURS if model.card.method == DEFAULT else model.card.method
+            name = _row_of(model.card.method)
             maker = self._maker(model)
             clamp = maker.sampler.method.clamps(maker.sampler.settings)
             generated = tuple(maker.cells)
@@ -294,6 +295,14 @@ class _Bench:
         values = {name: mean_defined(np.stack([one[name] for one in each])) for name in each[0]}
         facts = RowFacts(kind="untrained" if kind == UNTRAINED else "model", cells=sum(maker.cells))
         return Row(facts, values, of_first_seed, seeds=tuple(each) if len(each) > 1 else ()), means
+
+
+def _row_of(method: str) -> str:
+    """The name of a model's row; that of a baseline is taken."""
+    if method == DEFAULT:
+        return OURS
+    taken = (UNTRAINED, CEILING, *BASELINES)
+    return f"{method} (model)" if method in taken else method
 
 
 def _first_weights(model: Model) -> nn.Module:

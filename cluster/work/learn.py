@@ -19,12 +19,12 @@ from cluster.work.build import Place, make_card, make_trainer
 from cluster.work.controls import StoreControls
 from cluster.work.feed import feed
 from cluster.work.keeper import Keeper, Report
-from cluster.work.means import pseudobulks
+from cluster.work.means import measured_units, pseudobulks
 from cluster.work.sampler import Sampler
 from data_store.store.reader import Store
 from data_store.stream import Stream
 from scdfm.flow.checkpoint import load_state
-from scdfm.flow.training import Round, fit
+from scdfm.flow.training import Round, Trainer, fit
 from scdfm.method import METHODS, settings_of
 from scdfm.metrics import round_scores
 
@@ -67,6 +67,8 @@ def learn(
         )
         if state is not None:
             trainer.restore(load_state(state))
+        elif METHODS[run.method].fits:
+            _fit_at_once(run, trainer, plan, store)
         if place.rank == 0:
             keeper.begin(trainer.progress.step if state is not None else None)
         stream = Stream(
@@ -88,6 +90,15 @@ def learn(
                 log=keeper.log if place.rank == 0 else lambda line: None,
             )
             _go(rounds, keeper=keeper, rank=place.rank, on_round=on_round)
+
+
+def _fit_at_once(run: RunConfig, trainer: Trainer, plan: Plan, store: Store) -> None:
+    """Let a method learn from the means of the training units; then there are no steps to take."""
+    units = measured_units(store, plan.training, columns=plan.genes.model)
+    for network in (trainer.model, trainer.averaged):
+        if network is not None:
+            METHODS[run.method].fit(network, units, settings=settings_of(run))
+    trainer.progress.step = run.training.steps
 
 
 def _go(

@@ -21,6 +21,7 @@ from cluster.work.sampler import Generated, Sampler, starting_cells
 from data_store.store.reader import Store
 from data_store.stream import Cells as StoreCells
 from scdfm.metrics import Pseudobulks
+from scdfm.metrics.baselines import MeasuredUnits
 from scdfm.screen.conditions import Condition
 from scdfm.screen.progress import OnProgress, counted
 
@@ -91,6 +92,21 @@ def control_means(store: Store, contexts: Sequence[str], *, columns: NDArray[np.
     controls = [store.controls[context] for context in contexts]
     return unit_means(
         store, [StoreCells(place[u], u.start, u.stop) for u in controls], columns=columns
+    )
+
+
+def measured_units(
+    store: Store, cells: Sequence[StoreCells], *, columns: NDArray[np.int64]
+) -> MeasuredUnits:
+    """Means of some units' cells and of their controls, for baselines to learn from."""
+    known = [store.units[part.unit] for part in cells]
+    contexts = tuple(unit.context for unit in known)
+    return MeasuredUnits(
+        contexts=contexts,
+        conditions=tuple(unit.tokens for unit in known),
+        control=control_means(store, contexts, columns=columns),
+        mean=unit_means(store, cells, columns=columns),
+        genes=tuple(store.genes[column] for column in columns),
     )
 
 
@@ -165,7 +181,11 @@ def unit_mean(
 ) -> PredictedMean:
     """Predict the mean of a unit; `control` is that of all controls of the context, (genes,)."""
     start = starting_cells(
-        controls.rows(context), condition=condition, cells=cells, seed=sampler.seed
+        controls.rows(context),
+        condition=condition,
+        cells=cells,
+        seed=sampler.seed,
+        context=context,
     )
     batches = sampler.batches_with_starts(controls, start, condition=condition)
     return predicted_mean(batches, control=control, clamp=sampler.method.clamps(sampler.settings))

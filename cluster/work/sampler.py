@@ -31,10 +31,11 @@ class Start(NamedTuple):
     rows: NDArray[np.int64]  # numbers of the control cells, (cells,)
     others: NDArray[np.int64]  # another control for each of them, of the same context
     replicates: NDArray[np.int64]  # how often the row was used before, (cells,)
+    context: str = ""
 
     def some(self, cells: slice) -> "Start":
         """The same for a run of the cells."""
-        return Start(self.rows[cells], self.others[cells], self.replicates[cells])
+        return Start(self.rows[cells], self.others[cells], self.replicates[cells], self.context)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Sampler:
                 start=first,
                 identity=start.rows.tolist(),
                 replicate=start.replicates.tolist(),
+                context=start.context,
             ),
             settings=self.settings,
             condition=condition,
@@ -136,7 +138,12 @@ def sampler_of(
 
 
 def starting_cells(
-    controls: NDArray[np.int64], *, condition: Condition, cells: int, seed: int
+    controls: NDArray[np.int64],
+    *,
+    condition: Condition,
+    cells: int,
+    seed: int,
+    context: str = "",
 ) -> Start:
     """Choose among the control cells of a context: without repeats while there are enough.
 
@@ -151,6 +158,7 @@ def starting_cells(
         rows=controls[order[place % count]],
         others=controls[order[(place + apart) % count]],
         replicates=place // count,
+        context=context,
     )
 
 

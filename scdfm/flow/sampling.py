@@ -75,12 +75,14 @@ class Cells(NamedTuple):
             them apart. Not read for the source "noise".
         identity: A number for each cell that no other cell has.
         replicate: How often this control cell was used before.
+        context: Of the control cells.
     """
 
     control: NDArray[np.float32]
     start: NDArray[np.float32]
     identity: Sequence[int]
     replicate: Sequence[int]
+    context: str = ""
 
 
 def generate(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.runs.plan import units_of
-from cluster.work.means import control_means, unit_means
+from cluster.work.means import control_means, measured_units
 from data_store.store.reader import Store, Unit
 from data_store.stream import Cells
 from scdfm.metrics import Training
@@ -160,21 +160,6 @@ class TestPart:
     @cached_property
     def _controls(self) -> dict[str, Expression]:
         return {}
-
-
-def measured_units(
-    store: Store, cells: Sequence[Cells], *, columns: NDArray[np.int64]
-) -> MeasuredUnits:
-    """Means of some units' cells and of their controls, for baselines to learn from."""
-    known = [store.units[part.unit] for part in cells]
-    contexts = tuple(unit.context for unit in known)
-    return MeasuredUnits(
-        contexts=contexts,
-        conditions=tuple(unit.tokens for unit in known),
-        control=control_means(store, contexts, columns=columns),
-        mean=unit_means(store, cells, columns=columns),
-        genes=tuple(store.genes[column] for column in columns),
-    )
 
 
 def whole_units(store: Store, positions: Sequence[int]) -> list[Cells]:

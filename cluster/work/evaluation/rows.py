@@ -148,6 +148,7 @@ class ModelRow:
                 condition=unit.tokens,
                 cells=self.cells[number],
                 seed=seed,
+                context=unit.context,
             )
             batches = [
                 Generated(some.cells[:, kept], some.start[:, kept])

@@ -1,0 +1,137 @@
+"""Every baseline as a method: `train` fits it to the means of training units, `predict` applies it.
+
+The prediction for a control cell is the cell plus the change that the baseline predicts for its
+context, at least 0. A baseline learns from means at once, so there are no steps.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from scdfm.flow.sampling import Cells
+from scdfm.method import Losses, Method
+from scdfm.metrics.baselines import BASELINES, MeasuredUnits, Units
+from scdfm.model.vocabulary import Vocabulary
+from scdfm.screen.conditions import Condition
+
+Array = NDArray[np.float64]
+
+
+class NoSettings(BaseModel, frozen=True, extra="forbid"):
+    """A baseline has no settings."""
+
+
+class FittedBaseline(nn.Module):
+    """The training units that a baseline looks up, as buffers of any number of rows."""
+
+    control: Tensor  # (units, genes)
+    mean: Tensor  # (units, genes)
+    names: Tensor  # contexts and conditions of the units: the bytes of a JSON text
+
+    def __init__(self, baseline: str, *, genes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.baseline, self.genes = baseline, genes
+        # The optimiser wants a weight, though nothing is learnt by steps.
+        self.idle = nn.Parameter(torch.zeros(1))
+        self.learn([""], [()], control=np.zeros((1, len(genes))), mean=np.zeros((1, len(genes))))
+
+    def learn(
+        self,
+        contexts: Sequence[str],
+        conditions: Sequence[Condition],
+        *,
+        control: Array,
+        mean: Array,
+    ) -> None:
+        """Keep training units."""
+        text = json.dumps({"contexts": list(contexts), "conditions": list(map(list, conditions))})
+        names = torch.tensor(list(text.encode()), dtype=torch.uint8)
+        for name, value in (("control", control), ("mean", mean)):
+            self.register_buffer(name, torch.from_numpy(np.asarray(value, dtype=np.float32)))
+        self.register_buffer("names", names)
+        self._changes: dict[tuple[str, Condition], Array] = {}
+
+    def change(self, context: str, condition: Condition) -> Array:
+        """The change of a condition in a context, (genes,)."""
+        asked = (context, condition)
+        if asked not in self._changes:
+            units = self._units()
+            here = [row for row, one in enumerate(units.contexts) if one == context]
+            control = units.control[here or slice(None)].mean(axis=0, keepdims=True)
+            test = Units(contexts=(context,), conditions=(condition,), control=control)
+            predicted = BASELINES[self.baseline](units, test).mean
+            self._changes[asked] = (predicted - control)[0]
+        return self._changes[asked]
+
+    def _units(self) -> MeasuredUnits:
+        named = json.loads(bytes(self.names.cpu().tolist()))
+        return MeasuredUnits(
+            contexts=tuple(named["contexts"]),
+            conditions=tuple(tuple(tokens) for tokens in named["conditions"]),
+            control=self.control.cpu().numpy().astype(np.float64),
+            mean=self.mean.cpu().numpy().astype(np.float64),
+            genes=self.genes,
+        )
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        # How many units there are is learnt, too.
+        for name in ("control", "mean", "names"):
+            if prefix + name in state:
+                self.register_buffer(name, torch.empty_like(state[prefix + name]))
+        self._changes = {}
+        super()._load_from_state_dict(state, prefix, *rest)
+
+
+class BaselineMethod(Method):
+    """A baseline that is trained and asked for cells like any model."""
+
+    Settings = NoSettings
+    fits = True
+
+    def __init__(self, baseline: str) -> None:
+        self.baseline = baseline
+
+    def build(self, settings: NoSettings, *, vocabulary: Vocabulary, graph: Any) -> FittedBaseline:
+        """No training units yet: no change."""
+        return FittedBaseline(self.baseline, genes=vocabulary.genes)
+
+    def fit(self, network: Any, units: MeasuredUnits, *, settings: NoSettings) -> None:
+        """Keep the training units."""
+        network.learn(units.contexts, units.conditions, control=units.control, mean=units.mean)
+
+    def losses(self, network: Any, cells: Any, **_: Any) -> Losses:
+        """There are no steps."""
+        raise AssertionError("a baseline is fitted at once")
+
+    def generate(
+        self,
+        network: Any,
+        cells: Cells,
+        *,
+        settings: NoSettings,
+        condition: Condition,
+        blocks: Sequence[NDArray[np.int64]],
+        seed: int,
+        products: torch.dtype | None = None,
+    ) -> NDArray[np.float32]:
+        """Control cells plus the change, at least 0."""
+        genes = np.concatenate(blocks)
+        change = network.change(cells.context, condition)[genes].astype(np.float32)
+        moved: NDArray[np.float32] = np.maximum(cells.control[:, genes] + change, 0)
+        return moved
+
+    def describe(self, settings: NoSettings) -> str:
+        """The baseline's name."""
+        return f"control cells plus the change of the baseline {self.baseline}, clamped at 0"
+
+
+CONTROL = BaselineMethod("control")
+PERTURBED_MEAN = BaselineMethod("perturbed mean")
+ADDITIVE = BaselineMethod("additive")
+LINEAR = BaselineMethod("linear")

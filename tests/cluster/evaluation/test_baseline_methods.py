@@ -1,0 +1,80 @@
+"""Baselines as methods, and a linear model that knows genes nobody perturbed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from cluster.settings.config import make_run
+from cluster.train import train_here
+from cluster.work.evaluate import evaluate
+from scdfm.metrics.baselines import BASELINES, MeasuredUnits, Units
+from scdfm.metrics.baselines.linear import linear
+from tests.cluster.small import settings
+
+NONE_OF_FLOW = ("model", "source", "batch", "training", "validation", "sampling")
+
+
+def run_of(store: Path, output: Path, method: str) -> dict[str, object]:
+    every = settings(store, output, name=method, method=method, graph="none")
+    return {name: value for name, value in every.items() if name not in NONE_OF_FLOW}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["control", "perturbed_mean", "additive", "linear"])
+def test_a_baseline_is_trained_and_judged_like_a_model(
+    tiny_store_path: Path, tmp_path: Path, method: str
+) -> None:
+    run = make_run(run_of(tiny_store_path, tmp_path, method), where="test")
+    trained = train_here(run)
+    assert trained.finished
+    assert train_here(run) == trained
+    tables = evaluate(trained.directory, metrics=["mse"]).tables
+    own, row = next(iter(tables)), method.replace("_", " ")
+    assert own == (method if method not in BASELINES else f"{method} (model)")
+    if method == "control":
+        assert tables[own].model_dump() == tables[row].model_dump()
+    else:
+        # It clamps cells, the row only means, and learns from training without validation.
+        mine, theirs = (tables[one].overall["mse"].value for one in (own, row))
+        assert mine == pytest.approx(theirs, rel=0.4)
+        assert mine != tables["control"].overall["mse"].value
+
+
+def test_steps_of_a_method_that_takes_none_are_refused(tmp_path: Path) -> None:
+    values = run_of(tmp_path, tmp_path, "additive") | {"training": {"steps": 7}}
+    with pytest.raises((ValueError, ValidationError), match="takes no steps"):
+        make_run(values, where="test")
+
+
+def test_linear_predicts_a_gene_that_nobody_perturbed_from_its_profile() -> None:
+    draw = np.random.default_rng(0)
+    genes = tuple(f"G{k}" for k in range(40))
+    profiles = draw.normal(size=(40, 3))
+    weights = draw.normal(size=(3, 3))
+    changes = (profiles @ weights @ profiles.T).T  # of each gene's perturbation
+    control = np.ones((40, 40))
+    training = MeasuredUnits(
+        contexts=("c",) * 30,
+        conditions=tuple((gene,) for gene in genes[:30]),
+        control=control[:30],
+        mean=control[:30] + changes[:30],
+        genes=genes,
+    )
+    test = Units(("c",) * 10, tuple((gene,) for gene in genes[30:]), control[30:])
+    found = linear(training, test)
+    assert not found.incomplete.any()
+    error = np.square(found.mean - 1 - changes[30:]).mean()
+    assert error < 0.2 * np.square(changes[30:] - changes[:30].mean(axis=0)).mean()
+
+
+def test_linear_says_the_mean_change_of_what_is_no_gene() -> None:
+    draw = np.random.default_rng(1)
+    control = np.zeros((6, 5))
+    mean = draw.normal(size=(6, 5))
+    drugs = tuple((f"drug {k}",) for k in range(6))
+    training = MeasuredUnits(("c",) * 6, drugs, control, mean, tuple("ABCDE"))
+    found = linear(training, Units(("c",), (("another",),), control[:1]))
+    np.testing.assert_allclose(found.mean[0], mean.mean(axis=0))
+    assert found.incomplete.all()

@@ -22,7 +22,10 @@ def rescaled(result: "Evaluation") -> list[Grid | str]:
     ]
     best = "perfection" if "score" in metrics else "real cells against real cells"
     columns = [Column("rescaled", "left"), *(Column(name) for name in metrics)]
-    return ["", Grid(columns, lines, title=""), f"0 is the perturbed mean, 1 is {best}"]
+    notes = [f"0 is the perturbed mean, 1 is {best}"]
+    if any(math.isnan(value) for row in result.rescaled.values() for value in row.values()):
+        notes.append("- where a score is undefined, or real cells do no better than that mean")
+    return ["", Grid(columns, lines, title=""), *notes]
 
 
 def _shown(value: float) -> str:

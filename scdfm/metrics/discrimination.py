@@ -162,18 +162,21 @@ COSINE = Metric(
 L1_ABSOLUTE = Metric(
     discrimination_score_l1_absolute,
     mode="max",
+    on_request=True,
     says="discrimination_score_l1 of the sizes of changes, without their signs, as the paper "
     "has it.",
 )
 L2_ABSOLUTE = Metric(
     discrimination_score_l2_absolute,
     mode="max",
+    on_request=True,
     says="discrimination_score_l2 of the sizes of changes, without their signs, as the paper "
     "has it.",
 )
 COSINE_ABSOLUTE = Metric(
     discrimination_score_cosine_absolute,
     mode="max",
+    on_request=True,
     says="discrimination_score_cosine of the sizes of changes, without their signs, as the "
     "paper has it.",
 )

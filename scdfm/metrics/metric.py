@@ -26,6 +26,7 @@ class Metric:
         mode: Whether a smaller or a larger number is better.
         needs: What `of_units` reads beside means: names of attributes of `Evidence`.
         pooled: One number for all units of a context together, given to each of them.
+        on_request: An older form of another metric: only who names it, or its profile, gets it.
         says: One plain sentence for who reads a report.
     """
 
@@ -35,6 +36,7 @@ class Metric:
     mode: Literal["min", "max"]
     needs: tuple[Need, ...] = ()
     pooled: bool = False
+    on_request: bool = False
     says: str = ""
 
     def __post_init__(self) -> None:
@@ -52,6 +54,11 @@ class Metric:
     def of_means(self) -> bool:
         """Whether it needs nothing but means, as a validation round has them."""
         return self.of_cells is None and not self.needs
+
+    @property
+    def of_rounds(self) -> bool:
+        """Whether validation rounds compute it."""
+        return self.of_means and not self.on_request
 
     def known_of(self, units: Pseudobulks) -> bool:
         """Whether these units have what the metric needs."""

@@ -7,16 +7,6 @@ from scdfm.metrics.pseudobulk import Pseudobulks
 from scdfm.metrics.registry import METRICS
 from scdfm.screen.names import nearest
 
-ON_REQUEST = frozenset(
-    {
-        "discrimination_score_l1_absolute",
-        "discrimination_score_l2_absolute",
-        "discrimination_score_cosine_absolute",
-        "pr_auc_pooled",
-    }
-)
-"""Older forms of other metrics; only whoever names them, or their profile, gets them."""
-
 
 class Profile(NamedTuple):
     """A list of metrics, and how they are computed.
@@ -89,7 +79,7 @@ def metrics_of(
         raise ValueError(f"profile {profile!r} does not exist; {nearest(profile, [*PROFILES])}")
     named = [METRICS.require(name) for name in metrics or ()]
     if profile is None and metrics is None:
-        return tuple(name for name in METRICS if name not in ON_REQUEST)
+        return tuple(name for name, metric in METRICS.items() if not metric.on_request)
     first = () if profile is None else PROFILES[profile].metrics
     return tuple(dict.fromkeys([*first, *named]))
 

@@ -57,10 +57,10 @@ METRICS: Registry[Metric] = Registry(
 
 
 def _of_means(name: str) -> str:
-    if not METRICS[name].of_means:
-        known = [other for other, metric in METRICS.items() if metric.of_means]
+    if not METRICS[name].of_rounds:
+        known = [other for other, metric in METRICS.items() if metric.of_rounds]
         raise ValueError(
-            f"{name} needs more than the means that validation keeps; choose one of "
+            f"validation keeps means, and does not compute {name}; choose one of "
             + ", ".join(known)
         )
     return name

@@ -8,6 +8,7 @@ baseline. Averages are rescaled, never single conditions, whose span is noise.
 import math
 from collections.abc import Mapping
 
+from scdfm.metrics.registry import METRICS
 from scdfm.metrics.table import Score
 
 Scores = Mapping[str, Score]  # by metric
@@ -19,7 +20,8 @@ PERFECT = {"overlap_at_N": 1.0, "discrimination_score_l1": 1.0, "mae": 0.0}
 def rescale(scores: Scores, *, baseline: Scores, best: Scores) -> dict[str, float]:
     """Each metric that all three have, as a share of the way from the baseline to the best.
 
-    NaN where one of them is undefined, or baseline and best are equal.
+    NaN where one of them is undefined, or the best is no better than the baseline: then there is
+    no way to go, as where a few cells say little.
 
     Args:
         scores: Of a prediction, such as `table.overall`.
@@ -29,10 +31,12 @@ def rescale(scores: Scores, *, baseline: Scores, best: Scores) -> dict[str, floa
     Source: Miller, Mejia et al. 2025 (dynamic range); cell-eval2, section 0 of its `vcc2026`.
     """
     shared = [name for name in scores if name in baseline and name in best]
-    return {
-        name: _share(scores[name].value, zero=baseline[name].value, one=best[name].value)
-        for name in shared
-    }
+    shares = {}
+    for name in shared:
+        zero, one = baseline[name].value, best[name].value
+        better = one > zero if METRICS[name].mode == "max" else one < zero
+        shares[name] = _share(scores[name].value, zero=zero, one=one) if better else float("nan")
+    return shares
 
 
 def challenge_scores(scores: Scores, *, baseline: Scores) -> dict[str, float]:
@@ -66,4 +70,4 @@ def challenge_scores(scores: Scores, *, baseline: Scores) -> dict[str, float]:
 
 def _share(value: float, *, zero: float, one: float) -> float:
     span = one - zero
-    return (value - zero) / span if abs(span) > LEAST_SPAN else float("nan")
+    return (value - zero) / span + 0.0 if abs(span) > LEAST_SPAN else float("nan")  # never -0.0

@@ -99,7 +99,7 @@ def round_scores(units: Pseudobulks) -> dict[str, float]:
     NaN throughout where the prediction of any unit is not finite: a model must not win by leaving
     out what it cannot predict.
     """
-    names = [name for name, metric in METRICS.items() if metric.of_means]
+    names = [name for name, metric in METRICS.items() if metric.of_rounds]
     if not np.isfinite(units.predicted).all():
         return dict.fromkeys(names, float("nan"))
     scores = evaluate(units, metrics=names).overall

@@ -25,6 +25,11 @@ def test_without_a_range_there_is_no_scale() -> None:
     assert all(math.isnan(one) for one in rescale(same, baseline=same, best=same).values())
 
 
+def test_where_real_cells_do_no_better_than_the_baseline_there_is_no_scale() -> None:
+    few, base = scores(mse=0.5, overlap_at_N=0.2), scores(mse=0.4, overlap_at_N=0.3)
+    assert all(math.isnan(one) for one in rescale(base, baseline=base, best=few).values())
+
+
 def test_the_challenge_of_2025_takes_perfection_for_1_and_nothing_below_the_baseline() -> None:
     found = challenge_scores(
         scores(overlap_at_N=0.3, discrimination_score_l1=0.45, mae=0.02),

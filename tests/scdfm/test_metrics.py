@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from scdfm.metrics import METRICS, Metric, Pseudobulks, Table, evaluate, known_of, round_scores
 from scdfm.metrics.correlation import pearson_delta
 from scdfm.metrics.discrimination import discrimination_score, discrimination_score_l1
 from scdfm.metrics.errors import l2, mae, mse
+from scdfm.metrics.registry import RoundMetric
 
 OF_MEANS = [name for name, metric in METRICS.items() if metric.of_means]
 
@@ -181,7 +183,7 @@ def test_a_model_that_cannot_predict_one_unit_has_no_score_to_win_by() -> None:
     assert round_scores(predicting(some, predicted))["mse"] == 0
     predicted[0, 0] = np.inf
     scores = round_scores(predicting(some, predicted))
-    assert scores.keys() == set(OF_MEANS)
+    assert scores.keys() == {name for name in OF_MEANS if METRICS[name].of_rounds}
     assert np.isnan([*scores.values()]).all()
 
 
@@ -257,3 +259,11 @@ def test_a_unit_may_come_only_once() -> None:
     one = np.zeros((2, 1))
     with pytest.raises(ValueError, match="got one twice"):
         Pseudobulks(("c", "c"), ("A", "A"), ("G",), one, one, one)
+
+
+@pytest.mark.parametrize("name", ["overlap_at_N", "mmd2", "discrimination_score_l1_absolute"])
+def test_rounds_and_sweeps_take_only_metrics_that_rounds_compute(name: str) -> None:
+    given = TypeAdapter(RoundMetric)
+    with pytest.raises(ValidationError, match=rf"does not compute {name}; choose one of mse, mae"):
+        given.validate_python(name)
+    assert given.validate_python("pds_cosine") == "pds_cosine"

@@ -179,5 +179,6 @@ PR_AUC_POOLED = Metric(
     mode="max",
     needs=_BOTH,
     pooled=True,
+    on_request=True,
     says="pr_auc with the genes of all conditions in one list, as the paper has it.",
 )

@@ -160,7 +160,7 @@ def judged(target: Path, *, store: str | None, progress: OnProgress | None = Non
         found = kept.of(model / WEIGHTS)
     if found is None:
         raise ValueError(
-            f"expected to keep an evaluation in {kept.path}, could not; make the folder writable"
+            f"expected to keep an evaluation in {kept.path}, got none; make the folder writable"
         )
     return Judged(
         model=model,

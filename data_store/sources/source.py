@@ -224,7 +224,7 @@ def require_distinct_genes(source: Source) -> None:
         named = [x for x in columns if columns[x].notna().all() and columns[x].is_unique]
         remedy = f"choose a column with --gene-column ({listed(named)}), or " if named else ""
         raise ValueError(
-            f"expected unique gene names in {source.path}, {len(twice)} occur more than once, "
+            f"expected unique gene names in {source.path}, got {len(twice)} more than once, "
             f"first {str(twice[0])!r}; {remedy}call var_names_make_unique() and write the file "
             "again"
         )

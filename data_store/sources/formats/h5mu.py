@@ -50,7 +50,7 @@ def _modality(names: list[str], *, asked: str | None, path: Path) -> str:
     if asked is not None:
         if asked not in names:
             raise ValueError(
-                f"expected a modality {asked!r}{aside(asked, names)} in {path}, it has "
+                f"expected a modality {asked!r}{aside(asked, names)} in {path}, got "
                 f"{listed(names)}; choose one with --modality"
             )
         return asked

@@ -130,7 +130,7 @@ def test_layers_and_attributes_of_a_loom_file_are_read(tmp_path: Path) -> None:
 def test_a_modality_is_chosen_by_name(tmp_path: Path) -> None:
     path = h5mu(adata(), tmp_path)
     assert open_source(path, reading=Reading(modality="prot")).genes == ("p1", "p2", "p3")
-    with pytest.raises(ValueError, match=r"modality 'rnaa' .nearest: 'rna'.*it has prot, rna"):
+    with pytest.raises(ValueError, match=r"modality 'rnaa' .nearest: 'rna'.*got prot, rna"):
         open_source(path, reading=Reading(modality="rnaa"))
     unclear = h5mu(adata(), tmp_path, names=("atac", "prot"))
     with pytest.raises(ValueError, match="found atac, prot; choose one with --modality"):

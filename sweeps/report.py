@@ -82,6 +82,11 @@ def _part(
     if not (target / SWEEP).is_file():
         return of_model(target, conditions=conditions, store=store, progress=progress)
     found = search_section(SweepDirectory(target))
+    if not SweepDirectory(target).best.is_dir():
+        raise ValueError(
+            f"expected a best model in {SweepDirectory(target).best}, found none: the sweep "
+            "has not ended; run `scdfm tune` to its end, or name one of its runs in trials/"
+        )
     best, evaluation = of_model(
         SweepDirectory(target).best,
         conditions=conditions,

@@ -1,6 +1,7 @@
 """A report's part about one model: from its directory, or from the file of an evaluation."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -37,7 +38,8 @@ def of_model(
     found = judged(target, store=store, progress=progress)
     above = found.model.parent
     trained = run or (above if (above / RUN).is_file() else None)
-    sections = of_judged(found, wanted=conditions, run=trained)
+    with found.store or nullcontext():
+        sections = of_judged(found, wanted=conditions, run=trained)
     return Part(str(target), sections, about=_about(found.evaluation)), found.evaluation
 
 

@@ -26,7 +26,7 @@ from scdfm.screen.progress import OnProgress
 
 log = logging.getLogger(__name__)
 
-CONTROLS = 5_000  # of a context that are read at most; rows are in random order
+READ = 5_000  # cells of a unit that are read at most; rows are in random order
 PICTURED = 4  # conditions that are shown in detail, if none is named
 MOST = 12  # conditions that may be named: a figure takes space
 
@@ -40,7 +40,7 @@ class Judged:
         evaluation: What was found.
         means: Of every test unit.
         sample: Some cells.
-        store: Where all cells are; none: it is gone, and the sample must do.
+        store: Where all cells are, open; none: it is gone, and the sample must do.
     """
 
     model: Path
@@ -117,7 +117,7 @@ class Judged:
         )
 
     def _stored(self, unit: UnitFacts) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-        """All real cells of a unit and the controls of its context, as the store has them."""
+        """Real cells of a unit and controls of its context, from the store."""
         if self.store is None:
             return None
         store, column = self.store, {gene: at for at, gene in enumerate(self.store.genes)}
@@ -128,10 +128,9 @@ class Judged:
             if (one.context, one.condition) == (unit.context, unit.condition)
         )
         control = store.controls[unit.context]
-        last = min(control.stop, control.start + CONTROLS)
         return (
-            store.expression(here.start, here.stop, genes=genes),
-            store.expression(control.start, last, genes=genes),
+            store.expression(here.start, min(here.stop, here.start + READ), genes=genes),
+            store.expression(control.start, min(control.stop, control.start + READ), genes=genes),
         )
 
     def _title(self, unit: UnitFacts) -> str:

@@ -208,6 +208,7 @@ def test_a_list_of_configurations_is_told_by_its_names(reported: Path, tmp_path:
         (["RUN", "--figures", "other.json"], "expected a folder for --figures, got the file"),
         (["RUN", "--conditions", "G1+G2"], "condition 'G1+G2' is not in the data"),
         (["SWEEP"], "none of the 1 trials of"),
+        (["ENDLESS"], "the sweep has not ended; run `scdfm tune` to its end"),
     ],
     ids=lambda one: "-".join(one) if isinstance(one, list) else "",
 )
@@ -230,6 +231,8 @@ def test_what_cannot_be_reported_is_refused_in_one_line_and_nothing_is_written(
         start = {"event": "start", "trial": "t", "configuration": {}, "baseline": True}
         directory.ledger.write(start)  # type: ignore[arg-type]
         places["SWEEP"] = str(directory.path)
+    if "ENDLESS" in given:
+        places["ENDLESS"] = str(a_sweep(reported, tmp_path, trials=3).path)
     before = {*tmp_path.rglob("*")}
     ended = report(*(places.get(one, one) for one in given))
     assert ended.status == 2

@@ -12,6 +12,7 @@ from cluster.report.page import Figure, number
 from cluster.report.records import Differential, Floats, Pictured
 
 LEAST = 1e-5  # variance that has a place on a logarithmic axis
+SUREST = 1e-100  # false discovery rate at the top of a volcano
 _TOP = 8  # genes that are named in a figure
 
 
@@ -37,8 +38,8 @@ def deltas(cells: Pictured, *, model: str) -> Figure:
 
 def volcano(cells: Pictured, found: Differential) -> Figure:
     """How much each gene changes, and how sure that is."""
-    # A p-value may be smaller than a float can be.
-    sure = -np.log10(np.maximum(found.fdr, 1e-300))
+    # A rate may be smaller than a float can be, and one such gene would flatten all others.
+    sure = -np.log10(np.maximum(found.fdr, SUREST))
     strong = found.significant
     # A gene that one side lacks has changed without bound: it stands at the edge.
     finite = np.isfinite(found.change)
@@ -60,7 +61,7 @@ def volcano(cells: Pictured, found: Differential) -> Figure:
         title=f"{cells.title}: genes that differ from control",
         text=f"{int(strong.sum())} of {len(strong)} genes differ between real and control cells "
         f"at a false discovery rate of {found.LEVEL:g}, {up} of them upwards "
-        "(Mann-Whitney U, Benjamini-Hochberg).",
+        f"(Mann-Whitney U, Benjamini-Hochberg). Rates below {SUREST:g} are drawn there.",
         drawing=figure,
     )
 

@@ -70,7 +70,19 @@ def test_ingest_hands_every_option_on(scdfm: Call) -> None:
 def test_log_values_are_taken_when_asked(scdfm: Call) -> None:
     written(logged(adata()), Path())
     assert scdfm("ingest", "cells.h5ad", "store", "--normalised").status == 0
-    assert "log1p per 10k" in scdfm("inspect", "store").out
+    assert "log1p per 10k, as given" in scdfm("inspect", "store").out
+
+
+def test_what_was_done_to_values_is_shown(scdfm: Call) -> None:
+    written(logged(adata(), depth=1e6), Path())
+    assert scdfm("ingest", "cells.h5ad", "store", "--normalised").status == 0
+    assert "per 10k, from 1,000,000 a cell in cells.h5ad" in scdfm("inspect", "store").out
+    cells = adata()
+    cells.X = cells.X * 0.9
+    written(cells, Path())
+    assert scdfm("ingest", "cells.h5ad", "counts").status == 2
+    assert scdfm("ingest", "cells.h5ad", "counts", "--round").status == 0
+    assert "counts, rounded from corrected counts" in scdfm("inspect", "counts").out
 
 
 def test_several_sources_make_one_store(scdfm: Call) -> None:

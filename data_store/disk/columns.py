@@ -200,9 +200,21 @@ def write_table(group: zarr.Group, name: str, table: pd.DataFrame) -> None:
     frame = group[name]
     assert isinstance(frame, zarr.Group)
     for column in apart:
-        above, _, leaf = str(column).rpartition("/")
-        write_element(frame.require_group(above), leaf, table[column].values)
+        _write_column(frame, str(column), table[column])
     frame.attrs["column-order"] = [str(column) for column in table.columns]
+
+
+def _write_column(group: zarr.Group, name: str, column: "pd.Series[Any]") -> None:
+    above, _, leaf = name.rpartition("/")
+    write_element(group.require_group(above) if above else group, leaf, column.values)
+
+
+def columns_in_memory(table: pd.DataFrame) -> zarr.Group:
+    """The columns of a data frame in AnnData's encoding, in memory, without names of rows."""
+    group = zarr.open_group(zarr.storage.MemoryStore(), mode="w", zarr_format=3)
+    for name in table.columns:
+        _write_column(group, name, table[name])
+    return group
 
 
 def in_memory(table: pd.DataFrame) -> zarr.Group:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from data_store.sources.notes import note
 from data_store.sources.source import Source
 
 _FIELDS = re.compile(r"Expected (\d+) columns, got (\d+)")  # as pyarrow says it
+_LARGE = 65_536  # rows
 NAME_COLUMNS = ("barcode", "cell_barcode", "barcodes", "cell", "cell_id", "cell_name", "index", "")
 
 
@@ -95,10 +97,28 @@ def _read(path: Path, *, of: str) -> pd.DataFrame:
             )
     else:
         raise ValueError(f"expected a table of {of} in .csv, .tsv or .parquet, got {path}")
-    frame: pd.DataFrame = table.to_pandas(strings_to_categorical=True)
+    frame = _frame(table)
     if frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()  # a parquet file of pandas keeps the names there
     return frame.rename(columns=str)
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """Text as categories; in a large table the names of cells as text, which is far smaller."""
+    indices = (table.schema.pandas_metadata or {}).get("index_columns", ())
+    distinct = [
+        field.name
+        for field in table.schema
+        if len(table) > _LARGE
+        and field.name not in indices
+        and pa.types.is_string(field.type)
+        and pc.count_distinct(table[field.name]).as_py() > len(table) // 2
+    ]
+    frame: pd.DataFrame = table.drop_columns(distinct).to_pandas(strings_to_categorical=True)
+    for name in distinct:
+        place = min(table.column_names.index(name), frame.shape[1])
+        frame.insert(place, name, pd.array(table[name], dtype=pd.ArrowDtype(pa.string())))
+    return frame
 
 
 def _trouble(error: Exception) -> str:
@@ -114,8 +134,8 @@ def _trouble(error: Exception) -> str:
 
 def _index(names: "pd.Series[Any]", *, path: Path) -> pd.Index:
     index = pd.Index(names.astype(str))
-    twice = index[index.duplicated()]
-    if len(twice):
+    if not index.is_unique:  # known from the table that finds names, later
+        twice = index[index.duplicated()]
         raise ValueError(
             f"expected each cell once in {path}, got {twice.nunique()} more than once, first "
             f"{str(twice[0])!r}; keep one row for each"
@@ -156,7 +176,7 @@ def taken(table: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
 
 def frame_columns(frame: pd.DataFrame) -> tuple[Any, dict[str, cols.Column]]:
     """A table's columns as a source has them, and the group that holds them."""
-    home = cols.in_memory(_storable(frame.set_axis(pd.RangeIndex(len(frame)).astype(str))))
+    home = cols.columns_in_memory(_storable(frame))
     columns = {name: cols.describe(home, name) for name in frame.columns}
     return home, {name: column for name, column in columns.items() if column is not None}
 

@@ -80,6 +80,8 @@ def read_predictions(path: Path, *, words: Words, contexts: Sequence[str]) -> Pr
         raise ValueError(
             f"expected predictions as {', '.join((*CELLS, *TABLES))}, got {path.name!r}"
         )
+    if not len(labels):
+        raise ValueError(f"expected predicted cells or means in {path}, got none")
     twice = [gene for gene, count in Counter(genes).items() if count > 1]
     if twice:
         raise ValueError(f"{len(twice)} genes come twice in {path}, first {twice[0]!r}")

@@ -1,6 +1,7 @@
 """Lists of names as users give them: with commas, or one per line in a file."""
 
 import csv
+import io
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
@@ -115,13 +116,15 @@ def _some(names: Sequence[str], *, option: str) -> tuple[str, ...]:
 
 def _read(path: Path, *, column: str) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"expected a text file with one {column} per line, got {path}") from None
     if path.suffix.lower() not in (".csv", ".tsv"):
-        stripped = (line.strip() for line in lines)
+        stripped = (line.strip() for line in text.split("\n"))
         return [line for line in stripped if line and not line.startswith("#")]
-    table = csv.DictReader(lines, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    table = csv.DictReader(
+        io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ","
+    )
     if column not in (table.fieldnames or ()):
         found = ", ".join(table.fieldnames or ()) or "nothing"
         raise ValueError(f"expected a column {column!r} in {path}, found {found}; rename it")

@@ -106,7 +106,18 @@ class Words(BaseModel, frozen=True, extra="forbid"):
         text = tidy(label)
         if text in self._whole:
             return [text]
-        parts = pieces(text, sign=self._sign)
+        parts = self._runs(pieces(text, sign=self._sign))
+        if self.known and not self._all_known(parts):
+            # Brackets that hold the separator hold a name, unless they are parts of known names.
+            plain = self._runs(text.split(self._sign))
+            if self._all_known(plain):
+                return plain
+        return parts
+
+    def _all_known(self, parts: Iterable[str]) -> bool:
+        return all(part in self._token_by_look or self.is_control(part) for part in parts)
+
+    def _runs(self, parts: list[str]) -> list[str]:
         if self._whole:
             return runs(parts, known=self._whole, sign=self._sign)
         return [part.strip() for part in parts]
@@ -164,9 +175,8 @@ class Words(BaseModel, frozen=True, extra="forbid"):
 
     @cached_property
     def _whole(self) -> frozenset[str]:
-        return frozenset(
-            text for token in (*self.whole, *self._tokens) if self._sign in (text := tidy(token))
-        )
+        tokens = map(tidy, (*self.controls, *self.whole, *self._tokens))
+        return frozenset(text for text in tokens if self._sign in text)
 
     @cached_property
     def _by_look(self) -> dict[str, Condition]:
@@ -182,7 +192,7 @@ class Words(BaseModel, frozen=True, extra="forbid"):
     @cached_property
     def _token_by_look(self) -> dict[str, str]:
         # Stores of before look-alikes were one have tokens in the data's own spelling.
-        return {text: token for token in self._tokens if (text := tidy(token)) != token}
+        return {tidy(token): token for token in self._tokens}
 
     @cached_property
     def _spelling(self) -> dict[Condition, str]:

@@ -87,7 +87,7 @@ def test_cells_without_any_label_are_counted(tmp_path: Path) -> None:
 
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     options = told(condition_column=("Drug1", "Drug3")).model_dump(include=_GIVEN)
-    assert "'Drug3' (nearest: 'Drug1')" in refused(pairs(), tmp_path / "store", **options)
+    assert "'Drug3' (nearest: 'Drug2')" in refused(pairs(), tmp_path / "store", **options)
     with pytest.raises(ValueError, match="each column once"):
         IngestOptions(condition_column=("A", "A"))
 

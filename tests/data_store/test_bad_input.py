@@ -306,7 +306,7 @@ def test_a_store_below_a_file_is_one_line(tiny_h5ad: Path, tmp_path: Path) -> No
     table = tmp_path / "cells.csv"
     table.write_text("mine")
     with pytest.raises(
-        NotADirectoryError, match=rf"above .*/x.zarr, {table} is a file; name anoth"
+        NotADirectoryError, match=rf"above .*/x.zarr, got the file {table}; name another place"
     ):
         ingest(tiny_h5ad, table / "new" / "x.zarr", options=IngestOptions(context_column="context"))
     assert table.read_text() == "mine"

@@ -29,8 +29,9 @@ def evaluate(
     target: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[RUN|MODEL]",
-            help="The model to judge, or a run with one. None: only --predictions are judged.",
+            metavar="[RUN|MODEL|PREDICTION]",
+            help="What to judge: a model, a run with one, or predicted cells. "
+            "None: --predictions alone.",
             show_default=False,
         ),
     ] = None,
@@ -84,7 +85,7 @@ def evaluate(
 def _require(target: Path | None, options: EvaluateOptions) -> None:
     """Refuse what is not there before torch is loaded."""
     if target is not None:
-        require_there(target, what="run or model")
+        require_there(target, what="run, model or prediction")
     for place, what in ((options.store, "store"), (options.split, "split")):
         if place is not None:
             require_there(place, what=what)
@@ -93,7 +94,7 @@ def _require(target: Path | None, options: EvaluateOptions) -> None:
     if target is not None:
         from cluster.runs.find_model import model_directory
 
-        if not _splits(target):
+        if target.suffix not in (".h5ad", ".zarr") and not _splits(target):
             model_directory(target)  # before torch is loaded
 
 

@@ -46,7 +46,7 @@ from cluster.work.evaluation.rows import (
     mean_defined,
 )
 from cluster.work.evaluation.scale import rescaled
-from cluster.work.evaluation.target import require_same_cells, store_of
+from cluster.work.evaluation.target import prediction_origin, require_same_cells, store_of
 from cluster.work.means import PredictedMean
 from cluster.work.sampler import columns_in, refuse_copies, sampler_of
 from data_store.store.reader import Store
@@ -96,7 +96,8 @@ def evaluate(
     model's cells are those that `predict` gives for the same seed.
 
     Args:
-        target: Run or model directory; none: only predictions are judged, on `store` and `split`.
+        target: Run or model directory; or a prediction of ours, judged on the store and the split
+            of its model; none: only predictions are judged, on `store` and `split`.
         store: Where the cells are; default the store that the model was trained on.
         split: File of the split; default the model's own.
         predictions: Files of other models' predictions, by the name of their row.
@@ -122,6 +123,10 @@ def evaluate(
     names = metrics_of(profile=profile, metrics=metrics)
     asked = _Asked(cells=cells, seed=seed, repeats=repeats, untrained=untrained, profile=profile)
     device = _device(gpu=gpu)
+    origin = None if target is None else prediction_origin(target)
+    if target is not None and origin is not None:
+        predictions = {OURS: target, **(predictions or {})}
+        store, split, target = store or origin.store, split or origin.split, None
     path = None if target is None else model_directory(target)
     model = None if path is None else load_model(path)
     if model is None and (store is None or split is None or not predictions):

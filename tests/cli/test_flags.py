@@ -31,9 +31,8 @@ FROZEN = {
     "--validation --out --json",
     "train": "RUN.yaml --workers --cpus-per-worker --gpu --no-gpu --set --address --json",
     "tune": "SWEEP.yaml|NAME --set --address --json",
-    "evaluate": "[RUN|MODEL] --store --split --predictions --metrics --profile --cells --seed "
-    "--repeats --untrained --precision --gpu --no-gpu --out --json",
-    "report": "RUN|SWEEP|EVALUATION --conditions --store --out --format --figures",
+    "evaluate": "[RUN|MODEL|PREDICTION] --store --split --predictions --metrics --profile --cells "
+    "--seed --repeats --untrained --precision --gpu --no-gpu --out --json",
     "compare": "RUN|MODEL... --metrics --again --json",
     "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed "
     "--with-controls --precision --overwrite --actors --gpu --no-gpu --address",

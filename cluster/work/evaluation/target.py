@@ -1,12 +1,15 @@
-"""What is judged: the store with the cells of a model."""
+"""What is judged: the store with a model's cells, or what our prediction was made from."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from cluster.runs.directory import RunDirectory
-from cluster.runs.find_model import RUN
+from cluster.runs.find_model import RUN, found_model
 from cluster.runs.store_version import open_version
+from data_store.prediction import read_facts
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import Model
+from scdfm.flow.files import SPLIT
 from scdfm.screen.names import nearest
 
 
@@ -55,3 +58,20 @@ def require_same_cells(model: Model, store: Store, *, given: bool) -> None:
             f"{str(trained_on)[:12]} and is {store.fingerprint[:12]}; name a store with --store "
             "to evaluate on other cells"
         )
+
+
+class PredictionOrigin(NamedTuple):
+    """What one of our predictions was made from."""
+
+    store: str
+    split: Path  # of its model
+
+
+def prediction_origin(target: Path) -> PredictionOrigin | None:
+    """What a prediction of ours was made from; None for anything else."""
+    facts = read_facts(target) if target.suffix in (".h5ad", ".zarr") else None
+    origin = None if facts is None else facts.get("origin")
+    if not isinstance(origin, dict):
+        return None
+    model = found_model(Path(str(origin["model"])))
+    return PredictionOrigin(str(origin["store"]), (model or Path(str(origin["model"]))) / SPLIT)

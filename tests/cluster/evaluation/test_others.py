@@ -1,5 +1,6 @@
 """Predictions of other models as rows of the table."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,15 @@ def test_predictions_that_do_not_fit_are_refused_in_one_line(
 def test_a_name_of_another_row_is_refused(trained: Path, perfect: Path) -> None:
     with pytest.raises(ValueError, match="is a row of every table"):
         evaluate(trained, predictions={"linear": perfect}, metrics=MEANS)
+
+
+def test_a_prediction_of_ours_is_judged_on_the_split_of_its_model(
+    trained: Path, perfect: Path, tmp_path: Path
+) -> None:
+    origin = {"model": str(trained), "store": read_run(trained / "run.yaml").store}
+    cells = anndata.read_h5ad(perfect)
+    cells.uns["scdfm"] = {"provenance": json.dumps({"origin": origin})}
+    cells.write_h5ad(tmp_path / "ours.h5ad")
+    found = evaluate(tmp_path / "ours.h5ad", metrics=MEANS)
+    assert next(iter(found.tables)) == "scDFM"
+    assert found.tables["scDFM"].overall["mse"].value == 0

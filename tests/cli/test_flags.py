@@ -33,6 +33,7 @@ FROZEN = {
     "tune": "SWEEP.yaml|NAME --set --address --json",
     "evaluate": "[RUN|MODEL|PREDICTION] --store --split --predictions --metrics --profile --cells "
     "--seed --repeats --untrained --precision --gpu --no-gpu --out --json",
+    "report": "RUN|SWEEP|EVALUATION --conditions --store --out --format --figures",
     "compare": "RUN|MODEL... --metrics --again --json",
     "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed "
     "--with-controls --precision --overwrite --actors --gpu --no-gpu --address",

@@ -18,6 +18,7 @@ from data_store.sources.formats.format import Format, Reading
 from data_store.sources.source import Raw, Source
 
 _PARTS = ("obs", "var")
+_LONG = 1_000  # values
 MODALITIES = "mod"  # the group with the data of an .h5mu file, which has obs and var, too
 
 
@@ -40,7 +41,11 @@ def _is_zarr(path: Path) -> bool:
 
 
 def _open_zarr(path: Path, reading: Reading) -> Source:
-    return of_group(zarr.open_group(path, mode="r"), path=path)
+    source = of_group(zarr.open_group(path, mode="r"), path=path)
+    for matrix in source.matrices.values():
+        if matrix.form in ("csr", "csc"):
+            _refuse_lost(matrix.content)
+    return source
 
 
 H5AD = Format(title="an .h5ad file", endings=(".h5ad",), holds=_is_h5ad, open=_open_h5ad)
@@ -87,6 +92,17 @@ def of_group(root: Any, *, path: Path) -> Source:
         matrices={name: matrices.of_anndata(layer, **size) for name, layer in layers.items()},
         raw=partial(_raw, root, home, cells=size["cells"]) if (home := _raw_home(root)) else None,
     )
+
+
+def _refuse_lost(group: zarr.Group) -> None:
+    """Refuse values whose files are lost, as after half a copy: zarr would read them as zeros."""
+    for name in ("data", "indices"):
+        array = group[name]
+        assert isinstance(array, zarr.Array)
+        # zarr leaves out pieces that are all zero; a long one of these two is not.
+        lost = array.nchunks - array.nchunks_initialized
+        if lost > 0 and array.size > _LONG:
+            raise DamagedError(f"{lost} of {array.nchunks} pieces of its {name} are missing")
 
 
 def _table(root: Any, part: str) -> pd.DataFrame:

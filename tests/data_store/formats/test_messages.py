@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import anndata
 import h5py
 import pytest
 
@@ -191,6 +192,12 @@ def _lost_directory(folder: Path) -> Path:
     return path
 
 
+def _lost_values(folder: Path) -> Path:
+    path = written(anndata.concat([adata()] * 100, index_unique="-"), folder, "cells.zarr")
+    (path / "X" / "indices" / "0").unlink()
+    return path
+
+
 def _another_kind(folder: Path) -> Path:
     path = written(adata(), folder)
     with h5py.File(path, "r+") as file:
@@ -205,6 +212,7 @@ def _another_kind(folder: Path) -> Path:
         (_lost_part, "('name' is missing in it)"),
         (_lost_pointers, "('indptr' is missing in it)"),
         (_lost_directory, "('indptr' is missing in it)"),
+        (_lost_values, "(1 of 1 pieces of its indices are missing)"),
         (_another_kind, "got what cannot be read"),
     ],
 )

@@ -169,10 +169,12 @@ def _page(
 
 
 def _draw(rows: Rows, *, title: str, noise: Container[tuple[str, str]] = ()) -> Grid:
+    from cluster.work.evaluation.record import CEILING
     from scdfm.metrics import METRICS
 
     metrics = list(dict.fromkeys(metric for scores in rows.values() for metric in scores))
-    best = {name: best_rows(rows, metric=name, mode=METRICS[name].mode) for name in metrics}
+    rivals = {row: scores for row, scores in rows.items() if row != CEILING}
+    best = {name: best_rows(rivals, metric=name, mode=METRICS[name].mode) for name in metrics}
     columns = [Column("", "left")]
     columns += [Column(f"{name} {ARROWS[METRICS[name].mode]}") for name in metrics]
     lines = [

@@ -133,7 +133,7 @@ class Source:
         """Turn a library's complaint about damaged bytes into one line that names the file."""
         try:
             yield
-        except (OSError, RuntimeError, KeyError) as error:
+        except (OSError, RuntimeError, KeyError, SystemError) as error:
             if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise  # the disk that is written to is full; the file is well
             raise ValueError(

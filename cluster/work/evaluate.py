@@ -253,11 +253,9 @@ class _Bench:
         controls = {one: len(part.store.controls[one]) for one in part.contexts}
         profile = None if self.asked.profile is None else PROFILES[self.asked.profile]
         wanted = self.asked.cells or (None if profile is None else profile.cells)
-        if wanted is not None:
-            if self.asked.cells is not None:
-                refuse_copies(model.card, cells=wanted, controls=controls)
-            return [wanted] * len(part.units)
-        usual = [min(MOST, max(controls[unit.context], len(unit))) for unit in part.units]
+        if self.asked.cells is not None:
+            refuse_copies(model.card, cells=self.asked.cells, controls=controls)
+        usual = [wanted or min(MOST, max(controls[unit.context], len(unit))) for unit in part.units]
         if METHODS[model.card.method].one_end(settings_of(model.card)):
             # A second cell from a control would be a copy of the first.
             return [

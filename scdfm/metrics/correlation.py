@@ -1,5 +1,7 @@
 """How similar predicted and real changes are, apart from their size."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,12 +47,14 @@ def pearson_delta_pertmean_top20(units: Evidence) -> Array:
     """
     assert units.real_cells is not None, "Metric.needs says so"
     predicted, real = _from_centroid(units)
-    return _over(strongest(units.real_cells, count=TOP), predicted, real, units=units)
+    genes = strongest(units.real_cells, count=TOP, names=units.genes)
+    return _over(genes, predicted, real, units=units)
 
 
-def strongest(facts: CellFacts, *, count: int) -> NDArray[np.bool_]:
-    """The genes of each unit that differ most from control, (units, genes)."""
-    order = np.lexsort((-np.abs(facts.lfc), facts.p_value), axis=1)[:, :count]
+def strongest(facts: CellFacts, *, count: int, names: Sequence[str]) -> NDArray[np.bool_]:
+    """The genes of each unit that differ most from control, (units, genes); equal ones by name."""
+    place = np.broadcast_to(np.argsort(np.argsort(np.array(names))), facts.p_value.shape)
+    order = np.lexsort((place, -np.abs(facts.lfc), facts.p_value), axis=1)[:, :count]
     chosen = np.zeros(facts.p_value.shape, dtype=bool)
     np.put_along_axis(chosen, order, values=True, axis=1)
     return chosen

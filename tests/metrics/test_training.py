@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, ttest_ind
 
-from scdfm.metrics import METRICS, Evidence, Training
+from scdfm.metrics import METRICS, CellFacts, Evidence, Training
+from scdfm.metrics.correlation import strongest
 from scdfm.metrics.de.table import Moments
 from scdfm.metrics.training import training_of
 from tests.metrics.screens import screen
@@ -95,3 +96,15 @@ def test_systemas_correlations_start_from_the_centroid(evidence: Evidence) -> No
             found = METRICS[f"pearson_delta_pertmean{name}"].values(evidence)[row]
             expected = pearsonr(*(one[genes] for one in pair)).statistic
             assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_order_of_genes_does_not_choose_among_equally_strong_ones() -> None:
+    names = np.array([f"G{i:02d}" for i in range(30)])
+    even = np.ones((1, 30), dtype=np.float32)
+    count = np.array([9])
+    endless = np.full_like(even, np.inf)  # no control cell has any of these genes
+    facts = CellFacts(count, even, count, even, even.astype(float), even, endless, endless)
+    draw = np.random.default_rng(0)
+    for order in (np.arange(30), draw.permutation(30)):
+        chosen = strongest(facts, count=20, names=names[order].tolist())[0]
+        assert {*names[order][chosen]} == {*names[:20]}

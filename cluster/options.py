@@ -106,6 +106,10 @@ class PredictOptions(BaseModel, frozen=True, extra="forbid"):
 
     actors: PositiveInt = Field(default=1, description="Ray actors that share the work")
     gpu: bool = Field(default=False, description="A GPU for each actor")
+    summary: Path | None = Field(
+        default=None,
+        description="Write the mean of each gene in each condition, too: .csv or .parquet",
+    )
 
 
 class ExportOptions(BaseModel, frozen=True, extra="forbid"):

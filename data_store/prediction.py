@@ -8,7 +8,8 @@ rows that are not written read as NaN.
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import zarr
-from anndata.io import read_elem, write_elem
+from anndata.io import read_elem, sparse_dataset, write_elem
 from numpy.typing import NDArray
 from pydantic import BaseModel, JsonValue, NonNegativeInt, ValidationError
 
@@ -231,6 +232,22 @@ def read_outline(path: Path) -> Outline:
         return _outline(zarr.open_group(path, mode="r"))
     with h5py.File(path) as file:
         return _outline(file)
+
+
+Values = Callable[[int, int], NDArray[np.float32]]
+"""Expression of some rows, from the first to before the last, (cells, genes)."""
+
+
+@contextmanager
+def opened_values(path: Path) -> Iterator[Values]:
+    """The values of a complete prediction, .zarr or .h5ad, which stays on disk."""
+    if path.is_dir():
+        matrix: Any = zarr.open_array(path / "X", mode="r")
+        yield lambda start, stop: np.asarray(matrix[start:stop])
+        return
+    with h5py.File(path) as file:
+        rows: Any = sparse_dataset(file["X"])
+        yield lambda start, stop: np.asarray(rows[start:stop].toarray())
 
 
 def _outline(group: Any) -> Outline:

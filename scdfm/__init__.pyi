@@ -89,6 +89,7 @@ def predict(
     actors: int = 1,
     gpu: bool = False,
     address: str | None = None,
+    summary: str | Path | None = None,
     conditions: Sequence[str],
     contexts: Sequence[str] | None = None,
     cells: int = 256,

@@ -6,7 +6,7 @@ from pathlib import Path
 from cli.names import Known, contexts_of, from_text_or_file
 from cli.options import Address, Commands, options_of
 from cli.show.progress import Bar
-from cli.show.terminal import require_folder, require_there, show
+from cli.show.terminal import require_file, require_folder, require_there, say, show
 from cli.usage import example
 from cluster.options import PredictOptions
 from cluster.predict.options import PredictionRequest
@@ -39,6 +39,7 @@ def predict(
     of the same conditions, if there are any.
     """
     require_folder(request.out)
+    require_file(options.summary, suffixes=(".csv", ".parquet"), option="--summary")
     require_there(request.model, what="run or model")
     require_there(request.store, what="store")
     from cluster.runs.find_model import model_directory
@@ -53,8 +54,11 @@ def predict(
             actors=options.actors,
             gpu=options.gpu,
             address=address,
+            summary=options.summary,
             report=bar.progress,
         )
+    if options.summary is not None:
+        say(f"written: {options.summary}")
     show(f"predictions {written}")
 
 

@@ -95,7 +95,7 @@ def as_json(value: Any) -> str:
     return to_json(value, indent=2, inf_nan_mode="null").decode() + "\n"
 
 
-def require_file(path: Path | None, *, suffixes: tuple[str, ...]) -> None:
+def require_file(path: Path | None, *, suffixes: tuple[str, ...], option: str = "--out") -> None:
     """Refuse a result file that could not be written, before the work is done.
 
     Raises:
@@ -106,9 +106,9 @@ def require_file(path: Path | None, *, suffixes: tuple[str, ...]) -> None:
     if path is None:
         return
     if path.is_dir():
-        raise IsADirectoryError(f"expected a file name for --out, got the directory {path}")
+        raise IsADirectoryError(f"expected a file name for {option}, got the directory {path}")
     if path.suffix not in suffixes:
-        raise ValueError(f"expected --out to end in {' or '.join(suffixes)}, got {path}")
+        raise ValueError(f"expected {option} to end in {' or '.join(suffixes)}, got {path}")
     require_folder(path)
 
 

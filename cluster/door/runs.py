@@ -132,6 +132,7 @@ def predict(
     actors: int = 1,
     gpu: bool = False,
     address: str | None = None,
+    summary: str | Path | None = None,
     **settings: Any,
 ) -> Path:
     """Predict many cells by Ray actors, into a file; continue when it was begun.
@@ -144,6 +145,7 @@ def predict(
         actors: Ray actors that share the work, one core each.
         gpu: A GPU for each actor.
         address: Of a Ray cluster; none: RAY_ADDRESS, else Ray starts here.
+        summary: File for the mean of each gene in each condition, .csv or .parquet.
         **settings: Of `scdfm predict`: conditions, out (.h5ad or .zarr), cells, contexts, genes,
             seed, precision.
 
@@ -161,4 +163,5 @@ def predict(
         "store": str(store.path if isinstance(store, Store) else store),
     }
     request = filled(PredictionRequest, {**settings, **where}, where="predict")
-    return pool.predict(request, actors=actors, gpu=gpu, address=address)
+    table = None if summary is None else Path(summary)
+    return pool.predict(request, actors=actors, gpu=gpu, address=address, summary=table)

@@ -20,6 +20,7 @@ from cluster.predict.options import PredictionRequest
 from cluster.predict.place import Begun, PredictionPlace
 from cluster.predict.request import SHARD, THREADS, Part, Work, look_up, warn_of_unseen
 from cluster.predict.rows import obs_of
+from cluster.predict.summary import require_table, write_summary
 from cluster.runs.find_model import model_directory
 from cluster.runs.lease import check
 from cluster.runs.precision import set_up
@@ -43,6 +44,7 @@ def predict(
     actors: int = 1,
     gpu: bool = False,
     address: str | None = None,
+    summary: Path | None = None,
     report: OnProgress = lambda now: None,
 ) -> Path:
     """Predict cells of new conditions; continue when it was begun, return when it is done.
@@ -52,12 +54,15 @@ def predict(
         actors: Ray actors that share the work, one core each.
         gpu: One GPU for each actor.
         address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
+        summary: File for the means of each condition, .csv or .parquet; see `summary_of`.
         report: Receives how many shards are done.
 
     Raises:
         ValueError: Model, store, conditions, contexts or genes do not fit together.
         FileExistsError: Something else stands at `out`, or was begun there.
     """
+    if summary is not None:
+        require_table(summary)
     # A cluster's workers stand elsewhere, so paths are absolute from here on.
     asked = request.model_copy(update={"store": _absolute(request.store)})
     place = PredictionPlace(request.out.absolute(), overwrite=request.overwrite)
@@ -71,21 +76,23 @@ def predict(
         warn_of_unseen(work.provenance.unseen)
         if place.is_done(work.identity):
             place.tidy_after(work.identity)
-            return request.out
-        here = work._replace(
-            request=asked.model_copy(update={"model": work.request.model.absolute()})
-        )
-        with place.writing() as token:
-            begun = place.goes_on(_begun(here))
-            if not (begun and place.cells.is_sealed):
-                with session(address):
-                    _require(here, actors=actors, gpu=gpu)
-                    if not begun:
-                        _begin(place, here, store)
-                    _fill(here, place, token, actors=actors, gpu=gpu, report=report)
-                place.cells.seal(here.provenance.facts())
-            place.finish()
-        place.tidy()
+        else:
+            here = work._replace(
+                request=asked.model_copy(update={"model": work.request.model.absolute()})
+            )
+            with place.writing() as token:
+                begun = place.goes_on(_begun(here))
+                if not (begun and place.cells.is_sealed):
+                    with session(address):
+                        _require(here, actors=actors, gpu=gpu)
+                        if not begun:
+                            _begin(place, here, store)
+                        _fill(here, place, token, actors=actors, gpu=gpu, report=report)
+                    place.cells.seal(here.provenance.facts())
+                place.finish()
+            place.tidy()
+        if summary is not None:
+            write_summary(summary, work, store)
     return request.out
 
 

@@ -21,6 +21,7 @@ from scdfm.screen.conditions import Condition, Words
 TABLES, CELLS = (".csv", ".tsv", ".parquet"), (".h5ad", ".zarr")
 _CONDITION = ("condition", "perturbation", "pert", "label", "treatment")
 _CONTEXT = ("context", "cell_line", "cell_type", "patient", "batch", "donor")
+_COUNT = "cells"  # in a table of means: how many they are of
 _LARGEST = 15.0  # of log1p per 10k is 9.2; a model may overshoot
 
 Unit = tuple[str, Condition]  # context and tokens
@@ -105,7 +106,9 @@ def _table(path: Path) -> tuple[pd.DataFrame, list[str], Any]:
     genes = [
         str(name)
         for name in table.columns
-        if name not in known and pd.api.types.is_numeric_dtype(table[name]) and name != "index"
+        if name not in (*known, _COUNT)
+        and pd.api.types.is_numeric_dtype(table[name])
+        and name != "index"
     ]
     if not genes:
         raise ValueError(f"expected a column of numbers for each gene in {path}, got none")

@@ -36,7 +36,7 @@ FROZEN = {
     "report": "RUN|SWEEP|EVALUATION --conditions --store --out --format --figures",
     "compare": "RUN|MODEL... --metrics --again --json",
     "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed "
-    "--with-controls --precision --overwrite --actors --gpu --no-gpu --address",
+    "--with-controls --precision --overwrite --actors --gpu --no-gpu --summary --address",
     "import-release": "CHECKPOINT.pt MODEL --store --mask --vocabulary --perturbations --heads "
     "--split --kind --fold --k --negative-edges --overwrite --json",
     "config schema": "run|sweep --out",

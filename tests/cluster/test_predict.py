@@ -17,9 +17,11 @@ from cluster.predict.place import PredictionPlace
 from cluster.predict.request import Part, Work, look_up
 from cluster.runs.precision import arithmetic
 from cluster.settings.config import read_run
+from cluster.work.evaluate import evaluate
 from data_store.prediction import CHUNK_CELLS, PredictionDirectory, read_facts
 from data_store.store.reader import Store
 from scdfm.screen.progress import Progress
+from scdfm.splits import Split
 
 
 def request(trained: Path, out: Path, **changes: object) -> PredictionRequest:
@@ -292,6 +294,50 @@ def test_more_actors_than_the_cluster_has_cores_are_refused(
     with pytest.raises(ValueError, match=r"actors of 1 CPU, .* --actors"):
         predict(asked, actors=500)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
+def test_a_summary_of_a_prediction_scores_as_the_model_does(
+    trained: Path, tmp_path: Path, ray_session: None, suffix: str
+) -> None:
+    test = Split.load(trained / "model" / "split.json").test
+    asked = request(
+        trained, tmp_path / f"x.{suffix}", conditions=test, cells=70, seed=3, controls=True
+    )
+    predict(asked, summary=tmp_path / "means.csv")
+    # What is complete is not predicted again.
+    predict(asked, summary=tmp_path / "means.parquet")
+    table = pd.read_csv(tmp_path / "means.csv")
+    pd.testing.assert_frame_equal(table, pd.read_parquet(tmp_path / "means.parquet"), rtol=1e-12)
+    assert [*table.columns[:3]] == ["condition", "context", "cells"]
+    assert set(table["cells"]) == {70}
+    assert len(table) == len(test) * len(asked_contexts(asked))
+    found = evaluate(
+        trained,
+        predictions={"SUMMARY": tmp_path / "means.csv"},
+        metrics=["mse", "pearson_delta"],
+        cells=70,
+        seed=3,
+        keep=False,
+    )
+    for metric, score in found.tables["scDFM"].overall.items():
+        assert found.tables["SUMMARY"].overall[metric].value == pytest.approx(score.value, rel=1e-5)
+
+
+def asked_contexts(asked: PredictionRequest) -> tuple[str, ...]:
+    with Store.open(asked.store) as store:
+        return tuple(store.controls)
+
+
+def test_a_summary_of_another_kind_is_refused_before_anything_is_done(
+    trained: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"--summary to end in \.csv or \.parquet, got 'x.txt'"):
+        predict(request(trained, tmp_path / "x.zarr"), summary=tmp_path / "x.txt")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_run_stands_for_its_model(trained: Path, tmp_path: Path) -> None:

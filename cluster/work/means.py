@@ -33,7 +33,8 @@ class PredictedMean(NamedTuple):
 
     mean: Array  # (genes,)
     cells: int
-    error: float  # variance of the mean by the choice of starting cells, averaged over genes
+    noise: Array  # variance of the mean by the choice of starting cells, (genes,)
+    error: float  # the same averaged over genes
     plain_error: float  # the same of the plain mean
     corrected: bool  # by the starting cells
 
@@ -57,6 +58,7 @@ def predicted_mean(batches: Iterable[Generated], *, control: Array, clamp: bool)
     return PredictedMean(
         mean=np.maximum(mean, 0) if clamp else mean,
         cells=cells,
+        noise=(change if corrected else plain).noise(cells),
         error=min(change.error(cells), plain.error(cells)),
         plain_error=plain.error(cells),
         corrected=corrected,
@@ -73,12 +75,17 @@ class _Sums:
         self.total += values.sum(axis=0)
         self.squares += np.square(values).sum(axis=0)
 
-    def error(self, cells: int) -> float:
-        """Variance of the mean, averaged over genes; unknown for a single cell, and taken as 0."""
+    def noise(self, cells: int) -> Array:
+        """Variance of the mean, (genes,); unknown for a single cell, and taken as 0."""
         if cells < 2:
-            return 0.0
+            return np.zeros_like(self.total)
         spread = self.squares - np.square(self.total) / cells
-        return float(np.maximum(spread, 0).mean() / (cells - 1) / cells)
+        noise: Array = np.maximum(spread, 0) / (cells - 1) / cells
+        return noise
+
+    def error(self, cells: int) -> float:
+        """The same, averaged over genes."""
+        return float(self.noise(cells).mean())
 
 
 def unit_means(store: Store, cells: Sequence[StoreCells], *, columns: NDArray[np.int64]) -> Array:

@@ -56,6 +56,9 @@ def mse_ratio(units: Evidence) -> Array:
     theirs = np.zeros_like(ours)
     if predicted is not None:
         theirs = np.minimum(ours, noise(predicted.variance, predicted.cells))
+    if units.predicted_noise is not None:
+        given = np.where(genes, units.predicted_noise, 0).sum(axis=1)
+        theirs = np.where(np.isfinite(given), np.minimum(ours, given), theirs)
     start = noise(real.control_variance, real.controls)
     error = np.where(genes, np.square(units.predicted - units.real), 0).sum(axis=1) - theirs - ours
     effect = np.where(genes, np.square(units.real_delta), 0).sum(axis=1) - ours - start

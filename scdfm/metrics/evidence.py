@@ -55,6 +55,8 @@ class Evidence(Pseudobulks):
         training: Of the training conditions.
         real_cells: Of the real cells of each unit.
         predicted_cells: Of the predicted ones.
+        predicted_noise: Sampling variance of predicted means that are known better than by their
+            cells, (units, genes); NaN in the rows of others; none: there is none.
         measured: Numbers from cells, (units,), by the function that computed them
             (`Metric.of_cells`).
     """
@@ -62,6 +64,7 @@ class Evidence(Pseudobulks):
     training: Training | None = None
     real_cells: CellFacts | None = None
     predicted_cells: CellFacts | None = None
+    predicted_noise: Array | None = None
     measured: Mapping[Measure, Array] = field(default_factory=dict)
 
     def of_means(self, predicted: Array) -> Self:

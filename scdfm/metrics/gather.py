@@ -77,6 +77,7 @@ def gather(
         training=training,
         real_cells=like.real_cells if like is not None and real_cells is None else real_cells,
         predicted_cells=_facts([one.predicted_cells for one in kept]),
+        predicted_noise=_noise(kept),
         measured={
             measure: np.array([one.measured[at] for one in kept])
             for at, measure in enumerate(plan.measures)
@@ -104,6 +105,7 @@ class _Kept:
     real: Array
     control: Array
     predicted_control: Array | None
+    predicted_noise: Array | None
     real_cells: Differential | None
     predicted_cells: Differential | None
     measured: tuple[float, ...]
@@ -170,6 +172,7 @@ def _count(
         real=mean_of(unit.real) if real_cells is None else real_cells.mean,
         control=real[0],
         predicted_control=None if unit.predicted_control is None else predicted[0],
+        predicted_noise=unit.predicted_noise,
         real_cells=real_cells,
         predicted_cells=_compare(cells, predicted[1]) if plan.predicted else None,
         measured=tuple(
@@ -188,6 +191,19 @@ def _own_controls(kept: Sequence[_Kept]) -> Array | None:
         return None
     return np.stack(
         [one.control if one.predicted_control is None else one.predicted_control for one in kept]
+    )
+
+
+def _noise(kept: Sequence[_Kept]) -> Array | None:
+    """Sampling variances that came with predicted means; None where none did."""
+    known = [one.predicted_noise for one in kept]
+    if all(one is None for one in known):
+        return None
+    return np.stack(
+        [
+            np.full_like(unit.real, np.nan) if one is None else one
+            for unit, one in zip(kept, known, strict=True)
+        ]
     )
 
 

@@ -32,6 +32,7 @@ class UnitCells:
         predicted: Generated cells, (cells, genes); none: only their mean is known.
         predicted_mean: Mean of the prediction, (genes,), where it is known better than by the
             generated cells; none: their mean.
+        predicted_noise: Sampling variance of that mean, (genes,); none: of the generated cells.
         predicted_control: Controls that came with the prediction; none: the real ones.
     """
 
@@ -41,6 +42,7 @@ class UnitCells:
     control: Cells
     predicted: Cells | None = None
     predicted_mean: Array | None = None
+    predicted_noise: Array | None = None
     predicted_control: Cells | None = None
 
     def __post_init__(self) -> None:

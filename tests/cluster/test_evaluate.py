@@ -13,6 +13,7 @@ from cluster.runs.plan import make_plan, units_of
 from cluster.settings.config import read_run
 from cluster.work.evaluate import evaluate
 from cluster.work.evaluation.kept import CONTROL, GENERATED, REAL, kept_beside
+from cluster.work.evaluation.remarks import remarks
 from data_store.store.reader import Store
 from scdfm.flow.files import WEIGHTS
 from scdfm.metrics import PROFILES, metrics_of
@@ -28,6 +29,9 @@ def test_every_baseline_stands_beside_the_model(trained: Path) -> None:
     assert list(result.tables) == ["scDFM", "untrained", *baselines, "noise ceiling"]
     for table in result.tables.values():
         assert [*table.overall] == [*metrics_of()]
+    (line,) = [line for line in remarks(result) if line.startswith("mmd2, energy_distance")]
+    assert f"compare {sum(unit.cells for unit in result.units)} real cells" in line
+    assert f" {result.cells} (scDFM, untrained" in line
     kept = kept_beside(trained / "model")
     assert kept.of(trained / "model" / WEIGHTS) == kept.record
     assert as_json(kept.record) == as_json(result)

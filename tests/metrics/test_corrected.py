@@ -8,6 +8,7 @@ import pytest
 
 from scdfm.metrics import Pseudobulks
 from scdfm.metrics.corrected import mse_ratio, pds_cosine
+from scdfm.metrics.gather import gather
 from tests.metrics.screens import screen
 
 
@@ -64,6 +65,18 @@ def test_no_change_is_1_and_another_half_of_the_cells_0_once_noise_is_out() -> N
     assert abs(np.mean(replicates)) < 3 * np.std(replicates) / np.sqrt(30)
     assert np.mean(controls) == pytest.approx(1, abs=0.1)
     assert min(plain) > 0
+
+
+def test_no_change_is_1_however_few_cells_stand_for_it() -> None:
+    some = screen(cells=40, controls=60)
+    mean, noise = some.control.mean(0, dtype=float), some.control.var(0, ddof=1) / 60
+    units = [
+        replace(one, predicted=some.control[:9], predicted_mean=mean, predicted_noise=noise)
+        for one in replace(some, real={"P3": some.real["P3"], "P4": some.real["P4"]}).units()
+    ]
+    assert mse_ratio(gather(units, genes=some.genes, metrics=["mse_ratio"])) == pytest.approx(1)
+    bare = [replace(one, predicted_noise=None) for one in units]
+    assert (mse_ratio(gather(bare, genes=some.genes, metrics=["mse_ratio"])) < 0.99).all()
 
 
 def test_claiming_noise_does_not_lower_the_error() -> None:

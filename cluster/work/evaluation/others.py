@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.work.evaluation.part import Array, Expression, TestPart
+from cluster.work.evaluation.part import TestPart
 from cluster.work.evaluation.record import CEILING, UNTRAINED, RowFacts
-from cluster.work.evaluation.rows import Judge, Row
+from cluster.work.evaluation.rows import Judge, Predicted, Row
 from data_store.sources.predictions import Predictions, read_predictions
 from scdfm.metrics import Evidence
 from scdfm.metrics.baselines import BASELINES
@@ -99,17 +99,17 @@ def _row(name: str, file: Predictions, judge: Judge, *, like: Evidence) -> Row:
     part = judge.part
     count = missing = 0
 
-    def predicted(number: int) -> tuple[Expression | None, Array | None]:
+    def predicted(number: int) -> Predicted:
         nonlocal count, missing
         unit = part.units[number]
         found = file.of((unit.context, unit.tokens), part.genes)
         if found is None:
             missing += 1
-            return None, np.full(len(part.genes), np.nan)
+            return Predicted(mean=np.full(len(part.genes), np.nan))
         if file.are_means:
-            return None, found[0].astype(np.float64)
+            return Predicted(mean=found[0].astype(np.float64))
         count += len(found)
-        return found, None
+        return Predicted(found)
 
     evidence = judge.evidence(predicted, like=like)
     facts = RowFacts(kind="prediction", source=str(file.path), cells=count, incomplete=missing)

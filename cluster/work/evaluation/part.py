@@ -113,6 +113,14 @@ class TestPart:
         """Mean of all controls of each unit's context, (units, model genes)."""
         return control_means(self.store, self.contexts, columns=self.columns)
 
+    def control_noise(self, context: str) -> Array:
+        """Variance of the mean of a context's controls, (genes,)."""
+        if context not in self._noise:
+            cells = self.control(context)
+            variance = cells.var(axis=0, ddof=min(1, len(cells) - 1), dtype=np.float64)
+            self._noise[context] = variance / len(cells)
+        return self._noise[context]
+
     @cached_property
     def training(self) -> list[Cells]:
         """Units of the training and validation part, which baselines learn from."""
@@ -155,6 +163,10 @@ class TestPart:
 
     @cached_property
     def _held(self) -> dict[int, Expression]:
+        return {}
+
+    @cached_property
+    def _noise(self) -> dict[str, Array]:
         return {}
 
     @cached_property

@@ -1,6 +1,7 @@
 """What a reader of an evaluation's tables must know besides, in a line each."""
 
-from cluster.work.evaluation.record import Evaluation
+from cluster.work.evaluation.record import CEILING, Evaluation
+from scdfm.metrics import METRICS
 
 _SHARE = 0.05  # of the mse that generated cells may add before a line says so
 
@@ -26,8 +27,11 @@ def remarks(result: Evaluation) -> list[str]:
             "of `scdfm predict`"
         )
     if result.clamped:
-        lines.append("means below 0 count as 0 in every row, as in the model")
+        theirs = any(facts.kind == "prediction" for facts in result.rows.values())
+        but = ", and predictions of others as they are" if theirs else ""
+        lines.append(f"means below 0 count as 0 in every row, as in the model{but}")
     lines += _noise(result)
+    lines += _of_cells(result)
     if result.genes_of_all_cells:
         lines.append(
             f"the store was ingested with --genes {result.genes_of_all_cells}: test cells took "
@@ -56,3 +60,21 @@ def _noise(result: Evaluation) -> list[str]:
             "cells; generate more with --cells"
         )
     return lines
+
+
+def _of_cells(result: Evaluation) -> list[str]:
+    """On how many cells of each side the metrics of cells are: distances depend on it."""
+    named = dict.fromkeys(name for table in result.tables.values() for name in table.overall)
+    asked = [name for name in named if name in METRICS and METRICS[name].of_cells is not None]
+    by_count: dict[int, list[str]] = {}
+    for row, facts in result.rows.items():
+        if facts.cells and any(name in result.tables[row].overall for name in asked):
+            by_count.setdefault(facts.cells, []).append(row)
+    if not by_count:
+        return []
+    real = sum(unit.cells for unit in result.units)
+    each = "; ".join(f"{count} ({', '.join(rows)})" for count, rows in by_count.items())
+    return [
+        f"{', '.join(asked)} compare {real} real cells, of all units together, with {each}; the "
+        f"{CEILING} compares halves"
+    ]

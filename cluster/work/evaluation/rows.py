@@ -6,6 +6,7 @@ metric and unit; what was generated is dropped as soon as it is counted.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,14 @@ class Row:
     seeds: tuple[Values, ...] = ()
 
 
+class Predicted(NamedTuple):
+    """What is predicted of a unit: cells, their mean, or both."""
+
+    cells: Expression | None = None
+    mean: Array | None = None  # where it is known better than by the cells, (genes,)
+    noise: Array | None = None  # its sampling variance, (genes,)
+
+
 @dataclass(frozen=True)
 class Judge:
     """What all rows are judged by.
@@ -65,22 +74,23 @@ class Judge:
 
     def evidence(
         self,
-        predicted: Callable[[int], tuple[Expression | None, Array | None]],
+        predicted: Callable[[int], Predicted],
         *,
         like: Evidence | None = None,
     ) -> Evidence:
-        """Reduce a prediction's cells and means of each unit, by its number."""
+        """Reduce what is predicted of each unit, by its number."""
 
         def units() -> Iterator[UnitCells]:
             for number, unit in enumerate(self.part.units):
-                cells, mean = predicted(number)
+                one = predicted(number)
                 yield UnitCells(
                     context=unit.context,
                     condition=unit.condition,
                     real=self.part.real(number),
                     control=self.part.control(unit.context),
-                    predicted=cells,
-                    predicted_mean=mean,
+                    predicted=one.cells,
+                    predicted_mean=one.mean,
+                    predicted_noise=one.noise,
                 )
 
         found = gather(
@@ -141,7 +151,7 @@ class ModelRow:
         means: list[PredictedMean] = []
         clamp = sampler.method.clamps(sampler.settings)
 
-        def predicted(number: int) -> tuple[Expression | None, Array]:
+        def predicted(number: int) -> Predicted:
             unit = part.units[number]
             start = starting_cells(
                 self.controls.rows(unit.context),
@@ -156,14 +166,17 @@ class ModelRow:
             ]
             control = part.control_mean[number, part.evaluation]
             means.append(predicted_mean(batches, control=control, clamp=clamp))
+            noise = means[-1].noise
+            if means[-1].corrected:
+                noise = noise + part.control_noise(unit.context)
             cells = np.concatenate([some.cells for some in batches])
             if keep is not None:
                 keep(number, cells)
-            return cells, means[-1].mean
+            return Predicted(cells, means[-1].mean, noise)
 
         done = 0
 
-        def reported(number: int) -> tuple[Expression | None, Array]:
+        def reported(number: int) -> Predicted:
             nonlocal done
             found = predicted(number)
             done += self.cells[number]
@@ -196,12 +209,13 @@ def baseline_row(
     part = judge.part
     bounded = np.maximum(mean, 0) if clamp else mean
 
-    def predicted(number: int) -> tuple[Expression | None, Array]:
+    def predicted(number: int) -> Predicted:
+        context = part.contexts[number]
         if not judge.of_cells:
-            return None, bounded[number]
-        start = part.control(part.contexts[number])[:MOST]
+            return Predicted(None, bounded[number])
         change = mean[number] - part.control_mean[number, part.evaluation]
-        return shifted(start, change, clamp=clamp), bounded[number]
+        cells = shifted(part.control(context)[:MOST], change, clamp=clamp)
+        return Predicted(cells, bounded[number], part.control_noise(context))
 
     evidence = judge.evidence(predicted, like=like)
     cells = sum(min(MOST, len(part.control(one))) for one in part.contexts)

@@ -25,7 +25,7 @@ from data_store.ingest.route import Routed, route
 from data_store.publish.commit import hash_files
 from data_store.publish.upload import discard_leftovers, manifest_at, new_store, require_writable
 from data_store.sources import detect
-from data_store.sources.controls import tell_of_alike
+from data_store.sources.controls import tell_of_alike, tell_of_missing
 from data_store.sources.joining import Joined, join, require_genes, tell_of_lost
 from data_store.sources.notes import kept_notes, note, warn
 from data_store.sources.opening import opened, with_scratch
@@ -161,6 +161,7 @@ def _write(
         )
     measured = {gene for source in sources for gene in source.genes}
     likely = tell_of_alike(perturbed, controls=layout.controls, genes=measured)
+    tell_of_missing(layout.labels)
     # A control that was not named says nothing about the others.
     tokens = perturbed.difference(likely) or perturbed
     kind = perturbation(tokens, genes=measured, var=joined.var, columns=columns, options=options)

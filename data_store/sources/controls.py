@@ -7,12 +7,13 @@ A pattern is a shell's (`NT_*`), case and all, and is compared with whole tokens
 import glob
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from data_store.sources.notes import warn
-from scdfm.screen.conditions import Words
-from scdfm.screen.names import aside, listed
+from scdfm.screen.conditions import Condition, Words
+from scdfm.screen.names import SOME, aside, listed
+from scdfm.screen.spelling import may_be_missing
 
 _JOINTS = "+|;,&/_ "  # signs that others put between tokens
 _FAMILY = 3  # labels that differ in their number only, to be named by a pattern
@@ -104,6 +105,18 @@ def tell_of_alike(
             f"{remedy} makes them controls"
         )
     return found
+
+
+def tell_of_missing(labels: Mapping[Condition, str]) -> None:
+    """Warn of perturbations that R and spreadsheets write for a missing value."""
+    found = sorted(label for one, label in labels.items() if any(map(may_be_missing, one)))
+    if found:
+        few = found[:SOME]
+        warn(
+            "labels with what R and spreadsheets write for a missing value are treated as "
+            f"perturbations: {listed(found, most=SOME)}; --exclude {shlex.quote(','.join(few))} "
+            f"leaves {'them' if found == few else 'these'} out"
+        )
 
 
 def spelled(labels: Iterable[str], *, words: Words) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ the option that decides.
 """
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from data_store.sources import controls
 from data_store.sources.notes import note, warn
 from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source
+from data_store.store.scales import whole
 from data_store.store.schema import GENES_OF_GUIDES, LIBRARY_SIZE
 from scdfm.screen.conditions import CONTROL, Condition, Words
 from scdfm.screen.labels import judged
@@ -48,6 +49,8 @@ GUIDE_NAMES = (
 LIBRARY_NAMES = (LIBRARY_SIZE, "ncounts", "n_counts", "total_counts", "nCount_RNA")
 
 _ROWS = 262_144
+_ROW_SUMS = ""  # beside names of columns
+_SAME, _DIFFERENT = 1e-3, 0.05  # spreads of totals, as shares of the largest
 
 
 class Labels(NamedTuple):
@@ -197,7 +200,10 @@ def control_labels(
 
 
 class LibrarySize:
-    """Finds the library size while rows are read: a usual column, never below the row sums."""
+    """Finds the library size while rows are read: a usual column of counts, as its structure tells.
+
+    It is never below the row sums, it is whole, and it differs between cells as the row sums do.
+    """
 
     def __init__(self, columns: Sequence[Column], *, options: IngestOptions) -> None:
         self._asked = options.library_size_column
@@ -211,10 +217,14 @@ class LibrarySize:
         self.candidates = [name for name in names if name in numeric]
         self._below = dict.fromkeys(self.candidates, 0)
         self._empty = 0
+        self._rounding = options.round  # the file's own totals are of fractions, too
+        self._fractions = dict.fromkeys(self.candidates, 0)
+        self._ranges = dict.fromkeys([_ROW_SUMS, *self.candidates], (np.inf, 0.0))
 
     def see(self, block: dict[str, NDArray[np.generic]], *, row_sums: NDArray[np.float64]) -> None:
         """Compare these cells' candidates with their row sums."""
         self._empty += int((row_sums == 0).sum())
+        self._widen(_ROW_SUMS, row_sums)
         for name in self.candidates:
             sizes = np.asarray(block[name], dtype=np.float64)
             bad = ~(np.isfinite(sizes) & ((sizes > 0) | (row_sums == 0)))
@@ -225,6 +235,8 @@ class LibrarySize:
                 )
             # Written as a negation so that NaN counts as below. float32 sums may be rounded.
             self._below[name] += int((~(sizes >= row_sums * (1 - 1e-6))).sum())
+            self._fractions[name] += int((~whole(sizes)).sum())
+            self._widen(name, sizes)
 
     def choose(self, *, genes: int) -> str | None:
         """The column, or None for row sums."""
@@ -238,14 +250,38 @@ class LibrarySize:
                 )
             return self._asked
         for name in self.candidates:
-            if not self._below[name]:
+            fault = self._fault(name)
+            if fault is None:
                 note(f"library size: obs column {name!r}")
                 return name
-            note(
-                f"library size: not {name!r}, it is below the row sum in {self._below[name]} cells"
-            )
+            note(f"library size: not {name!r}, {fault}")
         note(
             f"library size: row sums over {genes} genes (no obs column holds it); "
             "only an estimate if genes were left out of the file"
         )
         return None
+
+    def _fault(self, name: str) -> str | None:
+        """Why a column that nobody named is not taken; None if it holds counts of cells."""
+        if self._below[name]:
+            return f"it is below the row sum in {self._below[name]} cells"
+        if name == LIBRARY_SIZE:
+            return None
+        if self._fractions[name] and not self._rounding:
+            return (
+                f"it has fractions in {self._fractions[name]} cells, so it adds up other values "
+                f"than counts (--library-size-column {name} takes it)"
+            )
+        (least, most), (fewest, largest) = self._ranges[name], self._ranges[_ROW_SUMS]
+        if most - least <= _SAME * most and largest - fewest > _DIFFERENT * largest:
+            return (
+                f"it is {most:,.0f} in every cell, so it adds up normalised values "
+                f"(--library-size-column {name} takes it)"
+            )
+        return None
+
+    def _widen(self, name: str, values: NDArray[np.floating[Any]]) -> None:
+        values = values[values > 0]
+        if len(values):
+            least, most = self._ranges[name]
+            self._ranges[name] = min(least, float(values.min())), max(most, float(values.max()))

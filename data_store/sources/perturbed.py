@@ -72,9 +72,11 @@ def perturbation(
 
 def _question(told: Perturbation, every: list[str], known: list[str], *, var: pd.DataFrame) -> None:
     """Warn where the figures contradict the user."""
-    if told == "gene" and every and not known:
+    if told == "gene" and every and len(known) <= _HARDLY_ANY * len(every):
+        rest = [token for token in every if token not in known]
+        others = f"{'not ' if known else ''}{listed(rest, most=SOME)}"
         warn(
-            f"--perturbation gene, but {_figures(every, known)} ({listed(every, most=SOME)})"
+            f"--perturbation gene, but {_figures(every, known)} ({others})"
             f"{_gene_column(every, known, var=var)}"
         )
     if told == "drug" and len(known) >= _MOST * max(1, len(every)):

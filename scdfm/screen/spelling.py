@@ -4,6 +4,8 @@ import unicodedata
 from collections.abc import Container, Sequence
 
 _OPEN, _CLOSE = "([{", ")]}"
+_BLANK = ("", "nan", "none", "<na>")  # in any case
+_MISSING = ("NA", "N/A", "n/a", "#N/A", "NULL", "null")  # but Na is sodium
 _LONGEST = 64  # parts of one name, so that a list of thousands of names is read in no time
 
 
@@ -20,13 +22,19 @@ def tidy(label: str) -> str:
 
 
 def is_blank(label: str) -> bool:
-    """Whether a label says nothing: empty, or how tables write a missing value."""
-    return is_blank_beside(label) and tidy(label) != "none"
+    """Whether a label says nothing: empty, or how pandas writes a missing value."""
+    text = tidy(label)
+    return text.casefold() in _BLANK and text != "none"
 
 
 def is_blank_beside(label: str) -> bool:
     """Whether a label says nothing beside those of other columns: `none` of a second drug, too."""
-    return tidy(label).casefold() in ("", "nan", "none", "<na>")
+    return tidy(label).casefold() in _BLANK or may_be_missing(label)
+
+
+def may_be_missing(label: str) -> bool:
+    """Whether R and spreadsheets write a missing value so; as an only label it may be a name."""
+    return tidy(label) in _MISSING
 
 
 def is_balanced(text: str) -> bool:

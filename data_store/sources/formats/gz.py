@@ -52,7 +52,7 @@ def _open(path: Path, reading: Reading) -> Source:
 
 
 GZ = Format(
-    title="one of these as .gz",
+    title="an .h5ad.gz (or .h5.gz, .h5mu.gz, .loom.gz) file",
     endings=(".h5ad.gz", ".h5.gz", ".h5mu.gz", ".loom.gz"),
     holds=_is_packed,
     open=_open,

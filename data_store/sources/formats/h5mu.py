@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from data_store.disk import columns as cols
 from data_store.disk import hdf5
+from data_store.disk.damage import DamagedError
 from data_store.sources.formats.anndata_files import MODALITIES, of_group
 from data_store.sources.formats.format import Format, Reading
 from data_store.sources.notes import note
@@ -94,5 +95,10 @@ def _places(root: Any, every: pd.Index, *, names: pd.Index, modality: str) -> ND
         places = np.full(len(names), -1, dtype=np.int64)
         places[there[there > 0] - 1] = np.flatnonzero(there > 0)
         return places
+    if not every.is_unique:
+        raise DamagedError(
+            f"its obs names {every[every.duplicated()][0]!r} twice, and no obsmap says which row "
+            f"is of the cell in {modality!r}"
+        )
     found: NDArray[np.int64] = every.get_indexer(names).astype(np.int64)
     return found

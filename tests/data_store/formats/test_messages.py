@@ -161,7 +161,9 @@ def test_a_truncated_gzip_file_is_called_so(tmp_path: Path) -> None:
     path = tmp_path / "cells.h5ad.gz"
     packed = gzip.compress(written(adata(), tmp_path).read_bytes())
     path.write_bytes(packed[: len(packed) // 2])
-    assert "it ends too early, so it is truncated" in told(path)
+    line = told(path)
+    assert "it ends too early, so it is truncated" in line
+    assert "expected an .h5ad.gz " in line  # alone, not as the end of a list
 
 
 def test_a_folder_of_something_else_names_what_is_in_it(tmp_path: Path) -> None:

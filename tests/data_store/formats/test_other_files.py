@@ -139,6 +139,16 @@ def test_a_modality_is_chosen_by_name(tmp_path: Path) -> None:
     assert told.genes == ("p1", "p2", "p3")
 
 
+def test_common_rows_that_cannot_be_told_apart_are_named(tmp_path: Path) -> None:
+    path = h5mu(adata(), tmp_path)
+    with h5py.File(path, "r+") as file:
+        names = file["obs"][file["obs"].attrs["_index"]]
+        names[0] = names[-1]
+        del file["obsmap"]
+    with pytest.raises(ValueError, match=r"obs names 'c5' twice, and no obsmap says.*'rna'"):
+        open_source(path)
+
+
 def test_columns_with_a_slash_come_back(tmp_path: Path) -> None:
     cells = adata(**{"CD4/CD8": np.arange(6) / 10, "cell/type": pd.Categorical(list("TBTBTB"))})
     cells.var["a/b"] = 1.0

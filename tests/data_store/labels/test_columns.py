@@ -14,7 +14,7 @@ from data_store.store.export import export, to_adata
 from data_store.store.integrity import verify
 from data_store.store.reader import Store
 from tests.data_store.cells import adata, written
-from tests.data_store.screens.said import refused, said
+from tests.data_store.screens.said import advised, refused, said
 
 COLUMNS = ("Drug1", "Drug2")
 _GIVEN = {"condition_column", "perturbation"}
@@ -83,6 +83,29 @@ def test_cells_without_any_label_are_counted(tmp_path: Path) -> None:
         cells, tmp_path / "store", **told().model_dump(include=_GIVEN), drop_unlabelled=True
     )
     assert sum(map(len, store.units)) == 6
+
+
+@pytest.mark.parametrize("missing", ["NA", "N/A", "NULL"])
+def test_what_r_writes_for_no_second_drug_says_nothing(tmp_path: Path, missing: str) -> None:
+    cells = adata(["DMSO", "A", "A", "Na"], column="Drug1", Drug2=["DMSO", missing, "Na", missing])
+    store, lines = said(cells, tmp_path / "both", **told().model_dump(include=_GIVEN))
+    with store:
+        assert set(conditions(store).values()) == {(), ("A",), ("A", "Na"), ("Na",)}
+    assert not any("missing" in line for line in lines)
+
+
+@pytest.mark.parametrize("missing", ["NA", "N/A", "A+NA"])
+def test_a_perturbation_that_may_be_a_missing_value_is_told(tmp_path: Path, missing: str) -> None:
+    cells = adata(["DMSO", "A", missing, "Na"])
+    store, lines = said(cells, tmp_path / "all", perturbation="drug")
+    store.close()
+    [line] = [line for line in lines if "missing value" in line]
+    left_out = advised(line)["exclude"]
+    assert left_out == missing
+    store, lines = said(cells, tmp_path / "rest", perturbation="drug", exclude=(left_out,))
+    with store:
+        assert set(conditions(store).values()) == {(), ("A",), ("Na",)}
+    assert not any("missing value" in line for line in lines)
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ def test_one_agent_with_the_name_of_a_gene_does_not_make_a_screen_genetic(tmp_pa
     assert "1 of 14 tokens is a measured gene: EPO" in line
     for kind in ("gene", "drug"):
         assert f"--perturbation {kind}" in line
-        store, _ = said(cells, tmp_path / kind, control=("PBS",), perturbation=kind)
+        store, lines = said(cells, tmp_path / kind, control=("PBS",), perturbation=kind)
         with store:
             assert store.manifest.perturbation == kind
+        doubted = any("EPO (not G-CSF, IFN-gamma" in line for line in lines)
+        assert doubted == (kind == "gene")
 
 
 def test_a_column_of_drugs_with_hardly_any_gene_is_of_drugs(tmp_path: Path) -> None:

@@ -18,10 +18,12 @@ from cluster.runs.find_model import RUN, model_directory
 from cluster.work.evaluate import evaluate
 from cluster.work.evaluation.kept import kept_beside
 from cluster.work.evaluation.record import Evaluation
-from scdfm.flow.files import WEIGHTS
-from scdfm.metrics import METRICS
+from scdfm.flow.checkpoint import read_card
+from scdfm.flow.files import SPLIT, WEIGHTS
+from scdfm.metrics import METRICS, PROFILES
 from scdfm.metrics.table import Number
 from scdfm.screen.progress import OnProgress
+from scdfm.splits import Split
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +91,24 @@ def evaluated(
     for target in targets:
         model = model_directory(target)
         known = None if again else kept_beside(model).of(model / WEIGHTS)
+        if known is not None and not _is_own(known, model):
+            # Beside a run at its usual, a mean would be over other genes or conditions.
+            log.info("%s was evaluated on other genes, conditions or cells", target)
+            known = None
         if known is None:
             log.info("evaluating %s", target)
             known = evaluate(target, progress=progress, **asked)
         found.append(known)
     return found
+
+
+def _is_own(known: Evaluation, model: Path) -> bool:
+    """Whether a model was judged on the genes, the split and the number of cells of its own."""
+    split = Split.load(model / SPLIT)
+    own = {name: getattr(split, name) for name in known.split}
+    cells = None if known.profile is None else PROFILES[known.profile].cells
+    genes = len(read_card(model).evaluation_genes)
+    return known.genes == genes and known.split == own and cells is None
 
 
 def compare(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> Comparison:

@@ -75,6 +75,9 @@ def test_a_kept_evaluation_is_used_until_the_weights_change(trained: Path, tmp_p
     [again] = evaluated([run], metrics=["mae"])
     assert again == first
     kept = run / "evaluation" / "evaluation.json"
+    # On fewer genes, as beside somebody's predictions of those, it is no score like the others.
+    kept.write_text(again.model_copy(update={"genes": 5}).model_dump_json())
+    assert evaluated([run], metrics=["mse"])[0].genes == first.genes
     kept.write_text(kept.read_text().replace(str(first.weights), "0" * 64))
     [new] = evaluated([run], metrics=["mae"])
     assert [*new.tables["scDFM"].overall] == ["mae"]

@@ -39,7 +39,7 @@ class Average(BaseModel, frozen=True, extra="forbid"):
     value: Number  # mean over the runs where it is defined; NaN where there is none
     sd: Number  # over runs; NaN for one
     runs: int  # where it is defined
-    values: tuple[Number, ...]  # of each run of the row
+    values: tuple[Number, ...]  # of each run of the row; of a baseline, of each test part
 
 
 class RunDifference(BaseModel, frozen=True, extra="forbid"):
@@ -126,9 +126,15 @@ def compare(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> Compa
     rows = _row_of_each(targets, evaluations)
     metrics = _shared(evaluations)
     scores: dict[str, list[Values]] = {}
-    for name, one in zip(rows, evaluations, strict=True):
+    for at, (name, one) in enumerate(zip(rows, evaluations, strict=True)):
         ours = next(iter(one.tables))
+        # A baseline of two models, or of two seeds, on the same cells is one score.
+        known = {
+            row for other in evaluations[:at] if _same_part(one, other) for row in other.tables
+        }
         for row, table in one.tables.items():
+            if row != ours and row in known:
+                continue
             values = {metric: table.overall[metric].value for metric in metrics}
             scores.setdefault(name if row == ours else row, []).append(values)
     first = rows[0]

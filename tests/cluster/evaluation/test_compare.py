@@ -47,6 +47,17 @@ def test_folds_of_one_model_are_one_row_with_paired_differences(tmp_path: Path) 
     assert apart.within_noise
 
 
+def test_a_baseline_of_two_seeds_on_the_same_cells_is_one_score(tmp_path: Path) -> None:
+    runs = [
+        evaluation({"scDFM": ours, "additive": theirs}, fold=fold)
+        for fold, ours, theirs in [(0, 0.1, 0.3), (0, 0.2, 0.3), (1, 0.3, 0.5)]
+    ]
+    found = compare([tmp_path / str(k) for k in range(3)], runs)
+    assert found.tables["additive"]["mse"].values == (0.3, 0.5)
+    assert found.tables["scDFM"]["mse"].values == (0.1, 0.2, 0.3)
+    assert found.differences["additive"]["mse"].runs == 3
+
+
 def test_one_run_has_no_spread(tmp_path: Path) -> None:
     found = compare([tmp_path], [evaluation({"scDFM": 0.1, "control": 0.2})])
     assert np.isnan(found.tables["scDFM"]["mse"].sd)

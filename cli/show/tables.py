@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 _PADDING = 3  # columns of a terminal around every cell: two spaces and a divider
 _EDGES = 2  # columns of a terminal beside a table
+_PIECE = 140  # characters of a table in a pipe, where its columns allow
 _NARROWEST = 16  # columns in which a column of words may be folded
 
 
@@ -47,7 +48,9 @@ class Grid:
         ]
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
-        pieces = self._pieces(options.max_width)
+        # A pipe has no width, but a line of thirty columns cannot be read in a log either.
+        width = options.max_width if console.is_terminal else min(options.max_width, _PIECE)
+        pieces = self._pieces(width) or self._pieces(options.max_width)
         if pieces is None:
             yield from self._stacked()
             return

@@ -9,6 +9,7 @@ from cli.show.fitting import fitted
 from cli.show.leaderboard import draw
 from cli.show.report import pages
 from cli.show.tables import Column, Grid, Row
+from cli.show.terminal import console
 from tests.cli.test_leaderboard import row
 from tests.cli.test_report import score, table
 
@@ -44,6 +45,16 @@ def test_a_wide_table_comes_in_pieces_that_all_name_their_rows() -> None:
     heads = [line for line in text.splitlines() if "measure" in line]
     assert len(heads) > 1
     assert all(line.split()[0] == "name" for line in heads)
+
+
+def test_a_table_of_thirty_columns_comes_in_pieces_in_a_pipe() -> None:
+    stream = io.StringIO()
+    table = Grid([Column("row"), *(Column(f"metric {k}") for k in range(30))], [Row(["a"] * 31)])
+    console(stream).print(table)
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= 140
+    assert all(f"metric {k}" in stream.getvalue() for k in range(30))
+    assert sum(line.split()[:1] == ["row"] for line in lines) > 1
 
 
 def test_what_does_not_fit_side_by_side_is_stacked() -> None:

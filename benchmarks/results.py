@@ -1,6 +1,6 @@
 """Train and judge on the real cells, over folds or left-out contexts, and write docs/results.md.
 
-    SCDFM_DATA=/data python benchmarks/results.py --out docs/results.md --work /tmp/results
+    SCDFM_DATA=CELLS python benchmarks/results.py --out docs/results.md --work results
 
 Every run and evaluation is kept under --work, so the command goes on where it was stopped. With
 --method control nothing is trained: the tables then hold the baselines and the noise ceiling.

@@ -15,7 +15,18 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from cluster.report.evaluated import of_file, of_model
 from cluster.report.figures import search
 from cluster.report.glossary import glossary
-from cluster.report.page import Block, Cell, Page, Part, Section, Table, Terms, Text, number
+from cluster.report.page import (
+    Block,
+    Cell,
+    Page,
+    Part,
+    Section,
+    Table,
+    Terms,
+    Text,
+    counted,
+    number,
+)
 from cluster.report.records import Tried
 from cluster.runs.find_model import MODEL, RUN, SWEEP
 from cluster.settings.yaml_file import flat
@@ -212,7 +223,7 @@ def _importances(done: Sequence[Tried], locked: Locked) -> Block:
     if not locked.space:
         return Text("The configurations were listed, not proposed: all of them were tried.")
     unknown = Text(
-        f"Which settings matter cannot be told from {len(done)} complete trials; "
+        f"Which settings matter cannot be told from {counted(len(done), 'complete trial')}; "
         f"it takes {_LEAST} that differ."
     )
     if len(done) < _LEAST:

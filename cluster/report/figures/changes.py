@@ -10,6 +10,8 @@ from cluster.report import drawing
 from cluster.report.drawing import GRID, MODEL, MUTED, ORANGE, RED
 from cluster.report.page import Figure, number
 from cluster.report.records import Differential, Floats, Pictured
+from scdfm.metrics import Pseudobulks
+from scdfm.metrics.correlation import pearson_delta
 
 LEAST = 1e-5  # variance that has a place on a logarithmic axis
 SUREST = 1e-100  # false discovery rate at the top of a volcano
@@ -26,7 +28,7 @@ def deltas(cells: Pictured, *, model: str) -> Figure:
         _name(axes, cells.genes, real, predicted, which=np.argsort(-np.abs(real))[:_TOP])
         axes.set_xlabel("real change of the mean, log1p per 10k")
         axes.set_ylabel("predicted change")
-    together = number(_pearson(real, predicted), digits=3)
+    together = number(_agreement(cells, model=model), digits=3)
     return Figure(
         name=f"change-{cells.slug}",
         title=f"{cells.title}: predicted against real change",
@@ -132,7 +134,14 @@ def _name(
         )
 
 
-def _pearson(one: Floats, other: Floats) -> float:
-    if not (one.std() > 0 and other.std() > 0):
-        return float("nan")
-    return float(np.corrcoef(one, other)[0, 1])
+def _agreement(cells: Pictured, *, model: str) -> float:
+    """As the table has it, undefined where a change is nothing but rounding."""
+    unit = Pseudobulks(
+        contexts=("",),
+        conditions=(cells.title,),
+        genes=tuple(cells.genes),
+        predicted=cells.means[model][None].astype(np.float64),
+        real=cells.real_mean[None].astype(np.float64),
+        control=cells.control_mean[None].astype(np.float64),
+    )
+    return float(pearson_delta(unit)[0])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cluster.report import drawing
 from cluster.report.drawing import MODEL, MUTED, ORANGE, RED
-from cluster.report.page import Figure, number
+from cluster.report.page import Figure, counted, number
 from cluster.report.records import Tried
 
 Setting = float | int | str | bool | None
@@ -95,7 +95,8 @@ def slices(trials: Sequence[Tried], *, metric: str, logarithmic: Sequence[str]) 
     return Figure(
         name="slices",
         title="Value by each setting",
-        text=f"{metric} of {len(done)} complete trials against each of: {', '.join(names)}.",
+        text=f"{metric} of {counted(len(done), 'complete trial')} against each of: "
+        f"{', '.join(names)}.",
         drawing=figure,
         wide=columns > 1,
     )
@@ -142,7 +143,7 @@ def parallel(trials: Sequence[Tried], *, metric: str, mode: str) -> Figure:
     return Figure(
         name="parallel",
         title="All settings together",
-        text=f"Each of {len(done)} complete trials is a line through its settings to its {metric}. "
+        text=f"Each complete trial ({len(done)}) is a line through its settings to its {metric}. "
         f"The best, trial {best_one.number}, has {said} and {metric} {number(best_one.value)}.",
         drawing=figure,
         wide=True,

@@ -16,7 +16,7 @@ def pictured(predicted: np.ndarray, *, control: np.ndarray) -> Pictured:
         control=cells,
         real=cells,
         generated=cells,
-        real_mean=[*control, 0.1, 0.2, 0.0, 0.4],
+        real_mean=control + np.array([0.1, 0.2, 0.0, 0.4]),
         control_mean=control,
         means={"scDFM": predicted},
     )

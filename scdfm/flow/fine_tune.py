@@ -56,7 +56,7 @@ def require_same_size(config: ModelConfig, *, source: ModelConfig) -> None:
     Raises:
         ValueError: Names the first setting that differs, with both values.
     """
-    for name in ("variant", "width", "layers", "head_count", "attention", "mlp"):
+    for name in ("variant", "width", "layers", "head_count", "attention", "mlp", "pooling"):
         here, there = getattr(config, name), getattr(source, name)
         if here != there:
             setting = f"model.{name.replace('head_count', 'heads')}"

@@ -33,6 +33,10 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
     mlp: bool = Field(
         default=True, description="An MLP after each attention; false: equations 11-12 alone"
     )
+    pooling: Literal["mean", "sum"] = Field(
+        default="mean",
+        description="Embedding of a condition: mean of its tokens and null (paper), or their sum",
+    )
 
     @property
     def head_count(self) -> int:

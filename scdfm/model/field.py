@@ -55,16 +55,21 @@ class VelocityField(nn.Module, ABC):
             conditions: Token ids, (units, slots); -1 fills a slot that does not count.
 
         Returns:
-            Z, (genes, width), and e_p, (units, width): the mean over a condition's tokens.
+            Z, (genes, width), and e_p, (units, width): the mean over a condition's tokens, or
+            their sum, to which "nothing perturbed" adds nothing.
         """
         counts = conditions >= 0
+        if self.config.pooling == "sum":
+            counts &= conditions != self.vocabulary.null
         asked = conditions.clamp_min(0).flatten()
         if self.drugs is None or self.drug_norm is None:
             z, tokens = self.gene_encoder(torch.cat([genes, asked])).split([len(genes), len(asked)])
         else:
             z, tokens = self.gene_encoder(genes), self.drug_norm(self.drugs(asked))
-        tokens = tokens.unflatten(0, conditions.shape) * counts.unsqueeze(-1)
-        return z, tokens.sum(dim=1) / counts.sum(dim=1, keepdim=True)
+        pooled = (tokens.unflatten(0, conditions.shape) * counts.unsqueeze(-1)).sum(dim=1)
+        if self.config.pooling == "sum":
+            return z, pooled
+        return z, pooled / counts.sum(dim=1, keepdim=True)
 
     def compile_velocity(self) -> None:
         """Compile `velocity` for this object; copies of it are not compiled.

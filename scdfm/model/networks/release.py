@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from scdfm.model.vocabulary import Vocabulary
 
 ENCODER_HEADS = 8  # whatever the blocks have
+OURS = ("pooling",)  # options of the paper's network alone
 
 
 def _build(
@@ -30,6 +31,12 @@ def _check(config: "ModelConfig") -> None:
             "variant release has differential attention followed by an MLP, got "
             f"attention={config.attention}, mlp={str(config.mlp).lower()}; use variant paper"
         )
+    for name in OURS:
+        if getattr(config, name) != type(config).model_fields[name].default:
+            raise ValueError(
+                f"variant release is the authors' network, which has no {name}, got "
+                f"{getattr(config, name)!r}; leave it out or use variant paper"
+            )
     if config.width % ENCODER_HEADS:
         raise ValueError(
             f"the gene encoder of variant release has {ENCODER_HEADS} heads, which must divide "

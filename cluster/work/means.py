@@ -27,6 +27,8 @@ from scdfm.screen.progress import OnProgress, counted
 
 Array = NDArray[np.float64]
 
+SOME_CELLS = 256  # of a unit, for its variance: averaged over genes it is known well enough
+
 
 class PredictedMean(NamedTuple):
     """The mean of a unit's generated cells."""
@@ -108,13 +110,46 @@ def measured_units(
     """Means of some units' cells and of their controls, for baselines to learn from."""
     known = [store.units[part.unit] for part in cells]
     contexts = tuple(unit.context for unit in known)
+    spread = _Spread(store, columns=columns)
     return MeasuredUnits(
         contexts=contexts,
         conditions=tuple(unit.tokens for unit in known),
         control=control_means(store, contexts, columns=columns),
         mean=unit_means(store, cells, columns=columns),
         genes=tuple(store.genes[column] for column in columns),
+        noise=np.array([spread.noise(part) + spread.noise_of_controls(part) for part in cells]),
     )
+
+
+class _Spread:
+    """Variance of cells averaged over genes, from some cells: rows of a unit are shuffled."""
+
+    def __init__(self, store: Store, *, columns: NDArray[np.int64]) -> None:
+        self.store, self.columns = store, columns
+        self.of_controls: dict[str, float] = {}  # by context
+
+    def noise(self, cells: StoreCells) -> float:
+        """Variance of the mean of a unit's cells; a single cell varies as its controls do."""
+        count = cells.stop - cells.start
+        if count > 1:
+            return self._variance(cells.start, cells.stop) / count
+        return self._control(self.store.units[cells.unit].context)
+
+    def noise_of_controls(self, cells: StoreCells) -> float:
+        """Variance of the mean of all controls of a unit's context."""
+        context = self.store.units[cells.unit].context
+        return self._control(context) / len(self.store.controls[context])
+
+    def _control(self, context: str) -> float:
+        if context not in self.of_controls:
+            controls = self.store.controls[context]
+            self.of_controls[context] = self._variance(controls.start, controls.stop)
+        return self.of_controls[context]
+
+    def _variance(self, start: int, stop: int) -> float:
+        some = self.store.expression(start, min(stop, start + SOME_CELLS), genes=self.columns)
+        # Of one control nothing is known; of its changes then neither.
+        return float(some.var(axis=0, ddof=min(1, len(some) - 1), dtype=np.float64).mean())
 
 
 def _mean(store: Store, cells: StoreCells, *, columns: NDArray[np.int64]) -> Array:

@@ -41,10 +41,13 @@ class MeasuredUnits(Units):
     Attributes:
         mean: Of each unit's cells, (units, genes).
         genes: Names of the genes; none where no baseline asks for them.
+        noise: Sampling variance of each unit's change, of its cells' mean and of its controls',
+            averaged over genes, (units,); none where it is not known.
     """
 
     mean: Array
     genes: tuple[str, ...] = ()
+    noise: Array | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty training part and means of other units or genes."""
@@ -58,6 +61,13 @@ class MeasuredUnits(Units):
             raise ValueError(
                 "baselines need finite means to learn from, got NaN or infinity; leave those "
                 "units out"
+            )
+        if self.noise is not None and not (
+            self.noise.shape == (len(self.mean),) and (self.noise >= 0).all()
+        ):
+            raise ValueError(
+                f"expected the noise of {len(self.mean)} units, variances of at least 0, got "
+                f"shape {self.noise.shape}, least {self.noise.min(initial=0)}"
             )
 
     @property

@@ -1,0 +1,20 @@
+"""The shrunken additive base: effects of tokens that are only as large as the data can tell.
+
+Model of the mean changes of conditions, on log1p expression (SCIENCE.md, section 8.1):
+
+    D_c = s_c * sum of b_t over the tokens t of c + interaction + noise
+
+    b_t          ~ N(0, tau_t)
+    s_c          = 1 for singles, one scale for all combinations
+    interaction  ~ N(0, nu * sum of tau_t), of combinations only
+    noise        known: variance over cells of a condition and of its controls
+
+All constants come from the training units by moments, so there is nothing to tune. It needs
+neither torch nor a model.
+"""
+
+from scdfm.metrics.shrunken.base import Base, Delta
+from scdfm.metrics.shrunken.fit import fit
+from scdfm.metrics.shrunken.moved import moved, shift_to
+
+__all__ = ["Base", "Delta", "fit", "moved", "shift_to"]

@@ -1,0 +1,156 @@
+"""The fitted base: what it predicts for a unit, how sure it is, and its arrays in a file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import spsolve
+
+from scdfm.metrics.baselines.units import Array
+from scdfm.metrics.shrunken.design import design, several
+from scdfm.screen.conditions import Condition
+
+
+class Delta(NamedTuple):
+    """Changes from control (units, genes), and the units (units,) with a token never seen."""
+
+    delta: Array
+    incomplete: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Base:
+    """Shrunken effects of tokens; changes are in log1p expression.
+
+    Attributes:
+        tokens: Seen in training, sorted.
+        effects: Posterior mean of each token's effect, (tokens, genes).
+        tau: Prior variance of each effect, averaged over genes, (tokens,).
+        precision: Of the effects, the inverse of their posterior covariance; one for all genes,
+            (tokens, tokens).
+        scale: Of the sum of effects, for combinations.
+        nu: Variance of a combination's interaction, over the sum of its tokens' tau.
+        combinations: From how many combinations scale and nu are estimated; below 3 they are not.
+        noise: Sampling variance of a condition's change, the mean over conditions and genes.
+        contexts: Seen in training, sorted.
+        fallback: Mean change of each context, for tokens never seen, (contexts, genes).
+        overall: The same over all contexts, (genes,).
+    """
+
+    tokens: tuple[str, ...]
+    effects: Array
+    tau: Array
+    precision: sp.csr_matrix
+    scale: float
+    nu: float
+    combinations: int
+    noise: float
+    contexts: tuple[str, ...]
+    fallback: Array
+    overall: Array
+
+    def delta(self, contexts: Sequence[str], conditions: Sequence[Condition]) -> Delta:
+        """Changes of units: a single's effect, a combination's scaled sum of effects.
+
+        A token never seen counts as the mean change of the unit's own context, or over all
+        contexts where it has none, and the unit is marked.
+
+        Args:
+            contexts: Of each unit.
+            conditions: Sorted tokens of each unit.
+        """
+        members = design(conditions, tokens=self.tokens)
+        unseen = self._unseen(conditions, members)
+        delta = members @ self.effects
+        for row in np.flatnonzero(unseen).tolist():
+            delta[row] += unseen[row] * self.change(contexts[row])
+        delta *= self._scale(conditions)[:, None]
+        return Delta(delta, unseen > 0)
+
+    def change(self, context: str) -> Array:
+        """Mean change of a context's training units, or of all where it has none, (genes,)."""
+        return (
+            self.fallback[self.contexts.index(context)]
+            if context in self.contexts
+            else self.overall
+        )
+
+    def variance(self, conditions: Sequence[Condition]) -> Array:
+        """Posterior variance of the changes of units not measured, averaged over genes, (units,).
+
+        It holds what is not known of the effects, and of a combination its interaction. A token
+        never seen counts with the mean variance of tokens.
+        """
+        members = design(conditions, tokens=self.tokens)
+        unseen = self._unseen(conditions, members)
+        typical = float(self.tau.mean())
+        of_effects = np.array([self._quadratic(row) for row in members]) + unseen * typical
+        interaction = self.nu * several(conditions) * (members @ self.tau + unseen * typical)
+        variance: Array = np.square(self._scale(conditions)) * of_effects + interaction
+        return variance
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as flat arrays, for a file."""
+        names = json.dumps({"tokens": self.tokens, "contexts": self.contexts})
+        triplets = self.precision.tocoo()
+        return {
+            "names": np.frombuffer(names.encode(), dtype=np.uint8).copy(),
+            "effects": self.effects,
+            "tau": self.tau,
+            "precision": triplets.data,
+            "precision_places": np.stack([triplets.row, triplets.col]).astype(np.int64),
+            "numbers": np.array([self.scale, self.nu, self.noise]),
+            "combinations": np.array([self.combinations], dtype=np.int64),
+            "fallback": self.fallback,
+            "overall": self.overall,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The base that `arrays` gave."""
+        names = json.loads(arrays["names"].tobytes())
+        scale, nu, noise = (float(number) for number in arrays["numbers"])
+        tokens = tuple(names["tokens"])
+        places = tuple(arrays["precision_places"])
+        return cls(
+            tokens=tokens,
+            effects=arrays["effects"],
+            tau=arrays["tau"],
+            precision=sp.csr_matrix((arrays["precision"], places), shape=(len(tokens),) * 2),
+            scale=scale,
+            nu=nu,
+            combinations=int(arrays["combinations"][0]),
+            noise=noise,
+            contexts=tuple(names["contexts"]),
+            fallback=arrays["fallback"],
+            overall=arrays["overall"],
+        )
+
+    def facts(self) -> dict[str, str]:
+        """What a reader wants to know of it, by name."""
+        few = "" if self.combinations else ", none could be compared with its singles"
+        return {
+            "tokens": f"{len(self.tokens)}",
+            "scale": f"{self.scale:.3g} of the sum, for combinations ({self.combinations} tell)",
+            "interaction": f"{self.nu:.3g} of the variance of effects{few}",
+            "noise": f"{self.noise:.3g} per gene, of a condition's mean change",
+            "unseen tokens": f"mean change of the context ({len(self.contexts)} known)",
+        }
+
+    def _scale(self, conditions: Sequence[Condition]) -> Array:
+        return np.where(several(conditions), self.scale, 1.0)
+
+    def _unseen(self, conditions: Sequence[Condition], members: sp.csr_matrix) -> NDArray[np.int64]:
+        asked = np.array([len({*condition}) for condition in conditions], dtype=np.int64)
+        unseen: NDArray[np.int64] = asked - np.diff(members.indptr)
+        return unseen
+
+    def _quadratic(self, row: sp.csr_matrix) -> float:
+        if not row.nnz:
+            return 0.0
+        tokens = row.toarray().ravel()
+        return float(tokens @ spsolve(self.precision.tocsc(), tokens))

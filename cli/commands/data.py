@@ -214,15 +214,17 @@ def _with_names_apart(config: SplitConfig, *, known: Words) -> SplitConfig:
 def _show_split(split: "Split") -> None:
     from collections import Counter
 
-    validation = f"{len(split.validation)} conditions"
-    if split.validation_kind == "cells":
-        validation = f"{split.validation_fraction:.0%} of the cells of each training condition"
+    from scdfm.splits.told import validation_in_words, validation_note
+
     tags = ", ".join(
         f"{count} {tag}" for tag, count in sorted(Counter(split.tags.values()).items())
     )
     where = f" in context {split.context}" if split.context is not None else ""
     show(
         f"train       {len(split.train)} conditions",
-        f"validation  {validation}",
+        f"validation  {validation_in_words(split)}",
         f"test        {len(split.test)} conditions{where} ({tags})",
     )
+    note = validation_note(split)
+    if note is not None:
+        say(note)

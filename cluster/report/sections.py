@@ -160,8 +160,10 @@ def split_figure(split: Split, *, words: Words) -> Figure | Table:
     drawn = None
     tokens = {name: words.parse(name) for name in parts}
     if split.context is not None:
+        validating = ", ".join(split.validation_contexts) or "other contexts"
         drawn = condition_figures.split_matrix(
-            {("other contexts", name): part for part in PARTS[:2] for name in getattr(split, part)}
+            {("other contexts", name): "train" for name in split.train}
+            | {(validating, name): "validation" for name in split.validation}
             | {(split.context, name): "test" for name in split.test},
             sides=("context", "condition"),
             title=title,

@@ -9,6 +9,7 @@ from scdfm.flow.files import GRAPH, SPLIT, WEIGHTS
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.method import DEFAULT
 from scdfm.splits import Split
+from scdfm.splits.told import validation_in_words
 
 
 def describe_run(path: Path) -> dict[str, Any]:
@@ -71,6 +72,8 @@ def _split(path: Path) -> dict[str, Any]:
         "seed": split.seed,
         "context": split.context,
         "train": len(split.train),
-        "validation": len(split.validation) or f"{split.validation_fraction:.0%} of the cells",
+        "validation": len(split.validation) or validation_in_words(split),
+        "validation_source": split.validation_source,
+        "validation_contexts": list(split.validation_contexts),
         "test": len(split.test),
     }

@@ -174,8 +174,10 @@ def validation_cells(split: Split, store: Store, *, units: int, seed: int) -> tu
         seed: Chooses among more.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, though cells were to validate.
     """
+    if split.validation_kind == "none":
+        return ()
     if split.validation_kind == "conditions":
         whole = [(k, store.units[k]) for k in units_of(split, store, "validation")]
         cells = [Cells(position, unit.start, unit.stop) for position, unit in whole]

@@ -14,6 +14,7 @@ from cluster.work.build import make_card
 from scdfm.flow.checkpoint import Model
 from scdfm.flow.training import Round, StepLog, Trainer
 from scdfm.screen.atomic import jsonable
+from scdfm.splits.told import validation_note
 
 Report = Callable[[Line], None]
 
@@ -57,6 +58,7 @@ class Keeper:
             begun = self._begun
             self._note(0, graph_note(begun.graph))
             self._note(0, source_note(begun.init_from) if begun.init_from is not None else None)
+            self._note(0, validation_note(self.plan.split))
 
     def log(self, line: StepLog) -> None:
         """Record the mean of some steps."""

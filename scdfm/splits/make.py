@@ -12,7 +12,7 @@ from scdfm.splits.config import SplitConfig
 from scdfm.splits.kinds import KINDS, Chosen
 from scdfm.splits.screen import Screen
 from scdfm.splits.split import Split, first_fault
-from scdfm.splits.validation import validation_doubles
+from scdfm.splits.validation import Validation, drawn, remaining
 
 WORDS = {1: "single", 2: "double", 3: "triple"}
 
@@ -76,11 +76,13 @@ def _saved(config: SplitConfig, screen: Screen) -> Split | None:
         return None
     split = Split.load(config.path)
     screen.resolve([*split.train, *split.validation, *split.test])
-    if split.context is not None and split.context not in screen.context_names:
-        raise ValueError(
-            f"the split in {config.path} holds out context {split.context!r}, which is not in "
-            f"the data; {nearest(split.context, screen.context_names)}"
-        )
+    held_out = [split.context] if split.context is not None else []
+    for context in (*held_out, *split.validation_contexts):
+        if context not in screen.context_names:
+            raise ValueError(
+                f"the split in {config.path} holds out context {context!r}, which is not in "
+                f"the data; {nearest(context, screen.context_names)}"
+            )
     return split
 
 
@@ -93,21 +95,25 @@ def _training(chosen: Chosen, screen: Screen) -> set[str]:
 
 def _finish(config: SplitConfig, screen: Screen, *, chosen: Chosen, train: set[str]) -> Split:
     """Draw the validation part where it is not given, and write everything down."""
-    validation = chosen.validation
-    if validation is None:
-        validation = validation_doubles(train, screen, seed=config.seed, fold=config.fold)
-        train = train - {*validation}
+    held_out = chosen.context
+    if chosen.validation is not None:
+        validation = Validation("listed", tuple(sorted(chosen.validation)))
+    else:
+        validation = drawn(train, screen, seed=config.seed, fold=config.fold, held_out=held_out)
+        train = remaining(train, validation, screen, held_out=held_out)
     try:
         return Split(
             kind=config.kind,
             seed=config.seed,
             fold=config.fold,
             train=tuple(sorted(train)),
-            validation=tuple(sorted(validation)),
+            validation=validation.conditions,
             test=tuple(sorted(chosen.test)),
-            tags=_tags(chosen, screen, seen=train | {*validation}),
-            validation_kind="conditions" if validation else "cells",
-            context=chosen.context,
+            tags=_tags(chosen, screen, seen=train | {*validation.conditions}),
+            validation_kind="conditions" if validation.conditions else "cells",
+            validation_source=validation.source,
+            validation_contexts=validation.contexts,
+            context=held_out,
         )
     except ValidationError as cause:
         raise ValueError(first_fault(cause)) from cause

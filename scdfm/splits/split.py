@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from scdfm.screen.atomic import write_text
 from scdfm.screen.conditions import CONTROL
+from scdfm.splits.validation import Source
 
 Part = Literal["train", "validation", "test"]
 
@@ -18,7 +19,8 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     """Conditions by canonical name, in name order; control is in no part.
 
     A unit is a condition in a context. Where a whole context is held out, a condition may be in
-    test (there) and in train (elsewhere); in every other kind the parts share no name.
+    test (there) and in train (elsewhere), and likewise where a context validates; in every other
+    kind the parts share no name.
     """
 
     kind: str
@@ -28,7 +30,9 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     validation: tuple[str, ...] = ()
     test: tuple[str, ...]
     tags: dict[str, str] = {}  # of test conditions: single, double_1_unseen, seen, ...
-    validation_kind: Literal["conditions", "cells"] = "conditions"
+    validation_kind: Literal["conditions", "cells", "none"] = "conditions"
+    validation_source: Source | None = None  # what validates; None in splits of older versions
+    validation_contexts: tuple[str, ...] = ()  # left out of training, where contexts validate
     validation_fraction: float = Field(
         default=0.1, gt=0, lt=1
     )  # of the cells, where cells validate
@@ -42,13 +46,22 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         if bool(self.validation) != (self.validation_kind == "conditions"):
             raise ValueError(
                 "validation must list conditions when validation_kind is 'conditions' and none "
-                f"when it is 'cells', got {len(self.validation)} of kind {self.validation_kind!r}"
+                f"when it is 'cells' or 'none', got {len(self.validation)} of kind "
+                f"{self.validation_kind!r}"
             )
+        if self.validation_contexts and not (self.validation and self.context):
+            raise ValueError(
+                "validation_contexts belong to a split that holds out a context and lists "
+                f"validation conditions, got {', '.join(self.validation_contexts)}; remove them"
+            )
+        if self.context is not None and self.context in self.validation_contexts:
+            raise ValueError(f"context {self.context!r} is tested; it must not validate, too")
         return self
 
     @model_validator(mode="after")
     def _no_condition_is_in_two_parts(self) -> Self:
-        parts = [self.train, self.validation]
+        parts = [self.train]
+        parts += [] if self.validation_contexts else [self.validation]
         parts += [self.test] if self.context is None else []
         names = [name for part in parts for name in part]
         twice = sorted(name for name, times in Counter(names).items() if times > 1)
@@ -66,15 +79,27 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         train, validation, test = self._members
         if self.context is not None and context == self.context:
             return "test" if condition in test else None
+        if context in self.validation_contexts:
+            return "validation" if condition in validation else None
         if condition in train:
             return "train"
-        if condition in validation:
+        if condition in validation and not self.validation_contexts:
             return "validation"
         return "test" if self.context is None and condition in test else None
 
     @cached_property
     def _members(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
         return frozenset(self.train), frozenset(self.validation), frozenset(self.test)
+
+    @property
+    def validates_as_tested(self) -> bool:
+        """Whether validation units ask what test units ask; else a score of them is a guess.
+
+        A user's own list is taken at its word. Splits of older versions do not say.
+        """
+        if self.context is not None:
+            return self.validation_source in ("listed", "contexts")
+        return self.validation_source in ("listed", "measured", "conditions")
 
     def knows_controls(self, context: str) -> bool:
         """Whether training may see the controls of this context."""
@@ -86,7 +111,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         Rows are in random order inside a unit, so the last ones are a fair sample. One cell at
         least stays in training.
         """
-        if self.validation_kind == "conditions":
+        if self.validation_kind != "cells":
             return 0
         # Rounded first: 0.1 * 70 is a little above 7 in binary.
         return max(0, min(math.ceil(round(self.validation_fraction * cells, 9)), cells - 1))

@@ -1,56 +1,14 @@
 """Facts about splits."""
 
 import json
-import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scdfm.screen.conditions import USUAL, Condition, name
-from scdfm.splits import Split, SplitConfig, make_split
-
-SINGLES = ["A", "B", "C", "D", "E"]
-DOUBLES = ["A+B", "A+C", "B+C", "D+E", "A+D", "C+E", "B+E", "F+G", "A+F", "C+D"]
-
-
-def data(file: str) -> Path:
-    folder = os.environ.get("SCDFM_DATA")
-    if not folder or not Path(folder).is_dir():
-        pytest.skip("needs the real data: set SCDFM_DATA to its folder")
-    return Path(folder) / file
-
-
-def split(written: Iterable[str], *, contexts: Iterable[str] = ("all",), **config: Any) -> Split:
-    """Make a split of conditions as the data write them."""
-    tokens: dict[str, Condition] = {}
-    known: dict[str, Condition] = {}
-    for label in written:
-        one = USUAL.parse(label)
-        tokens[name(one)], known[label] = one, one
-    return make_split(
-        SplitConfig(**config),
-        conditions=tokens,
-        words=USUAL.knowing(known),
-        contexts=dict.fromkeys(tokens, tuple(contexts)),
-    )
-
-
-def norman_subset() -> list[str]:
-    import anndata
-
-    table = anndata.read_h5ad(data("norman_subset.h5ad"), backed="r").obs
-    return [label for label in table["condition"].unique() if label != "control"]
-
-
-BOTH_SINGLES_SEEN = [
-    "KLF1+MAP2K6",
-    "KLF1+TGFBR2",
-    "MAPK1+TGFBR2",
-    "MAP2K3+MAP2K6",
-    "MAP2K3+SLC38A2",
-]
+from scdfm.screen.conditions import USUAL, name
+from scdfm.splits import Split, SplitConfig
+from tests.scdfm.splits.names import DOUBLES, SINGLES, data, split
 
 
 def test_additive_fold_1_of_norman_is_that_of_the_release() -> None:
@@ -211,43 +169,6 @@ def test_a_faulty_file_is_refused(tmp_path: Path, content: str, message: str) ->
     with pytest.raises(ValueError, match=message) as raised:
         split(SINGLES, kind="file", path=path)
     assert "\n" not in str(raised.value)
-
-
-def test_validation_on_the_norman_subset_is_the_two_doubles_that_can_be_spared() -> None:
-    for seed in range(5):
-        made = split(norman_subset(), kind="list", test=BOTH_SINGLES_SEEN, seed=seed)
-        assert made.validation == ("CNN1+MAPK1", "PTPN12+SAMD1")
-        assert len(made.train) == 26
-
-
-def test_every_token_of_a_validation_double_is_still_trained() -> None:
-    for fold in range(20):
-        made = split(SINGLES + DOUBLES, kind="additive", fold=fold)
-        trained = {token for one in made.train for token in USUAL.parse(one)}
-        assert len(made.validation) == 2
-        assert all(
-            len(USUAL.parse(one)) == 2 and set(USUAL.parse(one)) <= trained
-            for one in made.validation
-        )
-
-
-def test_a_tenth_of_many_doubles_validates() -> None:
-    genes = [f"G{i:02}" for i in range(12)]
-    doubles = [f"{a}+{b}" for a in genes for b in genes if a < b]
-    made = split(genes + doubles, kind="additive")
-    assert len(made.test) == 19  # of 66
-    assert len(made.validation) == 4  # of 47
-
-
-def test_without_doubles_to_spare_cells_validate() -> None:
-    made = split(SINGLES, kind="holdout")
-    assert made.validation_kind == "cells"
-    assert made.validation == ()
-    assert [made.validation_cells(cells) for cells in (0, 1, 2, 70, 71, 100)] == [0, 0, 1, 7, 8, 10]
-
-
-def test_where_conditions_validate_all_cells_train() -> None:
-    assert split(SINGLES + DOUBLES, kind="additive").validation_cells(100) == 0
 
 
 @pytest.mark.parametrize(

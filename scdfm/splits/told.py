@@ -1,0 +1,44 @@
+"""What a split says of its validation part, in words."""
+
+from scdfm.splits.split import Split
+from scdfm.splits.validation import CONTEXTS_LEFT, ENOUGH, FEWEST
+
+_UNLIKE = "the score may differ from that of test conditions"
+
+
+def validation_in_words(split: Split) -> str:
+    """What validates, for a line of a table."""
+    count = f"{len(split.validation)} conditions"
+    if split.validation_kind == "none":
+        return "none"
+    if split.validation_kind == "cells":
+        return f"{split.validation_fraction:.0%} of the cells of each training condition"
+    if split.validation_contexts:
+        return f"{count} in context {', '.join(split.validation_contexts)}"
+    return {
+        "measured": f"{count}, every single of theirs in training",
+        "doubles": f"{count}, some singles of theirs not in training",
+    }.get(split.validation_source or "", count)
+
+
+def validation_note(split: Split) -> str | None:
+    """Why validation asks less than it should; None where it does not."""
+    what, source = validation_in_words(split), split.validation_source
+    if source == "measured" and len(split.validation) < ENOUGH:
+        return (
+            f"validates on {len(split.validation)} doubles, not {ENOUGH}: training has every "
+            "single of no others"
+        )
+    if source not in ("doubles", "cells", "measured") or split.validates_as_tested:
+        return None
+    if split.context is not None:
+        return (
+            f"validates on {what}: leaving another context out would leave fewer than "
+            f"{CONTEXTS_LEFT} to train on; {_UNLIKE}"
+        )
+    if source == "doubles":
+        return (
+            f"validates on {what}: training has every single of fewer than {FEWEST} doubles; "
+            f"{_UNLIKE}"
+        )
+    return f"validates on {what}: no conditions can be spared; {_UNLIKE}"

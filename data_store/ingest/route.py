@@ -116,7 +116,11 @@ def _route(
     progress: OnProgress | None,
 ) -> Routed:
     """Read all sources once."""
-    library = LibrarySize([] if readings[0].normalised else joined.columns, options=options)
+    # Of log values a column can tell no more than their depth, which the readings know.
+    sought = options.model_copy(update={"library_size_column": None})
+    library = LibrarySize([], options=sought)
+    if not readings[0].normalised:
+        library = LibrarySize(joined.columns, options=options)
     # Costs a twentieth of an ingest, and decides nothing when all genes are kept.
     count = bool(options.min_cells or options.genes or options.gene_list)
     total = np.zeros(len(joined.genes), dtype=np.int64) if count else None

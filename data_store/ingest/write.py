@@ -215,7 +215,7 @@ def _write(
         separator=layout.words.separator,
         context_column=as_one(options.context_column),
         layer=readings[0].layer,
-        library_size_column=library,
+        library_size_column=options.library_size_column or library,
         renamed=renamed,
         min_cells=options.min_cells,
         genes=options.genes,

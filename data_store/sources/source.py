@@ -110,6 +110,11 @@ class Source:
             rows = matrices.sample(self.matrices[layer], elements=elements)
             return rows if self.kept is None else rows[:, self.kept]
 
+    def sampled(self, layer: str, *, elements: int) -> NDArray[np.int64]:
+        """The rows of a sample of so many values, in its order."""
+        with self._readable():
+            return matrices.sampled(self.matrices[layer], elements=elements)
+
     def is_float16(self, layer: str) -> bool:
         """Whether values are stored with eleven significant bits."""
         return bool(matrices.stored_as(self.matrices[layer]) == np.float16)

@@ -120,16 +120,19 @@ def _refuse_too_large(block: sp.csr_matrix, *, where: str) -> None:
 def _refuse_other_depths(totals: NDArray[np.float64], *, where: str, values: Values) -> None:
     assert values.depth is not None
     low, high = (0.98, 1.02) if values.exact else (0.5, 1.05)
+    if values.told_by is not None:
+        low, high = 0.0, 1.02  # any number of genes may be missing
     share = totals / values.depth
     # Written as a negation so that NaN is another depth. A cell may have no counts at all.
     other = ~((share >= low) & (share <= high)) & (totals != 0)
     if other.any():
+        most = "" if values.told_by is None else "at most "
         before = "before the logarithm" if values.form == "log" else "as normalised"
         raise ValueError(
-            f"expected cells that add up to {values.depth:,.0f} {before}, as those at other places "
-            f"do, got one that adds up to {totals[other][0]:,.0f} in {where}; write cells of each "
-            "depth to a file of their own and name all files, or name a layer of counts with "
-            "--layer"
+            f"expected cells that add up to {most}{values.depth:,.0f} {before}, as those at other "
+            f"places do, got one that adds up to {totals[other][0]:,.0f} in {where}; write cells "
+            "of each depth to a file of their own and name all files, or name a layer of counts "
+            "with --layer"
         )
 
 

@@ -41,6 +41,7 @@ class Values(NamedTuple):
         exact: Whether totals agree as far as float32 goes; else rare genes are missing.
         scaled: Whether counts were divided by a cell's size; False: logs of the counts themselves.
         one_count: What one count became before the logarithm, of a cell in the middle; 0: unknown.
+        told_by: Column of the cells' counts that tells the depth of cells without some genes.
         example: One of the values, for messages.
     """
 
@@ -52,6 +53,7 @@ class Values(NamedTuple):
     exact: bool = False
     scaled: bool = True
     one_count: float = 0.0
+    told_by: str | None = None
     example: float = 0.0
 
 
@@ -104,6 +106,24 @@ def linear(data: NDArray[np.float64], *, base: float) -> NDArray[np.float64]:
 def totals(rows: sp.csr_matrix, data: NDArray[np.float64]) -> NDArray[np.float64]:
     """The sum of each cell with these values at the places of its own, (cells,)."""
     return row_sums(sp.csr_matrix((data, rows.indices, rows.indptr), shape=rows.shape, copy=False))
+
+
+def one_counts(rows: sp.csr_matrix, *, values: Values) -> NDArray[np.float64]:
+    """What one count became in each cell, if its smallest value was one; 0 for an empty cell."""
+    rows = sp.csr_matrix(rows, dtype=np.float64, copy=True)
+    rows.sum_duplicates()
+    rows.eliminate_zeros()
+    data = linear(rows.data, base=values.base) if values.form == "log" else rows.data
+    least = np.zeros(rows.shape[0])
+    full = np.diff(rows.indptr) > 0
+    if full.any():
+        least[full] = np.minimum.reduceat(data, rows.indptr[:-1][full])
+    return least
+
+
+def rounded(depth: float) -> float:
+    """A depth, as a power of ten if it is one but for rounding."""
+    return _rounded(depth, spread=0.0)
 
 
 def _tidy(rows: sp.csr_matrix) -> sp.csr_matrix:

@@ -138,17 +138,30 @@ def sample(matrix: Matrix, *, elements: int) -> sp.csr_matrix:
 
     Values that are not stored row by row are all read for it, in bounded memory.
     """
+    runs = _sampled(matrix, elements=elements)
+    if not matrix.has_rows:
+        return _rows_among_entries(matrix, [first for first, _ in runs], elements=elements)
+    content = matrix.content if matrix.form == "dense" else _arrays(matrix)
+    opened = replace(matrix, content=content)
+    parts = [_rows_from(opened, first, stop) for first, stop in runs]
+    return sp.csr_matrix(sp.vstack(parts, format="csr"))
+
+
+def sampled(matrix: Matrix, *, elements: int) -> NDArray[np.int64]:
+    """The rows that `sample` takes, in its order."""
+    return np.concatenate([np.arange(*run) for run in _sampled(matrix, elements=elements)])
+
+
+def _sampled(matrix: Matrix, *, elements: int) -> list[tuple[int, int]]:
+    """Runs of rows (first, stop); single rows where any is as easy to read as the next."""
     mean = values_per_cell(matrix) if matrix.form != "dense" else matrix.genes
     wanted = min(matrix.cells, max(_LEAST_ROWS, int(elements / max(1.0, mean))))
     if not matrix.has_rows:
-        return _rows_among_entries(matrix, _spread(matrix.cells, wanted), elements=elements)
+        return [(row, row + 1) for row in _spread(matrix.cells, wanted)]
+    if wanted == matrix.cells:
+        return [(0, matrix.cells)]
     run = -(-wanted // _PLACES)
-    starts = _spread(matrix.cells - run + 1, _PLACES) if wanted < matrix.cells else [0]
-    run = run if wanted < matrix.cells else matrix.cells
-    content = matrix.content if matrix.form == "dense" else _arrays(matrix)
-    opened = replace(matrix, content=content)
-    parts = [_rows_from(opened, first, first + run) for first in starts]
-    return sp.csr_matrix(sp.vstack(parts, format="csr"))
+    return [(first, first + run) for first in _spread(matrix.cells - run + 1, _PLACES)]
 
 
 def stored_as(matrix: Matrix) -> np.dtype[Any]:

@@ -56,7 +56,8 @@ def described(values: Values) -> str:
             return f"fractions such as {values.example:.4g}, corrected counts or logs of them"
     what = f"{_LOGS[values.base]} values" if values.form == "log" else "normalised values, no logs,"
     if values.depth is not None:
-        return f"{what} of {_total(values.depth)} a cell"
+        by = f" (genes left out; obs column {values.told_by!r} tells it)" if values.told_by else ""
+        return f"{what} of {_total(values.depth)} a cell{by}"
     if not values.scaled:
         return f"{what} of counts that were not normalised"
     totals = f"{values.least:,.0f} to {values.largest:,.0f} a cell"

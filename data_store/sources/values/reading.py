@@ -10,10 +10,11 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
+from data_store.sources.detect import LIBRARY_NAMES
 from data_store.sources.notes import note, warn
 from data_store.sources.options import IngestOptions
 from data_store.sources.source import RAW, Source
-from data_store.sources.values import advice
+from data_store.sources.values import advice, depth
 from data_store.sources.values.advice import Found
 from data_store.store import normalise, scales
 from data_store.store.scales import Values
@@ -61,6 +62,18 @@ def reading(source: Source, *, options: IngestOptions) -> Reading:
     Raises:
         ValueError: No such layer, values that are not what the options say, or undecidable.
     """
+    found = _chosen(source, options=options)
+    column = options.library_size_column
+    if found.normalised and column is not None and found.values.told_by != column:
+        raise ValueError(
+            f"expected counts for --library-size-column, got {advice.described(found.values)} in "
+            f"{advice.shown(found.layer)} of {source.path}, whose depth {column!r} does not tell; "
+            f"{_NEW_STORE if options.append else 'leave the option out'}"
+        )
+    return found
+
+
+def _chosen(source: Source, *, options: IngestOptions) -> Reading:
     if not source.layers and source.raw is None:
         raise ValueError(f"expected a matrix X in {source.path}, got none; write the file with X")
     if options.layer is not None:
@@ -72,7 +85,7 @@ def reading(source: Source, *, options: IngestOptions) -> Reading:
     found: Found = {}
     for name in ("X", "counts"):
         if name in source.layers:
-            found[name] = look(source, name)
+            found[name] = look(source, name, options=options)
             if found[name].form == "counts":
                 said = "" if name == "X" else f"; X holds {advice.described(found['X'])}"
                 note(f"counts: {advice.shown(name)}{said}")
@@ -80,7 +93,7 @@ def reading(source: Source, *, options: IngestOptions) -> Reading:
     return _without_counts(source, found, options=options)
 
 
-def look(source: Source, name: str) -> Values:
+def look(source: Source, name: str, *, options: IngestOptions) -> Values:
     """What a matrix holds, .raw among them, of a sample of cells."""
     if name not in source.layers:
         assert source.raw is not None
@@ -90,7 +103,14 @@ def look(source: Source, name: str) -> Values:
         head = source.head(name, elements=_LOOK)
         if head.nnz and scales.are_counts(head.data):
             return COUNTS._replace(largest=float(head.data.max()))
-    return scales.look(source.sample(name, elements=_LOOK))
+    rows = source.sample(name, elements=_LOOK)
+    values = scales.look(rows)
+    if not depth.is_hidden(values):
+        return values
+    at = source.sampled(name, elements=_LOOK)
+    asked = options.library_size_column
+    columns = LIBRARY_NAMES if asked is None else (asked,)
+    return depth.told(values, source, rows=rows, at=at, columns=columns)
 
 
 def _choices(source: Source) -> tuple[str, ...]:
@@ -104,9 +124,10 @@ def _first(source: Source) -> str:
     return _choices(source)[0]
 
 
-def _with_others(source: Source, found: Found) -> Found:
+def _with_others(source: Source, found: Found, *, options: IngestOptions) -> Found:
     """What the other matrices hold, too."""
-    return found | {name: look(source, name) for name in _choices(source) if name not in found}
+    others = [name for name in _choices(source) if name not in found]
+    return found | {name: look(source, name, options=options) for name in others}
 
 
 def _asked(source: Source, name: str, *, options: IngestOptions) -> Reading:
@@ -119,7 +140,7 @@ def _asked(source: Source, name: str, *, options: IngestOptions) -> Reading:
         return _as_log(source, name, usual=False, options=options)
     if options.round:
         return _to_round(source, name, options=options)
-    values = look(source, name)
+    values = look(source, name, options=options)
     if values.form != "counts":
         _refuse(source, name, found={name: values}, expected="counts", options=options)
     return Reading(name, COUNTS)
@@ -127,7 +148,7 @@ def _asked(source: Source, name: str, *, options: IngestOptions) -> Reading:
 
 def _as_log(source: Source, name: str, *, usual: bool, options: IngestOptions) -> Reading:
     """A matrix that the user says holds log values (--normalised)."""
-    values = look(source, name)
+    values = look(source, name, options=options)
     shown = advice.shown(name)
     if values.form == "counts":
         remedy = _NEW_STORE if options.append else "leave out --normalised"
@@ -136,7 +157,7 @@ def _as_log(source: Source, name: str, *, usual: bool, options: IngestOptions) -
             f"which are counts; {remedy}"
         )
     if usual:
-        for other in advice.holding_counts(_with_others(source, {name: values})):
+        for other in advice.holding_counts(_with_others(source, {name: values}, options=options)):
             note(f"{advice.shown(other)} holds counts; --layer {other} takes them instead")
     if values.depth is None:
         if not advice.may_be_log(values):
@@ -164,7 +185,7 @@ def _tell_of_size(values: Values, shown: str) -> None:
 
 def _to_round(source: Source, name: str, *, options: IngestOptions) -> Reading:
     """A matrix whose fractions the user says are counts (--round)."""
-    values = look(source, name)
+    values = look(source, name, options=options)
     if values.form not in ("counts", "fractions"):
         _refuse(
             source,
@@ -180,7 +201,7 @@ def _to_round(source: Source, name: str, *, options: IngestOptions) -> Reading:
 def _without_counts(source: Source, found: Found, *, options: IngestOptions) -> Reading:
     """Log values per 10k where no matrix of the source holds counts."""
     name = _first(source)
-    found = _with_others(source, found)
+    found = _with_others(source, found, options=options)
     values = found[name]
     per_10k = values.depth is not None and not normalise.is_rescaled(values)
     if not source.matrices.get("X") and (ways := advice.taking_counts(found)):
@@ -203,7 +224,7 @@ def _refuse(
             f"expected numbers in {where}, got {_undefined(found[name])}; remove these cells or "
             "fill them"
         )
-    found = _with_others(source, found)
+    found = _with_others(source, found, options=options)
     raise ValueError(
         f"expected {expected} in {where}, got {advice.described(found[name])}; "
         f"{_remedy(found, name=name, options=options)}"

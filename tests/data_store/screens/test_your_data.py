@@ -212,6 +212,14 @@ def logs() -> Made:
     return written(cells, conditions="A B")
 
 
+def some_logs() -> Made:
+    cells = screen("ctrl", "A", "B")
+    counts = np.asarray(cells.X.sum(axis=1)).ravel()
+    cells.obs["n_counts"] = counts
+    cells.X = sp.csr_matrix(sp.diags(1e6 / counts) @ cells.X).log1p()
+    return written(cells[:, :20].copy(), conditions="A B")
+
+
 def corrected() -> Made:
     cells = screen("ctrl", "A", "B")
     cells.X.data *= np.random.default_rng(0).uniform(0.8, 1, cells.X.nnz)
@@ -249,6 +257,7 @@ MAKE: dict[str, Callable[[], Made]] = {
     "Seurat conversions": seurat,
     "scanpy": scanpy,
     "log values alone": logs,
+    "log values of some genes": some_logs,
     "SoupX, CellBender": corrected,
     "guides of your own": own_guides,
     "cytokine or drug panels": cytokines,

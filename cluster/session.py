@@ -28,6 +28,7 @@ os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
 import ray
 from ray._private import ray_constants
 
+from cluster.joining import require_cluster
 from cluster.processes import kill_descendants
 from scdfm.screen.progress import phase
 
@@ -52,17 +53,18 @@ def session(address: str | None = None, *, cpus: int | None = None) -> Iterator[
     A session that is already open is used as it is.
 
     Args:
-        address: Of a running cluster; default RAY_ADDRESS, else a local Ray is started.
+        address: Of a running cluster, or "local"; default RAY_ADDRESS, else a local Ray is
+            started.
         cpus: Cores of a local Ray; default all.
 
     Raises:
-        ConnectionError: No cluster answers at the address.
+        ValueError: No cluster can be joined at the address; says why within 15 s.
     """
     if ray.is_initialized():
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
-    with _joined(address) if address else _local(cpus):
+    with _joined(address) if address and address != "local" else _local(cpus):
         for name in ("ray.train", "ray.tune", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
         yield
@@ -88,7 +90,16 @@ def abandon() -> None:
 @contextmanager
 def _joined(address: str) -> Iterator[None]:
     phase(log, "joining the Ray cluster")
-    _init(address=address)
+    require_cluster(address)
+    try:
+        _init(address=address)
+    except RuntimeError as error:
+        if "Version mismatch" not in str(error):
+            raise
+        raise ValueError(
+            f"the Ray cluster at {address} has other versions than this process "
+            f"({' '.join(str(error).split())}); install the cluster's here, or ours there"
+        ) from error
     try:
         yield
     finally:

@@ -5,12 +5,14 @@ they write, they check that the run still has the token that they were started w
 """
 
 import fcntl
+import getpass
 import json
 import os
 import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 FILE = "lease"
@@ -41,7 +43,13 @@ def lease(directory: Path) -> Iterator[str]:
                 "wait for it to end or use another name"
             ) from error
         token = uuid.uuid4().hex
-        holder = {"token": token, "host": socket.gethostname(), "process": os.getpid()}
+        holder = {
+            "token": token,
+            "user": _user(),
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
         file.truncate(0)
         file.write(json.dumps(holder))
         file.flush()
@@ -71,9 +79,28 @@ def _discard(directory: Path, missing: list[Path]) -> None:
                 folder.rmdir()
 
 
+def _user() -> str:
+    """Who runs this process; a container may have no name for its user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
 def _holder(directory: Path) -> str:
+    """Who holds the directory, and since when."""
     holder = _read(directory)
-    return f"process {holder.get('process', '?')} on {holder.get('host', '?')}"
+    user = f"{holder['user']}@" if "user" in holder else ""
+    since = f", since {_said(holder['since'])}" if "since" in holder else ""
+    return f"{user}{holder.get('host', '?')} (process {holder.get('process', '?')}){since}"
+
+
+def _said(moment: str) -> str:
+    """A moment in this machine's time, such as "2026-03-01 14:05 UTC"."""
+    try:
+        return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    except ValueError:
+        return moment
 
 
 def _read(directory: Path) -> dict[str, str]:

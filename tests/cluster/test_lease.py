@@ -20,7 +20,9 @@ with lease(Path(sys.argv[1])):
 
 
 def test_a_second_writer_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
-    refusal = pytest.raises(ValueError, match=r"is being written by process \d+")
+    refusal = pytest.raises(
+        ValueError, match=r"is being written by \w+@.* \(process \d+\), since 20"
+    )
     with lease(tmp_path), refusal, lease(tmp_path):
         pass
 

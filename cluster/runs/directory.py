@@ -3,6 +3,7 @@
 Everything is in files, so that any process can continue what another began:
 
     run.yaml split.json genes.json graph.npz manifest.json   what the run is
+    given.safetensors                                        what options give the network, if any
     metrics.jsonl                                            what happened, a line for each event
     checkpoints/step-*/                                      the latest training state
     model/ best.json                                         the best model so far

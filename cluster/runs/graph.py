@@ -45,9 +45,9 @@ def run_graph(
     if config.kind == "spearman":
         limit = min(limit, _cells_to_rank(store, cells, genes=genes))
     build = spearman_graph if config.kind == "spearman" else pearson_graph
-    used = _share(cells, limit=limit)
+    used = share(cells, limit=limit)
     graph = build(
-        _blocks(store, used, genes=genes),
+        blocks(store, used, genes=genes),
         genes=len(genes),
         k=config.nearest,
         positive=config.positive,
@@ -118,7 +118,7 @@ def _cells_to_rank(store: Store, cells: Sequence[Cells], *, genes: NDArray[np.in
     return max(2, RANKED_VALUES * int(moments.cells[units].sum()) // max(1, values))
 
 
-def _share(cells: Sequence[Cells], *, limit: int) -> list[Cells]:
+def share(cells: Sequence[Cells], *, limit: int) -> list[Cells]:
     """All cells, or the same share of each unit when there are more than the limit.
 
     Rows are in random order within a unit, so its first rows are a fair sample.
@@ -134,7 +134,7 @@ def _count(cells: Sequence[Cells]) -> int:
     return sum(part.stop - part.start for part in cells)
 
 
-def _blocks(
+def blocks(
     store: Store, cells: Sequence[Cells], *, genes: NDArray[np.int64]
 ) -> Iterator[NDArray[np.float32]]:
     """Expression of the cells, a block of rows at a time."""

@@ -4,13 +4,15 @@ All of it is decided on cells outside the test part, before training starts.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
+from cluster.runs.given import Given, given
 from cluster.runs.graph import run_graph, user_graph
 from cluster.runs.records import GraphFacts
 from cluster.settings.config import RunConfig
@@ -19,14 +21,14 @@ from data_store.stream import Cells
 from scdfm.gene_graph.config import GraphConfig
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.vocabulary import Vocabulary
-from scdfm.screen.atomic import write_json
+from scdfm.screen.atomic import replaced, write_json
 from scdfm.screen.conditions import Words
 from scdfm.screen.randomness import numpy_generator
 from scdfm.screen.variable_genes import ChosenGenes, GeneChoice, choose_genes
 from scdfm.splits import Split, SplitConfig, make_split
 from scdfm.splits.split import Part
 
-SPLIT, GENES, GRAPH = "split.json", "genes.json", "graph.npz"
+SPLIT, GENES, GRAPH, GIVEN = "split.json", "genes.json", "graph.npz", "given.safetensors"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Plan:
         training: Cells to train on, one entry for each unit.
         validation: Cells that validation rounds compare with, likewise.
         graph_facts: How the graph was made; None in a plan that was read.
+        given: What the network is given of the training cells; empty without such options.
     """
 
     split: Split
@@ -52,6 +55,7 @@ class Plan:
     training: tuple[Cells, ...]
     validation: tuple[Cells, ...]
     graph_facts: GraphFacts | None = None
+    given: Given = field(default_factory=dict)
 
     def save(self, directory: Path) -> None:
         """Write what does not follow from run and store alone."""
@@ -60,6 +64,10 @@ class Plan:
         self.graph.save(directory / GRAPH)
         columns = {name: columns.tolist() for name, columns in self.genes._asdict().items()}
         write_json(directory / GENES, columns)
+        (directory / GIVEN).unlink(missing_ok=True)  # of another configuration of this name
+        if self.given:
+            with replaced(directory / GIVEN) as draft:
+                save_file(self.given, draft)
 
     @classmethod
     def load(cls, directory: Path, *, run: RunConfig, store: Store) -> Self:
@@ -75,6 +83,7 @@ class Plan:
             words=store.words,
             training=training_cells(split, store),
             validation=validation_cells(split, store, units=run.validation.units, seed=run.seed),
+            given=load_file(directory / GIVEN) if (directory / GIVEN).is_file() else {},
         )
 
 
@@ -89,12 +98,8 @@ def make_plan(run: RunConfig, store: Store) -> Plan:
     split = run_split(run.split, store)
     genes = run_genes(run.genes, store, split=split)
     training = training_cells(split, store)
-    graph, facts = run_graph(
-        run.graph,
-        store,
-        cells=[*known_controls(split, store), *training],
-        genes=genes.model,
-    )
+    seen = [*known_controls(split, store), *training]
+    graph, facts = run_graph(run.graph, store, cells=seen, genes=genes.model)
     return Plan(
         split=split,
         genes=genes,
@@ -104,6 +109,7 @@ def make_plan(run: RunConfig, store: Store) -> Plan:
         words=store.words,
         training=training,
         validation=validation_cells(split, store, units=run.validation.units, seed=run.seed),
+        given=given(run, store, cells=seen, genes=genes),
     )
 
 

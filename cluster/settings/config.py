@@ -196,6 +196,17 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"source {self.source} needs batch.cells >= 2, got 1; raise it")
         return self
 
+    @model_validator(mode="after")
+    def rank_limits_something(self) -> Self:
+        most = min(self.batch.genes, self.genes.model)
+        if self.model.rank is not None and self.model.rank >= most:
+            raise ValueError(
+                f"model.rank must be below the genes of a step, or it limits nothing: got "
+                f"model.rank={self.model.rank} and {most} genes; lower it, or raise batch.genes "
+                "and genes.model"
+            )
+        return self
+
     @property
     def directory(self) -> Path:
         """Where the run lives."""

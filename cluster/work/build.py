@@ -59,8 +59,11 @@ def make_trainer(
 
 
 def untrained(run: RunConfig, plan: Plan) -> nn.Module:
-    """The network before training: weights drawn from the run's seed."""
-    return first_weights(run, seed=run.seed, vocabulary=plan.vocabulary, graph=plan.graph)
+    """The network before training: weights drawn from the run's seed, and what it is given."""
+    network = first_weights(run, seed=run.seed, vocabulary=plan.vocabulary, graph=plan.graph)
+    if isinstance(network, VelocityField):
+        network.give(plan.given)
+    return network
 
 
 def first_weights(

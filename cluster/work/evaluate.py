@@ -55,6 +55,7 @@ from scdfm.method import DEFAULT, METHODS, settings_of
 from scdfm.metrics import METRICS, Evidence, Training
 from scdfm.metrics.baselines import BASELINES
 from scdfm.metrics.profiles import PROFILES, metrics_of
+from scdfm.model.field import VelocityField
 from scdfm.screen.progress import OnProgress, phase
 from scdfm.screen.variable_genes import GeneChoice
 from scdfm.splits import Split
@@ -312,6 +313,8 @@ def _first_weights(model: Model) -> nn.Module:
     """The network as training found it."""
     card = model.card
     network = first_weights(card, seed=card.seed, vocabulary=card.vocabulary, graph=model.graph)
+    if isinstance(network, VelocityField) and isinstance(model.field, VelocityField):
+        network.give(model.field.given)
     held = [*model.field.parameters(), *model.field.buffers()]
     return network.to(held[0].device if held else torch.device("cpu"))
 

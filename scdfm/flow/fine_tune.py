@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scdfm.model.config import ModelConfig
 from scdfm.model.field import VelocityField
+from scdfm.model.networks.release import OURS
 from scdfm.model.vocabulary import Vocabulary
 
 GENES, DRUGS = "gene_encoder.embedding.weight", "drugs.weight"  # tables with a row for each token
@@ -56,7 +57,7 @@ def require_same_size(config: ModelConfig, *, source: ModelConfig) -> None:
     Raises:
         ValueError: Names the first setting that differs, with both values.
     """
-    for name in ("variant", "width", "layers", "head_count", "attention", "mlp", "pooling"):
+    for name in ("variant", "width", "layers", "head_count", "attention", "mlp", *OURS):
         here, there = getattr(config, name), getattr(source, name)
         if here != there:
             setting = f"model.{name.replace('head_count', 'heads')}"
@@ -69,6 +70,8 @@ def require_same_size(config: ModelConfig, *, source: ModelConfig) -> None:
 def start_from(field: VelocityField, *, source: VelocityField) -> Match:
     """Overwrite a field's weights with another's; tokens that it does not know keep theirs.
 
+    What a field was given before its first step are facts of its own cells, and stay.
+
     Raises:
         ValueError: The fields differ in size, or in the kind of their perturbations.
     """
@@ -80,7 +83,7 @@ def start_from(field: VelocityField, *, source: VelocityField) -> Match:
         for name, weight in field.state_dict().items():
             if name in mine:
                 _copy_rows(weight, weights[name], to=mine[name], of=theirs[name])
-            else:
+            elif name not in field.given:
                 weight.copy_(weights[name])
     return found
 

@@ -37,6 +37,11 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
         default="mean",
         description="Embedding of a condition: mean of its tokens and null (paper), or their sum",
     )
+    rank: PositiveInt | None = Field(
+        default=None,
+        description="Principal components of training cells that span the velocity, plus a gated "
+        "rest (default: no limit)",
+    )
 
     @property
     def head_count(self) -> int:

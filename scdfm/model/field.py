@@ -4,7 +4,7 @@ Axes: cells (of a step), genes (of a step), units (distinct conditions of a step
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -46,6 +46,19 @@ class VelocityField(nn.Module, ABC):
         """Make the untrained field zero everywhere: from the control source, "no change"."""
         nn.init.zeros_(self.velocity_out.weight)
         nn.init.zeros_(self.velocity_out.bias)
+
+    @property
+    def given(self) -> dict[str, Tensor]:
+        """What was known of the training cells before the first step, and is never learnt."""
+        kept = self.state_dict().keys()
+        return {name: buffer for name, buffer in self.named_buffers() if name in kept}
+
+    def give(self, facts: Mapping[str, Tensor]) -> None:
+        """Set what is known before the first step, by the names of `given`."""
+        for name, value in facts.items():
+            owner, _, own = name.rpartition(".")
+            before = self.get_buffer(name)
+            self.get_submodule(owner).register_buffer(own, value.to(before, copy=True))
 
     def encode(self, genes: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Encode the step's genes and conditions.

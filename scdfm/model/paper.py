@@ -22,6 +22,7 @@ from scdfm.model.layers import (
     ValueEmbedder,
     layer_norm,
 )
+from scdfm.model.low_rank import LowRank, Span
 from scdfm.model.networks import NETWORKS
 from scdfm.model.vocabulary import Vocabulary
 
@@ -35,11 +36,13 @@ class Surroundings(NamedTuple):
         genes: Z, the encoded genes, (genes, width).
         perturbation: e_p of each cell, (cells, 1, width).
         control: Keys and values of the control cells in each block.
+        span: Where the velocity may lie; none: anywhere.
     """
 
     genes: Tensor
     perturbation: Tensor
     control: tuple[Memory, ...]
+    span: Span | None = None
 
 
 class SubLayer(nn.Module):
@@ -114,6 +117,8 @@ class PaperField(VelocityField):
         self.blocks = nn.ModuleList(Block(config, depth=depth) for depth in range(config.layers))
         self.head = Injection(width, dropout=0.0)
         self.velocity_out = nn.Linear(width, 1)
+        genes = len(vocabulary.genes)
+        self.low_rank = LowRank(genes, rank=config.rank) if config.rank is not None else None
         self._initialise()
 
     def surroundings(
@@ -127,7 +132,10 @@ class PaperField(VelocityField):
             for block in self.blocks
         )
         return Surroundings(
-            genes=z, perturbation=perturbations[unit_of_cell].unsqueeze(1), control=memories
+            genes=z,
+            perturbation=perturbations[unit_of_cell].unsqueeze(1),
+            control=memories,
+            span=self.low_rank.span(genes) if self.low_rank is not None else None,
         )
 
     def velocity(self, x_t: Tensor, t: Tensor, surroundings: Surroundings) -> Tensor:
@@ -141,7 +149,10 @@ class PaperField(VelocityField):
             h = self.through(known, h)
         h = nn.functional.leaky_relu(self.head(h, surroundings.perturbation), inplace=True)
         velocity: Tensor = self.velocity_out(h).squeeze(-1)
-        return velocity
+        if self.low_rank is None or surroundings.span is None:
+            return velocity
+        limited: Tensor = self.low_rank(velocity, surroundings.span)
+        return limited
 
 
 def build_field(config: ModelConfig, *, vocabulary: Vocabulary, graph: GeneGraph) -> VelocityField:

@@ -8,11 +8,11 @@ Every run and evaluation is kept under --work, so the command goes on where it w
 
 import argparse
 import os
-import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from real_cells import SCREENS, Screen
 
 from cluster.runs.provenance import commit
 from cluster.settings.config import make_run
@@ -20,63 +20,13 @@ from cluster.train import train_here
 from cluster.work.compare import Comparison, compare, evaluated
 
 METRICS = ("mse", "mse_corrected", "pearson_delta", "discrimination_score_l1", "overlap_at_N")
-NORMAN = ("KLF1+MAP2K6", "KLF1+TGFBR2", "MAPK1+TGFBR2", "MAP2K3+MAP2K6", "MAP2K3+SLC38A2")
-
-
-@dataclass(frozen=True)
-class Screen:
-    """Real cells, how they are read, and the splits that they are judged on.
-
-    Attributes:
-        name: Of the file in SCDFM_DATA, without its ending.
-        ingest: Further words of `scdfm ingest`, with spaces.
-        splits: One run for each.
-        settings: Further settings of its runs.
-    """
-
-    name: str
-    ingest: str
-    splits: tuple[dict[str, Any], ...]
-    settings: dict[str, Any] = field(default_factory=dict)
-
-
-def _each(kind: str, count: int, **more: Any) -> tuple[dict[str, Any], ...]:
-    return tuple({"kind": kind, "fold": fold, **more} for fold in range(count))
-
-
-SCREENS = (
-    Screen(
-        "norman_subset",
-        "--layer counts --perturbation gene",
-        # Its only doubles with both singles: the split has no folds.
-        ({"kind": "list", "test": list(NORMAN)},),
-    ),
-    Screen(
-        "papalexi",
-        "--condition-column perturbation --context-column bio_rep --perturbation gene",
-        _each("holdout", 4),
-    ),
-    Screen(
-        "glioblastoma_panobinostat",
-        "--condition-column condition --context-column patient_id --perturbation drug",
-        _each("context", 5),
-    ),
-    Screen(
-        "mcfaline_subset",
-        "--layer counts --context-column cell_type --perturbation gene",
-        _each("context", 3),
-    ),
-)
 
 
 def results(
     screen: Screen, *, data: Path, work: Path, method: str, steps: int | None
 ) -> Comparison:
     """Train and judge the runs of a screen; what is there is not made again."""
-    store = work / f"{screen.name}.zarr"
-    if not store.exists():
-        source = data / f"{screen.name}.h5ad"
-        subprocess.run(["scdfm", "ingest", source, store, *screen.ingest.split()], check=True)
+    store = screen.store(data, work=work)
     runs = []
     for number, split in enumerate(screen.splits):
         values: dict[str, Any] = {

@@ -1,0 +1,169 @@
+"""What accuracy is measured on: screens, splits, seeds, and the settings that are compared.
+
+A model learns with the preset `small` unless a line here says otherwise.
+"""
+
+import subprocess
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from real_cells import SCREENS, Screen, each, ingested
+
+from scdfm.screen.atomic import sha256
+
+Values = dict[str, Any]
+
+CELLFLOW = "CellFlow"  # a setting that another program trains, from peers/train_cellflow.py
+
+# Simulated screens are drawn from these seeds, one for each seed of training. Nothing was ever
+# chosen on JUDGED; whoever tries an idea does it on TUNING.
+JUDGED = (101, 102, 103)
+TUNING = (11, 12, 13)
+SIZE: Values = {"cells": 15_000, "genes": 500, "singles": 12, "doubles": 40}  # that of `make demo`
+_DEMO = {"genes": {"model": 80, "evaluation": 64}, "batch": {"genes": 64}}  # of sweeps/demo.yaml
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A screen, or a simulated one for each seed, with the splits that it is judged on.
+
+    Attributes:
+        name: Of the rows of the tables.
+        splits: A model is trained on each.
+        screen: Real cells.
+        simulators: Otherwise the simulator's seeds, one for each seed of training, or one for all.
+        size: Of the simulated screens.
+        settings: Of its runs.
+        settings_compared: Names of the settings that are compared on it.
+        tuning: Whether choices may be made on it, so that it is no evidence.
+    """
+
+    name: str
+    splits: tuple[Values, ...]
+    screen: Screen | None = None
+    simulators: tuple[int, ...] = ()
+    size: Values = field(default_factory=lambda: SIZE)
+    settings: Values = field(default_factory=dict)
+    settings_compared: tuple[str, ...] = ("small",)
+    tuning: bool = False
+
+    def simulator(self, seed: int) -> int:
+        """Seed of the simulator.
+
+        Raises:
+            ValueError: There are fewer of them.
+        """
+        if len(self.simulators) == 1:
+            return self.simulators[0]
+        if seed >= len(self.simulators):
+            raise ValueError(
+                f"{self.name} has {len(self.simulators)} simulated screens, got seed {seed}; "
+                f"ask for at most {len(self.simulators)} --seeds"
+            )
+        return self.simulators[seed]
+
+    def content(self, seed: int, *, data: Path) -> Values:
+        """What its cells are, without reading them: the key of a result holds it."""
+        if self.screen is None:
+            return {"simulate": {**self.size, "seed": self.simulator(seed)}}
+        return {"file": _hash(self.screen.file(data)), "ingest": self.screen.ingest}
+
+    def store(self, seed: int, *, data: Path, work: Path) -> Path:
+        """Its store, made in a folder where it is missing."""
+        if self.screen is not None:
+            return self.screen.store(data, work=work)
+        cells = work / f"simulated-{self.simulator(seed)}.h5ad"
+        if not cells.exists():
+            options = [f"--{name}={value}" for name, value in self.size.items()]
+            words = [*options, f"--seed={self.simulator(seed)}"]
+            subprocess.run(["scdfm", "simulate", cells, *words], check=True)
+        return ingested(cells, cells.with_suffix(".zarr"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training that is judged: a cell of the table."""
+
+    data: DataSet
+    split: int  # its number
+    setting: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.data.name} {self.split}, {self.setting}, seed {self.seed}"
+
+    @property
+    def place(self) -> Values:
+        """Where it belongs in the table."""
+        return {
+            "data": self.data.name,
+            "split": self.split,
+            "setting": self.setting,
+            "seed": self.seed,
+        }
+
+    def values(self, *, steps: int | None) -> Values:
+        """Its run file, without paths and name."""
+        given = SETTINGS[self.setting]
+        values: Values = {"preset": "small", "threads": 1, "seed": self.seed, **self.data.settings}
+        values["split"] = self.data.splits[self.split]
+        for name, inner in given.items():
+            both = isinstance(inner, dict) and isinstance(values.get(name), dict)
+            values[name] = {**values[name], **inner} if both else inner
+        if steps is not None:
+            rounds = {"steps": steps, "validate_every": max(1, steps // 4), "warmup": steps // 30}
+            values["training"] = {**values.get("training", {}), **rounds}
+        return values
+
+
+def cases(data: DataSet, *, settings: list[str] | None, seeds: int, cellflow: bool) -> list[Case]:
+    """The cells of a data set that are asked for, the first seed first."""
+    compared = [name for name in data.settings_compared if name in (settings or [name])]
+    return [
+        Case(data, split, setting, seed)
+        for seed in range(seeds)
+        for setting in compared
+        if cellflow or setting != CELLFLOW
+        for split in range(len(data.splits))
+    ]
+
+
+@cache
+def _hash(file: Path) -> str:
+    return sha256(file)
+
+
+_REAL = {screen.name: screen for screen in SCREENS}
+
+# What differs from the preset, by the name of the setting. Those below the first are compared on
+# the tuning screens alone.
+SETTINGS: dict[str, Values] = {"small": {}, CELLFLOW: {}}
+_OPTIONS = tuple(name for name in SETTINGS if name != CELLFLOW)
+
+DATA = (
+    DataSet(
+        "norman_subset",
+        _REAL["norman_subset"].splits,
+        screen=_REAL["norman_subset"],
+        settings_compared=("small", CELLFLOW),
+    ),
+    DataSet("simulated", each("additive", 4), simulators=JUDGED),
+    DataSet("papalexi", each("holdout", 2), screen=_REAL["papalexi"]),
+    DataSet(
+        "glioblastoma",
+        _REAL["glioblastoma_panobinostat"].splits,
+        screen=_REAL["glioblastoma_panobinostat"],
+    ),
+    DataSet("mcfaline", _REAL["mcfaline_subset"].splits, screen=_REAL["mcfaline_subset"]),
+    DataSet("demo", each("additive", 1), simulators=(0,), settings=_DEMO),
+    DataSet(
+        "tuning",
+        each("additive", 1),
+        simulators=TUNING,
+        settings=_DEMO,
+        settings_compared=_OPTIONS,
+        tuning=True,
+    ),
+)

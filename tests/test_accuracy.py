@@ -1,0 +1,107 @@
+"""The accuracy study goes on where it stopped, and its table says what was reached."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
+    """The study's modules, by the end of their name."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import accuracy
+    import accuracy_cases
+    import accuracy_lines
+    import accuracy_table
+
+    return {
+        "study": accuracy,
+        "cases": accuracy_cases,
+        "lines": accuracy_lines,
+        "table": accuracy_table,
+    }
+
+
+@pytest.mark.slow
+def test_a_rerun_repeats_failures_and_nothing_else(
+    scripts: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    monkeypatch.setitem(scripts["cases"].SETTINGS, "broken", {"training": {"steps": -1}})
+    tiny = scripts["cases"].DataSet(
+        "demo",
+        ({"kind": "additive", "fold": 0},),
+        simulators=(5,),
+        size={"cells": 400, "genes": 40, "singles": 4, "doubles": 5},
+        settings={"preset": "tiny"},
+        settings_compared=("small", "broken"),
+    )
+    cases = scripts["cases"].cases(tiny, settings=None, seeds=1, cellflow=False)
+
+    def lines() -> list[dict[str, Any]]:
+        places = {"data": tmp_path, "work": tmp_path, "steps": None, "cellflow": None}
+        scripts["study"].study(cases, **places)
+        return list(scripts["lines"].read(tmp_path / "lines.jsonl"))
+
+    first, second = lines(), lines()
+    assert [line["setting"] for line in first] == ["small", "broken"]
+    assert [line["setting"] for line in second[len(first) :]] == ["broken"]
+    assert {"scDFM", "additive"} <= first[0]["rows"].keys()
+    page = scripts["table"].page(scripts["lines"].latest(second), command="command")
+    assert "| demo | mse over additive | " in page
+    assert page.count("- demo 0, broken, seed 0") == 1  # a failure that was repeated is one
+
+
+def line(data: str, seed: int, rows: dict[str, dict[str, float]], **more: Any) -> dict[str, Any]:
+    own = {"data": data, "split": 0, "setting": "small", "seed": seed, "code": "c", "rows": rows}
+    return {**own, "seconds": {"train": 1.0}, "apart": {}, "how": "", "best_step": 1, **more}
+
+
+def test_a_target_is_judged_by_the_median_and_by_the_worst_where_that_is_promised(
+    scripts: dict[str, ModuleType],
+) -> None:
+    def judged(*mse: float) -> str:
+        rows = [{"scDFM": {"mse": one, "mmd2": 1.0}, "additive": {"mse": 2.0}} for one in mse]
+        lines = [line("simulated", seed, one) for seed, one in enumerate(rows)]
+        table = scripts["table"].targets_table(scripts["table"].together(lines))
+        return next(row for row in table if row.startswith("| simulated | mse over additive"))
+
+    assert "| 0.8 (0.9) | 3 | <= 0.85, worst <= 1.1 | 0.7 | yes |" in judged(1.6, 1.8, 1.0)
+    assert judged(1.4, 1.4, 1.0).endswith("| goal |")
+    assert judged(1.6, 1.0, 2.4).endswith("| **no** (worst) |")
+    assert judged(1.8, 1.8, 1.0).endswith("| **no** |")
+    assert judged().endswith("| not measured |")
+
+
+def test_our_pearson_delta_is_held_against_the_median_of_the_peers(
+    scripts: dict[str, ModuleType],
+) -> None:
+    lines = [line("norman_subset", 0, {"scDFM": {"mse": 0.5, "pearson_delta": 0.8}})] + [
+        line("norman_subset", seed, {"CellFlow": {"pearson_delta": value}}, setting="CellFlow")
+        for seed, value in enumerate((0.7, 0.9, 0.85))
+    ]
+    table = scripts["table"].targets_table(scripts["table"].together(lines))
+    assert any(row.endswith("| 0.8 (0.8) | 1 | >= 0.85 |  | **no** |") for row in table)
+
+
+def test_settings_are_compared_pair_by_pair(scripts: dict[str, ModuleType]) -> None:
+    rows = {"scDFM": {"mse": 9.0}, "flow alone": {"mse": 2.0}}
+    slower = {"setting": "other", "validation": 3.0, "seconds": {"train": 2.0}}
+    one = scripts["cases"].DataSet("tuning", (), settings_compared=("small", "other"))
+    lines = [line("tuning", 0, rows, validation=2.0), line("tuning", 0, rows, **slower)]
+    alone = line("tuning", 1, rows, **slower)  # has no partner, so it says nothing
+    table = scripts["table"].settings_table([*lines, alone], data=[one])
+    assert table[-1] == "| tuning | other | 1.500 (1.500) | 1.000 (1.000) | 2.000 (2.000) | 1 |"
+
+
+def test_a_torn_line_is_no_result(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_text('{"key": "a"}\n{"key": "b", "ro')
+    scripts["lines"].append(file, {"key": "c", "mse": float("nan")})
+    assert list(scripts["lines"].read(file)) == [{"key": "a"}, {"key": "c", "mse": None}]
+    assert scripts["lines"].done(scripts["lines"].read(file)) == {"a", "c"}

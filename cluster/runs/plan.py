@@ -100,16 +100,17 @@ def make_plan(run: RunConfig, store: Store) -> Plan:
     training = training_cells(split, store)
     seen = [*known_controls(split, store), *training]
     graph, facts = run_graph(run.graph, store, cells=seen, genes=genes.model)
+    names = vocabulary(store, genes.model)
     return Plan(
         split=split,
         genes=genes,
         graph=graph,
         graph_facts=facts,
-        vocabulary=vocabulary(store, genes.model),
+        vocabulary=names,
         words=store.words,
         training=training,
         validation=validation_cells(split, store, units=run.validation.units, seed=run.seed),
-        given=given(run, store, cells=seen, genes=genes),
+        given=given(run.model, store, cells=seen, genes=genes.model, names=names),
     )
 
 

@@ -14,6 +14,7 @@ from scdfm.model.networks.release import OURS
 from scdfm.model.vocabulary import Vocabulary
 
 GENES, DRUGS = "gene_encoder.embedding.weight", "drugs.weight"  # tables with a row for each token
+TRAINED = "unknown.trained"  # a row for each token that perturbations use
 _NULL = ""  # no gene and no drug has this name
 
 
@@ -70,7 +71,8 @@ def require_same_size(config: ModelConfig, *, source: ModelConfig) -> None:
 def start_from(field: VelocityField, *, source: VelocityField) -> Match:
     """Overwrite a field's weights with another's; tokens that it does not know keep theirs.
 
-    What a field was given before its first step are facts of its own cells, and stay.
+    What a field was given before its first step are facts of its own cells, and stay; but a token
+    that the source was trained on counts as trained.
 
     Raises:
         ValueError: The fields differ in size, or in the kind of their perturbations.
@@ -83,6 +85,10 @@ def start_from(field: VelocityField, *, source: VelocityField) -> Match:
         for name, weight in field.state_dict().items():
             if name in mine:
                 _copy_rows(weight, weights[name], to=mine[name], of=theirs[name])
+            elif name == TRAINED:
+                table = GENES if field.vocabulary.kind == "gene" else DRUGS
+                _copy_rows(known := weight.clone(), weights[name], to=mine[table], of=theirs[table])
+                weight |= known
             elif name not in field.given:
                 weight.copy_(weights[name])
     return found

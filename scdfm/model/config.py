@@ -43,6 +43,14 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
         "rest (default: no limit)",
     )
 
+    token_dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of tokens replaced in training by a learned unknown one, which then "
+        "stands for tokens never trained; 0: there is none",
+    )
+
     @property
     def head_count(self) -> int:
         """Heads in use: by default as many as divide width with at least 64 features each."""

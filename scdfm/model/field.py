@@ -14,7 +14,8 @@ from torch.utils.checkpoint import checkpoint
 from scdfm.model.config import ModelConfig
 from scdfm.model.gene_encoder import GeneEncoder
 from scdfm.model.layers import Modulation
-from scdfm.model.vocabulary import Vocabulary
+from scdfm.model.unknown import UnknownToken
+from scdfm.model.vocabulary import EMPTY, Vocabulary
 
 
 class VelocityField(nn.Module, ABC):
@@ -28,6 +29,7 @@ class VelocityField(nn.Module, ABC):
     gene_encoder: GeneEncoder
     drugs: nn.Embedding | None  # the table of drugs; none: perturbations are genes
     drug_norm: nn.LayerNorm | None
+    unknown: UnknownToken | None
     velocity_out: nn.Linear
     recompute: bool = False  # blocks again in the backward pass, instead of keeping activations
 
@@ -65,13 +67,16 @@ class VelocityField(nn.Module, ABC):
 
         Args:
             genes: Gene ids, (genes,).
-            conditions: Token ids, (units, slots); -1 fills a slot that does not count.
+            conditions: Token ids, (units, slots); EMPTY fills a slot that does not count, and
+                UNKNOWN stands for a token without a name.
 
         Returns:
             Z, (genes, width), and e_p, (units, width): the mean over a condition's tokens, or
             their sum, to which "nothing perturbed" adds nothing.
         """
-        counts = conditions >= 0
+        if self.unknown is not None:
+            conditions = self.unknown.hide(conditions)
+        counts = conditions != EMPTY
         if self.config.pooling == "sum":
             counts &= conditions != self.vocabulary.null
         asked = conditions.clamp_min(0).flatten()
@@ -79,7 +84,10 @@ class VelocityField(nn.Module, ABC):
             z, tokens = self.gene_encoder(torch.cat([genes, asked])).split([len(genes), len(asked)])
         else:
             z, tokens = self.gene_encoder(genes), self.drug_norm(self.drugs(asked))
-        pooled = (tokens.unflatten(0, conditions.shape) * counts.unsqueeze(-1)).sum(dim=1)
+        tokens = tokens.unflatten(0, conditions.shape)
+        if self.unknown is not None:
+            tokens = self.unknown(tokens, conditions)
+        pooled = (tokens * counts.unsqueeze(-1)).sum(dim=1)
         if self.config.pooling == "sum":
             return z, pooled
         return z, pooled / counts.sum(dim=1, keepdim=True)

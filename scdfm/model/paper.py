@@ -24,6 +24,7 @@ from scdfm.model.layers import (
 )
 from scdfm.model.low_rank import LowRank, Span
 from scdfm.model.networks import NETWORKS
+from scdfm.model.unknown import UnknownToken
 from scdfm.model.vocabulary import Vocabulary
 
 __all__ = ["ModelConfig", "PaperField", "VelocityField", "build_field"]
@@ -113,6 +114,13 @@ class PaperField(VelocityField):
             else None
         )
         self.drug_norm = nn.LayerNorm(width) if vocabulary.kind == "drug" else None
+        self.unknown = (
+            UnknownToken(
+                width, tokens=vocabulary.tokens, null=vocabulary.null, rate=config.token_dropout
+            )
+            if config.token_dropout
+            else None
+        )
         self.time = TimeEmbedder(width)
         self.blocks = nn.ModuleList(Block(config, depth=depth) for depth in range(config.layers))
         self.head = Injection(width, dropout=0.0)

@@ -13,6 +13,9 @@ from typing import Literal
 from scdfm.screen.conditions import Condition
 from scdfm.screen.names import nearest
 
+# In a table of token ids: a slot that a condition does not use, and a token of no known name.
+EMPTY, UNKNOWN = -1, -2
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -80,4 +83,4 @@ class Vocabulary:
         """Token ids of several conditions, each padded to the longest, two slots at least."""
         slots = max([2, *map(len, conditions)])
         rows = [self.ids(condition, slots=2) for condition in conditions]
-        return [row + [-1] * (slots - len(row)) for row in rows]
+        return [row + [EMPTY] * (slots - len(row)) for row in rows]

@@ -127,6 +127,7 @@ class ReleaseField(VelocityField):
         self.gene_encoder = ReleaseGeneEncoder(tokens, width, dropout=config.dropout, graph=graph)
         self.drugs = None if drugs is None else nn.Embedding(drugs, width)
         self.drug_norm = None if drugs is None else nn.LayerNorm(width)
+        self.unknown = None
         self.fusion = Fusion(width)
         self.time = TimeEmbedder(width)
         self.blocks = nn.ModuleList(Block(config, depth=depth) for depth in range(config.layers))

@@ -20,7 +20,9 @@ from tests.cluster.small import settings
 
 pytestmark = pytest.mark.slow
 
-ALL: dict[str, Any] = {"model": {"width": 16, "layers": 1, "pooling": "sum", "rank": 5}}
+ALL: dict[str, Any] = {
+    "model": {"width": 16, "layers": 1, "pooling": "sum", "rank": 5, "token_dropout": 0.3}
+}
 
 
 def made(store: Path, output: Path, **changes: Any) -> RunConfig:

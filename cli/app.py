@@ -15,6 +15,7 @@ from cli.commands import (
     compare,
     config,
     data,
+    doctor,
     evaluate,
     import_release,
     ingest,
@@ -50,6 +51,7 @@ for commands in (
     predict,
     import_release,
     config,
+    doctor,
 ):
     app.add_typer(commands.app)
 

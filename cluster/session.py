@@ -63,11 +63,19 @@ def session(address: str | None = None, *, cpus: int | None = None) -> Iterator[
     if ray.is_initialized():
         yield
         return
-    address = address or os.environ.get("RAY_ADDRESS")
-    with _joined(address) if address and address != "local" else _local(cpus):
+    with _local(cpus) if starts_here(address) else _joined(_named(address)):
         for name in ("ray.train", "ray.tune", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
         yield
+
+
+def starts_here(address: str | None) -> bool:
+    """Whether `session` would start a local Ray, rather than use one that runs."""
+    return not ray.is_initialized() and _named(address) in ("", "local")
+
+
+def _named(address: str | None) -> str:
+    return address or os.environ.get("RAY_ADDRESS", "")
 
 
 def local_folder() -> Path | None:
@@ -223,34 +231,37 @@ def require(times: int, *, what: str, cpus: float, gpus: float = 0, remedy: str)
     room = fits(cpus=cpus, gpus=gpus)
     if room >= times:
         return
-    have = " + ".join(_amounts(one.get("CPU", 0), one.get("GPU", 0)) for one in _nodes())
+    have = " + ".join(amounts(one.get("CPU", 0), one.get("GPU", 0)) for one in _nodes())
     raise ValueError(
-        f"expected room for {_counted(times, what)} of {_amounts(cpus, gpus)}, got a cluster of "
+        f"expected room for {counted(times, what)} of {amounts(cpus, gpus)}, got a cluster of "
         f"{have}, with room for {room}; {remedy}, or use a larger cluster (--address)"
     )
 
 
 def fits(*, cpus: float, gpus: float = 0) -> int:
     """Pieces of work that the cluster's nodes can hold at once; each piece needs one node."""
-
-    def on(node: dict[str, float]) -> int:
-        with_gpus = float(node.get("GPU", 0))
-        if 0 < gpus < 1:
-            # A share is of one GPU. The tolerance keeps three shares of 1/3 in it.
-            with_gpus *= int(1 / gpus + 1e-9)
-        elif gpus:
-            with_gpus /= gpus
-        return int(min(node.get("CPU", 0) / cpus, with_gpus if gpus else math.inf))
-
-    return sum(on(node) for node in _nodes())
+    return sum(pieces_on(node, cpus=cpus, gpus=gpus) for node in _nodes())
 
 
-def _counted(number: float, what: str) -> str:
+def pieces_on(node: dict[str, float], *, cpus: float, gpus: float = 0) -> int:
+    """Pieces of work that a node with these resources can hold at once."""
+    with_gpus = float(node.get("GPU", 0))
+    if 0 < gpus < 1:
+        # A share is of one GPU. The tolerance keeps three shares of 1/3 in it.
+        with_gpus *= int(1 / gpus + 1e-9)
+    elif gpus:
+        with_gpus /= gpus
+    return int(min(node.get("CPU", 0) / cpus, with_gpus if gpus else math.inf))
+
+
+def counted(number: float, what: str) -> str:
+    """Such as "2 workers"."""
     return f"{number:g} {what}{'' if number == 1 else 's'}"
 
 
-def _amounts(cpus: float, gpus: float) -> str:
-    return _counted(cpus, "CPU") + (f" and {_counted(gpus, 'GPU')}" if gpus else "")
+def amounts(cpus: float, gpus: float) -> str:
+    """Such as "4 CPUs and 1 GPU"."""
+    return counted(cpus, "CPU") + (f" and {counted(gpus, 'GPU')}" if gpus else "")
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from ray.train import FailureConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from cluster.loopback import OnOneMachine
+from cluster.nodes.examine import Needs
+from cluster.nodes.preflight import check_here, check_nodes
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory, TrainResult
 from cluster.runs.journal import Journal
@@ -30,6 +33,7 @@ from cluster.settings.config import RunConfig
 from cluster.work.build import Place
 from cluster.work.keeper import Report
 from cluster.work.learn import learn
+from data_store.store.remote import url_of
 from scdfm.flow.training import Round
 from scdfm.screen.progress import phase
 
@@ -66,6 +70,8 @@ def train(
     done = opened.result()
     if done is not None:
         return done
+    needs = _needs(opened, workers=workers, gpu=gpu)
+    check_here(needs, address=address)
     with session(address):
         cpus = cpus_per_worker or share(workers)
         remedy = "ask for fewer --workers or --cpus-per-worker"
@@ -76,6 +82,7 @@ def train(
             gpus=1 if gpu else 0,
             remedy=f"{remedy}, or leave --gpu out" if gpu else remedy,
         )
+        check_nodes(replace(needs, cpus=cpus))
         scaling = ScalingConfig(
             num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(cpus, gpu=gpu)
         )
@@ -87,6 +94,18 @@ def train(
     result = opened.directory.result()
     warn_if_untrained(result.model)
     return result
+
+
+def _needs(opened: OpenRun, *, workers: int, gpu: bool) -> Needs:
+    """What the run needs of the nodes of its workers."""
+    with opened.open_store() as store:
+        return Needs(
+            outputs=(opened.directory.path.parent,),
+            store=url_of(opened.config.store) or str(Path(opened.config.store).absolute()),
+            fingerprint=store.fingerprint,
+            gpu=gpu,
+            pieces=workers,
+        )
 
 
 def _fit(

@@ -8,18 +8,22 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.tune
 
+from cluster.nodes.examine import Needs
+from cluster.nodes.preflight import check_here, check_nodes
 from cluster.runs.begin import require_inputs
 from cluster.runs.directory import RunDirectory
 from cluster.runs.provenance import warn_if_untrained
 from cluster.session import fits, require, session
 from cluster.settings.config import RunConfig
 from data_store.store.reader import Store
+from data_store.store.remote import url_of
 from scdfm.screen.progress import phase
 from sweeps.directory import SweepDirectory
 from sweeps.events import OnEvent
@@ -70,9 +74,11 @@ def tune(
     if not _pending(sweep, ledger):
         with _held(sweep, directory, fingerprint=fingerprint):
             return _conclude(sweep, ledger)
+    needs = _needs(sweep, fingerprint=fingerprint)
+    check_here(needs, address=address)
     with session(address):
         # What the cluster could never run is refused before anything is written.
-        _concurrent(sweep)
+        check_nodes(replace(needs, pieces=_concurrent(sweep)))
         with _held(sweep, directory, fingerprint=fingerprint):
             if _pending(sweep, ledger):
                 phase(log, "starting trials")
@@ -81,6 +87,18 @@ def tune(
                 finally:
                     _ranked(sweep, ledger)
             return _conclude(sweep, ledger)
+
+
+def _needs(sweep: SweepConfig, *, fingerprint: str) -> Needs:
+    """What the sweep needs of the nodes of its trials."""
+    store = sweep.run({}, split=0).store
+    return Needs(
+        outputs=(sweep.directory.parent,),
+        store=url_of(store) or str(Path(store).absolute()),
+        fingerprint=fingerprint,
+        gpu=sweep.resources.gpu > 0,
+        cpus=sweep.resources.cpu,
+    )
 
 
 @contextmanager

@@ -16,6 +16,8 @@ import ray
 import torch
 from numpy.typing import NDArray
 
+from cluster.nodes.examine import Needs
+from cluster.nodes.preflight import check_here, check_nodes
 from cluster.predict.options import PredictionRequest
 from cluster.predict.place import Begun, PredictionPlace
 from cluster.predict.request import SHARD, THREADS, Part, Work, look_up, warn_of_unseen
@@ -83,8 +85,11 @@ def predict(
             with place.writing() as token:
                 begun = place.goes_on(_begun(here))
                 if not (begun and place.cells.is_sealed):
+                    needs = _needs(here, actors=actors, gpu=gpu)
+                    check_here(needs, address=address)
                     with session(address):
                         _require(here, actors=actors, gpu=gpu)
+                        check_nodes(needs)
                         if not begun:
                             _begin(place, here, store)
                         _fill(here, place, token, actors=actors, gpu=gpu, report=report)
@@ -118,6 +123,20 @@ def _require(work: Work, *, actors: int, gpu: bool) -> None:
         cpus=THREADS,
         gpus=1 if gpu else 0,
         remedy=f"{remedy}, or leave --gpu out" if gpu else remedy,
+    )
+
+
+def _needs(work: Work, *, actors: int, gpu: bool) -> Needs:
+    """What the work needs of the nodes of its actors."""
+    request = work.request
+    return Needs(
+        outputs=(request.out.absolute().parent,),
+        inputs=(request.model,),
+        store=request.store,
+        fingerprint=work.identity.store,
+        gpu=gpu,
+        pieces=min(actors, work.shards),
+        cpus=THREADS,
     )
 
 

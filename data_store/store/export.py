@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata.io import write_elem
+from numpy.typing import NDArray
 
 from data_store.disk.h5ad import append_frames, append_rows
 from data_store.disk.new_file import committed_file
@@ -33,11 +34,11 @@ class View(Protocol):
     scale: str  # of the values
     var: pd.DataFrame
 
-    def obs(self, start: int, stop: int) -> pd.DataFrame:
-        """A row for each cell."""
+    def obs(self, rows: NDArray[np.int64]) -> pd.DataFrame:
+        """What is known of each cell."""
         ...
 
-    def values(self, start: int, stop: int) -> sp.csr_matrix:
+    def values(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
         """Values of the cells, (cells, genes)."""
         ...
 
@@ -56,9 +57,9 @@ def to_adata(store: Store, *, conditions: Collection[str] | None = None) -> annd
         ValueError: A condition that the store does not hold.
     """
     view, units = _chosen(store, conditions=conditions)
-    matrix = sp.vstack([view.values(unit.start, unit.stop) for unit in units], format="csr")
+    matrix = sp.vstack([view.values(rows) for rows in _blocks(units)], format="csr")
     # Concatenation keeps a categorical only where all parts have the same categories: they do.
-    obs = pd.concat([view.obs(unit.start, unit.stop) for unit in units])
+    obs = pd.concat([view.obs(rows) for rows in _blocks(units)])
     result = anndata.AnnData(X=sp.csr_matrix(matrix), obs=obs, var=view.var)
     result.uns["scdfm"] = _facts(store, view)
     return result
@@ -134,19 +135,19 @@ def _write(
         write_elem(file, name, {})
     write_elem(file, "var", view.var)
     write_elem(file, "uns", {"scdfm": _facts(store, view)})
-    append_frames(file, "obs", (view.obs(*block) for block in _blocks(units)))
+    append_frames(file, "obs", (view.obs(rows) for rows in _blocks(units)))
     blocks = counted(
         _blocks(units, genes=len(view.var)),
-        total=sum(unit.stop - unit.start for unit in units),
+        total=sum(map(len, units)),
         unit="cells",
         note="written",
-        size=lambda block: block[1] - block[0],
+        size=len,
         progress=progress,
     )
     append_rows(
         file,
         "X",
-        (view.values(*block) for block in blocks),
+        (view.values(rows) for rows in blocks),
         nonzero=sum(unit.nonzero for unit in units),
     )
 
@@ -162,30 +163,30 @@ class _Source:
         self._kind = np.float32 if exact else np.float64
         self._used = self._categories(units)
 
-    def values(self, start: int, stop: int) -> sp.csr_matrix:
+    def values(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
         """Counts, or log values where there are no counts."""
-        return self._store.counts(start, stop).astype(self._kind)
+        return self._store.counts_at(rows).astype(self._kind)
 
-    def obs(self, start: int, stop: int) -> pd.DataFrame:
+    def obs(self, rows: NDArray[np.int64]) -> pd.DataFrame:
         """The source's columns."""
-        table = self._read(start, stop)
+        table = self._read(rows)
         for name, used in self._used.items():
             table[name] = table[name].cat.set_categories(used)
         return table
 
-    def _read(self, start: int, stop: int) -> pd.DataFrame:
-        table = self._store.obs(start, stop).drop(columns=LIBRARY_SIZE)
+    def _read(self, rows: NDArray[np.int64]) -> pd.DataFrame:
+        table = self._store.obs_at(rows).drop(columns=LIBRARY_SIZE)
         return table.rename(columns=self._store.manifest.recipe.renamed)
 
     def _categories(self, units: Sequence[Unit]) -> dict[str, pd.Index]:
         """The conditions and contexts that occur: scanpy stops at a group without cells."""
         recipe = self._store.manifest.recipe
-        first = self._read(0, 0)
+        first = self._read(np.arange(0))
         named = (*recipe.condition_columns, *recipe.context_columns)
         columns = [name for name in named if name in first and hasattr(first[name], "cat")]
         seen = {name: np.zeros(len(first[name].cat.categories), dtype=bool) for name in columns}
-        for start, stop in _blocks(units) if columns else ():
-            table = self._read(start, stop)
+        for rows in _blocks(units) if columns else ():
+            table = self._read(rows)
             for name in columns:
                 codes = table[name].cat.codes.to_numpy()
                 seen[name][codes[codes >= 0]] = True
@@ -196,19 +197,24 @@ def _largest(store: Store, units: Sequence[Unit]) -> float:
     """The largest count; read only where it may be too large for float32."""
     if store.counts(0, 1).dtype.itemsize <= 2:
         return 2.0**16
-    return max(float(store.counts(*block).data.max(initial=0)) for block in _blocks(units))
+    return max(float(store.counts_at(rows).data.max(initial=0)) for rows in _blocks(units))
 
 
-def _blocks(units: Sequence[Unit], *, genes: int | None = None) -> Iterator[tuple[int, int]]:
-    """Runs of rows of bounded length; units that follow each other are one run."""
-    rows = _ROWS if genes is None else max(1, min(_ROWS, _VALUES // max(1, genes)))
-    begin = end = units[0].start
-    for unit in (*units, None):
-        if unit is None or unit.start != end:
-            for start in range(begin, end, rows):
-                yield start, min(start + rows, end)
-            begin = unit.start if unit else end
-        end = unit.stop if unit else end
+def _blocks(units: Sequence[Unit], *, genes: int | None = None) -> Iterator[NDArray[np.int64]]:
+    """The rows of the units in parts of bounded length, in rising order."""
+    most = _ROWS if genes is None else max(1, min(_ROWS, _VALUES // max(1, genes)))
+    part, room = list[NDArray[np.int64]](), most
+    for unit in units:
+        start = unit.start
+        while start < unit.stop:
+            stop = min(unit.stop, start + room)
+            part.append(np.arange(start, stop))
+            start, room = stop, room - (stop - start)
+            if not room:
+                yield np.concatenate(part)
+                part, room = [], most
+    if part:
+        yield np.concatenate(part)
 
 
 def _facts(store: Store, view: View) -> dict[str, str]:

@@ -42,15 +42,15 @@ class Partner:
         self._starts = np.array([unit.start for unit in units])
         self._labels = [store.words.spell(unit.tokens) for unit in units]
 
-    def values(self, start: int, stop: int) -> sp.csr_matrix:
+    def values(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
         """log1p per 10k."""
-        return sp.csr_matrix(self._store.expression(start, stop, genes=self._columns))
+        return sp.csr_matrix(self._store.expression_at(rows, genes=self._columns))
 
-    def obs(self, start: int, stop: int) -> pd.DataFrame:
-        """A row for each cell."""
-        source = self._store.obs(start, stop).drop(columns=LIBRARY_SIZE)
+    def obs(self, rows: NDArray[np.int64]) -> pd.DataFrame:
+        """What is known of each cell."""
+        source = self._store.obs_at(rows).drop(columns=LIBRARY_SIZE)
         source = source.rename(columns=self._store.manifest.recipe.renamed)
-        unit = np.searchsorted(self._starts, np.arange(start, stop), side="right") - 1
+        unit = np.searchsorted(self._starts, rows, side="right") - 1
         ours = pd.DataFrame(
             {
                 CONDITION: _labelled(self._labels, unit),

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from data_store.disk import columns as cols
 from data_store.disk.arrays import codec_pipeline
 from data_store.disk.chunks import ChunkReader, Sharded, Span
+from data_store.disk.columns import Block
 from data_store.disk.files import Files, LocalFiles, UnreachableError
 from data_store.store.moments import Moments
 from data_store.store.remote import manifest_of, open_files
@@ -34,6 +35,7 @@ from scdfm.screen.conditions import Condition, Words
 
 CACHE_BYTES = 64 * 1024**2
 _ROWS_AT_ONCE = 4_096  # decoded together, at most
+_OBS_AT_ONCE = 65_536  # rows of obs that are read together, at most
 _NEAR = 64  # rows: nearer ones share a chunk, mostly
 
 logger = logging.getLogger(__name__)
@@ -229,15 +231,9 @@ class Store:
         self, rows: NDArray[np.int64], *, genes: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """log1p per 10k of these rows, in rising order, (cells, genes), dense."""
-        if not len(rows):
-            return self.expression(0, 0, genes=genes)
-        # Rows that share a chunk are read as one run, at least mostly.
-        parts = np.split(rows, np.flatnonzero(np.diff(rows) > _NEAR) + 1)
-        runs = [(int(part[0]), int(part[-1]) + 1) for part in parts]
-        begins = np.cumsum([0, *(stop - start for start, stop in runs)])
-        order = np.full(begins[-1], -1)
-        wanted = [part - part[0] + begin for part, begin in zip(parts, begins, strict=False)]
-        order[np.concatenate(wanted)] = np.arange(len(rows))
+        runs, wanted = _near_runs(rows)
+        order = np.full(sum(stop - start for start, stop in runs), -1)
+        order[wanted] = np.arange(len(rows))
         return self.expression_of(runs, genes=genes, order=order)
 
     def counts(self, start: int, stop: int) -> sp.csr_matrix:
@@ -251,17 +247,38 @@ class Store:
             copy=False,
         )
 
+    def counts_at(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
+        """Stored values of these rows, in rising order."""
+        runs, wanted = _near_runs(rows)
+        if len(runs) == 1 and len(wanted) == runs[0][1] - runs[0][0]:
+            return self.counts(*runs[0])
+        # A copy, for the few values of a run are a view of whole chunks.
+        found = sp.vstack([self.counts(*run).copy() for run in runs], format="csr")
+        return sp.csr_matrix(found[wanted])
+
     def obs(self, start: int, stop: int) -> pd.DataFrame:
         """The source's obs of rows start to stop, and their library sizes."""
         start, stop = self._range(start, stop)
+        return self.obs_at(np.arange(start, stop))
+
+    def obs_at(self, rows: NDArray[np.int64]) -> pd.DataFrame:
+        """The source's obs of these rows, in rising order, and their library sizes."""
         self._check_categories()
+        # Rows between them are read, too: every call decodes whole chunks of every column.
+        parts = np.split(rows, np.flatnonzero(np.diff(rows // _OBS_AT_ONCE)) + 1)
         with self._readable(f"{CELLS}/obs"):
             group = self._root["obs"]
             names = [str(name) for name in group.attrs["column-order"]]
             columns = [column for name in names if (column := cols.describe(group, name))]
             index = cols.describe(group, cols.INDEX)
             assert index is not None
-            block = cols.read_block(group, [*columns, index], start=start, stop=stop)
+            read = partial(cols.read_block, group, [*columns, index])
+            blocks = [
+                _among(read(start=start, stop=stop), part - start)
+                for part in parts
+                for start, stop in [(int(part[0]), int(part[-1]) + 1) if len(part) else (0, 0)]
+            ]
+        block = {key: np.concatenate([one[key] for one in blocks]) for key in blocks[0]}
         return cols.frame(columns, block, index=block[cols.INDEX])
 
     def library_sizes(self, start: int, stop: int) -> NDArray[np.float64]:
@@ -369,6 +386,26 @@ def _in_parts(runs: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]
                 part, room = [], _ROWS_AT_ONCE
     if part:
         yield part
+
+
+def _near_runs(
+    rows: NDArray[np.int64],
+) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
+    """Runs of rows (start, stop) around near ones, and where the rows lie in these."""
+    if not len(rows):
+        return [(0, 0)], rows
+    # Rows that share a chunk are read as one run, at least mostly.
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) > _NEAR) + 1)
+    runs = [(int(part[0]), int(part[-1]) + 1) for part in parts]
+    begins = np.cumsum([0, *(stop - start for start, stop in runs)])
+    wanted = [part - part[0] + begin for part, begin in zip(parts, begins, strict=False)]
+    return runs, np.concatenate(wanted)
+
+
+def _among(block: Block, rows: NDArray[np.int64]) -> Block:
+    """Some rows of a block; all without a copy."""
+    held = len(next(iter(block.values())))
+    return block if held == len(rows) else {key: part[rows] for key, part in block.items()}
 
 
 def _read_units(table: bytes) -> tuple[Unit, ...]:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_store.disk.h5ad import append_rows
-from data_store.ingest.write import ingest
+from data_store.ingest.write import IngestOptions, ingest
 from data_store.store import export as exporting
 from data_store.store.export import export, to_adata
 from data_store.store.reader import Store
@@ -88,6 +88,32 @@ def test_some_conditions_of_a_store_are_written(tiny_store_path: Path, tmp_path:
     assert (found.X != expected.X).nnz == 0
     assert list(found.obs_names) == list(expected.obs_names)
     assert found.uns["scdfm"]["store"] == expected.uns["scdfm"]["store"]
+
+
+def test_conditions_far_from_each_other_are_read_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = adata(["ctrl", *(f"d{k:03}" for k in range(300))])
+    ingest(cells, tmp_path / "store", options=IngestOptions(perturbation="drug"))
+    reads: list[int] = []
+    among = Store.obs_at
+
+    def noted(self: Store, rows: np.ndarray) -> pd.DataFrame:
+        reads.append(len(rows))
+        return among(self, rows)
+
+    monkeypatch.setattr(Store, "obs_at", noted)
+    with Store.open(tmp_path / "store") as store:
+        some = list(store.conditions)[::2]
+        expected = to_adata(store)
+    reads.clear()
+    export(tmp_path / "store", tmp_path / "some.h5ad", conditions=some)
+    assert len(reads) <= 4  # as many for 30,000 conditions as for 8,192 cells
+    found = anndata.read_h5ad(tmp_path / "some.h5ad")
+    assert set(found.obs["condition"]) == set(some)
+    same = expected[found.obs_names]
+    assert (found.X != same.X).nnz == 0
+    assert list(found.obs["condition"]) == list(same.obs["condition"])
 
 
 def whole(path: Path) -> sp.csr_matrix:

@@ -139,6 +139,8 @@ METHODS: Registry[Method] = Registry(
         "control": "scdfm.flow.baseline:CONTROL",
         "perturbed_mean": "scdfm.flow.baseline:PERTURBED_MEAN",
         "additive": "scdfm.flow.baseline:ADDITIVE",
+        "scaled": "scdfm.flow.baseline:SCALED",
+        "shrunken": "scdfm.flow.baseline:SHRUNKEN",
         "linear": "scdfm.flow.baseline:LINEAR",
     },
 )

@@ -153,8 +153,9 @@ def evaluate(
         gpu: Generate on this machine's GPU.
 
     Returns:
-        `table` is a data frame: rows scDFM, control, perturbed mean, additive, linear, noise
-        ceiling and predictions; columns metrics. `differences` is scDFM less each other row.
+        `table` is a data frame: rows scDFM, shrunken, scaled, additive, linear, perturbed mean,
+        control, predictions and noise ceiling; columns metrics. `differences` is scDFM less each
+        other row.
 
     Raises:
         FileNotFoundError: No such model or store.

@@ -6,12 +6,15 @@ from cluster.work.evaluation.record import Evaluation
 from scdfm.metrics import METRICS
 
 ROWS = {
-    "control": "No change: the mean of the control cells of the context.",
     "untrained": "The same network with its first weights.",
-    "perturbed mean": "The mean of all training conditions, the same for every condition.",
+    "shrunken": "Effects of single perturbations, as large as the data can tell from noise, "
+    "added up; for combinations times one scale.",
+    "scaled": "The additive change; for combinations times one scale.",
     "additive": "The changes of a combination's single perturbations, added up.",
     "linear": "A linear map from the perturbed genes' expression patterns to changes "
     "(Ahlmann-Eltze et al. 2025).",
+    "perturbed mean": "The mean of all training conditions, the same for every condition.",
+    "control": "No change: the mean of the control cells of the context.",
     "noise ceiling": "One half of the real cells against the other half: what a perfect "
     "prediction of a mean would score with so many cells.",
 }

@@ -32,6 +32,7 @@ class FittedBaseline(nn.Module):
 
     control: Tensor  # (units, genes)
     mean: Tensor  # (units, genes)
+    noise: Tensor  # of the units, as in MeasuredUnits; empty: not known, as in older models
     names: Tensor  # contexts and conditions of the units: the bytes of a JSON text
 
     def __init__(self, baseline: str, *, genes: tuple[str, ...]) -> None:
@@ -39,20 +40,16 @@ class FittedBaseline(nn.Module):
         self.baseline, self.genes = baseline, genes
         # The optimiser wants a weight, though nothing is learnt by steps.
         self.idle = nn.Parameter(torch.zeros(1))
-        self.learn([""], [()], control=np.zeros((1, len(genes))), mean=np.zeros((1, len(genes))))
+        nothing = np.zeros((1, len(genes)))
+        self.learn(MeasuredUnits(("",), ((),), nothing, nothing, noise=np.zeros(1)))
 
-    def learn(
-        self,
-        contexts: Sequence[str],
-        conditions: Sequence[Condition],
-        *,
-        control: Array,
-        mean: Array,
-    ) -> None:
+    def learn(self, units: MeasuredUnits) -> None:
         """Keep training units."""
-        text = json.dumps({"contexts": list(contexts), "conditions": list(map(list, conditions))})
+        conditions = [list(tokens) for tokens in units.conditions]
+        text = json.dumps({"contexts": list(units.contexts), "conditions": conditions})
         names = torch.tensor(list(text.encode()), dtype=torch.uint8)
-        for name, value in (("control", control), ("mean", mean)):
+        noise = np.zeros(0) if units.noise is None else units.noise
+        for name, value in (("control", units.control), ("mean", units.mean), ("noise", noise)):
             self.register_buffer(name, torch.from_numpy(np.asarray(value, dtype=np.float32)))
         self.register_buffer("names", names)
         self._changes: dict[tuple[str, Condition], Array] = {}
@@ -71,17 +68,20 @@ class FittedBaseline(nn.Module):
 
     def _units(self) -> MeasuredUnits:
         named = json.loads(bytes(self.names.cpu().tolist()))
+        noise = self.noise.cpu().numpy().astype(np.float64)
         return MeasuredUnits(
             contexts=tuple(named["contexts"]),
             conditions=tuple(tuple(tokens) for tokens in named["conditions"]),
             control=self.control.cpu().numpy().astype(np.float64),
             mean=self.mean.cpu().numpy().astype(np.float64),
             genes=self.genes,
+            noise=noise if len(noise) else None,
         )
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        state.setdefault(f"{prefix}noise", torch.zeros(0))
         # How many units there are is learnt, too.
-        for name in ("control", "mean", "names"):
+        for name in ("control", "mean", "noise", "names"):
             if prefix + name in state:
                 self.register_buffer(name, torch.empty_like(state[prefix + name]))
         self._changes = {}
@@ -103,7 +103,7 @@ class BaselineMethod(Method):
 
     def fit(self, network: Any, units: MeasuredUnits, *, settings: NoSettings) -> None:
         """Keep the training units."""
-        network.learn(units.contexts, units.conditions, control=units.control, mean=units.mean)
+        network.learn(units)
 
     def losses(self, network: Any, cells: Any, **_: Any) -> Losses:
         """There are no steps."""
@@ -134,4 +134,6 @@ class BaselineMethod(Method):
 CONTROL = BaselineMethod("control")
 PERTURBED_MEAN = BaselineMethod("perturbed mean")
 ADDITIVE = BaselineMethod("additive")
+SCALED = BaselineMethod("scaled")
+SHRUNKEN = BaselineMethod("shrunken")
 LINEAR = BaselineMethod("linear")

@@ -87,7 +87,7 @@ def test_an_evaluation_shows_every_row_and_writes_every_score(
     out = tmp_path / "scores.csv"
     called = scdfm("evaluate", trained / "runs" / "tiny", "--untrained", "--out", out)
     assert called.status == 0, called.err
-    baselines = ["control", "perturbed mean", "additive", "linear"]
+    baselines = ["shrunken", "scaled", "additive", "linear", "perturbed mean", "control"]
     rows = ["scDFM", "untrained", *baselines, "noise ceiling"]
     for row in rows:
         assert f"  {row}  " in called.out

@@ -25,7 +25,7 @@ OF_MEANS = ["mse", "mae", "l2", "pearson_delta", "discrimination_score_l1"]
 
 def test_every_baseline_stands_beside_the_model(trained: Path) -> None:
     result = evaluate(trained, untrained=True)
-    baselines = ["control", "perturbed mean", "additive", "linear"]
+    baselines = ["shrunken", "scaled", "additive", "linear", "perturbed mean", "control"]
     assert list(result.tables) == ["scDFM", "untrained", *baselines, "noise ceiling"]
     for table in result.tables.values():
         assert [*table.overall] == [*metrics_of()]

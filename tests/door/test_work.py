@@ -69,7 +69,8 @@ def test_a_run_is_trained_from_a_dict_a_file_or_settings(
 def test_scores_are_data_frames(model: TrainedModel, trained: Path) -> None:
     scores = scdfm.evaluate(model, cells=10, untrained=True)
     assert list(scores.table.index) == [
-        "scDFM", "untrained", "control", "perturbed mean", "additive", "linear", "noise ceiling",
+        "scDFM", "untrained", "shrunken", "scaled", "additive", "linear", "perturbed mean",
+        "control", "noise ceiling",
     ]  # fmt: skip
     assert scores["mse"]["scDFM"] == scores.evaluation.tables["scDFM"].overall["mse"].value
     assert math.isnan(scores["pearson_delta"]["control"])

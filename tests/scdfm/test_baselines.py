@@ -22,6 +22,7 @@ def training(*units: tuple[str, Condition, list[float]]) -> MeasuredUnits:
         conditions=tuple(tokens for _, tokens, _ in units),
         control=np.array([CONTROLS[context] for context, _, _ in units]),
         mean=np.array([CONTROLS[context] + np.array(delta) for context, _, delta in units]),
+        noise=np.full(len(units), 0.01),
     )
 
 
@@ -109,7 +110,8 @@ def test_the_real_norman_subset_gives_the_reference_values() -> None:
     library = screen.obs["ncounts"].to_numpy(dtype=np.float64)[:, None]
     expression = np.log1p(counts / library * 1e4)
     written = screen.obs["condition"].astype(str).to_numpy()
-    means = {USUAL.parse(one): expression[written == one].mean(axis=0) for one in set(written)}
+    cells_of = {USUAL.parse(one): expression[written == one] for one in set(written)}
+    means = {condition: cells.mean(axis=0) for condition, cells in cells_of.items()}
 
     tested = [
         USUAL.parse(one)
@@ -127,6 +129,10 @@ def test_the_real_norman_subset_gives_the_reference_values() -> None:
     genes = np.flatnonzero(counts[~in_test].any(axis=0))
     assert len(genes) == 239
 
+    def noise(condition: Condition) -> float:
+        cells = cells_of[condition][:, genes]
+        return float(cells.var(axis=0, ddof=1).mean()) / len(cells)
+
     def known(conditions: list[Condition]) -> Units:
         return Units(
             contexts=("K562",) * len(conditions),
@@ -140,6 +146,7 @@ def test_the_real_norman_subset_gives_the_reference_values() -> None:
         units.conditions,
         units.control,
         mean=np.stack([means[one][genes] for one in trained]),
+        noise=np.array([noise(one) + noise(()) for one in trained]),
     )
     test = known(tested)
 
@@ -160,3 +167,4 @@ def test_the_real_norman_subset_gives_the_reference_values() -> None:
     assert came["control"][0] == 0.00974
     assert came["perturbed mean"] == (0.00869, 0.171)
     assert came["additive"] == (0.00084, 0.870)
+    assert came["shrunken"] == (0.00064, 0.882)

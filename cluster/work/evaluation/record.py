@@ -77,7 +77,7 @@ class Evaluation(BaseModel, frozen=True, extra="forbid"):
     seeds: tuple[NonNegativeInt, ...] = ()
     clamped: bool = True  # means below 0 are 0 in every row
     arithmetic: dict[str, Any] = {}  # device, precision, matrix products in use
-    tables: dict[str, Table]  # by row: scDFM, untrained, control, perturbed mean, additive, ...
+    tables: dict[str, Table]  # by row: scDFM, untrained, shrunken, scaled, additive, ...
     profile: str | None = None  # of metrics that was asked for
     rescaled: dict[str, dict[str, Number]] = {}  # by row; 0 the perturbed mean, 1 real cells
     rows: dict[str, RowFacts] = {}

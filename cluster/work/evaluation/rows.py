@@ -20,6 +20,7 @@ from scdfm.metrics import METRICS, Evidence, Training, UnitCells
 from scdfm.metrics.gather import gather
 from scdfm.metrics.noise import half_means
 from scdfm.metrics.profiles import known_of
+from scdfm.metrics.shrunken import moved
 from scdfm.metrics.table import unit_values
 from scdfm.screen.progress import OnProgress, Progress
 from scdfm.screen.randomness import numpy_generator
@@ -188,16 +189,18 @@ class ModelRow:
         return evidence, means
 
 
-def shifted(cells: Expression, change: Array, *, clamp: bool) -> Expression:
-    """Control cells that all change by the same amount, (cells, genes)."""
-    moved = cells + change.astype(np.float32)
-    return np.maximum(moved, 0, out=moved) if clamp else moved
+def shifted(cells: Expression, mean: Array, *, change: Array, clamp: bool) -> Expression:
+    """Control cells moved to a mean, (cells, genes); genes without a change keep theirs."""
+    result = cells.copy()
+    some = np.flatnonzero(change)
+    result[:, some] = moved(cells[:, some], mean[some], clamp=clamp)
+    return result
 
 
 def baseline_row(
     judge: Judge, mean: Array, *, incomplete: int, clamp: bool, like: Evidence | None
 ) -> Row:
-    """A baseline: its means, and control cells that change by as much.
+    """A baseline: its means, and control cells moved so that these are their means.
 
     Args:
         judge: What it is judged by.
@@ -214,7 +217,8 @@ def baseline_row(
         if not judge.of_cells:
             return Predicted(None, bounded[number])
         change = mean[number] - part.control_mean[number, part.evaluation]
-        cells = shifted(part.control(context)[:MOST], change, clamp=clamp)
+        controls = part.control(context)[:MOST]
+        cells = shifted(controls, bounded[number], change=change, clamp=clamp)
         return Predicted(cells, bounded[number], part.control_noise(context))
 
     evidence = judge.evidence(predicted, like=like)

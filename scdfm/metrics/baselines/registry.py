@@ -12,10 +12,13 @@ BASELINES: Registry[Baseline] = Registry(
     group="scdfm.baselines",
     of=Callable,
     own={
-        "control": "scdfm.metrics.baselines.control:control",
-        "perturbed mean": "scdfm.metrics.baselines.perturbed_mean:perturbed_mean",
+        # What is hardest to beat comes first.
+        "shrunken": "scdfm.metrics.baselines.shrunken:shrunken",
+        "scaled": "scdfm.metrics.baselines.scaled:scaled",
         "additive": "scdfm.metrics.baselines.additive:additive",
         "linear": "scdfm.metrics.baselines.linear:linear",
+        "perturbed mean": "scdfm.metrics.baselines.perturbed_mean:perturbed_mean",
+        "control": "scdfm.metrics.baselines.control:control",
     },
 )
 

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import splu
 
 from scdfm.metrics.baselines.units import Array
 from scdfm.metrics.shrunken.design import design, several
 from scdfm.screen.conditions import Condition
+
+_UNITS_AT_ONCE = 256  # whose variance is solved for together
 
 
 class Delta(NamedTuple):
@@ -88,7 +90,7 @@ class Base:
         members = design(conditions, tokens=self.tokens)
         unseen = self._unseen(conditions, members)
         typical = float(self.tau.mean())
-        of_effects = np.array([self._quadratic(row) for row in members]) + unseen * typical
+        of_effects = self._of_effects(members) + unseen * typical
         interaction = self.nu * several(conditions) * (members @ self.tau + unseen * typical)
         variance: Array = np.square(self._scale(conditions)) * of_effects + interaction
         return variance
@@ -149,8 +151,11 @@ class Base:
         unseen: NDArray[np.int64] = asked - np.diff(members.indptr)
         return unseen
 
-    def _quadratic(self, row: sp.csr_matrix) -> float:
-        if not row.nnz:
-            return 0.0
-        tokens = row.toarray().ravel()
-        return float(tokens @ spsolve(self.precision.tocsc(), tokens))
+    def _of_effects(self, members: sp.csr_matrix) -> Array:
+        """Posterior variance of sums of effects, (units,)."""
+        solver = splu(sp.csc_matrix(self.precision))
+        found = np.empty(members.shape[0])
+        for first in range(0, len(found), _UNITS_AT_ONCE):
+            some = members[first : first + _UNITS_AT_ONCE].toarray()
+            found[first : first + len(some)] = np.einsum("ut,tu->u", some, solver.solve(some.T))
+        return found

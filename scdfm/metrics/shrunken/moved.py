@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_GENES_AT_ONCE = 256  # bounds what sorting needs beside the cells
+_GENES_AT_ONCE = 64  # bounds what sorting needs beside the cells
 
 
 def shift_to(cells: NDArray[Any], mean: Array) -> Array:
@@ -39,7 +39,7 @@ def shift_to(cells: NDArray[Any], mean: Array) -> Array:
     shift = np.empty(genes)
     for first in range(0, genes, _GENES_AT_ONCE):
         some = slice(first, first + _GENES_AT_ONCE)
-        shift[some] = _shift(cells[:, some].astype(np.float64), np.maximum(mean[some], 0))
+        shift[some] = _shift(cells[:, some].T, np.maximum(mean[some], 0))
     return shift
 
 
@@ -59,11 +59,12 @@ def moved(cells: NDArray[Any], mean: Array, *, clamp: bool) -> NDArray[np.float3
     return kept
 
 
-def _shift(cells: Array, mean: Array) -> Array:
-    largest = -np.sort(-cells, axis=0)
-    above = np.arange(1, len(cells) + 1)[:, None]
-    shift = (len(cells) * mean - np.cumsum(largest, axis=0)) / above
+def _shift(values: NDArray[Any], mean: Array) -> Array:
+    # Genes first: sorting what lies side by side is several times faster.
+    largest = np.sort(values, axis=1)[:, ::-1].astype(np.float64)
+    above = np.arange(1, values.shape[1] + 1)
+    shift = (values.shape[1] * mean[:, None] - np.cumsum(largest, axis=1)) / above
     # A wanted mean of 0 leaves no cell above 0: the largest one is moved to 0.
-    last = np.maximum((largest + shift > 0).sum(axis=0), 1) - 1
-    found: Array = shift[last, np.arange(cells.shape[1])]
+    last = np.maximum((largest + shift > 0).sum(axis=1), 1) - 1
+    found: Array = shift[np.arange(len(values)), last]
     return found

@@ -1,9 +1,11 @@
 """From the store's batches (numpy) to a training step's cells (tensors on a device)."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import torch
 
+from cluster.work.channel import UnitChanges
 from data_store.store.reader import Store
 from data_store.stream import Batch
 from scdfm.flow.objective import StepCells
@@ -11,11 +13,21 @@ from scdfm.model.vocabulary import Vocabulary
 
 
 def feed(
-    batches: Iterable[Batch], *, store: Store, vocabulary: Vocabulary, device: torch.device
+    batches: Iterable[Batch],
+    *,
+    store: Store,
+    vocabulary: Vocabulary,
+    device: torch.device,
+    changes: UnitChanges | None = None,
 ) -> Iterator[StepCells]:
-    """Put each batch on the device."""
+    """Put each batch on the device, with what a base channel reads of its units."""
     for batch in batches:
-        yield step_cells(batch, store=store, vocabulary=vocabulary, device=device)
+        cells = step_cells(batch, store=store, vocabulary=vocabulary, device=device)
+        if changes is not None:
+            rows = torch.stack([changes[position] for position in batch.units])
+            genes = torch.from_numpy(batch.genes)
+            cells = replace(cells, base=rows[:, genes].to(device, non_blocking=True))
+        yield cells
 
 
 def step_cells(

@@ -16,6 +16,7 @@ from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.runs.provenance import provenance
 from cluster.settings.config import RunConfig
 from cluster.work.build import Place, make_card, make_trainer
+from cluster.work.channel import with_channel
 from cluster.work.controls import StoreControls
 from cluster.work.feed import feed
 from cluster.work.keeper import Keeper, Report
@@ -57,6 +58,7 @@ def learn(
         Store.open(run.store, fingerprint=begun.fingerprint) as store,
     ):
         plan = Plan.load(directory.path, run=run, store=store)
+        plan, changes = with_channel(plan, run, store)
         state = directory.latest_state
         # A run that goes on does not need the model that it started from.
         first = begun.init_from if state is None else None
@@ -80,7 +82,13 @@ def learn(
         )
         start = trainer.progress.next_batch
         with closing(stream.batches(start=start, rank=place.rank, world=place.world)) as batches:
-            cells = feed(batches, store=store, vocabulary=plan.vocabulary, device=place.device)
+            cells = feed(
+                batches,
+                store=store,
+                vocabulary=plan.vocabulary,
+                device=place.device,
+                changes=changes,
+            )
             rounds = fit(
                 trainer,
                 cells,

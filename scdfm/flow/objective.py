@@ -28,6 +28,7 @@ class StepCells:
         conditions: Token ids of the step's units, (units, slots), -1 where a slot is unused.
         sizes: Cells of each unit, in row order.
         names: Unit names, for messages.
+        base: What the base channel reads of each unit, (units, genes); none without one.
     """
 
     index: int
@@ -37,6 +38,7 @@ class StepCells:
     conditions: Tensor
     sizes: tuple[int, ...]
     names: tuple[str, ...]
+    base: Tensor | None = None
 
     @property
     def unit_of_cell(self) -> Tensor:
@@ -78,6 +80,7 @@ def step_losses(
             genes=cells.genes,
             conditions=cells.conditions,
             unit_of_cell=cells.unit_of_cell,
+            **({} if cells.base is None else {"base": cells.base}),
         )
     cfm = (velocity.float() - point.velocity).square().mean()
     end = end_point(point.x, velocity.float(), t)

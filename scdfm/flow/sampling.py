@@ -30,6 +30,7 @@ def rollout(
     unit_of_cell: Tensor,
     config: SamplingConfig,
     products: torch.dtype | None = None,
+    base: Tensor | None = None,
 ) -> Tensor:
     """Integrate a batch of cells from `start` to t = 1, (cells, genes).
 
@@ -44,12 +45,17 @@ def rollout(
         unit_of_cell: Which condition each cell gets, (cells,).
         config: Solver, steps and clamp; "auto" spacing is even.
         products: Number format of the field's products under autocast; none: as the weights are.
+        base: What the base channel reads of each condition, (units, genes); none without one.
     """
     was_training = field.training
     field.eval()
     with torch.inference_mode(), autocast(start.device, products):
         around = field.surroundings(
-            control=control, genes=genes, conditions=conditions, unit_of_cell=unit_of_cell
+            control=control,
+            genes=genes,
+            conditions=conditions,
+            unit_of_cell=unit_of_cell,
+            **({} if base is None else {"base": base}),
         )
 
         def velocity(x: Tensor, t: float) -> Tensor:
@@ -117,6 +123,7 @@ def generate(
     start = torch.from_numpy(SOURCES[source].sample(cells, condition, seed)).to(device)
     conditions = torch.tensor([field.vocabulary.ids(condition)], device=device)
     unit_of_cell = torch.zeros(len(control), dtype=torch.long, device=device)
+    base = _base(field, cells, condition=condition, like=control)
     ends = []
     for block in blocks:
         genes = torch.from_numpy(block).to(device)
@@ -129,10 +136,21 @@ def generate(
             unit_of_cell=unit_of_cell,
             config=config.settled(source),
             products=products,
+            base=base[:, genes] if base is not None else None,
         )
         ends.append(end)
     generated: NDArray[np.float32] = torch.cat(ends, dim=1).cpu().numpy()
     return generated
+
+
+def _base(
+    field: VelocityField, cells: Cells, *, condition: Condition, like: Tensor
+) -> Tensor | None:
+    """What the field's base channel reads, (1, model genes); none without one."""
+    if field.base_channel is None:
+        return None
+    change = field.base_channel.change(cells.context, condition)
+    return torch.from_numpy(change).to(like)[None]
 
 
 def canonical_blocks(genes: int, *, size: int, seed: int) -> list[NDArray[np.int64]]:

@@ -51,6 +51,12 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
         "stands for tokens never trained; 0: there is none",
     )
 
+    base_channel: bool = Field(
+        default=False,
+        description="The network reads the condition's shrunken change, too (in training fitted "
+        "without the condition)",
+    )
+
     @property
     def head_count(self) -> int:
         """Heads in use: by default as many as divide width with at least 64 features each."""

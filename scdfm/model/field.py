@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from scdfm.model.base_channel import BaseChannel
 from scdfm.model.config import ModelConfig
 from scdfm.model.gene_encoder import GeneEncoder
 from scdfm.model.layers import Modulation
@@ -30,8 +31,13 @@ class VelocityField(nn.Module, ABC):
     drugs: nn.Embedding | None  # the table of drugs; none: perturbations are genes
     drug_norm: nn.LayerNorm | None
     unknown: UnknownToken | None
+    base_channel: BaseChannel | None
     velocity_out: nn.Linear
     recompute: bool = False  # blocks again in the backward pass, instead of keeping activations
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unknown = self.base_channel = None  # options that a network may have
 
     def _initialise(self) -> None:
         """Draw weights; close the gates, so that an attention starts by adding nothing."""
@@ -116,7 +122,13 @@ class VelocityField(nn.Module, ABC):
 
     @abstractmethod
     def surroundings(
-        self, *, control: Tensor, genes: Tensor, conditions: Tensor, unit_of_cell: Tensor
+        self,
+        *,
+        control: Tensor,
+        genes: Tensor,
+        conditions: Tensor,
+        unit_of_cell: Tensor,
+        base: Tensor | None = None,
     ) -> Any:
         """Compute once what does not depend on x_t or on time.
 
@@ -125,6 +137,7 @@ class VelocityField(nn.Module, ABC):
             genes: Gene ids, (genes,).
             conditions: Token ids of the distinct conditions, (units, slots).
             unit_of_cell: Which condition each cell gets, (cells,).
+            base: What the base channel reads of each condition, (units, genes); none without one.
         """
 
     @abstractmethod
@@ -140,9 +153,14 @@ class VelocityField(nn.Module, ABC):
         genes: Tensor,
         conditions: Tensor,
         unit_of_cell: Tensor,
+        base: Tensor | None = None,
     ) -> Tensor:
         """Velocity of each gene of each cell, (cells, genes), per unit time."""
         around = self.surroundings(
-            control=control, genes=genes, conditions=conditions, unit_of_cell=unit_of_cell
+            control=control,
+            genes=genes,
+            conditions=conditions,
+            unit_of_cell=unit_of_cell,
+            base=base,
         )
         return self.velocity(x_t, t, around)

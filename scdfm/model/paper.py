@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.attention import Attention, DifferentialAttention, Memory, StandardAttention
+from scdfm.model.base_channel import BaseChannel
 from scdfm.model.config import ModelConfig
 from scdfm.model.field import VelocityField
 from scdfm.model.gene_encoder import GeneEncoder
@@ -34,7 +35,8 @@ class Surroundings(NamedTuple):
     """All that a velocity needs and that does not depend on x_t: once per step or rollout.
 
     Attributes:
-        genes: Z, the encoded genes, (genes, width).
+        genes: Z, the encoded genes, (genes, width); with a base channel each cell has its own,
+            (cells, genes, width).
         perturbation: e_p of each cell, (cells, 1, width).
         control: Keys and values of the control cells in each block.
         span: Where the velocity may lie; none: anywhere.
@@ -127,10 +129,19 @@ class PaperField(VelocityField):
         self.velocity_out = nn.Linear(width, 1)
         genes = len(vocabulary.genes)
         self.low_rank = LowRank(genes, rank=config.rank) if config.rank is not None else None
+        self.base_channel = BaseChannel(genes, width=width) if config.base_channel else None
         self._initialise()
+        if self.base_channel is not None:
+            self.base_channel.silence()
 
     def surroundings(
-        self, *, control: Tensor, genes: Tensor, conditions: Tensor, unit_of_cell: Tensor
+        self,
+        *,
+        control: Tensor,
+        genes: Tensor,
+        conditions: Tensor,
+        unit_of_cell: Tensor,
+        base: Tensor | None = None,
     ) -> Surroundings:
         """Compute once what does not depend on x_t or on time."""
         z, perturbations = self.encode(genes, conditions)
@@ -139,6 +150,9 @@ class PaperField(VelocityField):
             cast(Attention, cast(Block, block).cross.attention).remember(h_control)
             for block in self.blocks
         )
+        if self.base_channel is not None:
+            assert base is not None, "a field with a base channel is told the base"
+            z = z + self.base_channel(base)[unit_of_cell]
         return Surroundings(
             genes=z,
             perturbation=perturbations[unit_of_cell].unsqueeze(1),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scdfm.model.vocabulary import Vocabulary
 
 ENCODER_HEADS = 8  # whatever the blocks have
-OURS = ("pooling", "rank", "token_dropout")  # options of the paper's network alone
+OURS = ("pooling", "rank", "token_dropout", "base_channel")  # options of the paper's network alone
 
 
 def _build(

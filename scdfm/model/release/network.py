@@ -127,7 +127,6 @@ class ReleaseField(VelocityField):
         self.gene_encoder = ReleaseGeneEncoder(tokens, width, dropout=config.dropout, graph=graph)
         self.drugs = None if drugs is None else nn.Embedding(drugs, width)
         self.drug_norm = None if drugs is None else nn.LayerNorm(width)
-        self.unknown = None
         self.fusion = Fusion(width)
         self.time = TimeEmbedder(width)
         self.blocks = nn.ModuleList(Block(config, depth=depth) for depth in range(config.layers))
@@ -142,9 +141,16 @@ class ReleaseField(VelocityField):
                 module.initialise()
 
     def surroundings(
-        self, *, control: Tensor, genes: Tensor, conditions: Tensor, unit_of_cell: Tensor
+        self,
+        *,
+        control: Tensor,
+        genes: Tensor,
+        conditions: Tensor,
+        unit_of_cell: Tensor,
+        base: Tensor | None = None,
     ) -> ReleaseSurroundings:
         """Compute once what does not depend on x_t or on time."""
+        assert base is None
         z, perturbations = self.encode(genes, conditions)
         h_control = self.control_values(control.clamp_max(LARGEST_VALUE)) + z
         remembered = [cast(Block, block).remember(z, h_control) for block in self.blocks]
@@ -180,6 +186,7 @@ class ReleaseField(VelocityField):
         genes: Tensor,
         conditions: Tensor | None = None,
         unit_of_cell: Tensor | None = None,
+        base: Tensor | None = None,
         condition: Tensor | None = None,
     ) -> Tensor:
         """Velocity of each gene of each cell, (cells, genes), per unit time.
@@ -191,6 +198,7 @@ class ReleaseField(VelocityField):
             genes: Gene ids, (genes,).
             conditions: Token ids of the distinct conditions, (units, slots).
             unit_of_cell: Which condition each cell gets, (cells,).
+            base: None; this network has no base channel.
             condition: Instead of the two: token ids of the one condition of all cells, (n,).
 
         Raises:
@@ -202,6 +210,10 @@ class ReleaseField(VelocityField):
         elif condition is not None or conditions is None or unit_of_cell is None:
             raise ValueError("expected either condition, or conditions with unit_of_cell")
         around = self.surroundings(
-            control=control, genes=genes, conditions=conditions, unit_of_cell=unit_of_cell
+            control=control,
+            genes=genes,
+            conditions=conditions,
+            unit_of_cell=unit_of_cell,
+            base=base,
         )
         return self.velocity(x_t, t, around)

@@ -3,7 +3,9 @@
     python benchmarks/before.py --before CHECKOUT [--of train_step stream ingest] [--json]
 
 Every side is the other benchmarks' own child, run from its own checkout, and all take turns in one
-run. Ratios are how much faster this checkout is, by wall time and by CPU time; 1 is the same.
+run. Ratios are how much faster this checkout is, by wall time and by CPU time; 1 is the same. Where
+a process finds its memory decides up to a twentieth of an ingest and stays as it is while the
+process lives, so children are started anew `--processes` times and the ratios of all are pooled.
 """
 
 import argparse
@@ -35,16 +37,9 @@ def main() -> None:
     figures: dict[str, Facts] = {}
     try:
         for name, command in _commands(options, folder=folder):
-            print(f"{name}: {options.rounds} rounds", file=sys.stderr, flush=True)
-            turns, _ = interleave(
-                {
-                    side: _child(checkout, command, own=folder / side)
-                    for side, checkout in (("before", options.before), ("now", HERE))
-                },
-                rounds=options.rounds,
-                note=lambda line: print(line, file=sys.stderr, flush=True),
-            )
-            figures[name] = _figures(turns)
+            told = f"{name}: {options.processes} x {options.rounds} rounds"
+            print(told, file=sys.stderr, flush=True)
+            figures[name] = _figures(_turns(options, command, folder=folder))
     finally:
         for side in ("before", "now"):
             shutil.rmtree(folder / side, ignore_errors=True)
@@ -66,6 +61,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--of", nargs="+", choices=WORK, default=list(WORK))
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--processes", type=int, default=3, help="pairs, one after the other")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the screens there")
     parser.add_argument("--scale", type=int, default=1, help="so many times fewer cells, to try")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
@@ -98,6 +94,25 @@ def _commands(options: argparse.Namespace, *, folder: Path) -> Iterator[tuple[st
             (folder / side / "main.h5ad").hardlink_to(folder / "main.h5ad")
         told = ["--side", "main", "--workers", "1", "--at", OWN]
         yield "ingest", ["ingest.py", *told]
+
+
+def _turns(
+    options: argparse.Namespace, command: list[str], *, folder: Path
+) -> dict[str, list[Turn]]:
+    """The turns of both checkouts, in as many pairs of processes as are asked for."""
+    sides = {"before": options.before, "now": HERE}
+    turns: dict[str, list[Turn]] = {side: [] for side in sides}
+    for _ in range(options.processes):
+        for side in sides:
+            shutil.rmtree(folder / side / "stores", ignore_errors=True)
+        found, _ = interleave(
+            {side: _child(at, command, own=folder / side) for side, at in sides.items()},
+            rounds=options.rounds,
+            note=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        for side, some in found.items():
+            turns[side] += some
+    return turns
 
 
 def _child(checkout: Path, command: list[str], *, own: Path) -> list[str]:

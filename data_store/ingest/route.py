@@ -14,6 +14,7 @@ from data_store.disk.columns import Block
 from data_store.disk.csr import ColumnSums, row_sums, select_genes
 from data_store.disk.workers import Workers
 from data_store.ingest import spill
+from data_store.ingest.ahead import ObsAhead
 from data_store.ingest.append import StoredCells
 from data_store.ingest.layout import Layout
 from data_store.ingest.spill import Arranged, Buckets, Rows, Spill
@@ -194,6 +195,7 @@ def _read(
     offset = 0
     for k, source in enumerate(sources):
         layer = readings[k].layer
+        obs = ObsAhead(source, [source.columns[column.name] for column in joined.columns])
         for start, block in source.blocks(layer, elements=elements):
             stop = start + block.shape[0]
             yield _Read(
@@ -201,11 +203,7 @@ def _read(
                 row=offset + start,
                 where=f"{source.path} ({layer}, cells {start}-{stop})",
                 block=block,
-                obs=source.obs_block(
-                    [source.columns[column.name] for column in joined.columns],
-                    start=start,
-                    stop=stop,
-                ),
+                obs=obs.rows(start, stop),
                 library=source.library_sizes(start, stop)
                 if isinstance(source, StoredCells)
                 else None,

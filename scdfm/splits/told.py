@@ -10,7 +10,7 @@ def validation_in_words(split: Split) -> str:
     """What validates, for a line of a table."""
     count = f"{len(split.validation)} conditions"
     if split.validation_kind == "none":
-        return "none"
+        return "by folds" if split.validation_source == "folds" else "none"
     if split.validation_kind == "cells":
         return f"{split.validation_fraction:.0%} of the cells of each training condition"
     if split.validation_contexts:

@@ -16,7 +16,7 @@ FEWEST = 2
 ENOUGH = 4  # doubles; fewer are said
 CONTEXTS_LEFT = 2  # training contexts that remain beside one that validates
 
-Source = Literal["listed", "measured", "doubles", "contexts", "conditions", "cells", "none"]
+Source = Literal["listed", "measured", "doubles", "contexts", "conditions", "cells", "folds"]
 
 
 class Validation(NamedTuple):

@@ -9,6 +9,7 @@ import pytest
 
 from scdfm.screen.conditions import USUAL, Condition, name
 from scdfm.splits import Split, SplitConfig, make_split
+from scdfm.splits.screen import Screen
 
 SINGLES = ["A", "B", "C", "D", "E"]
 DOUBLES = ["A+B", "A+C", "B+C", "D+E", "A+D", "C+E", "B+E", "F+G", "A+F", "C+D"]
@@ -21,26 +22,38 @@ def data(file: str) -> Path:
     return Path(folder) / file
 
 
-def split(
-    written: Iterable[str],
-    *,
-    contexts: Iterable[str] | Mapping[str, Iterable[str]] = ("all",),
-    **config: Any,
-) -> Split:
-    """Make a split of conditions as the data write them; contexts: of all, or of each by name."""
+def screen(
+    written: Iterable[str], *, contexts: Iterable[str] | Mapping[str, Iterable[str]] = ("all",)
+) -> Screen:
+    """Conditions as the data write them; contexts: of all, or of each by name."""
     tokens: dict[str, Condition] = {}
     known: dict[str, Condition] = {}
     for label in written:
         one = USUAL.parse(label)
         tokens[name(one)], known[label] = one, one
-    return make_split(
-        SplitConfig(**config),
+    return Screen(
         conditions=tokens,
         words=USUAL.knowing(known),
         contexts={
             one: tuple(contexts[one] if isinstance(contexts, Mapping) else contexts)
             for one in tokens
         },
+    )
+
+
+def split(
+    written: Iterable[str],
+    *,
+    contexts: Iterable[str] | Mapping[str, Iterable[str]] = ("all",),
+    **config: Any,
+) -> Split:
+    """The split of a `screen`."""
+    data = screen(written, contexts=contexts)
+    return make_split(
+        SplitConfig(**config),
+        conditions=data.conditions,
+        words=data.words,
+        contexts=data.contexts,
     )
 
 

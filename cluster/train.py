@@ -31,6 +31,7 @@ from cluster.runs.provenance import warn_if_untrained
 from cluster.session import local_folder, require, session, share
 from cluster.settings.config import RunConfig
 from cluster.work.build import Place
+from cluster.work.folds.training import train_with_folds
 from cluster.work.keeper import Report
 from cluster.work.learn import learn
 from data_store.store.remote import url_of
@@ -90,7 +91,7 @@ def train(
             phase(log, "preparing genes, split and graph")
             opened.prepare(directory)
             phase(log, "starting workers")
-            _fit(partial(_worker, run, directory), directory, scaling=scaling, report=report)
+            train_with_folds(opened, directory, one=partial(_fit, scaling=scaling), report=report)
     result = opened.directory.result()
     warn_if_untrained(result.model)
     return result
@@ -109,8 +110,10 @@ def _needs(opened: OpenRun, *, workers: int, gpu: bool) -> Needs:
 
 
 def _fit(
-    worker: Callable[..., None], directory: RunDirectory, *, scaling: ScalingConfig, report: Report
+    run: RunConfig, directory: RunDirectory, *, scaling: ScalingConfig, report: Report
 ) -> None:
+    """Train a run, or a fold, by Ray workers."""
+    worker = partial(_worker, run, directory)
     directory.refusal.forget()
     local = local_folder()
     try:
@@ -141,8 +144,8 @@ def train_here(
     Args:
         run: What to train.
         device: "cpu" or "cuda".
-        on_round: Called after every validation round; False stops early, and the result says
-            that it is not finished.
+        on_round: Called after every validation round, of folds not; False stops early, and the
+            result says that it is not finished.
         report: Receives every line of metrics.jsonl.
     """
     opened = OpenRun(run)
@@ -151,9 +154,18 @@ def train_here(
         opened.prepare(directory)
         if not directory.finished:
             place = Place(device=torch.device(device))
+
+            def one(part: RunConfig, held: RunDirectory, *, report: Report) -> None:
+                stops = on_round if part == run else _go_on
+                learn(part, held, place=place, on_round=stops, report=report)
+
             with _threads(run.threads):
-                learn(run, directory, place=place, on_round=on_round, report=report)
+                train_with_folds(opened, directory, one=one, report=report)
     return opened.directory.result()
+
+
+def _go_on(outcome: Round) -> bool:
+    return True
 
 
 @contextmanager

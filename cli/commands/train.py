@@ -59,6 +59,6 @@ def train(
     show(
         f"run         {result.directory}",
         f"best step   {result.best_step}",
-        f"validation  {numbers(result.metrics)}",
+        f"validation  {numbers(result.metrics) or 'none'}",
         f"model       {result.model}",
     )

@@ -101,11 +101,13 @@ class TrainingBar(Bar):
 
     def report(self, line: Mapping[str, Any]) -> None:
         """Show a line: step and losses, a validation round, or a note."""
+        fold = f"fold {line['fold']} of {line['folds']}" if "fold" in line else ""
         if "note" in line:
-            self.tell(str(line["note"]))
-        elif "validation" in line:
+            self.tell(": ".join(filter(None, [fold, str(line["note"])])))
+        elif line.get("validation"):
             best = "  best so far" if line.get("best") else ""
-            self.tell(f"validation at step {line['step']}: {numbers(line['validation'])}{best}")
+            where = ", ".join(filter(None, [fold, f"validation at step {line['step']}"]))
+            self.tell(f"{where}: {numbers(line['validation'])}{best}")
         losses = {name: value for name, value in line.items() if _is_loss(name, value)}
         self._losses = losses or self._losses
         self._rate = line.get("steps_per_second", self._rate)
@@ -114,7 +116,7 @@ class TrainingBar(Bar):
         self.update(
             step,
             steps,
-            note="  ".join(filter(None, [*notes, numbers(self._losses)])),
+            note="  ".join(filter(None, [fold, *notes, numbers(self._losses)])),
             rate=self._rate,
         )
 

@@ -14,9 +14,10 @@ from cluster.runs.identity import changed, moved
 from cluster.runs.plan import (
     SPLIT,
     make_plan,
+    planned_split,
     require_edges,
+    run_folds,
     run_genes,
-    run_split,
     validation_cells,
 )
 from cluster.runs.provenance import provenance
@@ -33,6 +34,7 @@ class OpenRun:
     """A run file, compared with what its directory holds."""
 
     config: RunConfig
+    fingerprint: str | None = None  # of the store's version that a run not yet begun must use
 
     @cached_property
     def directory(self) -> RunDirectory:
@@ -92,6 +94,7 @@ class OpenRun:
             directory.forget_manifest()
             directory.write_settings(self.config)
             plan.save(directory.path)
+            directory.write_folds(run_folds(self.config, store))
             directory.write_manifest(facts)
 
     def open_store(self) -> Store:
@@ -102,8 +105,9 @@ class OpenRun:
             ValueError: No whole store, or it does not hold that version.
         """
         begun = self.directory.manifest if self.directory.begun else None
+        fingerprint = begun.fingerprint if begun else self.fingerprint
         try:
-            return Store.open(self.config.store, fingerprint=begun.fingerprint if begun else None)
+            return Store.open(self.config.store, fingerprint=fingerprint)
         except FileNotFoundError as error:
             remedy = (
                 f"{self.directory.path} was begun on it: name where it is now"
@@ -153,7 +157,7 @@ class OpenRun:
         if (
             file is not None
             and file.is_file()
-            and run_split(config.split, store) != Split.load(kept)
+            and not _same_split(planned_split(config, store), Split.load(kept))
         ):
             yield f"with another split than {file} holds now"
 
@@ -184,12 +188,26 @@ def require_inputs(run: RunConfig, store: Store) -> None:
         FileNotFoundError: No such list of edges or model to start from.
         ValueError: One of them does not fit.
     """
-    split = run_split(run.split, store)
+    split = planned_split(run, store)
     validation_cells(split, store, units=run.validation.units, seed=run.seed)
+    run_folds(run, store)
     if run.graph.path is not None:
         require_edges(run.graph, store, genes=run_genes(run.genes, store, split=split).model)
     if run.init_from is not None:
         require_source(run.init_from, model=run.model, perturbation=store.perturbation)
+
+
+def _same_split(now: Split, begun: Split) -> bool:
+    """Whether a split file still means the split that a run was begun with.
+
+    An older version drew validation conditions by another rule; the run keeps what it drew.
+    """
+    if begun.validation_source is not None or now.validation_source is None:
+        return now == begun
+    if now.validation_source == "listed":
+        return now == begun.model_copy(update={"validation_source": "listed"})
+    whole = [({*one.train, *one.validation}, one.test, one.context) for one in (now, begun)]
+    return whole[0] == whole[1]
 
 
 def _refuse_sweep(path: Path) -> None:

@@ -7,13 +7,14 @@ Everything is in files, so that any process can continue what another began:
     metrics.jsonl                                            what happened, a line for each event
     checkpoints/step-*/                                      the latest training state
     model/ best.json                                         the best model so far
+    folds/0.json folds/0/ ...                                splits and runs of its folds, if any
     result.json                                              written last: the run is done
     lease refusal.json                                       who writes; why a worker gave up
 """
 
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,8 +31,10 @@ from cluster.runs.refusal import Refusal
 from cluster.settings.config import RunConfig, read_run, write_run
 from scdfm.flow.checkpoint import Model, save_model, save_state
 from scdfm.screen.atomic import discard_drafts, write_json
+from scdfm.splits import Split
 
 MANIFEST, RESULT, BEST, CHECKPOINTS = "manifest.json", "result.json", "best.json", "checkpoints"
+FOLDS = "folds"
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -97,7 +100,14 @@ class RunDirectory:
         Before that a run may still be changed; otherwise it would be stuck with a setting that its
         machine refuses.
         """
-        return self.latest_state is not None or self.finished
+        folds = (fold.begun for fold in self.folds)
+        return self.latest_state is not None or self.finished or any(folds)
+
+    @property
+    def folds(self) -> list["RunDirectory"]:
+        """The runs of its folds that are there, in their order."""
+        found = [path for path in (self.path / FOLDS).glob("*/") if path.name.isdigit()]
+        return [RunDirectory(path) for path in sorted(found, key=lambda path: int(path.name))]
 
     @property
     def finished(self) -> bool:
@@ -132,6 +142,14 @@ class RunDirectory:
     def write_settings(self, run: RunConfig) -> None:
         """Write the run file, every default spelled out."""
         write_run(run, self.path / RUN)
+
+    def write_folds(self, splits: Sequence[Split]) -> None:
+        """Write the split of each fold, in place of what another plan has left."""
+        folder = self.path / FOLDS
+        shutil.rmtree(folder, ignore_errors=True)
+        for number, split in enumerate(splits):
+            folder.mkdir(exist_ok=True)
+            split.save(folder / f"{number}.json")
 
     def write_manifest(self, facts: RunManifest) -> None:
         """Write what the run was begun with; a plan counts only once this is there."""

@@ -28,6 +28,7 @@ def describe_run(path: Path) -> dict[str, Any]:
         "steps": settings.training.steps,
         "best": best.plain() if best is not None else None,
         "model": str(run.model) if run.model is not None else None,
+        "folds": _folds(run, of=settings.validation.folds),
         "split": _split(path / SPLIT) if (path / SPLIT).is_file() else None,
         "settings": settings.model_dump(mode="json"),
     }
@@ -61,6 +62,19 @@ def describe_model(path: Path) -> dict[str, Any]:
         "graph_edges": graph.edges,
         "split": _split(path / SPLIT),
         "provenance": card.provenance,
+    }
+
+
+def _folds(run: RunDirectory, *, of: int | None) -> dict[str, Any] | None:
+    """How many folds are done, and what they found; None of a run without."""
+    if of is None:
+        return None
+    found = run.manifest.folds if run.manifest is not None else None
+    return {
+        "of": of,
+        "finished": sum(fold.finished for fold in run.folds),
+        "step": None if found is None else found.step,
+        "best": None if found is None else [one.plain() for one in found.best],
     }
 
 

@@ -26,6 +26,8 @@ from scdfm.screen.conditions import Words
 from scdfm.screen.randomness import numpy_generator
 from scdfm.screen.variable_genes import ChosenGenes, GeneChoice, choose_genes
 from scdfm.splits import Split, SplitConfig, make_split
+from scdfm.splits.folds import fold_splits, whole_split
+from scdfm.splits.screen import Screen
 from scdfm.splits.split import Part
 
 SPLIT, GENES, GRAPH, GIVEN = "split.json", "genes.json", "graph.npz", "given.safetensors"
@@ -95,7 +97,7 @@ def make_plan(run: RunConfig, store: Store) -> Plan:
         ValueError: The split leaves a part empty, no gene is expressed in training, or the list of
             edges does not fit.
     """
-    split = run_split(run.split, store)
+    split = planned_split(run, store)
     genes = run_genes(run.genes, store, split=split)
     training = training_cells(split, store)
     seen = [*known_controls(split, store), *training]
@@ -126,6 +128,28 @@ def run_split(config: SplitConfig, store: Store) -> Split:
         words=store.words,
         contexts=contexts_of_conditions(store),
     )
+
+
+def planned_split(run: RunConfig, store: Store) -> Split:
+    """What trains, validates and tests in a run itself; where it has folds, these validate."""
+    split = run_split(run.split, store)
+    return split if run.validation.folds is None else whole_split(split)
+
+
+def run_folds(run: RunConfig, store: Store) -> tuple[Split, ...]:
+    """The split of each of a run's folds.
+
+    Raises:
+        ValueError: More folds than the split allows.
+    """
+    if run.validation.folds is None:
+        return ()
+    screen = Screen(
+        conditions={name: tokens for name, tokens in store.conditions.items() if tokens},
+        words=store.words,
+        contexts=contexts_of_conditions(store),
+    )
+    return fold_splits(run_split(run.split, store), screen, folds=run.validation.folds)
 
 
 def contexts_of_conditions(store: Store) -> dict[str, list[str]]:

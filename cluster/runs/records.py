@@ -1,5 +1,6 @@
 """Types of a run's records. An older version's record may lack facts, but has no others."""
 
+import math
 from typing import Any, Required, TypedDict
 
 from pydantic import BaseModel
@@ -57,6 +58,27 @@ class Computed(_Record, frozen=True):
     compiled: bool
 
 
+class Best(_Record, frozen=True):
+    """A validation round, such as the one that chose the model: best.json."""
+
+    step: int
+    metrics: dict[str, float | None]  # null where undefined
+
+
+class FoldFacts(_Record, frozen=True):
+    """What the folds of a run have found."""
+
+    step: int  # how long to train: the round with the best mean over folds
+    rounds: tuple[Best, ...]  # means over folds, of every round that all of them had
+    best: tuple[Best, ...]  # of each fold by itself
+    guess: bool = False  # they validate on units that ask another question than test units
+
+    def scores(self, step: int) -> dict[str, float]:
+        """The mean over folds of each metric after so many steps; NaN where it is undefined."""
+        [at] = (one for one in self.rounds if one.step == step)
+        return {name: math.nan if value is None else value for name, value in at.metrics.items()}
+
+
 class RunManifest(_Record, frozen=True):
     """What a run was begun with: manifest.json."""
 
@@ -71,13 +93,7 @@ class RunManifest(_Record, frozen=True):
     graph: GraphFacts | None = None
     init_from: SourceFacts | None = None
     arithmetic: tuple[Computed, ...] = ()
-
-
-class Best(_Record, frozen=True):
-    """The validation round that chose the model: best.json."""
-
-    step: int
-    metrics: dict[str, float | None]  # null where undefined
+    folds: FoldFacts | None = None  # once all are trained
 
 
 class Finished(Best, frozen=True):
@@ -91,6 +107,8 @@ class Line(TypedDict, total=False):
 
     step: Required[int]
     steps: int  # of the whole run
+    fold: int  # of a run with folds, while they train: which, from 1, and how many
+    folds: int
     note: str
     validation: dict[str, float | None]
     best: bool  # this round has the best model so far

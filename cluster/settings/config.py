@@ -63,6 +63,12 @@ class ValidationConfig(BaseModel, frozen=True, extra="forbid"):
         default=5,
         description="Steps of the solver; fewer than in prediction, since only ranks matter",
     )
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        description="For small screens: so many models, each without another share of what can "
+        "validate, choose the steps; then one trains on all (default: validation conditions)",
+    )
 
     @property
     def mode(self) -> Literal["min", "max"]:

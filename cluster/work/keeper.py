@@ -11,6 +11,7 @@ from cluster.runs.precision import Arithmetic
 from cluster.runs.records import Computed, Line, RunManifest
 from cluster.settings.config import RunConfig
 from cluster.work.build import make_card
+from cluster.work.folds.facts import folds_note
 from scdfm.flow.checkpoint import Model
 from scdfm.flow.training import Round, StepLog, Trainer
 from scdfm.screen.atomic import jsonable
@@ -59,12 +60,13 @@ class Keeper:
             self._note(0, graph_note(begun.graph))
             self._note(0, source_note(begun.init_from) if begun.init_from is not None else None)
             self._note(0, validation_note(self.plan.split))
+            self._note(0, folds_note(begun.folds, metric=self.run.validation.metric))
 
     def log(self, line: StepLog) -> None:
         """Record the mean of some steps."""
         rate = {"learning_rate": line.learning_rate, "steps_per_second": line.steps_per_second}
         told = {"step": line.step, "loss": line.loss, **line.parts, **rate}
-        self._write(cast(Line, {**told, "steps": self.run.training.steps}))
+        self._write(cast(Line, {**told, "steps": self.trainer.last_step}))
 
     def keep(self, outcome: Round) -> None:
         """Record a validation round: model if it is the best, journal, then training state."""
@@ -78,7 +80,7 @@ class Keeper:
         self._write(
             {
                 "step": outcome.step,
-                "steps": self.run.training.steps,
+                "steps": self.trainer.last_step,
                 "validation": dict(outcome.metrics),
                 "best": outcome.improved,
             }
@@ -113,7 +115,7 @@ class Keeper:
 
     def _note(self, step: int, note: str | None) -> None:
         if note is not None:
-            self._write({"step": step, "steps": self.run.training.steps, "note": note})
+            self._write({"step": step, "steps": self.trainer.last_step, "note": note})
 
     def _write(self, line: Line) -> None:
         self.journal.write(line)
@@ -121,7 +123,7 @@ class Keeper:
 
     def _model(self, outcome: Round) -> Model:
         begun = self._begun
-        kept = {name: getattr(begun, name) for name in ("graph", "init_from")}
+        kept = {name: getattr(begun, name) for name in ("graph", "init_from", "folds")}
         facts = self.facts.model_copy(update={name: one for name, one in kept.items() if one})
         card = make_card(
             self.run,

@@ -63,6 +63,8 @@ def learn(
         # A run that goes on does not need the model that it started from.
         first = begun.init_from if state is None else None
         trainer = make_trainer(run, plan, place=place, how=how, wrap=wrap, first=first)
+        if begun.folds is not None:
+            trainer.until = begun.folds.step
         facts = provenance(store, run=run.name, address=run.store)
         keeper = Keeper(
             run, directory, facts=facts, plan=plan, trainer=trainer, how=how, report=report
@@ -92,7 +94,11 @@ def learn(
             rounds = fit(
                 trainer,
                 cells,
-                validate=lambda field: _validate(field, run, store, plan, place=place, how=how),
+                validate=lambda field: (
+                    _validate(field, run, store, plan, place=place, how=how)
+                    if begun.folds is None
+                    else begun.folds.scores(trainer.progress.step)
+                ),
                 watch=run.validation.metric,
                 mode=run.validation.mode,
                 log=keeper.log if place.rank == 0 else lambda line: None,
@@ -134,7 +140,13 @@ def _validate(
     place: Place,
     how: Arithmetic,
 ) -> dict[str, float]:
-    """Score the field on the validation part; rank 0 computes and tells the others."""
+    """Score the field on the validation part; rank 0 computes and tells the others.
+
+    Returns:
+        No score where nothing validates.
+    """
+    if not plan.validation:
+        return {}
     scores: list[dict[str, float] | None] = [None]
     if place.rank == 0:
         sampler = validation_sampler(field, run, plan, how=how)

@@ -79,6 +79,7 @@ class Trainer:
     world: int = 1  # data-parallel workers; a step uses this many batches
     wrapped: nn.Module | None = None  # the model inside its data-parallel wrapper
     compiled: bool = False  # run a velocity field through torch.compile
+    until: int | None = None  # last step, where known beforehand; rates are those of all steps
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -187,12 +188,13 @@ class Trainer:
 
         Args:
             metrics: Validation metrics by name.
-            watch: Which of them decides.
+            watch: Which of them decides; where nothing validates, the latest model counts.
             mode: "min" or "max".
         """
-        score = metrics[watch] if mode == "min" else -metrics[watch]
+        score = metrics.get(watch, math.inf) * (1 if mode == "min" else -1)
         progress = self.progress
         improved = math.isfinite(score) and (progress.best is None or score < progress.best)
+        improved = improved or not metrics
         if improved:
             progress.best, progress.best_step = score, progress.step
         progress.rounds += 1
@@ -203,8 +205,13 @@ class Trainer:
     def over(self) -> bool:
         """Whether all steps are done, or patience has run out."""
         patience, waited = self.training.patience, self.progress.rounds_without_gain
-        tired = patience is not None and waited >= patience
-        return tired or self.progress.step >= self.training.steps
+        tired = patience is not None and waited >= patience and self.until is None
+        return tired or self.progress.step >= self.last_step
+
+    @property
+    def last_step(self) -> int:
+        """The step that ends training, if patience does not."""
+        return self.training.steps if self.until is None else self.until
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs, as tensors and plain values."""
@@ -290,7 +297,7 @@ def fit(
     for cells in batches:
         meter.add(trainer.step(cells))
         step = trainer.progress.step
-        due = step % trainer.training.validate_every == 0 or step >= trainer.training.steps
+        due = step % trainer.training.validate_every == 0 or step >= trainer.last_step
         if step % trainer.training.log_every == 0 or due:
             log(meter.read())
         if due:

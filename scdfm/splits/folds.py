@@ -41,7 +41,7 @@ def fold_splits(split: Split, screen: Screen, *, folds: int) -> tuple[Split, ...
     order = sorted({*whole})
     numpy_generator(split.seed, "validation folds", split.fold).shuffle(order)
     parts = list(_divided(split, screen, order=order, folds=folds))
-    return tuple(_fold(split, screen, part=part) for part in parts)
+    return tuple(_fold(split, screen, part=part, folds=folds) for part in parts)
 
 
 def whole_split(split: Split) -> Split:
@@ -135,7 +135,7 @@ def _spared(
     return {name: number for number, group in enumerate(groups) for name in group}
 
 
-def _fold(split: Split, screen: Screen, *, part: Validation) -> Split:
+def _fold(split: Split, screen: Screen, *, part: Validation, folds: int) -> Split:
     whole = {*split.train, *split.validation}
     train = remaining(whole, part, screen, held_out=split.context)
     changes = {
@@ -144,5 +144,6 @@ def _fold(split: Split, screen: Screen, *, part: Validation) -> Split:
         "validation_kind": "conditions",
         "validation_source": part.source,
         "validation_contexts": part.contexts,
+        "validation_folds": folds,
     }
     return Split.model_validate({**split.model_dump(), **changes})

@@ -33,6 +33,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     validation_kind: Literal["conditions", "cells", "none"] = "conditions"
     validation_source: Source | None = None  # what validates; None in splits of older versions
     validation_contexts: tuple[str, ...] = ()  # left out of training, where contexts validate
+    validation_folds: int | None = None  # of a fold: how many there are
     validation_fraction: float = Field(
         default=0.1, gt=0, lt=1
     )  # of the cells, where cells validate

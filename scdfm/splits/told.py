@@ -22,8 +22,10 @@ def validation_in_words(split: Split) -> str:
 
 
 def validation_note(split: Split) -> str | None:
-    """Why validation asks less than it should; None where it does not."""
+    """Why validation asks less than it should; None where it does not, or of a fold."""
     what, source = validation_in_words(split), split.validation_source
+    if split.validation_folds is not None:
+        return None
     if source == "measured" and len(split.validation) < ENOUGH:
         return (
             f"validates on {len(split.validation)} doubles, not {ENOUGH}: training has every "

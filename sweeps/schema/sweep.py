@@ -289,6 +289,12 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
                     f"asha compares trials round by round, and trying {name} changes what a "
                     "round is; set prune.scheduler to none or leave {name} out"
                 )
+        if self.run({}, split=0).validation.folds is not None:
+            raise ValueError(
+                "asha compares trials round by round, and with base.validation.folds a trial has "
+                "no round before all its folds are trained; set prune.scheduler to none or leave "
+                "the folds out"
+            )
         rounds = self.rounds * len(self.splits)
         if self.prune.grace > rounds:
             raise ValueError(

@@ -89,6 +89,14 @@ def test_asha_refuses_a_space_that_changes_what_a_round_is(
     SweepConfig.model_validate(tiny | steps | {"prune": {"scheduler": "none"}})
 
 
+def test_asha_refuses_folds_since_a_trial_with_them_has_no_early_round(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    base = {**tiny["base"], "validation": {"folds": 2}}
+    assert "set prune.scheduler to none" in fault(tiny | {"base": base}, tmp_path)
+    SweepConfig.model_validate(tiny | {"base": base, "prune": {"scheduler": "none"}})
+
+
 def test_the_mode_follows_from_the_metric() -> None:
     assert ObjectiveConfig(metric="pearson_delta").direction == "max"
     assert ObjectiveConfig(metric="mse").direction == "min"

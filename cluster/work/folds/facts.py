@@ -1,0 +1,103 @@
+"""Folds of a run: runs of their own in its directory, each without a share of what can validate.
+
+Scores of the folds, averaged round by round, say how long to train. Then the run itself trains so
+long on everything outside the test part, and has that mean for a score.
+"""
+
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cluster.runs.directory import FOLDS, RunDirectory
+from cluster.runs.plan import SPLIT
+from cluster.runs.records import Best, FoldFacts, Line
+from cluster.settings.config import RunConfig, ValidationConfig
+from scdfm.splits import Split, SplitConfig
+
+
+class Fold(NamedTuple):
+    """One of a run's folds."""
+
+    number: int  # from 1
+    of: int
+    run: RunConfig
+
+    def __str__(self) -> str:
+        return f"fold {self.number} of {self.of}"
+
+    def line(self, line: Line) -> Line:
+        """A line of the fold's journal, for whoever follows the whole run."""
+        return {**line, "fold": self.number, "folds": self.of}
+
+
+def folds_of(run: RunConfig) -> list[Fold]:
+    """The folds of a run, in order; none without `validation.folds`."""
+    count = run.validation.folds or 0
+    folder = run.directory / FOLDS
+    return [
+        Fold(
+            number=number + 1,
+            of=count,
+            run=run.model_copy(
+                update={
+                    "name": str(number),
+                    "output": folder,
+                    "split": SplitConfig(kind="file", path=folder / f"{number}.json"),
+                    "validation": run.validation.model_copy(update={"folds": None}),
+                }
+            ),
+        )
+        for number in range(count)
+    ]
+
+
+def found(directory: RunDirectory, *, validation: ValidationConfig) -> FoldFacts:
+    """What the finished folds of a run say together.
+
+    A fold may have stopped early; rounds that not all folds had do not count.
+    """
+    folds = directory.folds
+    curves = [
+        {line["step"]: line["validation"] for line in fold.journal.lines() if "validation" in line}
+        for fold in folds
+    ]
+    common = sorted(set.intersection(*(set(curve) for curve in curves)))
+    rounds = [Best(step=step, metrics=_mean([curve[step] for curve in curves])) for step in common]
+    best = rounds[-1].step
+    scored = [
+        (score if validation.mode == "min" else -score, one.step)
+        for one in rounds
+        if (score := one.metrics.get(validation.metric)) is not None
+    ]
+    if scored:
+        best = min(scored)[1]
+    own = [fold.best for fold in folds]
+    splits = [Split.load(fold.path / SPLIT) for fold in folds]
+    return FoldFacts(
+        step=best,
+        rounds=tuple(rounds),
+        best=tuple(one for one in own if one is not None),
+        guess=not all(split.validates_as_tested for split in splits),
+    )
+
+
+def folds_note(facts: FoldFacts | None, *, metric: str) -> str | None:
+    """What the folds say, for the journal of the run; None without folds."""
+    if facts is None:
+        return None
+    score = facts.scores(facts.step)[metric]
+    alone = ", ".join(str(one.step) for one in facts.best)
+    return (
+        f"{len(facts.best)} folds: mean {metric} {score:.4g} is best at step {facts.step} (of each "
+        f"alone: {alone}); training on all of them now, and each score is the folds' mean"
+        + ("; the score may differ from that of test conditions" if facts.guess else "")
+    )
+
+
+def _mean(metrics: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
+    """Means by metric; undefined where it is undefined in one fold."""
+    columns = {name: [one.get(name) for one in metrics] for name in metrics[0]}
+    return {
+        name: None if None in values else statistics.fmean(v for v in values if v is not None)
+        for name, values in columns.items()
+    }

@@ -107,7 +107,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         default="noise",
         description="Where a path starts: noise N(0, 1), the control cell, or another control cell",
     )
-    loss: LossConfig = Field(default=LossConfig(), description="Weights of the loss parts")
+    loss: LossConfig = Field(default=LossConfig(), description="What a training step minimises")
     batch: BatchConfig = Field(default=BatchConfig(), description="What one training step sees")
     training: TrainingConfig = Field(
         default=TrainingConfig(), description="How long and how fast to learn, and when to stop"
@@ -200,6 +200,15 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     def another_control_cell_exists(self) -> Self:
         if self.batch.cells < 2 and SOURCES[self.source].apart:
             raise ValueError(f"source {self.source} needs batch.cells >= 2, got 1; raise it")
+        return self
+
+    @model_validator(mode="after")
+    def pairs_are_of_cells(self) -> Self:
+        if self.loss.pairs == "optimal" and not SOURCES[self.source].cells:
+            raise ValueError(
+                f"loss.pairs optimal pairs cells with cells, and source {self.source} does not "
+                "start from cells; set loss.pairs to drawn or source to other_control"
+            )
         return self
 
     @model_validator(mode="after")

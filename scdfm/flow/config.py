@@ -19,10 +19,12 @@ from scdfm.flow.sources import SOURCES
 Source = Annotated[str, SOURCES]  # noise: N(0, 1); control: c_x; other_control: another one
 Solver = Literal["euler", "midpoint", "heun", "rk4"]
 Spacing = Literal["even", "late"]
+Times = Literal["uniform", "logit_normal"]
+Pairs = Literal["drawn", "optimal"]
 
 
 class LossConfig(BaseModel, frozen=True, extra="forbid"):
-    """Weights of the loss parts."""
+    """What a training step minimises: weights of its parts, times and pairs of its cells."""
 
     mmd_weight: float = Field(
         default=0.5,
@@ -31,6 +33,14 @@ class LossConfig(BaseModel, frozen=True, extra="forbid"):
     )
     parts: dict[Annotated[str, LOSSES], PositiveFloat] = Field(
         default={}, description="Weights of further loss parts, by name"
+    )
+    times: Times = Field(
+        default="uniform",
+        description="Times of a step's cells: uniform, or more of the middle (logit_normal)",
+    )
+    pairs: Pairs = Field(
+        default="drawn",
+        description="Start of each target in a unit: as drawn, or by optimal transport (not noise)",
     )
 
     @property

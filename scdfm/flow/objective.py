@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from scdfm.flow.config import LossConfig, Source
 from scdfm.flow.losses import LOSSES
+from scdfm.flow.pairs import optimal_pairs
 from scdfm.flow.path import end_point, straight_path
 from scdfm.flow.sources import SOURCES
+from scdfm.flow.times import TIMES
 from scdfm.method import Losses
 from scdfm.model.precision import autocast
 
@@ -64,19 +66,23 @@ def step_losses(
         field: The velocity field, possibly wrapped for data-parallel training.
         cells: The step's cells.
         source: Where paths start.
-        config: Weights of the parts.
+        config: Weights of the parts, times and pairs.
         generator: CPU generator of this step: times, then noise.
         products: Number format of the field's products under autocast; none: as the weights are.
     """
     device, target = cells.target.device, cells.target
-    t = torch.rand(len(target), generator=generator).to(device)
-    start = SOURCES[source].train(cells.control, cells.sizes, generator)
+    t = TIMES[config.times](len(target), generator).to(device)
+    control, start = cells.control, SOURCES[source].train(cells.control, cells.sizes, generator)
+    if config.pairs == "optimal":
+        # A start keeps the control cell that the network reads beside it: they may have to differ.
+        order = optimal_pairs(start, target, sizes=cells.sizes)
+        control, start = control[order], start[order]
     point = straight_path(start, target, t)
     with autocast(device, products):
         velocity = field(
             point.x,
             t,
-            control=cells.control,
+            control=control,
             genes=cells.genes,
             conditions=cells.conditions,
             unit_of_cell=cells.unit_of_cell,

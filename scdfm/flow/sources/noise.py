@@ -36,4 +36,4 @@ def _sample(cells: "Cells", condition: Condition, seed: int) -> NDArray[np.float
     return np.stack(rows)
 
 
-NOISE = PathSource(train=_train, sample=_sample, at_rest=False, late=True)
+NOISE = PathSource(train=_train, sample=_sample, at_rest=False, cells=False, late=True)

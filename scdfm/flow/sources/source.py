@@ -29,6 +29,7 @@ class PathSource:
         apart: The network reads another control cell than the one where the path starts, so a
             unit of a step needs two cells.
         one_end: One control cell has one path, so a second prediction from it would be a copy.
+        cells: Paths start at cells, which can be paired with targets.
         late: Late steps of the solver were better than even ones when measured.
     """
 
@@ -37,4 +38,5 @@ class PathSource:
     at_rest: bool = True
     apart: bool = False
     one_end: bool = False
+    cells: bool = True
     late: bool = False

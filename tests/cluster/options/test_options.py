@@ -29,7 +29,8 @@ ALL: dict[str, Any] = {
         "rank": 5,
         "token_dropout": 0.3,
         "base_channel": True,
-    }
+    },
+    "loss": {"mmd_weight": 0.5, "times": "logit_normal", "pairs": "optimal"},
 }
 
 
@@ -80,6 +81,13 @@ def test_a_plan_gives_what_options_ask_and_nothing_else(
         assert plan.given["low_rank.components"].norm(dim=0) == pytest.approx([1] * 5)
         replace(plan, given={}).save(tmp_path)
         assert Plan.load(tmp_path, run=run, store=store).given == {}
+
+
+def test_noise_has_no_pairs(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"source noise does not start from cells; set loss\.pairs"
+    ):
+        made(tmp_path, tmp_path, source="noise")
 
 
 def test_a_rank_that_limits_nothing_is_refused(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ from cluster.work.evaluation.rows import (
     ceiling_row,
     mean_defined,
 )
-from cluster.work.evaluation.scale import rescaled
+from cluster.work.evaluation.scale import over_moved, rescaled
 from cluster.work.evaluation.target import prediction_origin, require_same_cells, store_of
 from cluster.work.means import PredictedMean
 from cluster.work.sampler import columns_in, refuse_copies, sampler_of
@@ -358,6 +358,7 @@ def _record(
         tables=tables,
         profile=bench.asked.profile,
         rescaled=rescaled(tables, profile=bench.asked.profile),
+        over_moved_controls=over_moved(tables),
         rows={name: row.facts for name, row in rows.items()},
         differences=differences(first, rows, part, sure=sure),
         units=tuple(

@@ -32,6 +32,11 @@ def test_every_baseline_stands_beside_the_model(trained: Path) -> None:
     (line,) = [line for line in remarks(result) if line.startswith("mmd2, energy_distance")]
     assert f"compare {sum(unit.cells for unit in result.units)} real cells" in line
     assert f" {result.cells} (scDFM, untrained" in line
+    (line,) = [line for line in remarks(result) if "moved to the mean of shrunken: scDFM" in line]
+    over = result.tables["scDFM"].overall["mmd2"].value
+    over /= result.tables["shrunken"].overall["mmd2"].value
+    assert result.over_moved_controls["shrunken"]["scDFM"]["mmd2"] == over
+    assert f"{over:.3g} and " in line
     kept = kept_beside(trained / "model")
     assert kept.of(trained / "model" / WEIGHTS) == kept.record
     assert as_json(kept.record) == as_json(result)

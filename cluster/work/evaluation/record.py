@@ -80,6 +80,8 @@ class Evaluation(BaseModel, frozen=True, extra="forbid"):
     tables: dict[str, Table]  # by row: scDFM, untrained, shrunken, scaled, additive, ...
     profile: str | None = None  # of metrics that was asked for
     rescaled: dict[str, dict[str, Number]] = {}  # by row; 0 the perturbed mean, 1 real cells
+    # mmd2 and energy_distance of each row over those of a row whose cells are moved controls.
+    over_moved_controls: dict[str, dict[str, dict[str, Number]]] = {}  # by that row, row, metric
     rows: dict[str, RowFacts] = {}
     differences: dict[str, dict[str, Difference]] = {}  # the first row minus each other, by metric
     units: tuple[UnitFacts, ...] = ()

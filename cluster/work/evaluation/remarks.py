@@ -8,11 +8,7 @@ _SHARE = 0.05  # of the mse that generated cells may add before a line says so
 
 def remarks(result: Evaluation) -> list[str]:
     """Notes for the reader of the tables: what a baseline lacked, how cells were made."""
-    lines = [
-        f"{row}: in {count} units the effect of a single token is unknown and counts as none"
-        for row, count in result.incomplete.items()
-        if count
-    ]
+    lines = _incomplete(result)
     lines += [
         f"{row}: {facts.incomplete} units are not predicted and count as undefined"
         for row, facts in result.rows.items()
@@ -31,13 +27,26 @@ def remarks(result: Evaluation) -> list[str]:
         but = ", and predictions of others as they are" if theirs else ""
         lines.append(f"means below 0 count as 0 in every row, as in the model{but}")
     lines += _noise(result)
-    lines += _of_cells(result)
+    lines += [*_of_cells(result), *_over_moved(result)]
     if result.genes_of_all_cells:
         lines.append(
             f"the store was ingested with --genes {result.genes_of_all_cells}: test cells took "
             "part in that choice"
         )
     return lines
+
+
+def _incomplete(result: Evaluation) -> list[str]:
+    """For how many units the baselines lacked the effect of a token."""
+    by_count: dict[int, list[str]] = {}
+    for row, count in result.incomplete.items():
+        if count:
+            by_count.setdefault(count, []).append(row)
+    return [
+        f"in {count} units the effect of a token is unknown to {', '.join(rows)}: it "
+        "counts as none, in shrunken as the mean change"
+        for count, rows in by_count.items()
+    ]
 
 
 def _noise(result: Evaluation) -> list[str]:
@@ -78,3 +87,17 @@ def _of_cells(result: Evaluation) -> list[str]:
         f"{', '.join(asked)} compare {real} real cells, of all units together, with {each}; the "
         f"{CEILING} compares halves"
     ]
+
+
+def _over_moved(result: Evaluation) -> list[str]:
+    """What predicted cells have beside their mean."""
+    base, found = next(iter(result.over_moved_controls.items()), ("", {}))
+    told = [
+        f"{row} {' and '.join(f'{one:.3g}' for one in found[row].values())}"
+        for row, facts in result.rows.items()
+        if facts.kind not in ("baseline", "ceiling", "untrained") and row in found
+    ]
+    if not told:
+        return []
+    names = " and ".join(found[base])
+    return [f"{names} over those of controls moved to the mean of {base}: {'; '.join(told)}"]

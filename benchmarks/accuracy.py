@@ -38,7 +38,8 @@ def study(
     for number, case in enumerate(asked, start=1):
         values = case.values(steps=steps)
         content = case.data.content(case.seed, data=data)
-        key = key_of(cells=content, values=values, setting=case.setting, code=running)
+        kind = {"setting": case.setting, "generated": case.data.cells}
+        key = key_of(cells=content, values=values, code=running, **kind)
         if key in done(read(file)):
             continue
         print(f"{number}/{len(asked)} {case}", file=sys.stderr, flush=True)
@@ -52,7 +53,7 @@ def study(
                 assert cellflow is not None
                 facts |= peer_result(run, python=cellflow, steps=steps, metrics=SHOWN)
             else:
-                facts |= result(run)
+                facts |= result(run, cells=case.data.cells)
         # A study of hours does not end because one of its cells fails.
         except Exception as error:  # noqa: BLE001
             traceback.print_exc()
@@ -61,12 +62,12 @@ def study(
         append(file, facts)
 
 
-def result(run: RunConfig) -> Line:
+def result(run: RunConfig, *, cells: int | None) -> Line:
     """Train a run and judge it on its test conditions."""
     began = time.perf_counter()
     trained = train_here(run)
     learnt = time.perf_counter()
-    record = evaluate(trained.directory, metrics=SHOWN)
+    record = evaluate(trained.directory, metrics=SHOWN, cells=cells)
     return {
         "rows": rows_of(record),
         "apart": apart(record),

@@ -36,6 +36,7 @@ class DataSet:
         simulators: Otherwise the simulator's seeds, one for each seed of training, or one for all.
         size: Of the simulated screens.
         settings: Of its runs.
+        cells: Generated for each test unit; none: as `evaluate` chooses.
         settings_compared: Names of the settings that are compared on it.
         tuning: Whether choices may be made on it, so that it is no evidence.
     """
@@ -46,6 +47,7 @@ class DataSet:
     simulators: tuple[int, ...] = ()
     size: Values = field(default_factory=lambda: SIZE)
     settings: Values = field(default_factory=dict)
+    cells: int | None = 256
     settings_compared: tuple[str, ...] = ("small",)
     tuning: bool = False
 
@@ -137,16 +139,30 @@ def _hash(file: Path) -> str:
 
 _REAL = {screen.name: screen for screen in SCREENS}
 
-# What differs from the preset, by the name of the setting. Those below the first are compared on
-# the tuning screens alone.
-SETTINGS: dict[str, Values] = {"small": {}, CELLFLOW: {}}
+# What differs from the preset, by the name of the setting; all but the first and the peer are
+# compared on the tuning screens alone.
+SETTINGS: dict[str, Values] = {
+    "small": {},
+    CELLFLOW: {},
+    "width 64": {"model": {"width": 64}},
+    "twice as long": {"training": {"steps": 600}},
+    "e_p as a sum": {"model": {"pooling": "sum"}},
+    "rank 20": {"model": {"rank": 20}},
+    "lambda 0": {"loss": {"mmd_weight": 0.0}},
+    "lambda 2": {"loss": {"mmd_weight": 2.0}},
+    "8 x 16 cells": {"batch": {"conditions": 8, "cells": 16}},
+    "dropout 0.1": {"model": {"dropout": 0.1}},
+}
 _OPTIONS = tuple(name for name in SETTINGS if name != CELLFLOW)
+# Small, so that many can be compared: a quarter of the preset's training.
+_SHORT = {**_DEMO, "model": {"width": 32}, "training": {"steps": 300, "validate_every": 75}}
 
 DATA = (
     DataSet(
         "norman_subset",
         _REAL["norman_subset"].splits,
         screen=_REAL["norman_subset"],
+        cells=None,  # it has 100 controls
         settings_compared=("small", CELLFLOW),
     ),
     DataSet("simulated", each("additive", 4), simulators=JUDGED),
@@ -162,7 +178,7 @@ DATA = (
         "tuning",
         each("additive", 1),
         simulators=TUNING,
-        settings=_DEMO,
+        settings=_SHORT,
         settings_compared=_OPTIONS,
         tuning=True,
     ),

@@ -111,13 +111,15 @@ def measured_units(
     known = [store.units[part.unit] for part in cells]
     contexts = tuple(unit.context for unit in known)
     spread = _Spread(store, columns=columns)
+    of_controls = np.array([spread.noise_of_controls(part) for part in cells])
     return MeasuredUnits(
         contexts=contexts,
         conditions=tuple(unit.tokens for unit in known),
         control=control_means(store, contexts, columns=columns),
         mean=unit_means(store, cells, columns=columns),
         genes=tuple(store.genes[column] for column in columns),
-        noise=np.array([spread.noise(part) + spread.noise_of_controls(part) for part in cells]),
+        noise=np.array([spread.noise(part) for part in cells]) + of_controls,
+        control_noise=of_controls,
     )
 
 

@@ -33,6 +33,7 @@ class FittedBaseline(nn.Module):
     control: Tensor  # (units, genes)
     mean: Tensor  # (units, genes)
     noise: Tensor  # of the units, as in MeasuredUnits; empty: not known, as in older models
+    control_noise: Tensor  # likewise
     names: Tensor  # contexts and conditions of the units: the bytes of a JSON text
 
     def __init__(self, baseline: str, *, genes: tuple[str, ...]) -> None:
@@ -48,9 +49,10 @@ class FittedBaseline(nn.Module):
         conditions = [list(tokens) for tokens in units.conditions]
         text = json.dumps({"contexts": list(units.contexts), "conditions": conditions})
         names = torch.tensor(list(text.encode()), dtype=torch.uint8)
-        noise = np.zeros(0) if units.noise is None else units.noise
-        for name, value in (("control", units.control), ("mean", units.mean), ("noise", noise)):
-            self.register_buffer(name, torch.from_numpy(np.asarray(value, dtype=np.float32)))
+        for name in ("control", "mean", "noise", "control_noise"):
+            value = getattr(units, name)
+            known = np.zeros(0) if value is None else value
+            self.register_buffer(name, torch.from_numpy(np.asarray(known, dtype=np.float32)))
         self.register_buffer("names", names)
         self._changes: dict[tuple[str, Condition], Array] = {}
 
@@ -68,7 +70,9 @@ class FittedBaseline(nn.Module):
 
     def _units(self) -> MeasuredUnits:
         named = json.loads(bytes(self.names.cpu().tolist()))
-        noise = self.noise.cpu().numpy().astype(np.float64)
+        noise, of_controls = (
+            one.cpu().numpy().astype(np.float64) for one in (self.noise, self.control_noise)
+        )
         return MeasuredUnits(
             contexts=tuple(named["contexts"]),
             conditions=tuple(tuple(tokens) for tokens in named["conditions"]),
@@ -76,12 +80,14 @@ class FittedBaseline(nn.Module):
             mean=self.mean.cpu().numpy().astype(np.float64),
             genes=self.genes,
             noise=noise if len(noise) else None,
+            control_noise=of_controls if len(of_controls) else None,
         )
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-        state.setdefault(f"{prefix}noise", torch.zeros(0))
+        for name in ("noise", "control_noise"):
+            state.setdefault(prefix + name, torch.zeros(0))
         # How many units there are is learnt, too.
-        for name in ("control", "mean", "noise", "names"):
+        for name in ("control", "mean", "noise", "control_noise", "names"):
             if prefix + name in state:
                 self.register_buffer(name, torch.empty_like(state[prefix + name]))
         self._changes = {}

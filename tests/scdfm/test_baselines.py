@@ -1,6 +1,7 @@
 """Facts about the baselines, on invented means and on real cells."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +169,5 @@ def test_the_real_norman_subset_gives_the_reference_values() -> None:
     assert came["perturbed mean"] == (0.00869, 0.171)
     assert came["additive"] == (0.00084, 0.870)
     assert came["shrunken"] == (0.00064, 0.882)
+    shared = replace(fitted, control_noise=np.full(len(trained), noise(())))
+    assert scores(all_baselines(shared, test)["shrunken"]) == (0.0006, 0.883)

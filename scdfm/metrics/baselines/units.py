@@ -43,11 +43,14 @@ class MeasuredUnits(Units):
         genes: Names of the genes; none where no baseline asks for them.
         noise: Sampling variance of each unit's change, of its cells' mean and of its controls',
             averaged over genes, (units,); none where it is not known.
+        control_noise: What of it is the controls', which all units of a context share, (units,);
+            none where it is not known apart.
     """
 
     mean: Array
     genes: tuple[str, ...] = ()
     noise: Array | None = None
+    control_noise: Array | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty training part and means of other units or genes."""
@@ -62,13 +65,12 @@ class MeasuredUnits(Units):
                 "baselines need finite means to learn from, got NaN or infinity; leave those "
                 "units out"
             )
-        if self.noise is not None and not (
-            self.noise.shape == (len(self.mean),) and (self.noise >= 0).all()
-        ):
-            raise ValueError(
-                f"expected the noise of {len(self.mean)} units, variances of at least 0, got "
-                f"shape {self.noise.shape}, least {self.noise.min(initial=0)}"
-            )
+        for noise in (self.noise, self.control_noise):
+            if noise is not None and not (noise.shape == (len(self.mean),) and (noise >= 0).all()):
+                raise ValueError(
+                    f"expected the noise of {len(self.mean)} units, variances of at least 0, got "
+                    f"shape {noise.shape}, least {noise.min(initial=0)}"
+                )
 
     @property
     def delta(self) -> Array:

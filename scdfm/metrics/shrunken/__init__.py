@@ -9,6 +9,11 @@ Model of the mean changes of conditions, on log1p expression (SCIENCE.md, sectio
     interaction  ~ N(0, nu * sum of tau_t), of combinations only
     noise        known: variance over cells of a condition and of its controls
 
+The controls' part of the noise is one and the same in all conditions of a context: their sampling
+error, with its sign turned. So it is an effect that all of them have, with a known variance; its
+posterior mean belongs to every change that is measured against these controls. (Section 8.1 takes
+it for independent noise; where the controls are few, this is better. CHANGELOG.md has figures.)
+
 All constants come from the training units by moments, so there is nothing to tune. It needs
 neither torch nor a model.
 """

@@ -31,9 +31,12 @@ class Base:
     Attributes:
         tokens: Seen in training, sorted.
         effects: Posterior mean of each token's effect, (tokens, genes).
+        errors: What all changes of a context have in common since its controls are few: posterior
+            mean of the sampling error of their mean, its sign turned, (contexts, genes); (0, genes)
+            where the noise of controls is not known apart.
         tau: Prior variance of each effect, averaged over genes, (tokens,).
-        precision: Of the effects, the inverse of their posterior covariance; one for all genes,
-            (tokens, tokens).
+        precision: Of effects and errors, the inverse of their posterior covariance; one for all
+            genes, (tokens + errors, tokens + errors).
         scale: Of the sum of effects, for combinations.
         nu: Variance of a combination's interaction, over the sum of its tokens' tau.
         combinations: From how many combinations scale and nu are estimated; below 3 they are not.
@@ -45,6 +48,7 @@ class Base:
 
     tokens: tuple[str, ...]
     effects: Array
+    errors: Array
     tau: Array
     precision: sp.csr_matrix
     scale: float
@@ -59,7 +63,8 @@ class Base:
         """Changes of units: a single's effect, a combination's scaled sum of effects.
 
         A token never seen counts as the mean change of the unit's own context, or over all
-        contexts where it has none, and the unit is marked.
+        contexts where it has none, and the unit is marked. The errors of a context's controls are
+        in each of its changes, since that is what a real change against them shows.
 
         Args:
             contexts: Of each unit.
@@ -71,6 +76,10 @@ class Base:
         for row in np.flatnonzero(unseen).tolist():
             delta[row] += unseen[row] * self.change(contexts[row])
         delta *= self._scale(conditions)[:, None]
+        for row, context in enumerate(contexts):
+            # The mean change, which stands for an unseen token, holds the error already.
+            if len(self.errors) and context in self.contexts and not unseen[row]:
+                delta[row] += self.errors[self.contexts.index(context)]
         return Delta(delta, unseen > 0)
 
     def change(self, context: str) -> Array:
@@ -102,6 +111,7 @@ class Base:
         return {
             "names": np.frombuffer(names.encode(), dtype=np.uint8).copy(),
             "effects": self.effects,
+            "errors": self.errors,
             "tau": self.tau,
             "precision": triplets.data,
             "precision_places": np.stack([triplets.row, triplets.col]).astype(np.int64),
@@ -118,11 +128,13 @@ class Base:
         scale, nu, noise = (float(number) for number in arrays["numbers"])
         tokens = tuple(names["tokens"])
         places = tuple(arrays["precision_places"])
+        size = len(arrays["effects"]) + len(arrays["errors"])
         return cls(
             tokens=tokens,
             effects=arrays["effects"],
+            errors=arrays["errors"],
             tau=arrays["tau"],
-            precision=sp.csr_matrix((arrays["precision"], places), shape=(len(tokens),) * 2),
+            precision=sp.csr_matrix((arrays["precision"], places), shape=(size, size)),
             scale=scale,
             nu=nu,
             combinations=int(arrays["combinations"][0]),
@@ -152,10 +164,11 @@ class Base:
         return unseen
 
     def _of_effects(self, members: sp.csr_matrix) -> Array:
-        """Posterior variance of sums of effects, (units,)."""
+        """Posterior variance of sums of effects, whatever the errors, (units,)."""
         solver = splu(sp.csc_matrix(self.precision))
         found = np.empty(members.shape[0])
         for first in range(0, len(found), _UNITS_AT_ONCE):
             some = members[first : first + _UNITS_AT_ONCE].toarray()
-            found[first : first + len(some)] = np.einsum("ut,tu->u", some, solver.solve(some.T))
+            padded = np.pad(some, ((0, 0), (0, len(self.errors))))
+            found[first : first + len(some)] = np.einsum("ut,tu->u", padded, solver.solve(padded.T))
         return found

@@ -17,6 +17,17 @@ class Measured(NamedTuple):
     conditions: tuple[Condition, ...]
     delta: Array  # (conditions, genes)
     noise: Array  # variance of a delta by the choice of cells, averaged over genes, (conditions,)
+    contexts: tuple[str, ...]  # sorted
+    shares: sp.csr_matrix  # of each context in a condition's average, (conditions, contexts)
+    of_controls: Array | None  # variance of each context's control mean, likewise, (contexts,)
+
+    @property
+    def own_noise(self) -> Array:
+        """The noise without that of the controls, where it is known apart, (conditions,)."""
+        if self.of_controls is None:
+            return self.noise
+        own: Array = self.noise - self.shares.multiply(self.shares) @ self.of_controls
+        return np.maximum(own, 0)
 
 
 def measured(training: MeasuredUnits) -> Measured:
@@ -31,7 +42,18 @@ def measured(training: MeasuredUnits) -> Measured:
     units = len(rows)
     average = sp.csr_matrix((weight, (rows, np.arange(units))), shape=(len(conditions), units))
     known = training.noise if training.noise is not None else np.full(units, np.nan)
-    return Measured(conditions, average @ training.delta, average.multiply(average) @ known)
+    contexts = tuple(sorted({*training.contexts}))
+    column = np.array([contexts.index(context) for context in training.contexts])
+    inside = sp.csr_matrix((np.ones(units), (np.arange(units), column)))
+    apart = training.control_noise
+    return Measured(
+        conditions,
+        average @ training.delta,
+        average.multiply(average) @ known,
+        contexts,
+        sp.csr_matrix(average @ inside),
+        None if apart is None else np.bincount(column, weights=apart) / np.bincount(column),
+    )
 
 
 def design(conditions: Sequence[Condition], *, tokens: Sequence[str]) -> sp.csr_matrix:

@@ -26,8 +26,9 @@ def fit(training: MeasuredUnits) -> Base:
         P = 1 / tau + Z^T N^-1 Z,    b = P^-1 Z^T N^-1 D,
 
     where Z says which tokens a condition has (times the scale, for combinations) and N is its
-    noise and interaction. Tokens that no chain of combinations links are solved apart, so memory
-    is that of the linked tokens squared, whatever the number of conditions.
+    noise and interaction. Where the noise of the controls is known apart, each context's is one
+    more effect, that of all its conditions. Tokens that no chain of combinations links are solved
+    apart, so memory is that of the linked tokens squared, whatever the number of conditions.
 
     Args:
         training: Units with their noise.
@@ -48,24 +49,29 @@ def fit(training: MeasuredUnits) -> Base:
     found = additivity(known)
     tau = _tau(known, members, combined=combined)
     nu = _interaction(known, found, tau=members[found.combinations] @ tau)
-    spread = known.noise + nu * combined * (members @ tau)
+    spread = known.own_noise + nu * combined * (members @ tau)
     weight = 1 / np.maximum(spread, LEAST_NOISE)
     scaled = sp.diags_array(np.where(combined, found.scale, 1.0)) @ members
+    prior = tau
+    if known.of_controls is not None:
+        scaled = sp.hstack([scaled, known.shares])
+        prior = np.concatenate([tau, np.maximum(known.of_controls, LEAST_NOISE)])
     weighted = sp.csr_matrix(scaled.T @ sp.diags_array(weight))
-    precision = sp.csr_matrix(weighted @ scaled + sp.diags_array(1 / tau))
+    precision = sp.csr_matrix(weighted @ scaled + sp.diags_array(1 / prior))
+    effects, errors = _posterior(precision, weighted @ known.delta, tokens=len(tokens))
     changes = Changes(training)
-    contexts = tuple(sorted({*training.contexts}))
     return Base(
         tokens=tokens,
-        effects=_solved(precision, weighted @ known.delta),
+        effects=effects,
+        errors=errors,
         tau=tau,
         precision=precision,
         scale=found.scale,
         nu=nu,
         combinations=len(found.combinations),
         noise=float(known.noise.mean()),
-        contexts=contexts,
-        fallback=np.stack([changes.average(context) for context in contexts]),
+        contexts=known.contexts,
+        fallback=np.stack([changes.average(context) for context in known.contexts]),
         overall=changes.overall,
     )
 
@@ -89,6 +95,19 @@ def _interaction(known: Measured, found: Additivity, *, tau: Array) -> float:
         return INTERACTION
     noise = known.noise[found.combinations].mean() + found.scale**2 * found.of_singles
     return max(found.left - float(noise), 0.0) / float(tau.mean())
+
+
+def _posterior(precision: sp.csr_matrix, right: Array, *, tokens: int) -> tuple[Array, Array]:
+    """Effects of tokens (tokens, genes) and of controls (contexts or 0, genes).
+
+    The controls link all tokens, so they are eliminated first: the rest stays in small groups.
+    """
+    inner, across = precision[:tokens, :tokens], precision[:tokens, tokens:]
+    found = _solved(inner, np.hstack([right[:tokens], across.toarray()]))
+    effects, through = found[:, : right.shape[1]], found[:, right.shape[1] :]
+    left = precision[tokens:, tokens:].toarray() - across.T @ through
+    errors: Array = np.linalg.solve(left, right[tokens:] - across.T @ effects)
+    return effects - through @ errors, errors
 
 
 def _solved(precision: sp.csr_matrix, right: Array) -> Array:

@@ -30,6 +30,8 @@ from scdfm.screen.atomic import replaced_directory
 from scdfm.screen.conditions import USUAL, Words
 from scdfm.splits import Split
 
+MEANS = "averaged", "rounds"  # parts of a training state that a run may lack
+
 
 class ModelCard(BaseModel, frozen=True, extra="forbid"):
     """What a model is, besides its weights and its graph."""
@@ -141,8 +143,9 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     """Write a training state (`Trainer.state`) as a directory."""
     with replaced_directory(path) as directory:
         save_file(_contiguous(state["model"]), directory / WEIGHTS)
-        if state["averaged"] is not None:
-            save_file(_contiguous(state["averaged"]), directory / "averaged.safetensors")
+        for part in MEANS:
+            if state[part]:
+                save_file(_contiguous(state[part]), directory / f"{part}.safetensors")
         torch.save(state["optimiser"], directory / "optimiser.pt")
         (directory / "progress.json").write_text(json.dumps(state["progress"]))
 
@@ -153,11 +156,11 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: A part is missing or damaged.
     """
-    averaged = path / "averaged.safetensors"
+    means = {part: path / f"{part}.safetensors" for part in MEANS}
     try:
         return {
             "model": load_file(path / WEIGHTS),
-            "averaged": load_file(averaged) if averaged.is_file() else None,
+            **{part: load_file(file) if file.is_file() else None for part, file in means.items()},
             "optimiser": torch.load(path / "optimiser.pt", weights_only=True, map_location="cpu"),
             "progress": json.loads((path / "progress.json").read_text()),
         }

@@ -87,6 +87,11 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
         lt=1,
         description="Decay per step of averaged weights, which the model then has (default: none)",
     )
+    average_rounds: PositiveInt = Field(
+        default=1,
+        description="Validation rounds, the last ones, whose mean weights are judged and kept; 1: "
+        "each round's own",
+    )
     validate_every: PositiveInt = Field(
         default=2_000, description="Steps between validation rounds"
     )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from scdfm.flow.config import TrainingConfig
 from scdfm.flow.objective import StepCells
 from scdfm.flow.randomness import seed_torch, torch_generator
+from scdfm.flow.rounds import RoundMean
 from scdfm.method import Losses
 from scdfm.model.field import VelocityField
 
@@ -92,14 +93,23 @@ class Trainer:
         if isinstance(self.model, VelocityField):
             self.model.recompute = self.training.checkpoint_activations
         self.averaged = copy.deepcopy(self.model) if self.training.ema else None
-        for model in (self.model, self.averaged):
+        last = self.training.average_rounds
+        self.rounds = RoundMean(self.model, last=last) if last > 1 else None
+        for model in (self.model, self.averaged, self.rounds and self.rounds.network):
             if self.compiled and isinstance(model, VelocityField):
                 model.compile_velocity()
 
     @property
     def sampler(self) -> nn.Module:
         """The model to sample from: averaged weights where there are any."""
+        if self.rounds is not None and self.rounds.kept:
+            return self.rounds.network
         return self.averaged or self.model
+
+    def end_round(self) -> None:
+        """Count the weights in the mean of the last rounds, if there is one."""
+        if self.rounds is not None:
+            self.rounds.add(self.averaged or self.model)
 
     def step(self, cells: StepCells) -> Losses:
         """Take one optimiser step.
@@ -218,6 +228,7 @@ class Trainer:
         return {
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict() if self.averaged else None,
+            "rounds": self.rounds.state() if self.rounds else None,
             "optimiser": self.optimiser.state_dict(),
             "progress": asdict(self.progress),
         }
@@ -232,6 +243,8 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
+        if self.rounds is not None:
+            self.rounds.restore(state["rounds"] or {})
         # How the update is computed belongs to this trainer, not to the one that saved.
         own = self.optimiser.param_groups
         groups = [
@@ -248,7 +261,7 @@ def _refuse_damaged(state: dict[str, Any]) -> None:
         for weight, moments in state["optimiser"]["state"].items()
         for moment, tensor in moments.items()
     }
-    for part in (state["model"], state["averaged"] or {}, moments):
+    for part in (state["model"], state["averaged"] or {}, state["rounds"] or {}, moments):
         name = _first_non_finite(part)
         if name is not None:
             raise ValueError(
@@ -302,6 +315,7 @@ def fit(
             log(meter.read())
         if due:
             trainer.refuse_infinite_weights()
+            trainer.end_round()
             outcome = trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
             yield outcome
             meter = _Meter(trainer)

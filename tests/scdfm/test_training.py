@@ -82,8 +82,14 @@ def test_a_score_that_is_not_a_number_is_never_best() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"ema": 0.9}, {"clip_norm": 0.1}, {"checkpoint_activations": True, "weight_decay": 0.1}],
-    ids=["plain", "averaged", "clipped", "recomputed"],
+    [
+        {},
+        {"ema": 0.9},
+        {"ema": 0.9, "average_rounds": 2},
+        {"clip_norm": 0.1},
+        {"checkpoint_activations": True, "weight_decay": 0.1},
+    ],
+    ids=["plain", "averaged", "rounds", "clipped", "recomputed"],
 )
 def test_a_resumed_run_ends_with_the_same_bytes(settings: dict[str, Any]) -> None:
     whole = trainer(**settings)
@@ -91,6 +97,8 @@ def test_a_resumed_run_ends_with_the_same_bytes(settings: dict[str, Any]) -> Non
     first = trainer(**settings)
     for cells in batches(0):
         first.step(cells)
+        if first.progress.step == 2:
+            first.end_round()
         if first.progress.step == 3:
             break
     second = trainer(**settings)
@@ -128,6 +136,26 @@ def test_averaged_weights_lag_behind() -> None:
     moved = sum((p - b).norm() for p, b in zip(made.model.parameters(), before, strict=True))
     lagging = sum((p - b).norm() for p, b in zip(made.sampler.parameters(), before, strict=True))
     assert 0 < lagging < moved
+
+
+def test_the_mean_of_the_last_rounds_is_judged_and_sampled() -> None:
+    made = trainer(average_rounds=2)
+    seen: list[torch.Tensor] = []
+    judged: list[torch.Tensor] = []
+
+    def validate(field: VelocityField) -> dict[str, float]:
+        judged.append(field.velocity_out.weight.detach().clone())
+        seen.append(made.model.velocity_out.weight.detach().clone())
+        return {"mse": 1.0}
+
+    rounds = fit(
+        made, batches(0), validate=validate, watch="mse", mode="min", log=lambda line: None
+    )
+    assert [outcome.step for outcome in rounds] == [0, 2, 4, 6]
+    expected = [seen[0], seen[1], (seen[1] + seen[2]) / 2, (seen[2] + seen[3]) / 2]
+    for ours, theirs in zip(judged, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(made.sampler.velocity_out.weight, expected[-1])
 
 
 def test_clipping_bounds_the_gradient() -> None:

@@ -30,6 +30,14 @@ ALL: dict[str, Any] = {
         "token_dropout": 0.3,
         "base_channel": True,
     },
+    "training": {
+        "steps": 6,
+        "learning_rate": 1e-3,
+        "validate_every": 2,
+        "log_every": 1,
+        "ema": 0.9,
+        "average_rounds": 2,
+    },
     "loss": {"mmd_weight": 0.5, "times": "logit_normal", "pairs": "optimal"},
 }
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from scdfm.flow.config import LossConfig, Source
 from scdfm.flow.losses import LOSSES
-from scdfm.flow.pairs import optimal_pairs
-from scdfm.flow.path import end_point, straight_path
+from scdfm.flow.paths.pairs import optimal_pairs
+from scdfm.flow.paths.straight import end_point, straight_path
+from scdfm.flow.paths.times import TIMES
 from scdfm.flow.sources import SOURCES
-from scdfm.flow.times import TIMES
 from scdfm.method import Losses
 from scdfm.model.precision import autocast
 

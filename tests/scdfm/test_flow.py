@@ -6,7 +6,7 @@ import torch
 from scdfm.flow.config import LossConfig
 from scdfm.flow.mmd import unit_mmd
 from scdfm.flow.objective import step_losses
-from scdfm.flow.path import end_point, straight_path
+from scdfm.flow.paths.straight import end_point, straight_path
 from scdfm.flow.sources.control import others
 from tests.scdfm import small
 

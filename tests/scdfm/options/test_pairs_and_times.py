@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from scdfm.flow.config import LossConfig
 from scdfm.flow.objective import StepCells, step_losses
-from scdfm.flow.pairs import optimal_pairs
-from scdfm.flow.times import TIMES
+from scdfm.flow.paths.pairs import optimal_pairs
+from scdfm.flow.paths.times import TIMES
 from tests.scdfm import small
 
 SIZES = (5, 1, 4)

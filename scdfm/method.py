@@ -125,6 +125,10 @@ class Method(Protocol):
         """Whether generated expression is never below 0, so that a mean cannot be either."""
         return True
 
+    def unclamped(self, settings: Any) -> Any:
+        """Settings under which expression below 0 is left as it is, to combine it with a base."""
+        return settings
+
     def for_validation(self, settings: Any, *, steps: int) -> Any:
         """Settings of validation rounds, which may be cheaper."""
         return settings

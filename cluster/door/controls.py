@@ -75,6 +75,12 @@ class MemoryControls:
         dense: NDArray[np.float32] = self.values[self.places(rows)].toarray()
         return dense
 
+    def mean(self, context: str) -> NDArray[np.float64]:
+        """Mean over a context's control cells, (model genes,)."""
+        values = self.values[np.flatnonzero(self.contexts == context)]
+        mean: NDArray[np.float64] = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
+        return mean
+
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the AnnData holds cells of these numbers, (cells,)."""
         order = np.argsort(self.numbers)

@@ -34,7 +34,8 @@ from cluster.runs.find_model import model_directory
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.runs.provenance import model_identity, versions
 from cluster.settings.choices import Precision
-from cluster.work.sampler import Sampler, Start, refuse_copies, sampler_of, starting_cells
+from cluster.work.model_sampler import sampler_of
+from cluster.work.sampler import Sampler, Start, refuse_copies, starting_cells
 from data_store.store.schema import LOG
 from scdfm.flow.checkpoint import Model, ModelCard
 from scdfm.flow.checkpoint import load_model as read_model

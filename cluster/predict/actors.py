@@ -29,7 +29,8 @@ from cluster.runs.precision import set_up
 from cluster.runs.store_version import open_version
 from cluster.session import require, session
 from cluster.work.controls import StoreControls
-from cluster.work.sampler import Sampler, columns_in, sampler_of, starting_cells
+from cluster.work.model_sampler import sampler_of
+from cluster.work.sampler import Sampler, columns_in, starting_cells
 from data_store.store.reader import Store
 from data_store.store.remote import url_of
 from scdfm.flow.checkpoint import load_model, read_card

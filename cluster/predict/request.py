@@ -21,7 +21,7 @@ from cluster.work.sampler import columns_in, refuse_copies
 from data_store.prediction import CHUNK_CELLS
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import ModelCard, read_card
-from scdfm.flow.files import GRAPH, SPLIT, WEIGHTS
+from scdfm.flow.files import BASE, GRAPH, SPLIT, WEIGHTS
 from scdfm.method import DEFAULT
 from scdfm.screen.atomic import sha256
 from scdfm.screen.conditions import CONTROL, Condition, Words
@@ -178,11 +178,12 @@ def _units(identity: Identity, store: Store) -> tuple[Unit, ...]:
 
 
 def _model_hash(path: Path, card: ModelCard) -> str:
-    """The hash of what decides a velocity: weights, graph and how they are combined."""
+    """The hash of what decides a model's cells: weights, graph, network, and its means' base."""
     network = card.model.model_dump_json(exclude_defaults=True)
     if card.method != DEFAULT:
         network = json.dumps([card.method, card.settings], sort_keys=True)
-    return hashed(sha256(path / WEIGHTS), sha256(path / GRAPH), network)
+    base = () if card.mean is None else (sha256(path / BASE), str(card.mean.flow))
+    return hashed(sha256(path / WEIGHTS), sha256(path / GRAPH), network, *base)
 
 
 def unseen_tokens(conditions: Sequence[Condition], split: Split, words: Words) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ All of it is decided on cells outside the test part, before training starts.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -173,7 +174,17 @@ def units_of(split: Split, store: Store, part: Part) -> list[int]:
 def known_units(split: Split, store: Store) -> list[int]:
     """Units that choices may look at: training, validation, and their controls."""
     controls = [cells.unit for cells in known_controls(split, store)]
-    return sorted(controls + units_of(split, store, "train") + units_of(split, store, "validation"))
+    return sorted(controls + known_conditions(split, store))
+
+
+def known_conditions(split: Split, store: Store) -> list[int]:
+    """Positions in store.units of the training and validation units."""
+    return sorted(units_of(split, store, "train") + units_of(split, store, "validation"))
+
+
+def whole_units(store: Store, positions: Sequence[int]) -> list[Cells]:
+    """All cells of some units."""
+    return [Cells(k, store.units[k].start, store.units[k].stop) for k in positions]
 
 
 def known_controls(split: Split, store: Store) -> list[Cells]:

@@ -5,6 +5,8 @@ from typing import Any, Required, TypedDict
 
 from pydantic import BaseModel
 
+from scdfm.flow.combined import FlowWeight
+
 
 class _Record(BaseModel, frozen=True, extra="allow"):
     """Facts of a file; what a newer version has added is kept when the file is written again."""
@@ -65,6 +67,15 @@ class Best(_Record, frozen=True):
     metrics: dict[str, float | None]  # null where undefined
 
 
+class FlowRound(_Record, frozen=True):
+    """What a validation round says of a flow that a base is combined with."""
+
+    weight: float  # of the flow in the mean
+    alone: dict[str, float | None]  # its scores without the base
+    both: tuple[float, ...]  # of each unit, as `scdfm.flow.combined.Evidence` has them
+    square: tuple[float, ...]
+
+
 class FoldFacts(_Record, frozen=True):
     """What the folds of a run have found."""
 
@@ -72,6 +83,7 @@ class FoldFacts(_Record, frozen=True):
     rounds: tuple[Best, ...]  # means over folds, of every round that all of them had
     best: tuple[Best, ...]  # of each fold by itself
     guess: bool = False  # they validate on units that ask another question than test units
+    flow: FlowWeight | None = None  # by all folds at that step, where a base is combined with it
 
     def scores(self, step: int) -> dict[str, float]:
         """The mean over folds of each metric after so many steps; NaN where it is undefined."""
@@ -112,6 +124,7 @@ class Line(TypedDict, total=False):
     note: str
     validation: dict[str, float | None]
     best: bool  # this round has the best model so far
+    flow: dict[str, Any]  # beside a base: see FlowRound
     loss: float  # and each of its parts under its own name, such as cfm and mmd
     learning_rate: float
     steps_per_second: float

@@ -243,15 +243,23 @@ def read_run(path: Path, *, overrides: dict[str, Any] | None = None) -> RunConfi
 
 
 def set_setting(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
-    """Set a run's setting by its dotted name, also one inside `graph: spearman`.
+    """Set a run's setting by its dotted name, also inside `graph: spearman` or `mean: shrunken`.
 
     Raises:
         ValueError: The name leads through a plain value.
     """
-    graph = values.get("graph")
-    if name.startswith("graph.") and isinstance(graph, str):
-        values = {**values, "graph": {"kind": graph}}
+    for short, first in (("graph", "kind"), ("sampling.mean", "base")):
+        given = _at(values, short)
+        if name.startswith(f"{short}.") and isinstance(given, str):
+            values = set_dotted(values, short, {first: given})
     return set_dotted(values, name, value)
+
+
+def _at(values: Any, name: str) -> Any:
+    """The value of a dotted name; None where there is none."""
+    for part in name.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def make_run(

@@ -13,6 +13,7 @@ from cluster.runs.precision import Arithmetic
 from cluster.runs.records import SourceFacts
 from cluster.settings.config import RunConfig
 from scdfm.flow.checkpoint import ModelCard
+from scdfm.flow.combined import FlowWeight
 from scdfm.flow.randomness import seed_torch
 from scdfm.flow.training import Trainer
 from scdfm.gene_graph.graph import GeneGraph
@@ -74,8 +75,10 @@ def first_weights(
     return METHODS[config.method].build(settings_of(config), vocabulary=vocabulary, graph=graph)
 
 
-def make_card(run: RunConfig, plan: Plan, *, facts: dict[str, Any]) -> ModelCard:
-    """Describe a run's model."""
+def make_card(
+    run: RunConfig, plan: Plan, *, facts: dict[str, Any], mean: FlowWeight | None = None
+) -> ModelCard:
+    """Describe a run's model; `mean` is the weight of its flow, where it has a base."""
     names = dict(zip(plan.genes.model.tolist(), plan.vocabulary.genes, strict=True))
     return ModelCard(
         method=run.method,
@@ -91,5 +94,6 @@ def make_card(run: RunConfig, plan: Plan, *, facts: dict[str, Any]) -> ModelCard
         genes_per_step=run.batch.genes,
         seed=run.seed,
         words=plan.words,
+        mean=mean,
         provenance=facts,
     )

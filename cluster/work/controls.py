@@ -24,6 +24,10 @@ class Controls(Protocol):
         """Expression of control cells in any order, repeats too, (cells, model genes)."""
         ...
 
+    def mean(self, context: str) -> NDArray[np.float64]:
+        """Mean over all control cells of a context, (model genes,)."""
+        ...
+
 
 @dataclass(frozen=True)
 class StoreControls:
@@ -48,3 +52,11 @@ class StoreControls:
         expression = self.store.expression_at(each, genes=self.columns)
         repeated: NDArray[np.float32] = expression[inverse]
         return repeated
+
+    def mean(self, context: str) -> NDArray[np.float64]:
+        """From the store's sums, (model genes,)."""
+        control = self.store.controls[context]
+        total: NDArray[np.float64] = self.store.moments.row(
+            "total", self.store.units.index(control)
+        )
+        return total[self.columns] / len(control)

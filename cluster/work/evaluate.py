@@ -26,11 +26,13 @@ from cluster.work.evaluation.others import Others, open_others
 from cluster.work.evaluation.part import TestPart
 from cluster.work.evaluation.record import (
     CEILING,
+    FLOW,
     OURS,
     UNTRAINED,
     Evaluation,
     Noise,
     RowFacts,
+    RowKind,
     UnitFacts,
 )
 from cluster.work.evaluation.rows import (
@@ -48,7 +50,8 @@ from cluster.work.evaluation.rows import (
 from cluster.work.evaluation.scale import over_moved, rescaled
 from cluster.work.evaluation.target import prediction_origin, require_same_cells, store_of
 from cluster.work.means import PredictedMean
-from cluster.work.sampler import columns_in, refuse_copies, sampler_of
+from cluster.work.model_sampler import sampler_of
+from cluster.work.sampler import columns_in, refuse_copies
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import Model, load_model
 from scdfm.method import DEFAULT, METHODS, settings_of
@@ -217,10 +220,13 @@ class _Bench:
             self._announce(maker, model)
             rows[name], means = self._model_row(maker, picked=picked)
             like = rows[name].evidence
+            if maker.flow is not None:
+                rows[FLOW], _ = self._model_row(maker.flow, like=like, kind="flow")
             if self.asked.untrained:
                 phase(log, "generating them again with untrained weights")
-                first = replace(maker, sampler=replace(maker.sampler, field=_first_weights(model)))
-                rows[UNTRAINED], _ = self._model_row(first, like=like, kind=UNTRAINED)
+                flow = maker.flow or maker
+                first = replace(flow, sampler=replace(flow.sampler, field=_first_weights(model)))
+                rows[UNTRAINED], _ = self._model_row(first, like=like, kind="untrained")
         phase(log, "scoring the baselines")
         incomplete: dict[str, int] = {}
         for name, prediction in part.baselines().items():
@@ -278,7 +284,7 @@ class _Bench:
         *,
         picked: Picked | None = None,
         like: Evidence | None = None,
-        kind: str = "model",
+        kind: RowKind = "model",
     ) -> tuple[Row, list[PredictedMean]]:
         each: list[Values] = []
         means: list[PredictedMean] = []
@@ -297,7 +303,7 @@ class _Bench:
             if seed == self.asked.seed:
                 of_first_seed = evidence
         values = {name: mean_defined(np.stack([one[name] for one in each])) for name in each[0]}
-        facts = RowFacts(kind="untrained" if kind == UNTRAINED else "model", cells=sum(maker.cells))
+        facts = RowFacts(kind=kind, cells=sum(maker.cells))
         return Row(facts, values, of_first_seed, seeds=tuple(each) if len(each) > 1 else ()), means
 
 
@@ -305,7 +311,7 @@ def _row_of(method: str) -> str:
     """The name of a model's row; that of a baseline is taken."""
     if method == DEFAULT:
         return OURS
-    taken = (UNTRAINED, CEILING, *BASELINES)
+    taken = (FLOW, UNTRAINED, CEILING, *BASELINES)
     return f"{method} (model)" if method in taken else method
 
 
@@ -350,6 +356,8 @@ def _record(
         method=None if card is None else card.method,
         sampling={} if card is None else card.sampling.model_dump(),
         generated="" if method is None else method.describe(settings),
+        mean="" if card is None else card.mean_in_words,
+        flow=None if card is None else card.mean,
         seeds=tuple(range(bench.asked.seed, bench.asked.seed + bench.asked.repeats))
         if card is not None
         else (),

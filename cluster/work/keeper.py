@@ -12,6 +12,7 @@ from cluster.runs.records import Computed, Line, RunManifest
 from cluster.settings.config import RunConfig
 from cluster.work.build import make_card
 from cluster.work.folds.facts import folds_note
+from cluster.work.validation import Validation
 from scdfm.flow.checkpoint import Model
 from scdfm.flow.training import Round, StepLog, Trainer
 from scdfm.screen.atomic import jsonable
@@ -31,6 +32,7 @@ class Keeper:
         facts: RunManifest,
         plan: Plan,
         trainer: Trainer,
+        validation: Validation,
         how: Arithmetic,
         report: Report,
     ) -> None:
@@ -42,11 +44,12 @@ class Keeper:
             facts: What this session adds to the models it exports.
             plan: Of the run.
             trainer: What learns.
+            validation: What judges it.
             how: How this machine computes.
             report: Receives every line of the journal.
         """
         self.run, self.directory, self.plan, self.trainer = run, directory, plan, trainer
-        self.facts, self.how, self.report = facts, how, report
+        self.facts, self.validation, self.how, self.report = facts, validation, how, report
         self.journal = directory.journal
 
     def begin(self, step: int | None) -> None:
@@ -77,14 +80,15 @@ class Keeper:
             self.directory.keep_model(
                 self._model(outcome), step=outcome.step, metrics=outcome.metrics
             )
-        self._write(
-            {
-                "step": outcome.step,
-                "steps": self.trainer.last_step,
-                "validation": dict(outcome.metrics),
-                "best": outcome.improved,
-            }
-        )
+        line: Line = {
+            "step": outcome.step,
+            "steps": self.trainer.last_step,
+            "validation": dict(outcome.metrics),
+            "best": outcome.improved,
+        }
+        if self.validation.flow is not None:
+            line["flow"] = self.validation.flow.plain()
+        self._write(line)
         self.directory.keep_state(self.trainer.state(), step=outcome.step)
 
     def finish(self) -> None:
@@ -134,5 +138,12 @@ class Keeper:
                 "step": outcome.step,
                 "validation": jsonable(outcome.metrics),
             },
+            mean=self.validation.weight,
         )
-        return Model(self.trainer.sampler, card=card, graph=self.plan.graph, split=self.plan.split)
+        return Model(
+            self.trainer.sampler,
+            card=card,
+            graph=self.plan.graph,
+            split=self.plan.split,
+            base=self.validation.base,
+        )

@@ -12,22 +12,20 @@ from torch import nn
 
 from cluster.runs.directory import RunDirectory
 from cluster.runs.plan import Plan
-from cluster.runs.precision import Arithmetic, arithmetic
+from cluster.runs.precision import arithmetic
 from cluster.runs.provenance import provenance
 from cluster.settings.config import RunConfig
-from cluster.work.build import Place, make_card, make_trainer
+from cluster.work.build import Place, make_trainer
 from cluster.work.channel import with_channel
-from cluster.work.controls import StoreControls
 from cluster.work.feed import feed
 from cluster.work.keeper import Keeper, Report
-from cluster.work.means import measured_units, pseudobulks
-from cluster.work.sampler import Sampler
+from cluster.work.means import measured_units
+from cluster.work.validation import Validation
 from data_store.store.reader import Store
 from data_store.stream import Stream
 from scdfm.flow.checkpoint import load_state
 from scdfm.flow.training import Round, Trainer, fit
 from scdfm.method import METHODS, settings_of
-from scdfm.metrics import round_scores
 
 
 def learn(
@@ -66,8 +64,17 @@ def learn(
         if begun.folds is not None:
             trainer.until = begun.folds.step
         facts = provenance(store, run=run.name, address=run.store)
+        weight = None if begun.folds is None else begun.folds.flow
+        validation = Validation(run, plan, store, how, weight=weight)
         keeper = Keeper(
-            run, directory, facts=facts, plan=plan, trainer=trainer, how=how, report=report
+            run,
+            directory,
+            facts=facts,
+            plan=plan,
+            trainer=trainer,
+            validation=validation,
+            how=how,
+            report=report,
         )
         if state is not None:
             trainer.restore(load_state(state))
@@ -95,7 +102,7 @@ def learn(
                 trainer,
                 cells,
                 validate=lambda field: (
-                    _validate(field, run, store, plan, place=place, how=how)
+                    _validate(field, validation, place=place)
                     if begun.folds is None
                     else begun.folds.scores(trainer.progress.step)
                 ),
@@ -131,45 +138,18 @@ def _go(
         keeper.finish()
 
 
-def _validate(
-    field: nn.Module,
-    run: RunConfig,
-    store: Store,
-    plan: Plan,
-    *,
-    place: Place,
-    how: Arithmetic,
-) -> dict[str, float]:
+def _validate(field: nn.Module, validation: Validation, *, place: Place) -> dict[str, float]:
     """Score the field on the validation part; rank 0 computes and tells the others.
 
     Returns:
         No score where nothing validates.
     """
-    if not plan.validation:
+    if not validation.plan.validation:
         return {}
     scores: list[dict[str, float] | None] = [None]
     if place.rank == 0:
-        sampler = validation_sampler(field, run, plan, how=how)
-        generated = [run.validation.cells] * len(plan.validation)
-        controls = StoreControls(store, plan.genes.model)
-        units = pseudobulks(sampler, controls, plan.validation, generated=generated)
-        scores = [round_scores(units)]
+        scores = [validation(field)]
     if place.world > 1:
         torch.distributed.broadcast_object_list(scores, src=0)
     assert scores[0] is not None
     return scores[0]
-
-
-def validation_sampler(field: nn.Module, run: RunConfig, plan: Plan, *, how: Arithmetic) -> Sampler:
-    """The sampler of validation rounds: the evaluation genes, few solver steps."""
-    card = make_card(run, plan, facts={})
-    method, settings = METHODS[run.method], settings_of(run)
-    return Sampler(
-        method=method,
-        field=field,
-        settings=method.for_validation(settings, steps=run.validation.steps),
-        blocks=card.blocks(which="evaluation"),
-        batch=run.sampling.batch,
-        seed=run.seed,
-        products=how.products,
-    )

@@ -8,6 +8,9 @@ A mean of generated cells carries the noise of the few control cells that they s
 a control variate: the same expectation with less noise. An untrained model that starts at rest
 then equals "no change" exactly. Where changes vary more than cells do, as for a model that does
 not build on its control cell, the plain mean is kept.
+
+Where a base is combined with the flow, the mean of a unit is known before its cells are: that of
+all controls plus the unit's change.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,6 +23,7 @@ from cluster.work.controls import StoreControls
 from cluster.work.sampler import Generated, Sampler, starting_cells
 from data_store.store.reader import Store
 from data_store.stream import Cells as StoreCells
+from scdfm.flow.combined import Calibrated
 from scdfm.metrics import Pseudobulks
 from scdfm.metrics.baselines import MeasuredUnits
 from scdfm.screen.conditions import Condition
@@ -41,13 +45,16 @@ class PredictedMean(NamedTuple):
     corrected: bool  # by the starting cells
 
 
-def predicted_mean(batches: Iterable[Generated], *, control: Array, clamp: bool) -> PredictedMean:
+def predicted_mean(
+    batches: Iterable[Generated], *, control: Array, clamp: bool, unit: Calibrated | None = None
+) -> PredictedMean:
     """Average generated cells, corrected by their starting cells where that lowers the variance.
 
     Args:
         batches: Generated cells of a unit.
         control: Mean of all controls of its context, (genes,).
         clamp: Whether expression below 0 cannot be: then nor can a mean.
+        unit: Its mean change, where that is known; then cells only say what they would have told.
     """
     cells, plain, change = 0, _Sums(control), _Sums(control)
     for batch in batches:
@@ -55,6 +62,16 @@ def predicted_mean(batches: Iterable[Generated], *, control: Array, clamp: bool)
         values = batch.cells.astype(np.float64)
         plain.add(values)
         change.add(values - batch.start)
+    if unit is not None:
+        mean = control + unit.change
+        return PredictedMean(
+            mean=np.maximum(mean, 0) if clamp else mean,
+            cells=cells,
+            noise=unit.noise,
+            error=float(unit.noise.mean()),
+            plain_error=plain.error(cells),
+            corrected=True,
+        )
     corrected = change.error(cells) <= plain.error(cells)
     mean = control + change.total / cells if corrected else plain.total / cells
     return PredictedMean(

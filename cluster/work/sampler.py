@@ -17,7 +17,8 @@ from torch import nn
 
 from cluster.work.controls import Controls
 from data_store.store.reader import Store
-from scdfm.flow.checkpoint import Model, ModelCard
+from scdfm.flow.checkpoint import ModelCard
+from scdfm.flow.combined import Calibrated
 from scdfm.flow.sampling import Cells
 from scdfm.method import DEFAULT, METHODS, Method, settings_of
 from scdfm.screen.conditions import Condition, name
@@ -33,8 +34,8 @@ class Start(NamedTuple):
     replicates: NDArray[np.int64]  # how often the row was used before, (cells,)
     context: str = ""
 
-    def some(self, cells: slice) -> "Start":
-        """The same for a run of the cells."""
+    def some(self, cells: slice | NDArray[np.bool_]) -> "Start":
+        """The same for some of the cells."""
         return Start(self.rows[cells], self.others[cells], self.replicates[cells], self.context)
 
 
@@ -68,6 +69,17 @@ class Sampler:
     def over(self, blocks: Sequence[NDArray[np.int64]]) -> Self:
         """The same sampler for other genes."""
         return replace(self, blocks=blocks)
+
+    @property
+    def flow(self) -> "Sampler":
+        """The network's own cells, without a base."""
+        return self
+
+    def calibrated(
+        self, controls: Controls, *, context: str, condition: Condition
+    ) -> Calibrated | None:
+        """The mean change of a unit, where it is known better than by cells; none here."""
+        return None
 
     def cells(
         self, controls: Controls, start: Start, *, condition: Condition
@@ -118,23 +130,12 @@ class Generated(NamedTuple):
 
     cells: NDArray[np.float32]  # (cells, genes)
     start: NDArray[np.float32]  # (cells, genes)
+    flow: NDArray[np.float32] | None = None  # by the flow alone, where a base is combined with it
 
-
-def sampler_of(
-    model: Model, *, genes: NDArray[np.int64], seed: int, products: torch.dtype | None
-) -> Sampler:
-    """A model's sampler for the blocks that hold these gene ids; it stays on the field's device."""
-    wanted = set(genes.tolist())
-    blocks = model.card.blocks(which="all")
-    return Sampler(
-        method=METHODS[model.card.method],
-        field=model.field,
-        settings=settings_of(model.card),
-        blocks=[block for block in blocks if wanted.intersection(block.tolist())],
-        batch=model.card.sampling.batch,
-        seed=seed,
-        products=products,
-    )
+    def on(self, genes: NDArray[np.int64]) -> "Generated":
+        """The same on some of the genes."""
+        flow = None if self.flow is None else self.flow[:, genes]
+        return Generated(self.cells[:, genes], self.start[:, genes], flow)
 
 
 def starting_cells(

@@ -16,14 +16,18 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from scdfm.flow.combined import FlowWeight
 from scdfm.flow.config import SamplingConfig, Source
-from scdfm.flow.files import CARD, GRAPH, SPLIT, WEIGHTS
+from scdfm.flow.files import BASE, CARD, GRAPH, SPLIT, WEIGHTS
 from scdfm.flow.sampling import canonical_blocks
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.method import DEFAULT, METHODS, settings_of
+from scdfm.metrics.shrunken import Base
 from scdfm.model.config import ModelConfig
 from scdfm.model.vocabulary import Vocabulary
 from scdfm.screen.atomic import replaced_directory
@@ -50,6 +54,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     genes_per_step: int  # size of the blocks of genes that are integrated together
     seed: int  # of the run; fixes the canonical blocks
     words: Words = USUAL  # of the store; models of before they were kept have the usual ones
+    mean: FlowWeight | None = None  # the flow's beside the base, where `sampling.mean` has one
     normalisation: str = "log1p(counts / library size * 10000)"
     provenance: dict[str, Any]  # store and its fingerprint, run, step, validation score, versions
 
@@ -58,6 +63,16 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
         """Names the model knows."""
         return Vocabulary(
             genes=self.genes, perturbations=self.perturbations, kind=self.perturbation
+        )
+
+    @property
+    def mean_in_words(self) -> str:
+        """How means are made: "shrunken base + 0.24 x flow, shape 0.25"; empty without a base."""
+        if self.mean is None:
+            return ""
+        return (
+            f"{self.sampling.mean.base} base + {self.mean.flow:.2g} x flow, shape "
+            f"{self.sampling.shape(self.source):.2g}"
         )
 
     def blocks(self, *, which: Literal["all", "evaluation"]) -> list[NDArray[np.int64]]:
@@ -82,6 +97,7 @@ class Model:
     card: ModelCard
     graph: GeneGraph
     split: Split
+    base: Base | None = None  # where `sampling.mean` has one
 
 
 def save_model(model: Model, path: Path) -> None:
@@ -90,6 +106,8 @@ def save_model(model: Model, path: Path) -> None:
         save_file(_contiguous(model.field.state_dict()), directory / WEIGHTS)
         model.graph.save(directory / GRAPH)
         model.split.save(directory / SPLIT)
+        if model.base is not None:
+            save_arrays(model.base.arrays(), directory / BASE)
         (directory / CARD).write_text(model.card.model_dump_json(indent=1))
 
 
@@ -101,7 +119,7 @@ def load_model(path: Path) -> Model:
             version.
     """
     card = read_card(path)
-    for part in (WEIGHTS, GRAPH, SPLIT):
+    for part in (WEIGHTS, GRAPH, SPLIT, *([BASE] if card.mean else [])):
         if not (path / part).is_file():
             raise ValueError(f"{path} is not a complete model: {part} is missing; export it again")
     graph, split = GeneGraph.load(path / GRAPH), Split.load(path / SPLIT)
@@ -114,7 +132,21 @@ def load_model(path: Path) -> Model:
             f"{path / WEIGHTS} does not hold this model's weights: {reason}"
         ) from error
     field.eval()
-    return Model(field=field, card=card, graph=graph, split=split)
+    base = read_base(path) if card.mean else None
+    return Model(field=field, card=card, graph=graph, split=split, base=base)
+
+
+def read_base(path: Path) -> Base:
+    """Read the base of a model directory that has one.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    try:
+        return Base.from_arrays(load_arrays(path / BASE))
+    except (SafetensorError, LookupError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path / BASE} does not hold a model's base: {reason}") from error
 
 
 def read_card(path: Path) -> ModelCard:

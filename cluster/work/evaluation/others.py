@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.work.evaluation.part import TestPart
-from cluster.work.evaluation.record import CEILING, UNTRAINED, RowFacts
+from cluster.work.evaluation.record import CEILING, FLOW, UNTRAINED, RowFacts
 from cluster.work.evaluation.rows import Judge, Predicted, Row
 from data_store.sources.predictions import Predictions, read_predictions
 from scdfm.metrics import Evidence
@@ -67,7 +67,7 @@ def open_others(predictions: Mapping[str, Path], part: TestPart) -> Others:
     """
     opened = {}
     for name, path in predictions.items():
-        if name in (UNTRAINED, CEILING, *BASELINES):
+        if name in (FLOW, UNTRAINED, CEILING, *BASELINES):
             raise ValueError(f"{name!r} is a row of every table; give {path} another name")
         file = read_predictions(path, words=part.store.words, contexts=part.store.contexts)
         _require_some(name, file, part)

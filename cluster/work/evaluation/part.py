@@ -4,14 +4,13 @@ Everything is over the evaluation genes, except what baselines learn from, which
 of the model. Expression is log1p per 10k.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.runs.plan import units_of
+from cluster.runs.plan import known_conditions, units_of, whole_units
 from cluster.work.means import control_means, measured_units
 from data_store.store.reader import Store, Unit
 from data_store.stream import Cells
@@ -124,10 +123,7 @@ class TestPart:
     @cached_property
     def training(self) -> list[Cells]:
         """Units of the training and validation part, which baselines learn from."""
-        known = units_of(self.split, self.store, "train")
-        return whole_units(
-            self.store, sorted(known + units_of(self.split, self.store, "validation"))
-        )
+        return whole_units(self.store, known_conditions(self.split, self.store))
 
     @cached_property
     def measured(self) -> MeasuredUnits:
@@ -172,8 +168,3 @@ class TestPart:
     @cached_property
     def _controls(self) -> dict[str, Expression]:
         return {}
-
-
-def whole_units(store: Store, positions: Sequence[int]) -> list[Cells]:
-    """All cells of some units."""
-    return [Cells(k, store.units[k].start, store.units[k].stop) for k in positions]

@@ -4,12 +4,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, NonNegativeInt, PositiveInt
 
+from scdfm.flow.combined import FlowWeight
 from scdfm.metrics import Table
 from scdfm.metrics.table import Number
 
 OURS, UNTRAINED, CEILING = "scDFM", "untrained", "noise ceiling"
+FLOW = "flow alone"  # of a model that combines its flow with a base
 
-RowKind = Literal["model", "untrained", "baseline", "ceiling", "prediction"]
+RowKind = Literal["model", "flow", "untrained", "baseline", "ceiling", "prediction"]
 
 
 class RowFacts(BaseModel, frozen=True, extra="forbid"):
@@ -74,6 +76,8 @@ class Evaluation(BaseModel, frozen=True, extra="forbid"):
     method: str | None = None
     sampling: dict[str, Any] = {}
     generated: str = ""  # how, in a few words
+    mean: str = ""  # how the model's means are made, likewise, where they have a base
+    flow: FlowWeight | None = None  # of the model, beside its base
     seeds: tuple[NonNegativeInt, ...] = ()
     clamped: bool = True  # means below 0 are 0 in every row
     arithmetic: dict[str, Any] = {}  # device, precision, matrix products in use

@@ -5,14 +5,14 @@ metric and unit; what was generated is dropped as soon as it is counted.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cluster.work.controls import StoreControls
-from cluster.work.evaluation.part import Array, Expression, TestPart
+from cluster.work.evaluation.part import HELD_BYTES, Array, Expression, TestPart
 from cluster.work.evaluation.record import RowFacts
 from cluster.work.means import PredictedMean, predicted_mean
 from cluster.work.sampler import Generated, Sampler, starting_cells
@@ -118,6 +118,16 @@ class Judge:
         return any(one.of_cells is not None or "predicted_cells" in one.needs for one in asked)
 
 
+class Held(dict[tuple[int, int], list[Generated]]):
+    """The flow's own cells by seed and unit, held until they are judged, too, while they fit."""
+
+    def hold(self, key: tuple[int, int], batches: list[Generated]) -> None:
+        """Hold a unit's cells, unless they are too many; then they are generated again."""
+        held = sum(one.cells.nbytes for some in (*self.values(), batches) for one in some)
+        if held <= HELD_BYTES:
+            self[key] = batches
+
+
 @dataclass(frozen=True)
 class ModelRow:
     """A model's prediction: how its cells are generated for each unit."""
@@ -125,6 +135,13 @@ class ModelRow:
     sampler: Sampler
     controls: StoreControls
     cells: Sequence[int]  # to generate for each unit
+    held: Held = field(default_factory=Held)
+
+    @property
+    def flow(self) -> "ModelRow | None":
+        """The flow alone, of a model that combines it with a base."""
+        flow = self.sampler.flow
+        return None if flow is self.sampler else replace(self, sampler=flow)
 
     def generate(
         self,
@@ -161,12 +178,23 @@ class ModelRow:
                 seed=seed,
                 context=unit.context,
             )
-            batches = [
-                Generated(some.cells[:, kept], some.start[:, kept])
+            batches = self.held.pop((seed, number), None) or [
+                some.on(kept)
                 for some in sampler.batches_with_starts(self.controls, start, condition=unit.tokens)
             ]
+            flows = [Generated(one.flow, one.start) for one in batches if one.flow is not None]
+            if flows:
+                self.held.hold((seed, number), flows)
+            known = sampler.calibrated(self.controls, context=unit.context, condition=unit.tokens)
             control = part.control_mean[number, part.evaluation]
-            means.append(predicted_mean(batches, control=control, clamp=clamp))
+            means.append(
+                predicted_mean(
+                    batches,
+                    control=control,
+                    clamp=clamp,
+                    unit=None if known is None else known.on(kept),
+                )
+            )
             noise = means[-1].noise
             if means[-1].corrected:
                 noise = noise + part.control_noise(unit.context)

@@ -8,10 +8,13 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from cluster.runs.directory import FOLDS, RunDirectory
 from cluster.runs.plan import SPLIT
-from cluster.runs.records import Best, FoldFacts, Line
+from cluster.runs.records import Best, FlowRound, FoldFacts, Line
 from cluster.settings.config import RunConfig, ValidationConfig
+from scdfm.flow.combined import Evidence, FlowWeight, weigh
 from scdfm.splits import Split, SplitConfig
 
 
@@ -73,12 +76,30 @@ def found(directory: RunDirectory, *, validation: ValidationConfig) -> FoldFacts
         best = min(scored)[1]
     own = [fold.best for fold in folds]
     splits = [Split.load(fold.path / SPLIT) for fold in folds]
+    guess = not all(split.validates_as_tested for split in splits)
     return FoldFacts(
         step=best,
         rounds=tuple(rounds),
         best=tuple(one for one in own if one is not None),
-        guess=not all(split.validates_as_tested for split in splits),
+        guess=guess,
+        flow=_flow(folds, step=best, guess=guess),
     )
+
+
+def _flow(folds: Sequence[RunDirectory], *, step: int, guess: bool) -> FlowWeight | None:
+    """The weight of the flow by the units of all folds together; None without a base."""
+    told = [
+        FlowRound.model_validate(line["flow"])
+        for fold in folds
+        for line in fold.journal.lines()
+        if line["step"] == step and "flow" in line
+    ]
+    if not told:
+        return None
+    both, square = (
+        np.array([x for one in told for x in getattr(one, of)]) for of in ("both", "square")
+    )
+    return weigh(Evidence(both, square), guess=guess)
 
 
 def folds_note(facts: FoldFacts | None, *, metric: str) -> str | None:

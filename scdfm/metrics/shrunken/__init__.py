@@ -21,5 +21,6 @@ neither torch nor a model.
 from scdfm.metrics.shrunken.base import Base, Delta
 from scdfm.metrics.shrunken.fit import fit
 from scdfm.metrics.shrunken.moved import moved, shift_to
+from scdfm.metrics.shrunken.unshrunken import unshrunken
 
-__all__ = ["Base", "Delta", "fit", "moved", "shift_to"]
+__all__ = ["Base", "Delta", "fit", "moved", "shift_to", "unshrunken"]

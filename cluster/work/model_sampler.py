@@ -1,0 +1,40 @@
+"""The sampler of a model: its flow, alone or combined with its base."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cluster.work.combined import CombinedSampler
+from cluster.work.sampler import Sampler
+from scdfm.flow.checkpoint import Model
+from scdfm.method import METHODS, settings_of
+
+
+def sampler_of(
+    model: Model, *, genes: NDArray[np.int64], seed: int, products: torch.dtype | None
+) -> Sampler:
+    """A model's sampler for the blocks that hold these gene ids; it stays on the field's device."""
+    wanted = set(genes.tolist())
+    card = model.card
+    blocks = card.blocks(which="all")
+    method, settings = METHODS[card.method], settings_of(card)
+    plain = Sampler(
+        method=method,
+        field=model.field,
+        settings=settings,
+        blocks=[block for block in blocks if wanted.intersection(block.tolist())],
+        batch=card.sampling.batch,
+        seed=seed,
+        products=products,
+    )
+    if model.base is None or card.mean is None:
+        return plain
+    return CombinedSampler(
+        **vars(plain),
+        base=model.base,
+        alpha=card.mean.flow,
+        beta=card.sampling.shape(card.source),
+        most=card.sampling.mean.cells,
+        own_seed=card.seed,
+        unclamped=method.unclamped(settings),
+    )

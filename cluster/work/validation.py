@@ -1,0 +1,137 @@
+"""Validation rounds: the score of a network, with the mean that its model will have.
+
+Where a base is combined with the flow, a round scores both together, since that is what
+predictions will be; the flow's weight is found anew on every round, and the model that a round
+chooses keeps it. The base of a round is fitted to training cells alone. The base of a model is
+fitted to validation cells, too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from cluster.runs.plan import Plan, known_conditions, whole_units
+from cluster.runs.precision import Arithmetic
+from cluster.runs.records import FlowRound
+from cluster.settings.config import RunConfig
+from cluster.work.build import make_card
+from cluster.work.controls import StoreControls
+from cluster.work.means import measured_units, pseudobulks
+from cluster.work.sampler import Sampler
+from data_store.store.reader import Store
+from scdfm.flow.combined import FlowWeight, combined_change, evidence, weigh
+from scdfm.method import METHODS, settings_of
+from scdfm.metrics import Pseudobulks, round_scores
+from scdfm.metrics.baselines import MeasuredUnits
+from scdfm.metrics.shrunken import Base, fit, unshrunken
+from scdfm.screen.atomic import jsonable
+
+Array = NDArray[np.float64]
+
+BASES: dict[str, Callable[[MeasuredUnits], Base]] = {"shrunken": fit, "additive": unshrunken}
+
+
+@dataclass
+class Validation:
+    """Scores networks of a run on its validation part.
+
+    Attributes:
+        run: The run.
+        plan: Of the run.
+        store: With its cells.
+        how: How this machine computes.
+        weight: Of the flow, as the latest round or the run's folds found it; None without a base.
+        flow: What the latest round says of the flow; None without a base.
+    """
+
+    run: RunConfig
+    plan: Plan
+    store: Store
+    how: Arithmetic
+    weight: FlowWeight | None = None
+    flow: FlowRound | None = None
+
+    def __post_init__(self) -> None:
+        """Where nothing validates, and folds did not, the mean is the base's."""
+        if self._fit is not None:
+            self.weight = self._given or self.weight or FlowWeight(flow=0)
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        """Scores of a round by metric."""
+        sampler = validation_sampler(network, self.run, self.plan, how=self.how)
+        generated = [self.run.validation.cells] * len(self.plan.validation)
+        controls = StoreControls(self.store, self.plan.genes.model)
+        units = pseudobulks(sampler, controls, self.plan.validation, generated=generated)
+        if self._fit is None:
+            return round_scores(units)
+        return round_scores(self._combined(units, genes=sampler.genes))
+
+    def _combined(self, units: Pseudobulks, *, genes: NDArray[np.int64]) -> Pseudobulks:
+        base, flow = self._without_validation[:, genes], units.predicted_delta
+        told = evidence(units.real_delta, base=base, flow=flow)
+        # Of units that ask another question than the test does.
+        guess = not self.plan.split.validates_as_tested
+        self.weight = self._given or weigh(told, guess=guess)
+        clamp = self.run.sampling.clamp
+        self.flow = FlowRound(
+            weight=self.weight.flow,
+            alone=jsonable(round_scores(_bounded(units, clamp=clamp))),
+            both=tuple(told.both.tolist()),
+            square=tuple(told.square.tolist()),
+        )
+        change = combined_change(base, flow, alpha=self.weight.flow)
+        return _bounded(replace(units, predicted=units.control + change), clamp=clamp)
+
+    @property
+    def _given(self) -> FlowWeight | None:
+        asked = self.run.sampling.mean.flow
+        return None if asked == "auto" else FlowWeight(flow=asked, given=True)
+
+    @property
+    def _fit(self) -> Callable[[MeasuredUnits], Base] | None:
+        return BASES.get(self.run.sampling.mean.base)
+
+    @cached_property
+    def base(self) -> Base | None:
+        """The base of the run's models, fitted to training and validation cells."""
+        if self._fit is None:
+            return None
+        cells = whole_units(self.store, known_conditions(self.plan.split, self.store))
+        return self._fit(measured_units(self.store, cells, columns=self.plan.genes.model))
+
+    @cached_property
+    def _without_validation(self) -> Array:
+        """What a base without their cells says of the validation units, (units, model genes)."""
+        assert self._fit is not None
+        learnt = measured_units(self.store, self.plan.training, columns=self.plan.genes.model)
+        units = [self.store.units[part.unit] for part in self.plan.validation]
+        base = self._fit(learnt)
+        return base.delta([u.context for u in units], [u.tokens for u in units]).delta
+
+
+def _bounded(units: Pseudobulks, *, clamp: bool) -> Pseudobulks:
+    """Means that are not below 0 where expression cannot be."""
+    return replace(units, predicted=np.maximum(units.predicted, 0)) if clamp else units
+
+
+def validation_sampler(field: nn.Module, run: RunConfig, plan: Plan, *, how: Arithmetic) -> Sampler:
+    """The sampler of validation rounds: the evaluation genes, few solver steps.
+
+    Expression below 0 stays where a base is to be combined with it.
+    """
+    card = make_card(run, plan, facts={})
+    method = METHODS[run.method]
+    settings = method.for_validation(settings_of(run), steps=run.validation.steps)
+    return Sampler(
+        method=method,
+        field=field,
+        settings=method.unclamped(settings) if run.sampling.mean.combined else settings,
+        blocks=card.blocks(which="evaluation"),
+        batch=run.sampling.batch,
+        seed=run.seed,
+        products=how.products,
+    )

@@ -1,0 +1,175 @@
+"""A base and the flow together: one mean change for a unit, and cells around it.
+
+With x_0 the control cells that some canonical cells start from, x_1 where the flow takes them,
+both unclamped, and the weights alpha and beta:
+
+    delta_flow = mean(x_1 - x_0)
+    delta*     = delta_base + alpha (delta_flow - delta_base)
+    y          = x_0 + (1 - beta) delta_base + beta (x_1 - x_0)
+    x          = max(0, y + s)
+
+with s of each gene such that x, over the canonical cells, differs from x_0 by delta* on average.
+Any other cell of the unit gets the same s. So a cell does not depend on which others are asked
+for, and the mean of many is that of all controls plus delta*. Where a gene of x_1 varies less by
+itself than against x_0, as for paths from noise, the mean of all controls stands for that of x_0.
+
+Source: SCIENCE.md, section 8.2. There the canonical cells are all controls of a context.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, NonNegativeInt
+from scipy.stats import t
+
+from scdfm.metrics.shrunken import shift_to
+
+Array = NDArray[np.float64]
+Expression = NDArray[np.float32]
+
+LEVEL = 0.95  # of the interval of a weight
+FEWEST = 3  # units that an interval takes
+
+
+class FlowWeight(BaseModel, frozen=True, extra="forbid"):
+    """How much the flow counts beside the base in a mean, and how that was found."""
+
+    flow: float = Field(ge=0, le=1)  # alpha
+    units: NonNegativeInt = 0  # validation units that it comes from
+    interval: tuple[float, float] | None = None  # 95 %, by the choice of units
+    guess: bool = False  # these units ask another question than test units do
+    given: bool = False  # by the settings
+
+
+class Calibrated(NamedTuple):
+    """What the canonical cells of a unit tell, over some genes."""
+
+    change: Array  # delta*, (genes,)
+    noise: Array  # variance of delta* by the choice of canonical cells, (genes,)
+    base: Array  # delta_base, (genes,)
+    shift: Array  # s, (genes,)
+
+    def on(self, genes: NDArray[np.int64]) -> "Calibrated":
+        """The same on some of the genes."""
+        return Calibrated(*(values[genes] for values in self))
+
+
+class Evidence(NamedTuple):
+    """What units say of the weight: sums over genes of each whose flow is finite."""
+
+    both: Array  # (real - base)(flow - base), (units,)
+    square: Array  # (flow - base)^2, (units,)
+
+
+def evidence(real: Array, *, base: Array, flow: Array) -> Evidence:
+    """Compare measured changes with base and flow.
+
+    Args:
+        real: Measured mean changes, (units, genes).
+        base: Changes by a base that was fitted without these units, (units, genes).
+        flow: Changes by the flow, (units, genes).
+    """
+    known = np.isfinite(flow).all(axis=1)
+    apart = flow[known] - base[known]
+    both = ((real[known] - base[known]) * apart).sum(axis=1)
+    return Evidence(both, np.square(apart).sum(axis=1))
+
+
+def weigh(units: Evidence, *, guess: bool = False) -> FlowWeight:
+    """The weight of the flow that is best on some units, drawn towards the base when they are few.
+
+    alpha = n / (n + 2) * sum (real - base)(flow - base) / sum (flow - base)^2, between 0 and 1,
+    over n units and their genes. The interval is the jackknife's, with Student's t. With no unit,
+    or a flow that is the base, the weight is 0.
+
+    Args:
+        units: All that is known.
+        guess: Marks the result.
+
+    Source: SCIENCE.md, section 8.2.
+    """
+    both, square = units
+    count = len(both)
+    if not square.sum() > 0:
+        return FlowWeight(flow=0.0, units=count, guess=guess)
+    best = _best(both.sum(), square.sum(), count)
+    interval = None
+    without = square.sum() - square
+    if count >= FEWEST and (without > 0).all():
+        others = _best(both.sum() - both, without, count - 1)
+        spread = np.sqrt((count - 1) / count * np.square(others - others.mean()).sum())
+        wide = t.ppf((1 + LEVEL) / 2, count - 1) * spread
+        interval = (_share(best - wide), _share(best + wide))
+    return FlowWeight(flow=_share(best), units=count, interval=interval, guess=guess)
+
+
+def _best(both: Array, square: Array, units: int) -> Array:
+    return units / (units + 2) * both / square
+
+
+def _share(value: Array) -> float:
+    return float(np.clip(value, 0, 1))
+
+
+def combined_change(base: Array, flow: Array, *, alpha: float) -> Array:
+    """delta*, (..., genes)."""
+    change: Array = base + alpha * (flow - base)
+    return change
+
+
+def calibrate(
+    end: Expression,
+    start: Expression,
+    *,
+    base: Array,
+    control: Array,
+    alpha: float,
+    beta: float,
+    clamp: bool,
+) -> Calibrated:
+    """Set the mean of a unit on its canonical cells. Each gene is a matter of its own.
+
+    Args:
+        end: x_1, unclamped, (cells, genes).
+        start: x_0, (cells, genes).
+        base: delta_base, (genes,).
+        control: Mean of all controls of the context, (genes,).
+        alpha: Weight of the flow in the mean.
+        beta: Weight of the flow in the shape.
+        clamp: Whether expression below 0 becomes 0.
+    """
+    origin, noise = _origin(end, start, control=control)
+    change = combined_change(base, end.mean(axis=0, dtype=np.float64) - origin, alpha=alpha)
+    cells = _around(end, start, base=base, beta=beta)
+    wanted = _origin(cells, start, control=control)[0] + change
+    shift = shift_to(cells, wanted) if clamp else wanted - cells.mean(axis=0, dtype=np.float64)
+    return Calibrated(change=change, noise=alpha**2 * noise, base=base, shift=shift)
+
+
+def finish(
+    end: Expression, start: Expression, unit: Calibrated, *, beta: float, clamp: bool
+) -> Expression:
+    """Cells of a calibrated unit, (cells, genes): x_1 and x_0 as in `calibrate`."""
+    moved = _around(end, start, base=unit.base, beta=beta) + unit.shift.astype(np.float32)
+    return np.maximum(moved, 0, out=moved) if clamp else moved
+
+
+def _around(end: Expression, start: Expression, *, base: Array, beta: float) -> Expression:
+    """y, (cells, genes)."""
+    fixed = ((1 - beta) * base).astype(np.float32)
+    cells: Expression = (1 - np.float32(beta)) * start + np.float32(beta) * end + fixed
+    return cells
+
+
+def _origin(cells: Expression, start: Expression, *, control: Array) -> tuple[Array, Array]:
+    """The mean that a change of cells counts from, and the change's variance, (genes,) each.
+
+    The mean of their own starts, or of all controls where cells do not follow their starts.
+    """
+    alone = cells.var(axis=0, dtype=np.float64)
+    apart = (cells - start).var(axis=0, dtype=np.float64)
+    follows = apart <= alone
+    count = len(cells)
+    noise: Array = np.where(follows, apart, alone) / max(1, count - 1)
+    return np.where(follows, start.mean(axis=0, dtype=np.float64), control), noise

@@ -1,0 +1,38 @@
+"""The plain additive base: a token's effect is the mean change that it makes alone."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from scdfm.metrics.baselines.changes import Changes
+from scdfm.metrics.baselines.units import MeasuredUnits
+from scdfm.metrics.shrunken.base import Base
+from scdfm.metrics.shrunken.design import measured
+from scdfm.metrics.shrunken.fit import LEAST_NOISE
+
+
+def unshrunken(training: MeasuredUnits) -> Base:
+    """Effects as they were measured, added up whole, as a base.
+
+    Unlike the baseline `additive` it averages a token over its contexts, and a token that was
+    never measured alone counts as the mean change of the unit's context, as in the shrunken base.
+
+    Args:
+        training: Units with their noise.
+    """
+    known, changes = measured(training), Changes(training)
+    rows = [row for row, condition in enumerate(known.conditions) if len(condition) == 1]
+    noise = np.maximum(known.noise[rows], LEAST_NOISE)
+    return Base(
+        tokens=tuple(known.conditions[row][0] for row in rows),
+        effects=known.delta[rows],
+        errors=np.zeros((0, known.delta.shape[1])),
+        tau=np.square(known.delta[rows]).mean(axis=1),
+        precision=sp.csr_matrix(sp.diags_array(1 / noise)),
+        scale=1.0,
+        nu=0.0,
+        combinations=0,
+        noise=float(known.noise.mean()),
+        contexts=known.contexts,
+        fallback=np.stack([changes.average(context) for context in known.contexts]),
+        overall=changes.overall,
+    )

@@ -1,0 +1,90 @@
+"""Facts of runs that combine their flow with a base."""
+
+import json
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+
+from cluster.runs.directory import RunDirectory
+from cluster.runs.plan import known_conditions, make_plan, whole_units
+from cluster.settings.config import read_run
+from cluster.train import train_here
+from cluster.work.means import measured_units
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.store.reader import Store
+from scdfm.flow.checkpoint import load_model
+from scdfm.flow.files import BASE, CARD, WEIGHTS
+from scdfm.metrics.shrunken import fit
+from scdfm.screen.conditions import Words
+from tests.cluster.combined.conftest import cells_of, combining
+
+pytestmark = pytest.mark.slow
+
+
+def files(run: Path) -> list[bytes]:
+    return [(run / "model" / name).read_bytes() for name in (WEIGHTS, BASE, CARD)]
+
+
+def test_a_model_keeps_its_base_and_the_weight_of_its_best_round(combined: Path) -> None:
+    model, run = load_model(combined / "model"), read_run(combined / "run.yaml")
+    assert model.base is not None
+    assert model.card.mean is not None
+    rounds = {line["step"]: line for line in RunDirectory(combined).journal.lines()}
+    chosen = rounds[model.card.provenance["step"]]["flow"]
+    assert chosen["weight"] == model.card.mean.flow
+    assert chosen["alone"]["mse"] > 0
+    assert model.card.mean_in_words == f"shrunken base + {model.card.mean.flow:.2g} x flow, " + (
+        "shape 0.25"
+    )
+    with Store.open(run.store) as store:
+        plan = make_plan(run, store)
+        assert model.card.mean.units == len(plan.validation)
+        cells = whole_units(store, known_conditions(plan.split, store))
+        whole = fit(measured_units(store, cells, columns=plan.genes.model))
+    np.testing.assert_array_equal(model.base.effects, whole.effects)
+    assert model.base.tokens == whole.tokens
+
+
+def test_a_stopped_run_ends_with_the_same_base_weight_and_journal(
+    tiny_store_path: Path, tmp_path: Path, combined: Path
+) -> None:
+    parts = combining(tiny_store_path, tmp_path)
+    train_here(parts, on_round=lambda outcome: outcome.step < 2)
+    train_here(parts)
+    (weights, base, card), (old_weights, old_base, old_card) = (
+        files(parts.directory),
+        files(combined),
+    )
+    assert (weights, base) == (old_weights, old_base)
+    assert json.loads(card)["mean"] == json.loads(old_card)["mean"]
+    journals = [
+        [(line["step"], line["validation"], line["flow"]) for line in lines if "validation" in line]
+        for lines in (RunDirectory(one).journal.lines() for one in (parts.directory, combined))
+    ]
+    assert journals[0] == journals[1]
+
+
+def test_test_cells_change_neither_model_nor_prediction(
+    tiny_adata: anndata.AnnData, tmp_path: Path, combined: Path
+) -> None:
+    words, draw = Words(controls=("control",), separator="+"), np.random.default_rng(0)
+    split = load_model(combined / "model").split
+    other = tiny_adata.copy()
+    tested = [words.parse(label) for label in other.obs["condition"]]
+    hidden = np.array(["+".join(tokens) in split.test for tokens in tested])
+    assert hidden.any()
+    counts = np.asarray(other.X.todense()).copy()
+    counts[hidden] = draw.poisson(3, size=(int(hidden.sum()), other.n_vars))
+    other.X = type(other.X)(counts)
+    other.write_h5ad(tmp_path / "noise.h5ad")
+    ingest(
+        tmp_path / "noise.h5ad", tmp_path / "noise", options=IngestOptions(context_column="context")
+    )
+    again = train_here(combining(tmp_path / "noise", tmp_path)).directory
+    assert files(again)[:2] == files(combined)[:2]
+    assert load_model(again / "model").card.mean == load_model(combined / "model").card.mean
+    for condition in split.test:
+        values = [cells_of(run, words.parse(condition)) for run in (again, combined)]
+        np.testing.assert_array_equal(values[0], values[1])

@@ -2,12 +2,15 @@
 
 import csv
 import io
+import logging
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 from scdfm.screen.conditions import Words
 from scdfm.screen.names import COMMA, apart
+
+log = logging.getLogger(__name__)
 
 _FILES = {".csv", ".tsv", ".txt", ".list"}
 
@@ -24,12 +27,12 @@ def from_text_or_file(
 
 
 def in_order(texts: Sequence[str], *, column: str, option: str, known: Known) -> tuple[str, ...]:
-    """Names given with commas, or in files that exist under the given name; repeats kept.
+    r"""Names given with commas, or in files that exist under the given name; repeats kept.
 
     Args:
         texts: What the option was given, once or more.
         column: Of a table with a header (.csv, .tsv). Other files hold one name per line; blank
-            lines and those that begin with # are left out.
+            lines and those that begin with # are left out; a name that does is written \#.
         option: To name in an error.
         known: Names that may hold commas; any other text is taken apart at them.
 
@@ -105,7 +108,23 @@ def _given(texts: Sequence[str], *, column: str, option: str) -> Iterator[tuple[
                 "check the path"
             )
         elif text.strip():
+            _refuse_files(text, option=option)
             yield text.strip(), False
+
+
+def _refuse_files(text: str, *, option: str) -> None:
+    """Names with commas between them are no files."""
+    files = [one.strip() for one in text.split(COMMA) if _is_file(one.strip())]
+    if COMMA in text and files:
+        raise ValueError(
+            f"expected names with commas between them or one file for {option}, got the file "
+            f"{files[0]} among {text!r}; give the file by itself, {option} {files[0]}, and "
+            f"{option} again for the rest"
+        )
+
+
+def _is_file(text: str) -> bool:
+    return Path(text).suffix.lower() in _FILES and os.path.isfile(text)
 
 
 def _some(names: Sequence[str], *, option: str) -> tuple[str, ...]:
@@ -114,14 +133,27 @@ def _some(names: Sequence[str], *, option: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _tell_of_comments(path: Path, lines: Sequence[str]) -> None:
+    """Say that a line is a comment where it could be a name: `#1`, not `# the first fold`."""
+    found = [line for line in lines if line.startswith("#") and not line[1:2].isspace()]
+    found = [line for line in found if line.strip("#")]
+    if found:
+        log.info("%s: %s is a comment; write \\%s if it is a name", path, found[0], found[0])
+
+
 def _read(path: Path, *, column: str) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"expected a text file with one {column} per line, got {path}") from None
     if path.suffix.lower() not in (".csv", ".tsv"):
-        stripped = (line.strip() for line in text.split("\n"))
-        return [line for line in stripped if line and not line.startswith("#")]
+        stripped = [line.strip() for line in text.split("\n")]
+        _tell_of_comments(path, stripped)
+        return [
+            line.removeprefix("\\") if line.startswith("\\#") else line
+            for line in stripped
+            if line and not line.startswith("#")
+        ]
     table = csv.DictReader(
         io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ","
     )

@@ -16,7 +16,7 @@ from scdfm.screen.progress import is_phase
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-HOUSE = ("scdfm", "data_store", "cluster", "sweeps")  # loggers that speak to the user
+HOUSE = ("scdfm", "data_store", "cluster", "sweeps", "cli")  # loggers that speak to the user
 _PIPE_WIDTH = 10_000  # characters; a line in a pipe must not be folded
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data_store.sources.controls import tell_of_absent
+from data_store.sources.controls import require_present
 from data_store.sources.detect import Labels, controlled, read_labels
 from data_store.sources.notes import note, warn
 from data_store.sources.options import IngestOptions
@@ -44,14 +44,14 @@ def read_conditions(
         words: Of the store that these cells are added to, which has decided already.
 
     Raises:
-        ValueError: There is no such column, or a pattern of --control matches no label.
+        ValueError: There is no such column, or --control names what no label has.
     """
     each = [_all_labels(sources, column, option="--condition-column") for column in columns]
     for column, labels in zip(columns, each, strict=True):
         tell_of_codes(sources, column, labels=labels.names)
     every = [*dict.fromkeys(name for labels in each for name in labels.names)]
     if words is None and options.recipe is None:  # both know several spellings
-        tell_of_absent(options.control, every, separator=options.words.separator)
+        require_present(options.control, every, separator=options.words.separator)
     words = controlled(words or options.words, options, every)
     # Labels that we made of guides hold no other sign.
     told = options.separator is not None or options.guides is not None

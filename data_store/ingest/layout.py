@@ -14,6 +14,7 @@ from data_store.sources.notes import note
 from data_store.sources.options import IngestOptions
 from data_store.sources.recipes.applying import dropped
 from data_store.sources.source import Source
+from data_store.sources.values.doses import tell_of_doses
 from scdfm.screen.conditions import USUAL, Condition, Words, name
 from scdfm.screen.names import apart, listed
 
@@ -70,6 +71,7 @@ def read_layout(
     layout = _without_small(layout, options=options)
     layout = _controlled(layout, options=options)
     _tell(layout)
+    _tell_of_doses(sources, layout, used=(*columns, *options.context_column))
     return layout
 
 
@@ -223,6 +225,14 @@ def _controlled(layout: Layout, *, options: IngestOptions) -> Layout:
             "choose another --condition-column or --control"
         )
     return layout
+
+
+def _tell_of_doses(sources: Sequence[Source], layout: Layout, *, used: Sequence[str]) -> None:
+    names = sorted(layout.labels[tokens] for tokens in layout.labels if tokens)
+    place = {name: k for k, name in enumerate(names)}
+    of_unit = [place.get(layout.labels[tokens], -1) if tokens else -1 for _, tokens in layout.units]
+    conditions = np.array([*of_unit, -1], dtype=np.int64)[layout.unit]
+    tell_of_doses(sources, conditions=conditions, names=names, used=used)
 
 
 def _tell(layout: Layout) -> None:

@@ -64,9 +64,17 @@ def _refuse_repeats(source: Source) -> None:
     for place in twice.tolist():
         name, other = (_name(source, int(order[k])) for k in (place, place + 1))
         if name == other:  # and not only the hashes
+            # A folder of text files names its cells in one of them.
+            in_text = source.root is None and source.files
+            where = source.files[-1] if in_text else source.path
+            remedy = (
+                "give every line a name of its own"
+                if in_text
+                else "call obs_names_make_unique() and write the file again"
+            )
             raise ValueError(
-                f"expected unique cell names in {source.path}, got {len(twice)} more than once, "
-                f"first {name!r}; call obs_names_make_unique() and write the file again"
+                f"expected unique cell names in {where}, got {len(twice)} more than once, first "
+                f"{name!r}; {remedy}"
             )
 
 

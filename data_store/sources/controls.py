@@ -16,6 +16,7 @@ from scdfm.screen.names import SOME, aside, listed
 from scdfm.screen.spelling import may_be_missing
 
 _JOINTS = "+|;,&/_ "  # signs that others put between tokens
+_CLEAR_JOINTS = "+|;&"  # hardly ever within a name
 _FAMILY = 3  # labels that differ in their number only, to be named by a pattern
 
 _USUAL = re.compile(
@@ -77,14 +78,43 @@ def meant_by(asked: Sequence[str]) -> Callable[[str], bool]:
     return lambda text: text.casefold() in words or _matches(text, patterns)
 
 
-def tell_of_absent(asked: Sequence[str], labels: Collection[str], *, separator: str) -> None:
-    """Warn of a control that no cell has: it may be misspelt."""
+def require_present(asked: Sequence[str], labels: Collection[str], *, separator: str) -> None:
+    """Refuse a control that no cell has beside others that some have: it may be misspelt.
+
+    Where no cell has any, `detect.control_labels` says what may be meant.
+
+    Raises:
+        ValueError: Names it and the nearest label.
+    """
     tokens = {
         part.strip().casefold() for label in labels for part in (label, *label.split(separator))
     }
-    for one in asked:
-        if not _is_pattern(one) and one.strip().casefold() not in tokens:
-            warn(f"no cell is labelled {one!r}{aside(one, labels)}, named by --control")
+    absent = [one for one in asked if not _is_pattern(one) and one.strip().casefold() not in tokens]
+    if absent and len(absent) < len(asked):
+        one = absent[0]
+        raise ValueError(
+            f"expected labels of cells for --control, got {one!r}{aside(one, labels)}, which no "
+            f"cell has{_behind_other_sign(one, labels)}; correct it, or leave it out"
+        )
+
+
+def _behind_other_sign(word: str, labels: Iterable[str]) -> str:
+    """Where a word occurs in labels that are not taken apart there."""
+    for label in labels:
+        for left, _sign, right in _halves(label):
+            if word.strip().casefold() in (left.casefold(), right.casefold()):
+                return f" alone or beside the sign that joins tokens (it is part of {label!r})"
+    return ""
+
+
+def joined_by(labels: Collection[str], *, words: Words) -> tuple[str, str] | None:
+    """The sign that makes a label a control if it joins tokens, and that label."""
+    for sign in _JOINTS.strip():
+        for label in labels:
+            parts = label.split(sign)
+            if sign != words.separator and len(parts) > 1 and all(map(words.is_control, parts)):
+                return sign, label
+    return None
 
 
 def tell_of_alike(
@@ -136,12 +166,16 @@ def alike(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def holding(labels: Iterable[str]) -> tuple[str, ...]:
-    """The labels in which any word is a usual one, such as A549_DMSO, sorted."""
+    """The labels in which any word is a usual one, such as A549_DMSO, sorted.
+
+    Not those in which a sign joins it to something: `A|ctrl` is a perturbed cell.
+    """
     return tuple(
         sorted(
             label
             for label in labels
-            if any(map(_USUAL.fullmatch, re.split(r"[\W_]+", label.casefold())))
+            if not any(sign in label for sign in _CLEAR_JOINTS)
+            and any(map(_USUAL.fullmatch, re.split(r"[\W_]+", label.casefold())))
         )
     )
 

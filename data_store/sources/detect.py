@@ -5,6 +5,7 @@ the option that decides.
 """
 
 from collections.abc import Collection, Sequence
+from shlex import quote
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -189,7 +190,11 @@ def control_labels(
     if not found:
         usual = controls.alike(names) or controls.holding(names)
         remedy = "name the control with --control"
-        if usual:
+        joined = controls.joined_by(names, words=words)
+        if joined is not None:
+            sign, label = joined
+            remedy = f"{label!r} is the control if {sign!r} joins tokens: --separator {quote(sign)}"
+        elif usual:
             every = (*usual, *controls.spelled(names, words=words))
             remedy = f"{listed(usual)} may be: {controls.advice(every, among=names)}"
         raise ValueError(

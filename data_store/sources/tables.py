@@ -45,7 +45,7 @@ def with_table(source: Source, path: Path) -> Source:
         raise ValueError(
             f"cell {_first_name(source)!r} of {source.path} has no row in {path}, and no other "
             f"cell has one: column {names!r} holds names such as {str(table[names].iloc[0])!r}; "
-            "expected one row per cell, named like the cell"
+            f"expected one row per cell, named like the cell{_where_shared(source)}"
         )
     note(
         f"{path.name}: {found} of {source.cells} cells of {source.name} have a row (by "
@@ -53,6 +53,17 @@ def with_table(source: Source, path: Path) -> Source:
         f"{len(table) - found} rows name no cell of {source.name}"
     )
     return _joined(source, table.drop(columns=names), rows)
+
+
+def _where_shared(source: Source) -> str:
+    """What to do where the names of several sources were made distinct before."""
+    if not source.suffix:
+        return ""
+    return (
+        f" ({source.suffix!r} was added, as other sources have cells of the same names); give a "
+        "table for each source, --cells in the order of the sources, or add this to the names in "
+        "the table"
+    )
 
 
 def read_table(path: Path, *, of: str = "cells") -> pd.DataFrame:

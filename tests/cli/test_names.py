@@ -22,6 +22,27 @@ def test_a_file_holds_one_name_per_line(tmp_path: Path) -> None:
     assert read(str(path)) == ("A+B", "B", "A,C")
 
 
+def test_a_name_that_begins_with_the_sign_of_a_comment_is_said_and_can_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "wanted.txt"
+    path.write_text("# the first fold\n##\nA\n#7\n")
+    with caplog.at_level("INFO"):
+        assert read(str(path)) == ("A",)
+    assert caplog.messages == [f"{path}: #7 is a comment; write \\#7 if it is a name"]
+    path.write_text("A\n\\#7\n")
+    assert read(str(path)) == as_given([str(path)], column="x", option="x") == ("A", "#7")
+
+
+def test_a_file_among_names_is_no_name(tmp_path: Path) -> None:
+    path = tmp_path / "wanted.txt"
+    path.write_text("B\n")
+    with pytest.raises(ValueError, match=r"wanted\.txt among .*; give the file by itself"):
+        read(f"{path},A")
+    assert read(str(path), "A") == ("B", "A")
+    assert read("a.txt-like,A") == ("a.txt-like", "A")
+
+
 @pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t")])
 def test_a_table_has_a_column_of_names(tmp_path: Path, suffix: str, separator: str) -> None:
     path = tmp_path / f"wanted{suffix}"

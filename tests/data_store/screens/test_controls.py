@@ -69,12 +69,6 @@ def test_a_label_with_a_star_is_no_pattern() -> None:
     assert resolved(["ctrl*"], labels, separator="+") == ("ctrl*",)
 
 
-def test_a_control_that_no_cell_has_is_said_with_the_nearest(tmp_path: Path) -> None:
-    store, lines = said(["WT", "mock", "A"], tmp_path / "s", control=("WT", "mok"))
-    store.close()
-    assert any("no cell is labelled 'mok' (nearest: 'mock')" in line for line in lines)
-
-
 def test_near_controls_are_said_in_one_line_whose_advice_works(tmp_path: Path) -> None:
     labels = ["non-targeting", "NegCtrl0", "NegCtrl1", "NegCtrl2", "mock", "A", "B+mock", "NTC"]
     store, lines = said(labels, tmp_path / "one")

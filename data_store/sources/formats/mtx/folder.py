@@ -23,6 +23,7 @@ from data_store.sources.formats.format import Format, Reading
 from data_store.sources.formats.mtx.text import MARK, MtxText, head, opened
 from data_store.sources.source import Source
 from data_store.sources.tables import frame_columns, read_table
+from scdfm.screen.names import listed
 
 _FEW = 5  # lines that tell what a table is like
 
@@ -172,8 +173,13 @@ def _prefixes(prefix: str) -> list[str]:
 def _genes(path: Path) -> pd.DataFrame:
     """The genes, one a line: id, symbol, type; or a table with names, as Parse writes it."""
     if ".csv" in path.suffixes:
-        table = read_table(path)
-        ids, symbols = table["gene_id"], table["gene_name"]
+        table = read_table(path, of="genes")
+        named = [name for name in ("gene_id", "gene_name") if name in table]
+        if not named:
+            raise DamagedError(
+                f"{path.name} has no column 'gene_id' or 'gene_name', but {listed(table.columns)}"
+            )
+        ids, symbols = table[named[0]], table[named[-1]]
         kept = [name for name in ("genome",) if name in table]
         return table[kept].astype(str).assign(symbol=symbols.astype(str), gene_ids=ids.astype(str))
     lines = [line.decode(errors="replace").split("\t") for line in _lines(path)]

@@ -212,6 +212,15 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @model_validator(mode="after")
+    def guidance_knows_the_unknown(self) -> Self:
+        if self.sampling.guidance != 1 and not self.model.token_dropout:
+            raise ValueError(
+                f"sampling.guidance {self.sampling.guidance:g} goes away from the velocity of "
+                "unknown tokens, which no step would train; set model.token_dropout, such as 0.1"
+            )
+        return self
+
+    @model_validator(mode="after")
     def rank_limits_something(self) -> Self:
         most = min(self.batch.genes, self.genes.model)
         if self.model.rank is not None and self.model.rank >= most:

@@ -184,6 +184,10 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
     mean: MeanConfig = Field(
         default=MeanConfig(), description="Where the mean of a condition's cells comes from"
     )
+    guidance: PositiveFloat = Field(
+        default=1.0,
+        description="Weight of the condition's velocity over that of unknown tokens; 1: its own",
+    )
 
     def settled(self, source: Source) -> Self:
         """The same with a spacing that is not "auto".
@@ -207,4 +211,5 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
 
     def __str__(self) -> str:
         lie = "" if self.spacing == "auto" else f"{self.spacing} "
-        return f"{self.solver}, {self.steps} {lie}steps"
+        guided = "" if self.guidance == 1 else f", guidance {self.guidance:g}"
+        return f"{self.solver}, {self.steps} {lie}steps{guided}"

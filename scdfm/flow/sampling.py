@@ -3,8 +3,9 @@
 Source: scDFM, section A.3 and Algorithm 3.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +17,11 @@ from scdfm.flow.solvers import solve
 from scdfm.flow.sources import SOURCES
 from scdfm.model.paper import VelocityField
 from scdfm.model.precision import autocast
+from scdfm.model.unknown import all_unknown
 from scdfm.screen.conditions import Condition
 from scdfm.screen.randomness import numpy_generator
+
+Velocity = Callable[[Tensor, float], Tensor]
 
 
 def rollout(
@@ -50,16 +54,18 @@ def rollout(
     was_training = field.training
     field.eval()
     with torch.inference_mode(), autocast(start.device, products):
-        around = field.surroundings(
+        surroundings = partial(
+            field.surroundings,
             control=control,
             genes=genes,
-            conditions=conditions,
             unit_of_cell=unit_of_cell,
             **({} if base is None else {"base": base}),
         )
-
-        def velocity(x: Tensor, t: float) -> Tensor:
-            return field.velocity(x, x.new_full((len(x),), t), around)
+        velocity = partial(_velocity, field, surroundings(conditions=conditions))
+        if config.guidance != 1:
+            unknown = all_unknown(conditions, null=field.vocabulary.null)
+            free = partial(_velocity, field, surroundings(conditions=unknown))
+            velocity = partial(_guided, velocity, free, config.guidance)
 
         end = solve(
             velocity,
@@ -70,6 +76,18 @@ def rollout(
         )
     field.train(was_training)
     return end.clamp_min(0) if config.clamp else end
+
+
+def _velocity(field: VelocityField, around: Any, x: Tensor, t: float) -> Tensor:
+    return field.velocity(x, x.new_full((len(x),), t), around)
+
+
+def _guided(own: Velocity, free: Velocity, weight: float, x: Tensor, t: float) -> Tensor:
+    """Go further (weight above 1) in the direction that a condition's tokens add to unknown ones.
+
+    Source: Ho and Salimans 2022, Classifier-free diffusion guidance, eq. 6, with weight = 1 + w.
+    """
+    return torch.lerp(free(x, t), own(x, t), weight)
 
 
 class Cells(NamedTuple):

@@ -10,6 +10,11 @@ from torch import Tensor, nn
 from scdfm.model.vocabulary import UNKNOWN
 
 
+def all_unknown(conditions: Tensor, *, null: int) -> Tensor:
+    """The same numbers of perturbations, none of them known, (units, slots)."""
+    return conditions.masked_fill((conditions >= 0) & (conditions != null), UNKNOWN)
+
+
 class UnknownToken(nn.Module):
     """A learned embedding, and which tokens were trained.
 

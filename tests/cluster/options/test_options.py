@@ -38,6 +38,7 @@ ALL: dict[str, Any] = {
         "ema": 0.9,
         "average_rounds": 2,
     },
+    "sampling": {"steps": 2, "batch": 16, "guidance": 1.5},
     "loss": {"mmd_weight": 0.5, "times": "logit_normal", "pairs": "optimal"},
 }
 
@@ -98,7 +99,12 @@ def test_noise_has_no_pairs(tmp_path: Path) -> None:
         made(tmp_path, tmp_path, source="noise")
 
 
+def test_guidance_without_an_unknown_token_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no step would train; set model\.token_dropout"):
+        made(tmp_path, tmp_path, model={"width": 16})
+
+
 def test_a_rank_that_limits_nothing_is_refused(tmp_path: Path) -> None:
     message = r"got model\.rank=16 and 16 genes; lower it, or raise batch\.genes"
     with pytest.raises(ValueError, match=message):
-        made(tmp_path, tmp_path, model={"width": 16, "rank": 16})
+        make_run(settings(tmp_path, tmp_path, model={"width": 16, "rank": 16}), where="test")

@@ -71,7 +71,8 @@ def result(run: RunConfig, *, cells: int | None) -> Line:
     return {
         "rows": rows_of(record),
         "apart": apart(record),
-        "how": record.generated,
+        "how": record.mean or record.generated,
+        "weight": None if record.flow is None else record.flow.model_dump(mode="json"),
         "best_step": trained.best_step,
         "validation": trained.metrics.get(run.validation.metric),
         "seconds": {"train": learnt - began, "judge": time.perf_counter() - learnt},

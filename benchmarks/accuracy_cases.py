@@ -47,7 +47,7 @@ class DataSet:
     simulators: tuple[int, ...] = ()
     size: Values = field(default_factory=lambda: SIZE)
     settings: Values = field(default_factory=dict)
-    cells: int | None = 256
+    cells: int | None = 128
     settings_compared: tuple[str, ...] = ("small",)
     tuning: bool = False
 
@@ -144,18 +144,28 @@ _REAL = {screen.name: screen for screen in SCREENS}
 SETTINGS: dict[str, Values] = {
     "small": {},
     CELLFLOW: {},
-    "width 64": {"model": {"width": 64}},
+    "width 48": {"model": {"width": 48}},
     "twice as long": {"training": {"steps": 600}},
     "e_p as a sum": {"model": {"pooling": "sum"}},
     "rank 20": {"model": {"rank": 20}},
+    "base channel": {"model": {"base_channel": True}},
+    "token dropout 0.1": {"model": {"token_dropout": 0.1}},
+    "logit-normal times": {"loss": {"times": "logit_normal"}},
+    "optimal pairs": {"loss": {"pairs": "optimal"}},
     "lambda 0": {"loss": {"mmd_weight": 0.0}},
     "lambda 2": {"loss": {"mmd_weight": 2.0}},
     "8 x 16 cells": {"batch": {"conditions": 8, "cells": 16}},
     "dropout 0.1": {"model": {"dropout": 0.1}},
 }
 _OPTIONS = tuple(name for name in SETTINGS if name != CELLFLOW)
-# Small, so that many can be compared: a quarter of the preset's training.
-_SHORT = {**_DEMO, "model": {"width": 32}, "training": {"steps": 300, "validate_every": 75}}
+# Small, so that many can be compared: a quarter of the preset's training. Without a base, so that
+# validation and the test judge the flow.
+_SHORT: Values = {
+    **_DEMO,
+    "model": {"width": 32},
+    "training": {"steps": 300, "validate_every": 75},
+    "sampling": {"mean": "none"},
+}
 
 DATA = (
     DataSet(
@@ -165,7 +175,7 @@ DATA = (
         cells=None,  # it has 100 controls
         settings_compared=("small", CELLFLOW),
     ),
-    DataSet("simulated", each("additive", 4), simulators=JUDGED),
+    DataSet("simulated", each("additive", 4), simulators=JUDGED, settings=_DEMO),
     DataSet("papalexi", each("holdout", 2), screen=_REAL["papalexi"]),
     DataSet(
         "glioblastoma",

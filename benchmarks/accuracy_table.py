@@ -4,6 +4,7 @@ A cell of the study is a data set, a split and a seed. Values over cells are sho
 and, in brackets, the worst.
 """
 
+import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ Place = tuple[str, int, int]  # data set, split, seed
 SHOWN = ("mse", "pearson_delta", "mmd2", "energy_distance")
 FIRST = "small"  # the setting that is judged
 OURS, FLOW = "scDFM", "flow alone"
+_OF_A_CELL = ("split", "seed", "threads")
 BEFORE = 0.00916  # mse of `make demo` at 8fdac73, before the base
 
 
@@ -207,10 +209,13 @@ def rows_table(cells: Mapping[Place, Rows]) -> list[str]:
 
 def _how(lines: Iterable[Line]) -> list[str]:
     """How each of our cells was predicted, and how it differs from the rows to beat."""
-    found = []
+    found: list[str] = []
     for line in lines:
         if line["setting"] != FIRST or "error" in line:
             continue
+        if not found:
+            own = {name: value for name, value in line["values"].items() if name not in _OF_A_CELL}
+            found += [f"Settings: `{json.dumps(own)}`.", ""]
         apart = ", ".join(
             f"{row} {value:+.2g} ({low:+.2g} to {high:+.2g})"
             for row, (value, low, high) in line["apart"].items()

@@ -59,7 +59,15 @@ def test_a_rerun_repeats_failures_and_nothing_else(
 
 def line(data: str, seed: int, rows: dict[str, dict[str, float]], **more: Any) -> dict[str, Any]:
     own = {"data": data, "split": 0, "setting": "small", "seed": seed, "code": "c", "rows": rows}
-    return {**own, "seconds": {"train": 1.0}, "apart": {}, "how": "", "best_step": 1, **more}
+    return {
+        **own,
+        "seconds": {"train": 1.0},
+        "apart": {},
+        "how": "",
+        "best_step": 1,
+        "values": {},
+        **more,
+    }
 
 
 def test_a_target_is_judged_by_the_median_and_by_the_worst_where_that_is_promised(

@@ -74,6 +74,8 @@ class LiveBar:
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         from rich.text import Text
 
+        if self._over and not self._count:
+            return  # a line that is drawn to be erased again stays in a log of the terminal
         plain = options.ascii_only
         parts = [part for part in (self._count, self._phase, *self._words) if part]
         parts.append(duration(time.monotonic() - self._began))

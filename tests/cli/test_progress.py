@@ -1,5 +1,7 @@
 """Progress in a pipe is plain lines on standard error."""
 
+import io
+import sys
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from cli.show.progress import Bar, SweepBar, TrainingBar, numbers
 from cli.show.times import duration
 from sweeps.events import Kind, SweepEvent
+from tests.terminal import Screen
 
 
 def test_a_training_run_says_step_losses_rate_and_time_left(
@@ -94,3 +97,30 @@ def test_a_training_run_says_that_it_scores_before_the_first_step_and_between_st
 
 def test_an_undefined_number_is_called_undefined_however_it_comes() -> None:
     assert numbers({"a": None, "b": float("nan")}) == "a undefined  b undefined"
+
+
+class Terminal(io.StringIO):
+    """Keeps what a terminal is sent."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_work_that_is_refused_before_it_counts_leaves_no_line(
+    monkeypatch: pytest.MonkeyPatch, counts: bool
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+
+    def work() -> None:
+        with Bar("ingest", unit="cells") as bar:
+            if counts:
+                bar.update(3, 10)
+            raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        work()
+    # Not even a line that is erased again: a log of the terminal keeps it.
+    assert ("\n" in terminal.getvalue()) == counts
+    assert any("ingest" in line for line in Screen(terminal.getvalue()).lines) == counts

@@ -22,7 +22,6 @@ import h5py
 from data_store.disk.room import room_for
 from data_store.sources.formats.known import format_of, known_endings, known_formats
 from data_store.sources.notes import note
-from data_store.sources.source import one_line
 from data_store.sources.transfer import file_name, shown, transfer
 from scdfm.screen.atomic import sha256 as hash_of
 
@@ -151,9 +150,12 @@ def _refuse_damaged(archive: Path, *, url: str) -> None:
         with zipfile.ZipFile(archive) as opened:
             bad = opened.testzip()
         reason = f"{bad} in it is damaged" if bad else ""
-    # RuntimeError: it asks for a password, or is packed in a way that Python cannot read.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        reason = one_line(error)
+    except NotImplementedError:
+        reason = "it is packed in a way that Python does not know"
+    except RuntimeError:
+        reason = "it asks for a password"
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError):
+        reason = "it is damaged, or only a part of it came"
     if reason:
         raise ValueError(
             f"expected a .zip that can be unpacked at {shown(url)}, got one that cannot "

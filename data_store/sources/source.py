@@ -233,8 +233,3 @@ def require_distinct_genes(source: Source) -> None:
             f"first {str(twice[0])!r}; {remedy}call var_names_make_unique() and write the file "
             "again"
         )
-
-
-def one_line(error: BaseException) -> str:
-    """An error's message, without line breaks and not too long."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

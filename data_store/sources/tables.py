@@ -81,11 +81,17 @@ def read_table(path: Path, *, of: str = "cells") -> pd.DataFrame:
         raise FileNotFoundError(f"expected a table of {of} at {path}, found no such file")
     try:
         table = _read(path, of=of)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, EOFError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         raise ValueError(
             f"expected a table of {of} in {path}, got what cannot be read ({_trouble(error)}); "
             "correct it or write it again"
         ) from error
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"expected columns with different names in the table of {of} {path}, got {twice[0]!r} "
+            "more than once; rename or remove one"
+        )
     if table.shape[1] < 2 or not len(table):
         raise ValueError(
             f"expected names of {of} and at least one other column in {path}, found {len(table)} "
@@ -110,7 +116,9 @@ def _read(path: Path, *, of: str) -> pd.DataFrame:
         raise ValueError(f"expected a table of {of} in .csv, .tsv or .parquet, got {path}")
     frame = _frame(table)
     if frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex):
-        frame = frame.reset_index()  # a parquet file of pandas keeps the names there
+        frame = frame.reset_index(
+            allow_duplicates=True
+        )  # a parquet file of pandas keeps the names there
     return frame.rename(columns=str)
 
 

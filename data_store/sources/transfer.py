@@ -1,12 +1,12 @@
 """Bytes from an address to a file: https through pooch, s3:// and others through fsspec."""
 
 import errno
+import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from data_store.sources.source import one_line
 from data_store.store.remote import no_driver
 
 _BLOCK = 1 << 20
@@ -62,10 +62,10 @@ def _over_fsspec(url: str, path: Path, *, progress: "Progress") -> None:
         system, place = url_to_fs(url)
     except ImportError as error:
         raise ValueError(no_driver(shown(url), error)) from None
-    except ValueError as error:
+    except ValueError:
         raise ValueError(
             f"expected an address with https://, s3://, gs:// or another scheme of fsspec, got "
-            f"{shown(url)} ({one_line(error)})"
+            f"{shown(url)}; correct it, or copy the file here and name it"
         ) from None
     try:
         _copy(system, place, path, progress=progress)
@@ -77,7 +77,24 @@ def _over_fsspec(url: str, path: Path, *, progress: "Progress") -> None:
     except Exception as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise  # of our disk
-        raise _failed(url, one_line(error)) from None
+        raise _failed(url, _driver_reason(error, scheme=url.partition("://")[0])) from None
+
+
+def _driver_reason(error: Exception, *, scheme: str) -> str:
+    """The cause by the error's kind: its text is the library's, and may hold what is secret."""
+    kinds = " ".join(kind.__name__ for kind in type(error).__mro__)
+    status = getattr(error, "status", None) or getattr(error, "code", None)
+    if "Credentials" in kinds:
+        return f"no credentials for {scheme}:// are set on this machine"
+    if isinstance(error, PermissionError) or status in (401, 403):
+        return "access is refused; check your credentials"
+    if isinstance(error, TimeoutError) or "Timeout" in kinds:
+        return "the server does not answer"
+    if isinstance(error, ConnectionError) or "Connect" in kinds:
+        return "no connection to the server"
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    return f"the driver of {scheme}:// stopped with {type(error).__name__}"
 
 
 def _copy(system: Any, place: str, path: Path, *, progress: "Progress") -> None:

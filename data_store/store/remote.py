@@ -97,8 +97,10 @@ class RemoteFiles:
             self._store = _Patient.from_url(url, read_only=True)
         except ImportError as error:
             raise ValueError(no_driver(url, error)) from None
-        except ValueError as error:  # fsspec: Protocol not known
-            raise ValueError(f"expected a URL that fsspec can open, got {url} ({error})") from None
+        except ValueError:  # fsspec: Protocol not known
+            raise ValueError(
+                f"expected a URL with s3://, gs://, https:// or another scheme of fsspec, got {url}"
+            ) from None
         # All reads run in zarr's own loop, whichever thread asks.
         self._free = asyncio.Semaphore(IN_FLIGHT)
 
@@ -162,6 +164,7 @@ def _may_pass(error: Exception) -> bool:
 def no_driver(url: str, error: ImportError) -> str:
     """What to tell a user who has no driver for this URL."""
     scheme = url.partition("://")[0]
-    driver = _DRIVERS.get(scheme)
-    remedy = f"pip install {driver}" if driver else " ".join(str(error).split())
-    return f"expected the driver that reads {scheme}:// URLs, got none installed; {remedy}"
+    missing = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+    driver = _DRIVERS.get(scheme) or missing.name
+    remedy = f"; pip install {driver}" if driver else ""
+    return f"expected the driver that reads {scheme}:// URLs, got none installed{remedy}"

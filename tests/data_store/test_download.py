@@ -220,7 +220,7 @@ def test_a_damaged_zip_is_not_kept(address: str, folder: Path, cache: Path) -> N
     path = zipped(folder / "x.zip", cells=b"first")
     whole = path.read_bytes()
     path.write_bytes(whole[:-30])
-    refused(f"{address}/x.zip", "not a zip file.*download it again")
+    refused(f"{address}/x.zip", "it is damaged, or only a part of it came.*download it again")
     path.write_bytes(whole.replace(b"first", b"firsT"))
     refused(f"{address}/x.zip", r"cells\.h5ad in it is damaged")
     assert not cache.exists()
@@ -252,7 +252,52 @@ def test_other_schemes_are_read_through_their_driver(tmp_path: Path, cache: Path
 def test_a_missing_driver_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "s3fs", None)  # as if it were not installed
     refused("s3://bucket/cells.h5ad", "driver that reads s3://.*pip install s3fs")
-    refused("nowhere://x/cells.h5ad", "another scheme of fsspec, got nowhere://x/cells.h5ad")
+    refused("nowhere://x/cells.h5ad", "fsspec, got nowhere://x/cells.h5ad; correct it, or copy")
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow.fs", None)
+    refused("hdfs://x/cells.h5ad", "driver that reads hdfs://")
+
+
+class NoCredentialsError(Exception):
+    """As botocore has it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (NoCredentialsError("Unable to locate credentials"), "no credentials for memory:// are"),
+        (PermissionError("Forbidden <Error>secret</Error>"), "access is refused"),
+        (TimeoutError("('reading', 5)"), "the server does not answer"),
+        (ConnectionResetError(104, "Connection reset by peer"), "no connection to the server"),
+        (OSError(errno.EIO, "EIO in libx"), "Input/output error"),
+        (KeyError("<class 'x'>"), "the driver of memory:// stopped with KeyError"),
+    ],
+)
+def test_a_driver_that_fails_is_told_in_our_words(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("data_store.sources.transfer._copy", broken)
+    with pytest.raises(ValueError, match=why) as caught:
+        download("memory://bucket/cells.h5ad", sha256=None)
+    assert str(caught.value).startswith("download of memory://bucket/cells.h5ad failed: ")
+    assert not [text for text in map(str, error.args) if text in str(caught.value)]
+
+
+@pytest.mark.parametrize(
+    ("flag", "why"), [(1, "it asks for a password"), (0, "packed in a way that Python does not")]
+)
+def test_a_zip_that_python_cannot_read_is_told_in_our_words(
+    address: str, folder: Path, flag: int, why: str
+) -> None:
+    raw = bytearray(zipped(folder / "x.zip", cells=b"first").read_bytes())
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # in both headers of the file
+        place = raw.index(mark) + at
+        raw[place] |= flag
+        raw[place + 2] = 0 if flag else 97
+    (folder / "x.zip").write_bytes(raw)
+    refused(f"{address}/x.zip", why)
 
 
 def test_hashes_must_be_as_many_as_addresses(tmp_path: Path) -> None:

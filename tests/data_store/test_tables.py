@@ -137,6 +137,7 @@ def test_tables_of_another_form_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, "barcode\nc0\n", "at least one other column")
     refused(tmp_path, "barcode,condition\n", "found 0 rows")
     refused(tmp_path, "", "got what cannot be read .it is empty.")
+    refused(tmp_path, "a,b,b\nc0,A,B\n", "got 'b' more than once; rename or remove one")
     refused(tmp_path, "a,b\nc0,A\nc1\n", "a row has 1 fields where the header has 2")
     refused(tmp_path, "a,b\n1,2\n", r"in \.csv, \.tsv or \.parquet", name="t.xlsx")
     refused(tmp_path, b"PAR1 no", "got what cannot be read", name="t.parquet")

@@ -42,6 +42,8 @@ class Batch:
     target: NDArray[np.float32]  # (cells, genes), perturbed
     control: NDArray[np.float32]  # (cells, genes), row by row of the same context as target
     genes: NDArray[np.int64]  # (genes,), positions in the run's gene list, rising
+    reference: NDArray[np.float32]  # (references, genes), more perturbed cells, unit by unit
+    reference_sizes: tuple[int, ...]  # (K,), of each unit; 0 where none are asked for
 
 
 class Stream:
@@ -56,6 +58,7 @@ class Stream:
         config: BatchConfig,
         seed: int,
         controls: Sequence[Cells] | None = None,
+        references: int = 0,
     ) -> None:
         """Prepare to draw.
 
@@ -66,6 +69,7 @@ class Stream:
             config: Sizes of a batch.
             seed: Of all draws.
             controls: Control cells per context; None for all of the store's.
+            references: Perturbed cells of each unit to draw once more, apart from its targets.
 
         Raises:
             ValueError: No targets or genes, rows outside their unit, or a context without controls.
@@ -85,6 +89,7 @@ class Stream:
         self._genes = np.asarray(genes, dtype=np.int64)
         self._config = config
         self._seed = seed
+        self._references = references
         self._controls = {store.units[cells.unit].context: cells for cells in controls}
         for cells in targets:
             context = store.units[cells.unit].context
@@ -106,24 +111,30 @@ class Stream:
         cells = [self._targets[place] for place in chosen.tolist()]
         sizes = [min(self._config.cells, of.stop - of.start) for of in cells]
         controls = [self._controls[self._store.units[of.unit].context] for of in cells]
-        offsets = np.cumsum([0, *sizes, *sizes], dtype=np.int64)
+        more = [min(self._references, of.stop - of.start) for of in cells]
+        offsets = np.cumsum([0, *sizes, *sizes, *more], dtype=np.int64)
         runs: list[tuple[int, int]] = []
         order: list[NDArray[np.int64]] = []
-        for of, size, begin in zip((*cells, *controls), (*sizes, *sizes), offsets, strict=False):
+        parts, counts = (*cells, *controls, *cells), (*sizes, *sizes, *more)
+        for of, size, begin in zip(parts, counts, offsets, strict=False):
+            if not size:
+                continue
             read, to = _window(of, size=size, draw=draw)
             runs += read
             order.append(np.where(to >= 0, to + begin, -1))
-        both = self._store.expression_of(
+        every = self._store.expression_of(
             runs, genes=self._genes[genes], order=np.concatenate(order)
         )
-        middle = offsets[count]
+        middle, end = offsets[count], offsets[2 * count]
         return Batch(
             index=index,
             units=tuple(of.unit for of in cells),
             offsets=offsets[: count + 1],
-            target=both[:middle],
-            control=both[middle:],
+            target=every[:middle],
+            control=every[middle:end],
             genes=genes,
+            reference=every[end:],
+            reference_sizes=tuple(more),
         )
 
     def batches(

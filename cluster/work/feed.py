@@ -35,6 +35,7 @@ def step_cells(
 ) -> StepCells:
     """Put one batch on the device."""
     units = [store.units[position] for position in batch.units]
+    asked = len(batch.reference) > 0
     sizes = (batch.offsets[1:] - batch.offsets[:-1]).tolist()
     return StepCells(
         index=batch.index,
@@ -44,4 +45,8 @@ def step_cells(
         conditions=torch.tensor(vocabulary.table([unit.tokens for unit in units]), device=device),
         sizes=tuple(sizes),
         names=tuple(f"{unit.condition} ({unit.context})" for unit in units),
+        reference=torch.from_numpy(batch.reference).to(device, non_blocking=True)
+        if asked
+        else None,
+        reference_sizes=batch.reference_sizes if asked else (),
     )

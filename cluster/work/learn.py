@@ -88,6 +88,7 @@ def learn(
             genes=plan.genes.model,
             config=run.batch,
             seed=run.seed,
+            references=run.loss.mmd_cells or 0,
         )
         start = trainer.progress.next_batch
         with closing(stream.batches(start=start, rank=place.rank, world=place.world)) as batches:

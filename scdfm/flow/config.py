@@ -34,6 +34,12 @@ class LossConfig(BaseModel, frozen=True, extra="forbid"):
         ge=0,
         description="Weight of the MMD in the loss, 0 or more (the flow has 1); 0 leaves it out",
     )
+    mmd_cells: int | None = Field(
+        default=None,
+        ge=2,
+        description="Real cells of each unit for the MMD, drawn apart from the step's targets "
+        "(default: the targets)",
+    )
     parts: dict[Annotated[str, LOSSES], PositiveFloat] = Field(
         default={}, description="Weights of further loss parts, by name"
     )
@@ -57,6 +63,15 @@ class LossConfig(BaseModel, frozen=True, extra="forbid"):
         if "mmd" in parts:
             raise ValueError("the weight of mmd is loss.mmd_weight; set it there")
         return parts
+
+    @model_validator(mode="after")
+    def _cells_of_an_mmd(self) -> Self:
+        if self.mmd_cells is not None and self.mmd_weight == 0:
+            raise ValueError(
+                f"mmd_cells are for the MMD, which mmd_weight 0 leaves out, got {self.mmd_cells}; "
+                "remove mmd_cells or raise mmd_weight"
+            )
+        return self
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):

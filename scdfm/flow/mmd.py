@@ -41,7 +41,13 @@ def mmd2(generated: Tensor, real: Tensor) -> Tensor:
         return discrepancy.to(wide)
 
 
-def unit_mmd(generated: Tensor, real: Tensor, *, sizes: tuple[int, ...]) -> Tensor:
+def unit_mmd(
+    generated: Tensor,
+    real: Tensor,
+    *,
+    sizes: tuple[int, ...],
+    real_sizes: tuple[int, ...] | None = None,
+) -> Tensor:
     """Mean over units of MMD^2 between generated and real cells of the same unit, a scalar.
 
     Units of one cell have no unbiased MMD and are left out; zero if none is left.
@@ -50,12 +56,14 @@ def unit_mmd(generated: Tensor, real: Tensor, *, sizes: tuple[int, ...]) -> Tens
         generated: (cells, genes), rows sorted by unit.
         real: (cells, genes), likewise.
         sizes: Cells of each unit.
+        real_sizes: Real cells of each unit; none: as many.
     """
-    if len(set(sizes)) == 1 and sizes[0] > 1:
-        shape = (len(sizes), sizes[0], real.shape[1])
-        return mmd2(generated.view(shape), real.view(shape)).mean()
-    pairs = zip(torch.split(generated, list(sizes)), torch.split(real, list(sizes)), strict=True)
-    values = [mmd2(ours, theirs) for ours, theirs in pairs if len(ours) > 1]
+    others = sizes if real_sizes is None else real_sizes
+    if len({*sizes}) == len({*others}) == 1 and min(sizes[0], others[0]) > 1:
+        ours, theirs = (cells.view(len(sizes), -1, cells.shape[1]) for cells in (generated, real))
+        return mmd2(ours, theirs).mean()
+    pairs = zip(torch.split(generated, list(sizes)), torch.split(real, list(others)), strict=True)
+    values = [mmd2(ours, theirs) for ours, theirs in pairs if min(len(ours), len(theirs)) > 1]
     return torch.stack(values).mean() if values else generated.new_zeros(())
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from scdfm.flow.config import LossConfig, Source
 from scdfm.flow.losses import LOSSES
+from scdfm.flow.mmd import unit_mmd
 from scdfm.flow.paths.pairs import optimal_pairs
 from scdfm.flow.paths.straight import end_point, straight_path
 from scdfm.flow.paths.times import TIMES
@@ -31,6 +32,8 @@ class StepCells:
         sizes: Cells of each unit, in row order.
         names: Unit names, for messages.
         base: What the base channel reads of each unit, (units, genes); none without one.
+        reference: Real cells for the MMD, (references, genes); none: the targets.
+        reference_sizes: How many of each unit.
     """
 
     index: int
@@ -41,6 +44,8 @@ class StepCells:
     sizes: tuple[int, ...]
     names: tuple[str, ...]
     base: Tensor | None = None
+    reference: Tensor | None = None
+    reference_sizes: tuple[int, ...] = ()
 
     @property
     def unit_of_cell(self) -> Tensor:
@@ -95,6 +100,11 @@ def step_losses(
         if weight == 0:
             parts[name] = torch.zeros_like(cfm)
             continue
-        parts[name] = LOSSES[name](end, target, sizes=cells.sizes)
+        if name == "mmd" and cells.reference is not None:
+            parts[name] = unit_mmd(
+                end, cells.reference, sizes=cells.sizes, real_sizes=cells.reference_sizes
+            )
+        else:
+            parts[name] = LOSSES[name](end, target, sizes=cells.sizes)
         total = total + weight * parts[name]
     return Losses(total=total, parts=parts)

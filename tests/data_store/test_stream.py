@@ -22,9 +22,18 @@ def targets(store: Store) -> list[Cells]:
     return [Cells(k, u.start, u.stop) for k, u in enumerate(store.units) if not u.is_control]
 
 
-def make(store: Store, *, config: BatchConfig = CONFIG, seed: int = 1) -> Stream:
+def make(
+    store: Store, *, config: BatchConfig = CONFIG, seed: int = 1, references: int = 0
+) -> Stream:
     genes = np.arange(0, 60, 2)
-    return Stream(store, targets=targets(store), genes=genes, config=config, seed=seed)
+    return Stream(
+        store,
+        targets=targets(store),
+        genes=genes,
+        config=config,
+        seed=seed,
+        references=references,
+    )
 
 
 def same(a: Batch, b: Batch) -> bool:
@@ -84,6 +93,24 @@ def test_a_small_unit_gives_each_cell_once(store: Store) -> None:
     order = np.lexsort(batch.target.T)
     whole = store.expression(unit.start, unit.stop)[:, ::2]
     np.testing.assert_array_equal(batch.target[order], whole[np.lexsort(whole.T)])
+
+
+def test_more_cells_to_compare_with_change_nothing_else(store: Store) -> None:
+    plain, asked = make(store), make(store, references=30)
+    for index in range(3):
+        batch = asked.batch(index)
+        assert same(batch, plain.batch(index))
+        counts = [min(30, len(store.units[unit])) for unit in batch.units]
+        assert list(batch.reference_sizes) == counts
+        parts = np.split(batch.reference, np.cumsum(counts)[:-1])
+        for unit, some in zip(batch.units, parts, strict=True):
+            place = store.units[unit]
+            columns = np.arange(0, 60, 2)[batch.genes]
+            own = store.expression(place.start, place.stop, genes=columns)
+            found = (some[:, None] == own[None]).all(axis=2)
+            assert found.any(axis=1).all()
+            assert len({row.tobytes() for row in some}) == len(some)
+    assert plain.batch(0).reference.shape == (0, 20)
 
 
 def test_every_cell_is_reached_as_often(store: Store) -> None:

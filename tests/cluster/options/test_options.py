@@ -14,7 +14,8 @@ from cluster.settings.config import RunConfig, make_run
 from cluster.train import train_here
 from cluster.work.channel import with_channel
 from cluster.work.controls import StoreControls
-from cluster.work.sampler import sampler_of, starting_cells
+from cluster.work.model_sampler import sampler_of
+from cluster.work.sampler import starting_cells
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import load_model
 from tests.cluster.small import settings
@@ -39,7 +40,7 @@ ALL: dict[str, Any] = {
         "average_rounds": 2,
     },
     "sampling": {"steps": 2, "batch": 16, "guidance": 1.5},
-    "loss": {"mmd_weight": 0.5, "times": "logit_normal", "pairs": "optimal"},
+    "loss": {"mmd_weight": 0.5, "times": "logit_normal", "pairs": "optimal", "mmd_cells": 6},
 }
 
 

@@ -1,6 +1,7 @@
 """What a baseline is given, units to learn from and units to predict, and what it gives back."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ class MeasuredUnits(Units):
                     f"shape {noise.shape}, least {noise.min(initial=0)}"
                 )
 
-    @property
+    @cached_property
     def delta(self) -> Array:
         """Change from control, (units, genes)."""
         return self.mean - self.control

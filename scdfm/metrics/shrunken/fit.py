@@ -72,7 +72,7 @@ def fit(training: MeasuredUnits) -> Base:
         noise=float(known.noise.mean()),
         contexts=known.contexts,
         fallback=np.stack([changes.average(context) for context in known.contexts]),
-        overall=changes.overall,
+        overall=known.delta.mean(axis=0),
     )
 
 

@@ -73,7 +73,7 @@ def evaluate(
     if json:
         show_json(result)
     else:
-        show(*report.pages(result.tables, differences=result.differences))
+        show(*report.pages(result.tables, differences=result.differences, mean=result.mean))
         show(*rescaled(result))
         show(*report.certainty(result))
         from cluster.work.evaluation.remarks import remarks

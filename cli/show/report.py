@@ -32,14 +32,16 @@ Differences = Mapping[str, Mapping[str, "Difference"]]  # by other row and metri
 
 
 def pages(
-    tables: Mapping[str, "Table"], *, differences: Differences | None = None
+    tables: Mapping[str, "Table"], *, differences: Differences | None = None, mean: str = ""
 ) -> list["RenderableType"]:
     """The table over all units, then one per context where there are several, with their notes.
 
-    Values whose difference from the first row is within noise are marked.
+    Values whose difference from the first row is within noise are marked. `mean` says how the
+    model's means are made, where they have a base.
     """
     overall = {row: table.overall for row, table in tables.items()}
-    parts = _page(overall, title="", noise=_within_noise(differences or {}))
+    title = f"{next(iter(tables))}: {mean}" if mean else ""
+    parts = _page(overall, title=title, noise=_within_noise(differences or {}))
     contexts = sorted({name for table in tables.values() for name in table.contexts})
     if len(contexts) > 1:
         for name in contexts:

@@ -2,9 +2,11 @@
 
 A predicted value depends on the model, the seed, the condition, the gene, and the control cell's
 number and how often it was used before. It does not depend on the batch, on the other conditions
-or on which genes are asked for. So the controls of a store give what `scdfm predict` gives for
-that store, to float tolerance, if the cells have the same numbers as there: take them from
-`scdfm.control_cells(store)`, or from a store that holds only these cells in this order.
+or on which genes are asked for. Where the model's means have a base it depends on the other
+controls of the context, too, from whose mean it changes. So the controls of a store give what
+`scdfm predict` gives for that store, to float tolerance, if the cells have the same numbers as
+there: take them from `scdfm.control_cells(store)`, or from a store that holds only these cells in
+this order.
 """
 
 import json
@@ -204,6 +206,7 @@ class TrainedModel:
             "controls": {"cells": len(controls.names), "values": controls.scale},
             "seed": seed,
             **(flow if self.card.method == DEFAULT else {}),
+            **({"mean": self.card.mean_in_words} if self.card.mean else {}),
             "gene_blocks": {"size": self.card.genes_per_step, "seed": self.card.seed},
             "threads": torch.get_num_threads(),
             "arithmetic": how.facts(),

@@ -63,6 +63,7 @@ class Provenance(BaseModel, frozen=True, extra="forbid"):
     origin: Origin
     unseen: tuple[str, ...]  # tokens that no training cell had
     versions: dict[str, str]
+    mean: str = ""  # how the model's means are made, where they have a base
 
     def facts(self) -> Facts:
         """As JSON says it."""

@@ -140,6 +140,7 @@ def look_up(
         ),
         unseen=unseen_tokens(conditions, Split.load(path / SPLIT), words_of(card, store)),
         versions=versions(),
+        mean=card.mean_in_words,
     )
     return Work(
         request.model_copy(update={"model": path}), _units(identity, store), genes, provenance

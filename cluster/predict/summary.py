@@ -59,10 +59,14 @@ def summary_of(work: Work, store: Store) -> pd.DataFrame:
         store, [unit.context for unit in units], columns=controls.columns[work.genes]
     )
     clamp = METHODS[card.method].clamps(settings_of(card))
+    # The mean was set on these, which come first.
+    canonical = card.sampling.mean.cells if card.mean and card.seed == work.request.seed else None
     first, means = 0, []
     with opened_values(work.request.out) as values:
         for number, unit in enumerate(units):
-            batches = _batches(work, number, controls=controls, values=values, first=first)
+            batches = _batches(
+                work, number, controls=controls, values=values, first=first, most=canonical
+            )
             means.append(predicted_mean(batches, control=control[number], clamp=clamp).mean)
             first += unit.cells
     table = pd.DataFrame(np.stack(means), columns=[card.genes[gene] for gene in work.genes])
@@ -73,18 +77,26 @@ def summary_of(work: Work, store: Store) -> pd.DataFrame:
 
 
 def _batches(
-    work: Work, number: int, *, controls: StoreControls, values: Values, first: int
+    work: Work,
+    number: int,
+    *,
+    controls: StoreControls,
+    values: Values,
+    first: int,
+    most: int | None,
 ) -> Iterator[Generated]:
-    """The cells of a unit beside those that they started from."""
+    """The cells of a unit, or `most` of them, beside those that they started from."""
     unit = work.units[number]
+    rows = controls.rows(unit.context)
+    count = unit.cells if most is None else min(unit.cells, most, len(rows))
     start = starting_cells(
-        controls.rows(unit.context),
+        rows,
         condition=unit.condition,
         cells=unit.cells,
         seed=work.request.seed,
         context=unit.context,
     )
-    for begin in range(0, unit.cells, SHARD):
-        end = min(begin + SHARD, unit.cells)
+    for begin in range(0, count, SHARD):
+        end = min(begin + SHARD, count)
         began = controls.expression(start.rows[begin:end])[:, work.genes]
         yield Generated(cells=values(first + begin, first + end), start=began)

@@ -6,6 +6,7 @@ from cluster.work.evaluation.record import Evaluation
 from scdfm.metrics import METRICS
 
 ROWS = {
+    "flow alone": "The cells of the same model as its flow makes them, without its base.",
     "untrained": "The same network with its first weights.",
     "shrunken": "Effects of single perturbations, as large as the data can tell from noise, "
     "added up; for combinations times one scale.",

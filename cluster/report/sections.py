@@ -17,7 +17,7 @@ from cluster.report.records import Differential, Pictured
 from cluster.report.training import curves
 from cluster.report.umap import umap
 from cluster.work.evaluation.record import Evaluation
-from cluster.work.evaluation.remarks import remarks
+from cluster.work.evaluation.remarks import mean_remark, remarks
 from scdfm.flow.checkpoint import read_card
 from scdfm.flow.files import SPLIT
 from scdfm.screen.conditions import Words
@@ -202,6 +202,7 @@ def provenance(judged: Judged) -> Terms:
         + (f", context {split['context']}" if split.get("context") else ""),
         "evaluation genes": str(evaluation.genes),
         "cells generated": f"{evaluation.cells}, {evaluation.generated}",
+        "mean": _mean(evaluation),
         "training seed": str(card.seed),
         "seeds of the cells": ", ".join(map(str, evaluation.seeds)),
         "trained": str(kept.get("date") or ""),
@@ -212,6 +213,11 @@ def provenance(judged: Judged) -> Terms:
         "machine": _listed(kept.get("hardware") or {}),
     }
     return Terms({name: what for name, what in facts.items() if what})
+
+
+def _mean(evaluation: Evaluation) -> str:
+    """How the model's means are made, where they have a base, and where the weight is from."""
+    return "; ".join(filter(None, (evaluation.mean, mean_remark(evaluation))))
 
 
 def _listed(facts: Mapping[str, Any]) -> str:

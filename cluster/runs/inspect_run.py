@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.runs.directory import RunDirectory
-from scdfm.flow.checkpoint import read_card
+from scdfm.flow.checkpoint import ModelCard, read_base, read_card
 from scdfm.flow.files import GRAPH, SPLIT, WEIGHTS
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.method import DEFAULT
@@ -59,9 +59,21 @@ def describe_model(path: Path) -> dict[str, Any]:
         "unmeasured_perturbations": list(card.vocabulary.unmeasured),
         "weights_bytes": (path / WEIGHTS).stat().st_size,
         **own,
+        "mean": _mean(path, card),
         "graph_edges": graph.edges,
         "split": _split(path / SPLIT),
         "provenance": card.provenance,
+    }
+
+
+def _mean(path: Path, card: ModelCard) -> dict[str, Any] | None:
+    """How a model's means are made, the weight of its flow, and its base; None without a base."""
+    if card.mean is None:
+        return None
+    return {
+        "of": card.mean_in_words,
+        "flow": card.mean.model_dump(mode="json"),
+        "base": read_base(path).facts(),
     }
 
 

@@ -45,6 +45,11 @@ def run_settings(schema: dict[str, Any]) -> dict[str, Any]:
     # A list of edges needs its path; YAML reads a bare on as true.
     short = {"enum": [kind for kind in kinds if kind != "edges"]}
     settings["graph"] = _either(graph, {"$ref": graph["$ref"]}, short, without="$ref")
+    sampling = schema["$defs"]["SamplingConfig"]["properties"]
+    bases = schema["$defs"]["MeanConfig"]["properties"]["base"]["enum"]
+    sampling["mean"] = _either(
+        sampling["mean"], {"$ref": sampling["mean"]["$ref"]}, {"enum": bases}, without="$ref"
+    )
     settings["compile"] = _either(
         switch, {"enum": switch["enum"]}, {"type": "boolean"}, without="enum"
     )

@@ -28,6 +28,7 @@ from scdfm.splits import Split
 log = logging.getLogger(__name__)
 
 LEVEL = 0.95
+OF_THE_MODEL = ("flow", "untrained")  # kinds of further rows that each run has of its own
 OF_ONE_RUN = ("name", "output", "seed", "split", "threads", "store", "init_from")
 
 Values = dict[str, float]  # by metric
@@ -133,10 +134,12 @@ def compare(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> Compa
             row for other in evaluations[:at] if _same_part(one, other) for row in other.tables
         }
         for row, table in one.tables.items():
-            if row != ours and row in known:
+            of_model = row in one.rows and one.rows[row].kind in OF_THE_MODEL
+            if row != ours and row in known and not of_model:
                 continue
             values = {metric: table.overall[metric].value for metric in metrics}
-            scores.setdefault(name if row == ours else row, []).append(values)
+            place = name if row == ours else row + (name.removeprefix(ours) if of_model else "")
+            scores.setdefault(place, []).append(values)
     first = rows[0]
     return Comparison(
         runs=tuple(

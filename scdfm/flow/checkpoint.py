@@ -119,7 +119,8 @@ def load_model(path: Path) -> Model:
             version.
     """
     card = read_card(path)
-    for part in (WEIGHTS, GRAPH, SPLIT, *([BASE] if card.mean else [])):
+    combined = card.sampling.mean.combined
+    for part in (WEIGHTS, GRAPH, SPLIT, *([BASE] if combined else [])):
         if not (path / part).is_file():
             raise ValueError(f"{path} is not a complete model: {part} is missing; export it again")
     graph, split = GeneGraph.load(path / GRAPH), Split.load(path / SPLIT)
@@ -132,7 +133,11 @@ def load_model(path: Path) -> Model:
             f"{path / WEIGHTS} does not hold this model's weights: {reason}"
         ) from error
     field.eval()
-    base = read_base(path) if card.mean else None
+    if combined and card.mean is None:
+        raise ValueError(
+            f"{path / CARD} lacks the weight of the flow beside its base (mean); export it again"
+        )
+    base = read_base(path) if combined else None
     return Model(field=field, card=card, graph=graph, split=split, base=base)
 
 

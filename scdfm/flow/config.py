@@ -170,6 +170,14 @@ class MeanConfig(BaseModel, frozen=True, extra="forbid"):
     def _spelled_out(cls, given: object) -> object:
         return {"base": given} if isinstance(given, str) else given
 
+    @field_validator("flow", "shape", mode="before")
+    @classmethod
+    def _auto_or_a_share(cls, given: object) -> object:
+        share = isinstance(given, int | float) and 0 <= given <= 1
+        if given != "auto" and (isinstance(given, bool) or not share):
+            raise ValueError(f"expected auto or a number from 0 to 1, got {given!r}; correct it")
+        return given
+
     @model_validator(mode="after")
     def _a_base_to_combine_with(self) -> Self:
         if self.base == "none" and self != MeanConfig.model_construct():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
@@ -33,7 +33,7 @@ class StudySearch(Searcher):
         self,
         sweep: SweepConfig,
         *,
-        storage: RDBStorage,
+        storage: BaseStorage,
         name: str,
         earlier: Sequence[Configuration],
         first: Sequence[Configuration],

@@ -68,7 +68,7 @@ def tune(
         SweepFailedError: Too many trials failed, or none finished all splits.
     """
     phase(log, "checking the store and the splits")
-    fingerprint = _check_data(sweep)
+    fingerprint = check_data(sweep)
     directory = SweepDirectory(sweep.directory)
     ledger = directory.ledger
     if not _pending(sweep, ledger):
@@ -78,7 +78,7 @@ def tune(
     check_here(needs, address=address)
     with session(address):
         # What the cluster could never run is refused before anything is written.
-        check_nodes(replace(needs, pieces=_concurrent(sweep)))
+        check_nodes(replace(needs, pieces=concurrent(sweep)))
         with _held(sweep, directory, fingerprint=fingerprint):
             if _pending(sweep, ledger):
                 phase(log, "starting trials")
@@ -113,10 +113,10 @@ def _held(sweep: SweepConfig, directory: SweepDirectory, *, fingerprint: str) ->
 
 def _pending(sweep: SweepConfig, ledger: Ledger) -> bool:
     """Whether the budget allows any more work."""
-    return _left(sweep, ledger) > 0 and _seconds_left(sweep, ledger) != 0
+    return left_of(sweep, ledger) > 0 and _seconds_left(sweep, ledger) != 0
 
 
-def _check_data(sweep: SweepConfig) -> str:
+def check_data(sweep: SweepConfig) -> str:
     """Find bad input before any trial starts; return the store's fingerprint."""
     with _open_store(sweep.run({}, split=0).store) as store:
         for split in range(len(sweep.splits)):
@@ -143,7 +143,7 @@ def _differing_inputs(sweep: SweepConfig, *, split: int) -> list[RunConfig]:
     return list(kinds.values())
 
 
-def _left(sweep: SweepConfig, ledger: Ledger) -> int:
+def left_of(sweep: SweepConfig, ledger: Ledger) -> int:
     """Trials that the budget still allows, those to continue included."""
     return sweep.budget.trials - sum(trial.over for trial in ledger.trials())
 
@@ -161,10 +161,10 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
     Raises:
         SweepFailedError: Too many trials failed.
     """
-    at_once, directory = _concurrent(sweep), SweepDirectory(sweep.directory)
+    at_once, directory = concurrent(sweep), SweepDirectory(sweep.directory)
     locked = directory.lock.read()
     earlier = ledger.trials()
-    left, seconds = _left(sweep, ledger), _seconds_left(sweep, ledger)
+    left, seconds = left_of(sweep, ledger), _seconds_left(sweep, ledger)
     ledger.write({"event": "session", "trials": sweep.budget.trials, "concurrent": at_once})
     watch = Watch(sweep, ledger=ledger, report=report)
     failures = TooManyFailures(
@@ -208,7 +208,7 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
         )
 
 
-def _concurrent(sweep: SweepConfig) -> int:
+def concurrent(sweep: SweepConfig) -> int:
     """Trials to run at once.
 
     Raises:

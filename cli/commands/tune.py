@@ -1,20 +1,29 @@
 """The command that searches for the best settings."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.options import Address, Commands, Json
 from cli.settings import Set, overrides
 from cli.show import leaderboard
-from cli.show.progress import SweepBar
+from cli.show.progress import Bar, SweepBar
 from cli.show.terminal import require_there, show, show_json
 from cli.usage import example
+
+if TYPE_CHECKING:
+    from sweeps.schema.sweep import SweepConfig
 
 app = Commands()
 
 
-@app.command(epilog=example("scdfm tune sweep.yaml", "scdfm tune demo --set budget.trials=8"))
+@app.command(
+    epilog=example(
+        "scdfm tune sweep.yaml",
+        "scdfm tune demo --dry-run",
+        "scdfm tune demo --set budget.trials=8",
+    )
+)
 def tune(
     sweep: Annotated[
         str,
@@ -24,6 +33,12 @@ def tune(
     ],
     changes: Set = None,
     address: Address = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what it would try and cost, measured by a few steps; train not."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Search settings and keep the best model.
@@ -38,6 +53,9 @@ def tune(
         what="store",
         remedy="ingest it, or name it with --set base.store=PATH",
     )
+    if plan:
+        _plan(config, address=address, json=json)
+        return
     with SweepBar() as bar:
         from sweeps.study import tune as tune_on_cluster
 
@@ -51,3 +69,16 @@ def tune(
         f"best model   {result.best_model}",
         f"leaderboard  {result.directory / 'leaderboard.csv'}",
     )
+
+
+def _plan(config: "SweepConfig", *, address: str | None, json: bool) -> None:
+    from cli.show import dry_run as shown
+
+    with Bar("dry run", unit="configurations"):
+        from sweeps.dry_run import dry_run
+
+        found = dry_run(config, address=address)
+    if json:
+        show_json(found)
+        return
+    show(*shown.pages(found))

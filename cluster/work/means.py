@@ -249,4 +249,9 @@ def unit_mean(
         context=context,
     )
     batches = sampler.batches_with_starts(controls, start, condition=condition)
-    return predicted_mean(batches, control=control, clamp=sampler.method.clamps(sampler.settings))
+    return predicted_mean(
+        batches,
+        control=control,
+        clamp=sampler.method.clamps(sampler.settings),
+        unit=sampler.calibrated(controls, context=context, condition=condition),
+    )

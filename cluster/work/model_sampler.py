@@ -1,10 +1,11 @@
-"""The sampler of a model: its flow, alone or combined with its base."""
+"""The sampler of a model: its flow, alone or combined with its base, or controls that move."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from cluster.work.combined import CombinedSampler
+from cluster.work.moved import moved_or_same
 from cluster.work.sampler import Sampler
 from scdfm.flow.checkpoint import Model
 from scdfm.method import METHODS, settings_of
@@ -28,7 +29,7 @@ def sampler_of(
         products=products,
     )
     if model.base is None or card.mean is None:
-        return plain
+        return moved_or_same(plain)
     return CombinedSampler(
         **vars(plain),
         base=model.base,

@@ -21,6 +21,7 @@ from cluster.settings.config import RunConfig
 from cluster.work.build import make_card
 from cluster.work.controls import StoreControls
 from cluster.work.means import measured_units, pseudobulks
+from cluster.work.moved import moved_or_same
 from cluster.work.sampler import Sampler
 from data_store.store.reader import Store
 from scdfm.flow.combined import FlowWeight, combined_change, evidence, weigh
@@ -126,7 +127,7 @@ def validation_sampler(field: nn.Module, run: RunConfig, plan: Plan, *, how: Ari
     card = make_card(run, plan, facts={})
     method = METHODS[run.method]
     settings = method.for_validation(settings_of(run), steps=run.validation.steps)
-    return Sampler(
+    sampler = Sampler(
         method=method,
         field=field,
         settings=method.unclamped(settings) if run.sampling.mean.combined else settings,
@@ -135,3 +136,4 @@ def validation_sampler(field: nn.Module, run: RunConfig, plan: Plan, *, how: Ari
         seed=run.seed,
         products=how.products,
     )
+    return moved_or_same(sampler)

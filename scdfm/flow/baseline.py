@@ -1,7 +1,8 @@
 """Every baseline as a method: `train` fits it to the means of training units, `predict` applies it.
 
-The prediction for a control cell is the cell plus the change that the baseline predicts for its
-context, at least 0. A baseline learns from means at once, so there are no steps.
+Predicted cells are controls that all move by one number in each gene, at least 0, so that the mean
+over all controls of the context is theirs plus the change that the baseline predicts. A baseline
+learns from means at once, so there are no steps.
 """
 
 import json
@@ -14,13 +15,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from scdfm.flow.sampling import Cells
 from scdfm.method import Losses, Method
 from scdfm.metrics.baselines import BASELINES, MeasuredUnits, Units
+from scdfm.metrics.shrunken import Delta
 from scdfm.model.vocabulary import Vocabulary
 from scdfm.screen.conditions import Condition
-
-Array = NDArray[np.float64]
 
 
 class NoSettings(BaseModel, frozen=True, extra="forbid"):
@@ -54,21 +53,22 @@ class FittedBaseline(nn.Module):
             known = np.zeros(0) if value is None else value
             self.register_buffer(name, torch.from_numpy(np.asarray(known, dtype=np.float32)))
         self.register_buffer("names", names)
-        self._changes: dict[tuple[str, Condition], Array] = {}
+        self._measured: MeasuredUnits | None = None
 
-    def change(self, context: str, condition: Condition) -> Array:
-        """The change of a condition in a context, (genes,)."""
-        asked = (context, condition)
-        if asked not in self._changes:
-            units = self._units()
-            here = [row for row, one in enumerate(units.contexts) if one == context]
-            control = units.control[here or slice(None)].mean(axis=0, keepdims=True)
-            test = Units(contexts=(context,), conditions=(condition,), control=control)
-            predicted = BASELINES[self.baseline](units, test).mean
-            self._changes[asked] = (predicted - control)[0]
-        return self._changes[asked]
+    def delta(self, contexts: Sequence[str], conditions: Sequence[Condition]) -> Delta:
+        """Changes of conditions in contexts, (units, genes)."""
+        units = self._units()
+        known = dict(zip(units.contexts, units.control, strict=True))
+        usual = units.control.mean(axis=0)
+        control = np.stack([known.get(context, usual) for context in contexts])
+        predicted = BASELINES[self.baseline](units, Units((*contexts,), (*conditions,), control))
+        return Delta(predicted.mean - control, predicted.incomplete)
 
     def _units(self) -> MeasuredUnits:
+        self._measured = self._measured or self._read()
+        return self._measured
+
+    def _read(self) -> MeasuredUnits:
         named = json.loads(bytes(self.names.cpu().tolist()))
         noise, of_controls = (
             one.cpu().numpy().astype(np.float64) for one in (self.noise, self.control_noise)
@@ -90,7 +90,7 @@ class FittedBaseline(nn.Module):
         for name in ("control", "mean", "noise", "control_noise", "names"):
             if prefix + name in state:
                 self.register_buffer(name, torch.empty_like(state[prefix + name]))
-        self._changes = {}
+        self._measured = None
         super()._load_from_state_dict(state, prefix, *rest)
 
 
@@ -115,26 +115,18 @@ class BaselineMethod(Method):
         """There are no steps."""
         raise AssertionError("a baseline is fitted at once")
 
-    def generate(
-        self,
-        network: Any,
-        cells: Cells,
-        *,
-        settings: NoSettings,
-        condition: Condition,
-        blocks: Sequence[NDArray[np.int64]],
-        seed: int,
-        products: torch.dtype | None = None,
-    ) -> NDArray[np.float32]:
-        """Control cells plus the change, at least 0."""
-        genes = np.concatenate(blocks)
-        change = network.change(cells.context, condition)[genes].astype(np.float32)
-        moved: NDArray[np.float32] = np.maximum(cells.control[:, genes] + change, 0)
-        return moved
+    def generate(self, network: Any, cells: Any, **_: Any) -> NDArray[np.float32]:
+        """Cells come from `changes`."""
+        raise AssertionError("a baseline's cells are controls that move")
+
+    def changes(self, network: nn.Module) -> FittedBaseline:
+        """All that a baseline knows."""
+        assert isinstance(network, FittedBaseline)
+        return network
 
     def describe(self, settings: NoSettings) -> str:
         """The baseline's name."""
-        return f"control cells plus the change of the baseline {self.baseline}, clamped at 0"
+        return f"control cells moved to the mean of the baseline {self.baseline}"
 
 
 CONTROL = BaselineMethod("control")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _GENES_AT_ONCE = 64  # bounds what sorting needs beside the cells
+_LEAST = 1e-9  # of a shift: less is rounding, and would make all zeros of a gene positive
 
 
 def shift_to(cells: NDArray[Any], mean: Array) -> Array:
@@ -40,6 +41,7 @@ def shift_to(cells: NDArray[Any], mean: Array) -> Array:
     for first in range(0, genes, _GENES_AT_ONCE):
         some = slice(first, first + _GENES_AT_ONCE)
         shift[some] = _shift(cells[:, some].T, np.maximum(mean[some], 0))
+    shift[np.abs(shift) < _LEAST] = 0
     return shift
 
 

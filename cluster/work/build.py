@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cluster.runs.fine_tune import begin_from
-from cluster.runs.plan import Plan
+from cluster.runs.plan import GIVEN, Plan
 from cluster.runs.precision import Arithmetic
 from cluster.runs.records import SourceFacts
 from cluster.settings.config import RunConfig
@@ -60,9 +60,19 @@ def make_trainer(
 
 
 def untrained(run: RunConfig, plan: Plan) -> nn.Module:
-    """The network before training: weights drawn from the run's seed, and what it is given."""
+    """The network before training: weights drawn from the run's seed, and what it is given.
+
+    Raises:
+        ValueError: The plan lacks a fact that the network is to be given.
+    """
     network = first_weights(run, seed=run.seed, vocabulary=plan.vocabulary, graph=plan.graph)
     if isinstance(network, VelocityField):
+        missing = sorted(network.given.keys() - plan.given.keys())
+        if missing:
+            raise ValueError(
+                f"the plan of {run.directory} has lost {missing[0]} (of {GIVEN}), which its "
+                "network reads; delete the run to begin it again"
+            )
         network.give(plan.given)
     return network
 

@@ -12,6 +12,7 @@ from cluster.runs.directory import RunDirectory
 from cluster.runs.plan import Plan, make_plan
 from cluster.settings.config import RunConfig, make_run
 from cluster.train import train_here
+from cluster.work.build import untrained
 from cluster.work.channel import with_channel
 from cluster.work.controls import StoreControls
 from cluster.work.model_sampler import sampler_of
@@ -89,8 +90,12 @@ def test_a_plan_gives_what_options_ask_and_nothing_else(
         plan.save(tmp_path)
         assert (tmp_path / "given.safetensors").is_file()
         assert plan.given["low_rank.components"].norm(dim=0) == pytest.approx([1] * 5)
-        replace(plan, given={}).save(tmp_path)
+        lost = replace(plan, given={})
+        lost.save(tmp_path)
         assert Plan.load(tmp_path, run=run, store=store).given == {}
+    with pytest.raises(ValueError, match="has lost base_channel") as caught:
+        untrained(run, lost)
+    assert "\n" not in str(caught.value)
 
 
 def test_noise_has_no_pairs(tmp_path: Path) -> None:

@@ -98,10 +98,13 @@ class TrainingBar(Bar):
         self._validate_every = validate_every
         self._losses: dict[str, float] = {}
         self._rate = 0.0  # steps per second
+        self._fold = ""
 
     def report(self, line: Mapping[str, Any]) -> None:
         """Show a line: step and losses, a validation round, or a note."""
         fold = f"fold {line['fold']} of {line['folds']}" if "fold" in line else ""
+        if fold != self._fold:  # another training begins
+            self._fold, self._losses, self._rate = fold, {}, 0.0
         if "note" in line:
             self.tell(": ".join(filter(None, [fold, str(line["note"])])))
         elif line.get("validation"):

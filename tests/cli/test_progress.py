@@ -95,6 +95,27 @@ def test_a_training_run_says_that_it_scores_before_the_first_step_and_between_st
     assert "scoring on validation conditions" in capsys.readouterr().err
 
 
+def test_a_training_run_says_which_fold_it_trains_and_no_loss_of_the_one_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, second = ({"fold": number, "folds": 2, "steps": 4} for number in (1, 2))
+    with TrainingBar() as bar:
+        bar.report({**first, "step": 4, "loss": 0.5, "steps_per_second": 2.0})
+        bar.report({**first, "step": 4, "validation": {"mse": 0.01}})
+        bar.report({**second, "step": 4, "note": "computes in float32"})
+        bar.report({"step": 4, "steps": 4, "note": "2 folds"})
+    scoring = "scoring on validation conditions"
+    assert capsys.readouterr().err.splitlines() == [
+        f"train 4/4 steps  2 steps/s  fold 1 of 2  {scoring}  loss 0.5",
+        "fold 1 of 2, validation at step 4: mse 0.01",
+        "train 4/4 steps  2 steps/s  fold 1 of 2  loss 0.5",
+        "fold 2 of 2: computes in float32",
+        f"train 4/4 steps  fold 2 of 2  {scoring}",
+        "2 folds",
+        f"train 4/4 steps  {scoring}",
+    ]
+
+
 def test_an_undefined_number_is_called_undefined_however_it_comes() -> None:
     assert numbers({"a": None, "b": float("nan")}) == "a undefined  b undefined"
 

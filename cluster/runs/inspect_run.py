@@ -86,7 +86,7 @@ def _folds(run: RunDirectory, *, of: int | None) -> dict[str, Any] | None:
         "of": of,
         "finished": sum(fold.finished for fold in run.folds),
         "step": None if found is None else found.step,
-        "best": None if found is None else [one.plain() for one in found.best],
+        "alone": None if found is None else list(found.alone),
     }
 
 

@@ -80,8 +80,8 @@ class FoldFacts(_Record, frozen=True):
     """What the folds of a run have found."""
 
     step: int  # how long to train: the round with the best mean over folds
-    rounds: tuple[Best, ...]  # means over folds, of every round that all of them had
-    best: tuple[Best, ...]  # of each fold by itself
+    rounds: tuple[Best, ...]  # means over folds, of every round that all had; empty in a model
+    alone: tuple[int, ...]  # steps that each fold by itself found best
     guess: bool = False  # they validate on units that ask another question than test units
     flow: FlowWeight | None = None  # by all folds at that step, where a base is combined with it
 

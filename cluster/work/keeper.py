@@ -127,7 +127,8 @@ class Keeper:
 
     def _model(self, outcome: Round) -> Model:
         begun = self._begun
-        kept = {name: getattr(begun, name) for name in ("graph", "init_from", "folds")}
+        folds = begun.folds and begun.folds.model_copy(update={"rounds": ()})  # many, in the run
+        kept = {"graph": begun.graph, "init_from": begun.init_from, "folds": folds}
         facts = self.facts.model_copy(update={name: one for name, one in kept.items() if one})
         card = make_card(
             self.run,

@@ -80,7 +80,7 @@ def found(directory: RunDirectory, *, validation: ValidationConfig) -> FoldFacts
     return FoldFacts(
         step=best,
         rounds=tuple(rounds),
-        best=tuple(one for one in own if one is not None),
+        alone=tuple(one.step for one in own if one is not None),
         guess=guess,
         flow=_flow(folds, step=best, guess=guess),
     )
@@ -107,10 +107,10 @@ def folds_note(facts: FoldFacts | None, *, metric: str) -> str | None:
     if facts is None:
         return None
     score = facts.scores(facts.step)[metric]
-    alone = ", ".join(str(one.step) for one in facts.best)
+    alone = ", ".join(str(step) for step in facts.alone)
     return (
-        f"{len(facts.best)} folds: mean {metric} {score:.4g} is best at step {facts.step} (of each "
-        f"alone: {alone}); training on all of them now, and each score is the folds' mean"
+        f"{len(facts.alone)} folds: mean {metric} {score:.4g} is best at step {facts.step} (of "
+        f"each alone: {alone}); training on all of them now, and each score is the folds' mean"
         + ("; the score may differ from that of test conditions" if facts.guess else "")
     )
 

@@ -9,20 +9,25 @@ import pytest
 
 from cluster.runs.directory import RunDirectory
 from cluster.runs.inspect_run import describe_run
+from cluster.runs.plan import run_split
 from cluster.runs.records import Line
 from cluster.settings.config import RunConfig, ValidationConfig, make_run
 from cluster.train import train_here
 from cluster.work.folds.facts import folds_of, found
+from data_store.store.reader import Store
 from scdfm.flow.checkpoint import load_model
-from scdfm.splits import Split
+from scdfm.splits import Split, SplitConfig
 from tests.cluster.small import settings
 
 pytestmark = pytest.mark.slow
 
 
 def with_folds(store: Path, output: Path, **changes: Any) -> RunConfig:
-    validation = {"cells": 8, "steps": 2, "folds": 2}
-    return make_run(settings(store, output, validation=validation, **changes), where="test")
+    own = {
+        "validation": {"cells": 8, "steps": 2, "folds": 2},
+        "sampling": {"steps": 2, "batch": 16, "mean": "shrunken"},
+    }
+    return make_run(settings(store, output, **own, **changes), where="test")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,7 @@ def whole(
 
 def contents(directory: Path) -> dict[str, bytes]:
     """What must not depend on where a run was stopped."""
-    kept = ["model/model.safetensors", "split.json", "best.json", "result.json"]
+    kept = ["model/model.safetensors", "model/base.safetensors", "split.json", "result.json"]
     files = [*kept, *(f"folds/{fold}/{name}" for fold in (0, 1) for name in kept)]
     return {name: (directory / name).read_bytes() for name in files}
 
@@ -79,8 +84,26 @@ def test_the_steps_are_those_with_the_best_mean_over_folds(whole: Path) -> None:
     assert result.best_step == best
     assert result.metrics["mse"] == means[best]
     assert max(line["step"] for line in RunDirectory(whole).journal.lines()) == best
-    assert load_model(whole / "model").card.provenance["folds"]["step"] == best
+    facts = load_model(whole / "model").card.provenance["folds"]
+    assert facts["step"] == best
+    assert facts["alone"] == [min(curve, key=curve.__getitem__) for curve in curves]
     assert describe_run(whole)["folds"]["finished"] == 2
+
+
+def test_the_flow_is_weighed_on_the_units_of_all_folds_together(whole: Path) -> None:
+    best = RunDirectory(whole).result().best_step
+    flows = [
+        line["flow"]
+        for fold in RunDirectory(whole).folds
+        for line in fold.journal.lines()
+        if line["step"] == best and "flow" in line
+    ]
+    both, square = ([x for one in flows for x in one[name]] for name in ("both", "square"))
+    weight = load_model(whole / "model").card.mean
+    assert weight is not None
+    assert weight.units == len(both) == 8  # four doubles in two contexts
+    assert weight.flow == pytest.approx(min(max(0.8 * sum(both) / sum(square), 0), 1))
+    assert not weight.guess
 
 
 def test_lines_of_a_fold_say_which(whole: Path, told: list[Line]) -> None:
@@ -165,6 +188,35 @@ def test_a_fold_differs_from_its_run_in_place_split_and_folds_only(
     own = {"name", "output", "split", "validation"}
     assert first.model_dump(exclude=own) == run.model_dump(exclude=own)
     assert second.validation == run.validation.model_copy(update={"folds": None})
+
+
+def test_a_run_of_an_older_version_keeps_the_validation_part_that_it_drew(
+    tiny_store_path: Path, tmp_path: Path
+) -> None:
+    listed = tmp_path / "listed.yaml"
+    listed.write_text(f"test: [{Split.load(_additive(tiny_store_path, tmp_path)).test[0]}]\n")
+    values = settings(tiny_store_path, tmp_path, split={"kind": "file", "path": str(listed)})
+    run = make_run(values, where="test")
+    train_here(run, on_round=lambda outcome: outcome.step < 2)
+    file = run.directory / "split.json"
+    drawn = Split.load(file)
+    older = {
+        **drawn.model_dump(mode="json"),
+        "train": sorted([*drawn.train, *drawn.validation[1:]]),
+        "validation": drawn.validation[:1],
+    }
+    file.write_text(json.dumps({k: v for k, v in older.items() if k != "validation_source"}))
+    assert train_here(run).finished
+    assert Split.load(file).validation == drawn.validation[:1]
+    file.write_text(json.dumps({**older, "validation_source": "measured"}))
+    with pytest.raises(ValueError, match="with another split than"):
+        train_here(run)
+
+
+def _additive(store: Path, folder: Path) -> Path:
+    with Store.open(store) as cells:
+        run_split(SplitConfig(kind="additive"), cells).save(folder / "additive.json")
+    return folder / "additive.json"
 
 
 def test_where_nothing_validates_the_last_model_is_kept(

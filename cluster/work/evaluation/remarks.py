@@ -45,8 +45,8 @@ def _incomplete(result: Evaluation) -> list[str]:
         if count:
             by_count.setdefault(count, []).append(row)
     return [
-        f"in {count} units the effect of a token is unknown to {', '.join(rows)}: it "
-        "counts as none, in shrunken as the mean change"
+        f"in {count} units the effect of a token is unknown to {', '.join(rows)}: it counts as none"
+        f"{', in shrunken as the mean change' if 'shrunken' in rows else ''}"
         for count, rows in by_count.items()
     ]
 

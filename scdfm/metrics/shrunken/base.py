@@ -12,6 +12,7 @@ from scipy.sparse.linalg import splu
 
 from scdfm.metrics.baselines.units import Array
 from scdfm.metrics.shrunken.design import design, several
+from scdfm.metrics.shrunken.scale import FEWEST
 from scdfm.screen.conditions import Condition
 
 _UNITS_AT_ONCE = 256  # whose variance is solved for together
@@ -146,13 +147,14 @@ class Base:
 
     def facts(self) -> dict[str, str]:
         """What a reader wants to know of it, by name."""
-        few = "" if self.combinations else ", none could be compared with its singles"
+        enough = self.combinations >= FEWEST
+        told = f"from {self.combinations} combinations" if enough else "assumed"
         return {
             "tokens": f"{len(self.tokens)}",
-            "scale": f"{self.scale:.3g} of the sum, for combinations ({self.combinations} tell)",
-            "interaction": f"{self.nu:.3g} of the variance of effects{few}",
+            "scale": f"{self.scale:.3g} of the sum of effects, for combinations ({told})",
+            "interaction": f"{self.nu:.3g} of the variance of effects ({told})",
             "noise": f"{self.noise:.3g} per gene, of a condition's mean change",
-            "unseen tokens": f"mean change of the context ({len(self.contexts)} known)",
+            "unseen tokens": f"mean change of the context, else of all {len(self.contexts)}",
         }
 
     def _scale(self, conditions: Sequence[Condition]) -> Array:

@@ -139,6 +139,8 @@ def test_a_base_is_whole_again_from_its_arrays() -> None:
     np.testing.assert_array_equal(again.delta(*asked).delta, base.delta(*asked).delta)
     np.testing.assert_array_equal(again.variance(asked[1]), base.variance(asked[1]))
     assert again.facts() == base.facts()
+    assert base.facts()["scale"].endswith("for combinations (from 14 combinations)")
+    assert fit(screen(SINGLES, np.random.default_rng(4))).facts()["scale"].endswith("(assumed)")
 
 
 def test_units_whose_noise_is_not_known_are_refused() -> None:

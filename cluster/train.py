@@ -18,18 +18,24 @@ import ray
 import ray.train
 import ray.train.torch
 import torch
-from ray.train import FailureConfig, ScalingConfig
+from ray.train import ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.config import FailureConfig
 
 from cluster.loopback import OnOneMachine
 from cluster.nodes.examine import Needs
+from cluster.nodes.following import following
+from cluster.nodes.limits import Controller, NoRoomError, Told, kept_by_ray, reason
 from cluster.nodes.preflight import check_here, check_nodes
+from cluster.nodes.stall import Watchdog, watched
+from cluster.nodes.waiting import Waiting
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory, TrainResult
 from cluster.runs.journal import Journal
 from cluster.runs.provenance import warn_if_untrained
 from cluster.session import local_folder, require, session, share
 from cluster.settings.config import RunConfig
+from cluster.settings.failure import FailureLimits
 from cluster.work.build import Place
 from cluster.work.folds.training import train_with_folds
 from cluster.work.keeper import Report
@@ -39,8 +45,6 @@ from scdfm.flow.training import Round
 from scdfm.screen.progress import phase
 
 log = logging.getLogger(__name__)
-
-RESTARTS = 3  # of the worker group, after a worker or its node died
 
 
 def train(
@@ -84,14 +88,12 @@ def train(
             remedy=f"{remedy}, or leave --gpu out" if gpu else remedy,
         )
         check_nodes(replace(needs, cpus=cpus))
-        scaling = ScalingConfig(
-            num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(cpus, gpu=gpu)
-        )
         with opened.directory.held() as directory:
             phase(log, "preparing genes, split and graph")
             opened.prepare(directory)
             phase(log, "starting workers")
-            train_with_folds(opened, directory, one=partial(_fit, scaling=scaling), report=report)
+            one = partial(_fit, workers=workers, cpus=cpus, gpu=gpu)
+            train_with_folds(opened, directory, one=one, report=report)
     result = opened.directory.result()
     warn_if_untrained(result.model)
     return result
@@ -110,26 +112,78 @@ def _needs(opened: OpenRun, *, workers: int, gpu: bool) -> Needs:
 
 
 def _fit(
-    run: RunConfig, directory: RunDirectory, *, scaling: ScalingConfig, report: Report
+    run: RunConfig, directory: RunDirectory, *, workers: int, cpus: int, gpu: bool, report: Report
 ) -> None:
     """Train a run, or a fold, by Ray workers."""
-    worker = partial(_worker, run, directory)
     directory.refusal.forget()
     local = local_folder()
+    limits = run.failure
     try:
-        with directory.rays_own_files() as files, _Follow(directory.journal, report=report):
+        with (
+            directory.rays_own_files() as files,
+            _Follow(directory.journal, report=report),
+            kept_by_ray(limits),
+            following(directory.path, limits=limits, workers=workers, cpus=cpus, gpus=int(gpu)) as (
+                told,
+                waiting,
+            ),
+            _explained(limits, waiting),
+        ):
             TorchTrainer(
-                partial(worker, home=Path.cwd()),
+                partial(_worker, run, directory, home=Path.cwd()),
                 torch_config=TorchConfig() if local is None else OnOneMachine(folder=str(local)),
-                scaling_config=scaling,
+                scaling_config=ScalingConfig(
+                    num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(cpus, gpu=gpu)
+                ),
                 run_config=ray.train.RunConfig(
                     name=directory.path.name,
                     storage_path=str(files),
-                    failure_config=FailureConfig(max_failures=RESTARTS),
+                    failure_config=_failures(limits),
+                    callbacks=_controller(limits, told),
                 ),
             ).fit()
     finally:
         directory.refusal.repeat()
+
+
+# Ray's types are those of Train's first version, which lack what the second one has.
+def _failures(limits: FailureLimits) -> Any:
+    return FailureConfig(
+        max_failures=limits.worker_restarts, controller_failure_limit=limits.controller_restarts
+    )
+
+
+def _controller(limits: FailureLimits, told: Told) -> Any:
+    return [Controller(limits, told)]
+
+
+@contextmanager
+def _explained(limits: FailureLimits, waiting: Waiting) -> Iterator[None]:
+    """Say in one line why Ray Train has given up."""
+    try:
+        yield
+    except ray.train.ControllerError as error:
+        if isinstance(error.controller_failure, NoRoomError):
+            raise RuntimeError(
+                f"gave up {waiting.line}; failure.placement_timeout is "
+                f"{limits.placement_timeout:g} s: raise it, add nodes, or ask for fewer --workers"
+            ) from error
+        raise RuntimeError(
+            f"workers could not start ({reason(error)}), and failure.controller_restarts is "
+            f"{limits.controller_restarts}; mend that and run the command again to go on"
+        ) from error
+    except ray.train.WorkerGroupError as error:
+        if not any(map(_died, error.worker_failures.values())):
+            raise
+        raise RuntimeError(
+            f"workers failed again ({reason(error)}), and failure.worker_restarts is "
+            f"{limits.worker_restarts}; mend that and run the command again to go on"
+        ) from error
+
+
+def _died(failure: Exception) -> bool:
+    """Whether a worker ended without raising anything itself."""
+    return isinstance(getattr(failure, "health_check_failure", failure), ray.exceptions.RayError)
 
 
 def train_here(
@@ -138,6 +192,7 @@ def train_here(
     device: str = "cpu",
     on_round: Callable[[Round], bool] = lambda outcome: True,
     report: Report = lambda line: None,
+    watchdog: Watchdog | None = None,
 ) -> TrainResult:
     """Train a run in this process, without Ray.
 
@@ -147,6 +202,7 @@ def train_here(
         on_round: Called after every validation round, of folds not; False stops early, and the
             result says that it is not finished.
         report: Receives every line of metrics.jsonl.
+        watchdog: Ends the process if it takes no step; none: it is a caller's.
     """
     opened = OpenRun(run)
     opened.check()
@@ -157,7 +213,14 @@ def train_here(
 
             def one(part: RunConfig, held: RunDirectory, *, report: Report) -> None:
                 stops = on_round if part == run else _go_on
-                learn(part, held, place=place, on_round=stops, report=report)
+                learn(
+                    part,
+                    held,
+                    place=place,
+                    on_round=stops,
+                    report=report,
+                    watchdog=watchdog or Watchdog(),
+                )
 
             with _threads(run.threads):
                 train_with_folds(opened, directory, one=one, report=report)
@@ -193,7 +256,14 @@ def _worker(run: RunConfig, directory: RunDirectory, *, home: Path) -> None:
         ray.train.report({"step": outcome.step, **outcome.metrics})
         return True
 
-    with directory.refusal.kept(alone=me.get_world_size() == 1):
+    with (
+        directory.refusal.kept(alone=me.get_world_size() == 1),
+        watched(
+            directory.path,
+            who=f"worker {me.get_world_rank()}",
+            seconds=run.failure.stall_timeout,
+        ) as watchdog,
+    ):
         learn(
             run,
             directory,
@@ -204,6 +274,7 @@ def _worker(run: RunConfig, directory: RunDirectory, *, home: Path) -> None:
             ),
             on_round=on_round,
             report=lambda line: None,
+            watchdog=watchdog,
             wrap=ray.train.torch.prepare_model if me.get_world_size() > 1 else None,
         )
 

@@ -28,7 +28,7 @@ from sweeps.schema.sweep import Configuration, SweepConfig
 
 log = logging.getLogger(__name__)
 
-_OWN = {"name", "output", "split", "threads"}  # a trial's runs have their own
+_OWN = {"name", "output", "split", "threads", "failure"}  # a trial's own, or decide no value
 
 
 class Locked(BaseModel, frozen=True, extra="forbid"):

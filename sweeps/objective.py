@@ -15,6 +15,7 @@ from typing import Required, TypedDict
 
 import ray.tune
 
+from cluster.nodes.stall import Watchdog, watched
 from cluster.runs.directory import RunDirectory
 from cluster.runs.journal import Journal
 from cluster.settings.config import RunConfig
@@ -50,10 +51,18 @@ def tune_trial(configuration: Configuration, sweep: SweepConfig, home: Path) -> 
         home: Working directory of the driver, from which paths resolve.
     """
     os.chdir(home)
-    run_trial(configuration, sweep=sweep, report=ray.tune.report)
+    seconds = sweep.run({}, split=0).failure.stall_timeout
+    with watched(sweep.directory, who="a trial", seconds=seconds) as watchdog:
+        run_trial(configuration, sweep=sweep, report=ray.tune.report, watchdog=watchdog)
 
 
-def run_trial(configuration: Configuration, *, sweep: SweepConfig, report: Report) -> None:
+def run_trial(
+    configuration: Configuration,
+    *,
+    sweep: SweepConfig,
+    report: Report,
+    watchdog: Watchdog | None = None,
+) -> None:
     """Train a configuration on every split; the result of a finished split is only read.
 
     Args:
@@ -61,6 +70,7 @@ def run_trial(configuration: Configuration, *, sweep: SweepConfig, report: Repor
         sweep: The sweep.
         report: Receives a line after each validation round and each split: `value` the mean so
             far, `rung`, `split`, `step`; `score` of a split that is finished; `complete`.
+        watchdog: Ends the process if it takes no step; none: it is a caller's.
 
     Raises:
         FloatingPointError: Training diverged, or the metric is undefined on a split.
@@ -68,7 +78,9 @@ def run_trial(configuration: Configuration, *, sweep: SweepConfig, report: Repor
     finished: list[float] = []
     for split in range(len(sweep.splits)):
         run = split_run(sweep, configuration, split=split)
-        finished.append(_train(run, sweep=sweep, before=tuple(finished), report=report))
+        finished.append(
+            _train(run, sweep=sweep, before=tuple(finished), report=report, watchdog=watchdog)
+        )
         report(
             {
                 "value": statistics.fmean(finished),
@@ -82,7 +94,12 @@ def run_trial(configuration: Configuration, *, sweep: SweepConfig, report: Repor
 
 
 def _train(
-    run: RunConfig, *, sweep: SweepConfig, before: tuple[float, ...], report: Report
+    run: RunConfig,
+    *,
+    sweep: SweepConfig,
+    before: tuple[float, ...],
+    report: Report,
+    watchdog: Watchdog | None,
 ) -> float:
     """Train one split; the objective of its best model.
 
@@ -91,13 +108,14 @@ def _train(
         sweep: The sweep.
         before: Objectives of the splits before it.
         report: Receives its rounds.
+        watchdog: Is told of its steps.
     """
     directory = RunDirectory(run.directory)
     _wait_for_lease(directory)
     rounds = _Rounds(run, directory.journal, sweep=sweep, before=before, report=report)
     rounds.tell()
     device = "cuda" if sweep.resources.gpu else "cpu"
-    metrics = train_here(run, device=device, on_round=rounds.on_round).metrics
+    metrics = train_here(run, device=device, on_round=rounds.on_round, watchdog=watchdog).metrics
     directory.forget_states()
     score = metrics[sweep.objective.metric]
     if not math.isfinite(score):

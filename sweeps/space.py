@@ -22,7 +22,8 @@ from sweeps.schema.dimension import Dimension
 from sweeps.schema.rules import SearchConfig
 from sweeps.schema.sweep import Configuration, SweepConfig
 
-_OWN = {"name", "output", "split", "threads"}  # change neither a configuration nor its values
+# Change neither a configuration nor its values.
+_OWN = {"name", "output", "split", "threads", "failure"}
 _TRIES = 1000
 
 

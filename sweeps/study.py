@@ -17,6 +17,8 @@ import ray.tune
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
+from cluster.nodes.stall import stalls
+from cluster.nodes.waiting import Waiting
 from cluster.runs.begin import require_inputs
 from cluster.runs.directory import RunDirectory
 from cluster.runs.provenance import warn_if_untrained
@@ -164,15 +166,27 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
     at_once, directory = concurrent(sweep), SweepDirectory(sweep.directory)
     locked = directory.lock.read()
     earlier = ledger.trials()
+    stalled = {stall.file for stall in stalls(sweep.directory, known=set())}
     left, seconds = left_of(sweep, ledger), _seconds_left(sweep, ledger)
     ledger.write({"event": "session", "trials": sweep.budget.trials, "concurrent": at_once})
     watch = Watch(sweep, ledger=ledger, report=report)
+    limits = sweep.run({}, split=0).failure
+    room = Waiting(
+        "trial",
+        pieces=1,
+        cpus=sweep.resources.cpu,
+        gpus=sweep.resources.gpu,
+        timeout=limits.placement_timeout,
+        waits=lambda: _waits(watch, sweep.directory, known=stalled),
+    )
     failures = TooManyFailures(
-        watch, allowed=sweep.failure.max_failed_fraction * sweep.budget.trials
+        watch,
+        allowed=sweep.failure.max_failed_fraction * sweep.budget.trials,
+        gives_up=lambda: room.expired,
     )
     resources = {"cpu": sweep.resources.cpu, "gpu": sweep.resources.gpu}
     trainable = ray.tune.with_parameters(tune_trial, sweep=sweep, home=Path.cwd())
-    with directory.tunes_own_files() as files, _quiet():
+    with directory.tunes_own_files() as files, _quiet(), room:
         ray.tune.Tuner(
             ray.tune.with_resources(trainable, resources),
             tune_config=ray.tune.TuneConfig(
@@ -199,6 +213,11 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
                 verbose=0,
             ),
         ).fit()
+    if room.expired:
+        raise SweepFailedError(
+            f"gave up {room.line}; base.failure.placement_timeout is "
+            f"{limits.placement_timeout:g} s: raise it, add nodes, or lower resources"
+        )
     if failures.stop_all():
         ledger.write({"event": "abort"})
         raise SweepFailedError(
@@ -206,6 +225,13 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
             f"{sweep.failure.max_failed_fraction:g} of {sweep.budget.trials}; the first said: "
             f"{watch.reason}; fix that and run the sweep again"
         )
+
+
+def _waits(watch: Watch, directory: Path, *, known: set[Path]) -> bool:
+    """Whether trials wait for room and none runs; says which have stalled."""
+    for stall in stalls(directory, known=known):
+        log.warning(stall.line)
+    return watch.waits
 
 
 def concurrent(sweep: SweepConfig) -> int:

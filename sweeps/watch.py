@@ -5,6 +5,7 @@ here may hold a live display, which cannot be pickled; Tune's file gets an empty
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ class Watch(ray.tune.Callback):
     """Writes the ledger and reports each round and the end of each trial.
 
     Attributes:
+        waits: Whether trials wait for room and none runs.
         failed: Trials that failed since the sweep was last stopped for failures.
         reason: Why the first of them did.
     """
@@ -35,6 +37,7 @@ class Watch(ray.tune.Callback):
         failures = [
             trial for trial in self._trials.values() if trial.state == "failed" and trial.over
         ]
+        self.waits = False
         self.failed = len(failures)
         self.reason = failures[0].error if failures else None
 
@@ -46,6 +49,8 @@ class Watch(ray.tune.Callback):
         """Number new trials in the order of their proposals; workers may start in another order."""
         for trial in trials:
             self._number(trial)
+        states = {trial.status for trial in trials}
+        self.waits = "PENDING" in states and "RUNNING" not in states
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins, or begins again after a failure."""
@@ -161,10 +166,18 @@ class Watch(ray.tune.Callback):
 
 
 class TooManyFailures(ray.tune.Stopper):
-    """Stops the sweep when more trials failed than `failure.max_failed_fraction` allows."""
+    """Stops the sweep when more trials failed than `failure.max_failed_fraction` allows.
 
-    def __init__(self, watch: Watch, *, allowed: float) -> None:
-        self._watch, self._allowed = watch, allowed
+    Args:
+        watch: Counts failures.
+        allowed: Trials that may fail.
+        gives_up: Whether to stop for another reason.
+    """
+
+    def __init__(
+        self, watch: Watch, *, allowed: float, gives_up: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._watch, self._allowed, self._gives_up = watch, allowed, gives_up
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be pickled as a stopper that never stops in Ray Tune's own files."""
@@ -176,7 +189,7 @@ class TooManyFailures(ray.tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether to stop everything."""
-        return self._watch.failed > self._allowed
+        return self._watch.failed > self._allowed or self._gives_up()
 
 
 def _reason(trial: Any) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
+from cluster.nodes.waiting import Waiting, is_alive
 from cluster.predict.options import PredictionRequest
 from cluster.predict.place import Begun, PredictionPlace
 from cluster.predict.request import SHARD, THREADS, Part, Work, look_up, warn_of_unseen
@@ -28,6 +29,7 @@ from cluster.runs.lease import check
 from cluster.runs.precision import set_up
 from cluster.runs.store_version import open_version
 from cluster.session import require, session
+from cluster.settings.failure import FailureLimits
 from cluster.work.controls import StoreControls
 from cluster.work.model_sampler import sampler_of
 from cluster.work.sampler import Sampler, columns_in, starting_cells
@@ -39,6 +41,8 @@ from scdfm.screen.progress import OnProgress, Progress, phase
 log = logging.getLogger(__name__)
 
 RESTARTS = 3  # of an actor and of its task, after its process or node died
+PLACEMENT = FailureLimits().placement_timeout  # seconds that all actors may wait for room
+_LOOK = 1.0  # seconds between two looks at what is waited for
 
 
 def predict(
@@ -165,19 +169,33 @@ def _fill(
     pool: list[Any] = [
         kind.remote(work, place, token, gpu=gpu) for _ in range(min(actors, len(todo)))
     ]
-    waiting = iter(todo)
-    busy = {actor.write.remote(shard): actor for actor, shard in zip(pool, waiting, strict=False)}
+    todo_left = iter(todo)
+    busy = {actor.write.remote(shard): actor for actor, shard in zip(pool, todo_left, strict=False)}
     done = work.shards - len(todo)
-    while busy:
-        [ready], _ = ray.wait(list(busy), num_returns=1)
-        actor = busy.pop(ready)
-        ray.get(ready)
-        done += 1
-        cells = min(done * SHARD, work.cells)
-        report(Progress(done, work.shards, "shards", note=f"{cells} cells"))
-        shard = next(waiting, None)
-        if shard is not None:
-            busy[actor.write.remote(shard)] = actor
+    with Waiting(
+        "actor",
+        pieces=len(pool),
+        cpus=THREADS,
+        gpus=int(gpu),
+        timeout=PLACEMENT,
+        waits=lambda: not any(map(is_alive, pool)),
+    ) as room:
+        while busy:
+            ready, _ = ray.wait(list(busy), num_returns=1, timeout=_LOOK)
+            if room.expired:
+                raise RuntimeError(
+                    f"gave up {room.line}, after {PLACEMENT:g} s; ask for fewer --actors, or add "
+                    "nodes, and run the command again to go on"
+                )
+            for one in ready:
+                actor = busy.pop(one)
+                ray.get(one)
+                done += 1
+                cells = min(done * SHARD, work.cells)
+                report(Progress(done, work.shards, "shards", note=f"{cells} cells"))
+                shard = next(todo_left, None)
+                if shard is not None:
+                    busy[actor.write.remote(shard)] = actor
 
 
 class Predictor:

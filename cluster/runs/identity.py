@@ -22,6 +22,7 @@ PLACES = {
     "split.path": "same split",
 }
 THREADS = "threads"  # sums are added up in another order; the steps are the same
+_LIMITS = "failure."  # when to give up; no value depends on them
 
 
 def changed(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
@@ -31,7 +32,8 @@ def changed(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
     for name in sorted(old.keys() | new.keys()):
         then, today = old.get(name), new.get(name)
         is_place = name in PLACES and None not in (then, today)
-        if then != today and not is_place and name != THREADS:
+        decides = not is_place and name != THREADS and not name.startswith(_LIMITS)
+        if then != today and decides:
             found[name] = (then, today)
     return found
 

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from cluster.settings.choices import Compile, Precision
+from cluster.settings.failure import FailureLimits
 from cluster.settings.presets import with_preset
 from cluster.settings.yaml_file import forgiving_yaml, one_line, set_dotted
 from data_store.batch_config import BatchConfig
@@ -127,6 +128,10 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     )
     threads: PositiveInt | None = Field(
         default=None, description="Threads of one worker (default: its share of the cores)"
+    )
+    failure: FailureLimits = Field(
+        default=FailureLimits(),
+        description="How often workers start again, and how long the run waits for them",
     )
 
     @model_validator(mode="before")

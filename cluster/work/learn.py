@@ -3,13 +3,14 @@
 `cluster.runs.directory` describes what is written, and where.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, nullcontext
 
 import torch
 import torch.distributed
 from torch import nn
 
+from cluster.nodes.stall import Watchdog
 from cluster.runs.directory import RunDirectory
 from cluster.runs.plan import Plan
 from cluster.runs.precision import arithmetic
@@ -22,7 +23,7 @@ from cluster.work.keeper import Keeper, Report
 from cluster.work.means import measured_units
 from cluster.work.validation import Validation
 from data_store.store.reader import Store
-from data_store.stream import Stream
+from data_store.stream import Batch, Stream
 from scdfm.flow.checkpoint import load_state
 from scdfm.flow.training import Round, Trainer, fit
 from scdfm.method import METHODS, settings_of
@@ -35,6 +36,7 @@ def learn(
     place: Place,
     on_round: Callable[[Round], bool],
     report: Report,
+    watchdog: Watchdog,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
 ) -> None:
     """Train on this worker's share of the batches until the run is done.
@@ -46,6 +48,7 @@ def learn(
         place: Rank, number of workers, device.
         on_round: Called after every validation round; False stops early.
         report: Receives what is written to metrics.jsonl, on rank 0.
+        watchdog: Is told of every step, and of every unit that a validation round predicts.
         wrap: Puts the field into its data-parallel wrapper.
     """
     begun = directory.manifest
@@ -65,7 +68,9 @@ def learn(
             trainer.until = begun.folds.step
         facts = provenance(store, run=run.name, address=run.store)
         weight = None if begun.folds is None else begun.folds.flow
-        validation = Validation(run, plan, store, how, weight=weight)
+        validation = Validation(
+            run, plan, store, how, weight=weight, progress=lambda now: watchdog.step()
+        )
         keeper = Keeper(
             run,
             directory,
@@ -93,7 +98,7 @@ def learn(
         start = trainer.progress.next_batch
         with closing(stream.batches(start=start, rank=place.rank, world=place.world)) as batches:
             cells = feed(
-                batches,
+                _told(batches, watchdog),
                 store=store,
                 vocabulary=plan.vocabulary,
                 device=place.device,
@@ -103,7 +108,7 @@ def learn(
                 trainer,
                 cells,
                 validate=lambda field: (
-                    _validate(field, validation, place=place)
+                    _validate(field, validation, place=place, watchdog=watchdog)
                     if begun.folds is None
                     else begun.folds.scores(trainer.progress.step)
                 ),
@@ -112,6 +117,13 @@ def learn(
                 log=keeper.log if place.rank == 0 else lambda line: None,
             )
             _go(rounds, keeper=keeper, rank=place.rank, on_round=on_round)
+
+
+def _told(batches: Iterable[Batch], watchdog: Watchdog) -> Iterator[Batch]:
+    """The same batches; a step begins with each."""
+    for batch in batches:
+        watchdog.step()
+        yield batch
 
 
 def _fit_at_once(run: RunConfig, trainer: Trainer, plan: Plan, store: Store) -> None:
@@ -139,7 +151,9 @@ def _go(
         keeper.finish()
 
 
-def _validate(field: nn.Module, validation: Validation, *, place: Place) -> dict[str, float]:
+def _validate(
+    field: nn.Module, validation: Validation, *, place: Place, watchdog: Watchdog
+) -> dict[str, float]:
     """Score the field on the validation part; rank 0 computes and tells the others.
 
     Returns:
@@ -151,6 +165,7 @@ def _validate(field: nn.Module, validation: Validation, *, place: Place) -> dict
     if place.rank == 0:
         scores = [validation(field)]
     if place.world > 1:
-        torch.distributed.broadcast_object_list(scores, src=0)
+        with watchdog.resting() if place.rank else nullcontext():
+            torch.distributed.broadcast_object_list(scores, src=0)
     assert scores[0] is not None
     return scores[0]

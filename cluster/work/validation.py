@@ -30,6 +30,7 @@ from scdfm.metrics import Pseudobulks, round_scores
 from scdfm.metrics.baselines import MeasuredUnits
 from scdfm.metrics.shrunken import Base, fit, unshrunken
 from scdfm.screen.atomic import jsonable
+from scdfm.screen.progress import OnProgress
 
 Array = NDArray[np.float64]
 
@@ -47,6 +48,7 @@ class Validation:
         how: How this machine computes.
         weight: Of the flow, as the latest round or the run's folds found it; None without a base.
         flow: What the latest round says of the flow; None without a base.
+        progress: Is told of the cells generated.
     """
 
     run: RunConfig
@@ -55,6 +57,7 @@ class Validation:
     how: Arithmetic
     weight: FlowWeight | None = None
     flow: FlowRound | None = None
+    progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
         """Where nothing validates, and folds did not, the mean is the base's."""
@@ -66,7 +69,13 @@ class Validation:
         sampler = validation_sampler(network, self.run, self.plan, how=self.how)
         generated = [self.run.validation.cells] * len(self.plan.validation)
         controls = StoreControls(self.store, self.plan.genes.model)
-        units = pseudobulks(sampler, controls, self.plan.validation, generated=generated)
+        units = pseudobulks(
+            sampler,
+            controls,
+            self.plan.validation,
+            generated=generated,
+            progress=self.progress,
+        )
         if self._fit is None:
             return round_scores(units)
         return round_scores(self._combined(units, genes=sampler.genes))

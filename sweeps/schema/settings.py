@@ -14,6 +14,7 @@ RESERVED = {
     "genes.evaluation": "all trials must be judged on the same genes",
     "genes.choice": "all trials must be judged on the same genes",
     "threads": "a trial uses the cores of resources.cpu",
+    "failure": "it decides no value; set it in base",
 }
 
 

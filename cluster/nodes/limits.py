@@ -1,0 +1,139 @@
+"""The limits of a run, as Ray Train's controller keeps them.
+
+Ray Train waits for room as often as workers may fail to start, and starts them again at once. Here
+the wait ends after `placement_timeout`, and a restart waits for `backoff`, twice as long each time.
+What happens is told to the driver through the cluster's own key-value table.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel
+from ray.experimental.internal_kv import (
+    _internal_kv_del,
+    _internal_kv_get,
+    _internal_kv_put,
+)
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
+from ray.train.v2._internal.execution.controller.state import ReschedulingState, RestartingState
+
+from cluster.settings.failure import FailureLimits
+
+_SPACE = b"scdfm"
+_LONGEST = 60.0  # seconds before a restart
+_ANSWER = 30.0  # seconds that Ray waits for a worker longer than the worker's own watchdog
+
+
+class NoRoomError(RuntimeError):
+    """Workers found no room on the cluster in time."""
+
+
+class State(BaseModel, frozen=True):
+    """What the controller does."""
+
+    doing: Literal["starting", "waiting", "running", "restarting"]
+    restarts: int = 0
+    reason: str = ""  # of the last restart
+    seconds: float = 0.0  # until the next start
+
+
+class Told(NamedTuple):
+    """The place in the cluster's table where a run's controller tells its state."""
+
+    key: str
+
+    def tell(self, state: State) -> None:
+        """Say what is done now."""
+        _internal_kv_put(
+            self.key.encode(), state.model_dump_json().encode(), overwrite=True, namespace=_SPACE
+        )
+
+    def heard(self) -> State:
+        """What was said last."""
+        said: bytes | None = _internal_kv_get(self.key.encode(), namespace=_SPACE)
+        return State(doing="starting") if said is None else State.model_validate_json(said)
+
+    def forget(self) -> None:
+        """Remove it."""
+        _internal_kv_del(self.key.encode(), namespace=_SPACE)
+
+
+class Controller(ControllerCallback, WorkerGroupCallback):
+    """Called by Ray Train's controller, in its process."""
+
+    def __init__(self, limits: FailureLimits, told: Told) -> None:
+        self._limits, self._told = limits, told
+        self._restarts = 0
+        self._reason = ""
+
+    def before_worker_group_start(self, worker_group_context: Any) -> None:
+        """Workers wait for room."""
+        self._tell("waiting")
+
+    def after_worker_group_start(self, worker_group: Any) -> None:
+        """Workers are there."""
+        self._tell("running")
+
+    def after_controller_state_update(self, previous_state: Any, current_state: Any) -> None:
+        """Workers failed, or found no room.
+
+        Raises:
+            NoRoomError: They found none in time; Ray Train does not try again after it.
+        """
+        if not isinstance(current_state, RestartingState | ReschedulingState):
+            return
+        error: Exception = current_state.training_failed_error
+        cause = getattr(error, "controller_failure", error)
+        if isinstance(cause, WorkerGroupStartupTimeoutError):
+            raise NoRoomError("no room")
+        pause = min(self._limits.backoff * 2**self._restarts, _LONGEST)
+        self._restarts += 1
+        self._reason = reason(error)
+        self._tell("restarting", seconds=pause)
+        time.sleep(pause)
+
+    def _tell(
+        self, doing: Literal["waiting", "running", "restarting"], *, seconds: float = 0
+    ) -> None:
+        self._told.tell(
+            State(doing=doing, restarts=self._restarts, reason=self._reason, seconds=seconds)
+        )
+
+
+def reason(error: BaseException) -> str:
+    """Why workers failed, in one line; names who."""
+    failures: dict[int, Exception] = getattr(error, "worker_failures", {})
+    for rank, failure in sorted(failures.items()):
+        inner = getattr(failure, "health_check_failure", failure)
+        return f"worker {rank}: {_short(inner)}"
+    return _short(getattr(error, "controller_failure", error))
+
+
+def _short(error: BaseException) -> str:
+    """The first line that says something; Ray writes a paragraph."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
+
+
+@contextmanager
+def kept_by_ray(limits: FailureLimits) -> Iterator[None]:
+    """Let Ray Train itself keep the limits that it has settings for, in the environment."""
+    settings = {
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": limits.placement_timeout,
+        # A worker that is frozen, or whose machine is, cannot end itself.
+        "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": limits.stall_timeout + _ANSWER,
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update({name: str(value) for name, value in settings.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,125 @@
+"""Speaks of what is waited for, and knows when the wait has been too long.
+
+Looked at from the driver, every second, in a thread: who has room, which node died when.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray._private.state import actors
+from ray.exceptions import RayError
+
+from cluster.session import amounts, counted, pieces_on
+
+log = logging.getLogger(__name__)
+
+EVERY = 10.0  # seconds between two lines
+_LOOK = 1.0  # seconds between two looks
+
+
+class Waiting:
+    """Watches the nodes while work waits or runs on them.
+
+    Args:
+        what: A piece of the work, such as "worker".
+        pieces: That wait for room at once.
+        cpus: Cores of one.
+        gpus: GPUs of one.
+        timeout: Seconds to wait, at most; None: somebody else ends the wait.
+        waits: Whether the work waits for room now.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        pieces: int,
+        cpus: float,
+        gpus: float = 0,
+        timeout: float | None = None,
+        waits: Callable[[], bool],
+    ) -> None:
+        self._what, self._pieces, self._cpus, self._gpus = what, pieces, cpus, gpus
+        self._timeout, self._waits = timeout, waits
+        self._since: float | None = None
+        self._spoke = 0.0
+        self._alive: dict[str, str] = {}  # names of nodes by id
+        self._died: dict[str, float] = {}  # when nodes died, by name
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="waiting", daemon=True)
+        self.expired = False
+
+    def __enter__(self) -> "Waiting":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._over.set()
+        self._thread.join(timeout=2 * _LOOK)  # a head that is gone may keep it
+
+    @property
+    def line(self) -> str:
+        """What is waited for, and what there is."""
+        total, free = (self._resources(which) for which in ("cluster", "available"))
+        have = f"the cluster has {amounts(total[0], total[1] if self._gpus else 0)}"
+        left = f"{free[0]:g}" + (f" and {free[1]:g}" if self._gpus else "")
+        room = sum(
+            pieces_on(node["Resources"], cpus=self._cpus, gpus=self._gpus)
+            for node in _table()
+            if node["Alive"]
+        )
+        nodes = "".join(
+            f"; node {name} died {time.monotonic() - when:.0f} s ago"
+            for name, when in self._died.items()
+        )
+        return (
+            f"waiting for {counted(self._pieces, self._what)} x "
+            f"{amounts(self._cpus, self._gpus)}; {have} ({left} free), with room for {room}{nodes}"
+        )
+
+    def _resources(self, which: str) -> tuple[float, float]:
+        found: dict[str, float] = getattr(ray, f"{which}_resources")()
+        return found.get("CPU", 0), found.get("GPU", 0)
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK):
+            try:
+                self._look()
+            except (RayError, RuntimeError, ConnectionError):  # the session ends, or the head died
+                continue
+
+    def _look(self) -> None:
+        for node in _table():
+            name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+            key = node["NodeID"]
+            if node["Alive"]:
+                self._alive[key] = name
+            elif self._alive.pop(key, None) is not None:
+                self._died[name] = time.monotonic()
+                log.warning(f"node {name} died")
+        if not self._waits():
+            self._since = None
+            return
+        now = time.monotonic()
+        if self._since is None:
+            self._since = self._spoke = now
+        if now - self._spoke >= EVERY:
+            self._spoke = now
+            log.info(self.line)
+        if self._timeout is not None and now - self._since > self._timeout:
+            self.expired = True
+
+
+def _table() -> list[dict[str, Any]]:
+    table: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return table
+
+
+def is_alive(actor: Any) -> bool:
+    """Whether an actor runs, rather than waiting for room or for its process."""
+    facts: dict[str, Any] = actors(actor_id=actor._actor_id.hex())
+    return facts.get("State") == "ALIVE"

@@ -1,0 +1,91 @@
+"""A node that is lost while a run trains on it: what is said, and what is kept."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.settings.config import make_run, write_run
+from cluster.train import train_here
+from tests.cluster.nodes.cluster_of_two import HEAD, SECOND, Two
+from tests.cluster.small import settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(420)]
+
+
+@pytest.fixture
+def two() -> Iterator[Two]:
+    cluster = Two()
+    yield cluster
+    cluster.end()
+
+
+class Driver:
+    """A `scdfm` on the cluster; its lines are read as they come."""
+
+    def __init__(self, cluster: Two, *arguments: object) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", *map(str, arguments), "--address", cluster.address],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env=cluster.environment,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip("\n"))
+
+    def wait_for(self, text: str, *, seconds: float = 150) -> str:
+        """The first line with a text."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = next((line for line in self.lines if text in line), None)
+            if found is not None:
+                return found
+            assert self.process.poll() is None, self.lines
+            time.sleep(0.05)
+        raise AssertionError(f"no {text!r} in {self.lines}")
+
+    def end(self) -> int:
+        """Its exit status."""
+        status = self.process.wait(timeout=60)
+        self._reader.join()
+        return status
+
+
+def test_a_lost_node_is_named_the_wait_is_spoken_of_and_ctrl_c_ends_it(
+    two: Two, tiny_store_path: Path, tmp_path: Path
+) -> None:
+    longer = {"steps": 3000, "learning_rate": 1e-3, "validate_every": 100, "log_every": 50}
+    whole = make_run(settings(tiny_store_path, tmp_path / "a", training=longer), where="test")
+    lost = make_run(settings(tiny_store_path, tmp_path / "b", training=longer), where="test")
+    write_run(lost, tmp_path / "run.yaml")
+
+    driver = Driver(two, "train", tmp_path / "run.yaml", "--cpus-per-worker", SECOND)
+    driver.wait_for("validation at step 100")
+    two.tell("remove")
+    driver.wait_for("workers start again from the last checkpoint (restart 1 of 3)")
+    waits = driver.wait_for(f"waiting for 1 worker x {SECOND} CPUs; the cluster has {HEAD} CPU")
+    assert " died " in waits
+    assert "with room for 0" in waits
+    began = time.monotonic()
+    driver.process.send_signal(signal.SIGINT)
+    assert driver.end() == 130
+    assert time.monotonic() - began < 10
+    assert driver.lines[-1] == "scdfm: interrupted; run the command again to go on"
+    assert not any("Traceback" in line for line in driver.lines)
+
+    train_here(lost)
+    train_here(whole)
+    weights = [run.directory / "model" / "model.safetensors" for run in (lost, whole)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()

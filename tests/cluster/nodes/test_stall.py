@@ -1,0 +1,58 @@
+"""A worker that takes no step ends itself, and tells where it stood."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cluster.nodes.stall import FOLDER, stalls
+
+PROGRAM = """
+import ctypes, sys, time
+from pathlib import Path
+from cluster.nodes.stall import watched
+
+def hangs():
+    # A call that never gives Python's lock back, as a stuck kernel would.
+    ctypes.PyDLL(None).sleep(60)
+
+with watched(Path(sys.argv[1]), who="worker 3", seconds=0.6) as watchdog:
+    for _ in range(8):
+        watchdog.step()
+        time.sleep(0.2)
+    with watchdog.resting():
+        time.sleep(1)
+    print("went on", flush=True)
+    if sys.argv[2] == "hang":
+        hangs()
+"""
+
+
+def run(directory: Path, how: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(directory), how],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_worker_that_hangs_is_ended_and_its_stack_is_told(tmp_path: Path) -> None:
+    began = time.monotonic()
+    ended = run(tmp_path, "hang")
+    assert (ended.returncode, ended.stdout) == (1, "went on\n")
+    assert time.monotonic() - began < 40
+    known: set[Path] = set()
+    [stall] = stalls(tmp_path, known=known)
+    assert stall.who == "worker 3"
+    assert stall.at[0].startswith("hangs (<string>:")
+    assert stall.line.startswith("worker 3 took no step for 0.6 s and was ended; it was in hangs (")
+    assert stall.file.parent == tmp_path / FOLDER
+    assert list(stalls(tmp_path, known=known)) == [], "it is told twice"
+
+
+def test_a_worker_that_goes_on_leaves_nothing(tmp_path: Path) -> None:
+    ended = run(tmp_path, "end")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "went on\n", "")
+    assert list(tmp_path.iterdir()) == []

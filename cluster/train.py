@@ -20,22 +20,18 @@ import ray.train.torch
 import torch
 from ray.train import ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2.api.config import FailureConfig
 
 from cluster.loopback import OnOneMachine
 from cluster.nodes.examine import Needs
 from cluster.nodes.following import following
-from cluster.nodes.limits import Controller, NoRoomError, Told, kept_by_ray, reason
 from cluster.nodes.preflight import check_here, check_nodes
 from cluster.nodes.stall import Watchdog, watched
-from cluster.nodes.waiting import Waiting
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory, TrainResult
 from cluster.runs.journal import Journal
 from cluster.runs.provenance import warn_if_untrained
 from cluster.session import local_folder, require, session, share
 from cluster.settings.config import RunConfig
-from cluster.settings.failure import FailureLimits
 from cluster.work.build import Place
 from cluster.work.folds.training import train_with_folds
 from cluster.work.keeper import Report
@@ -117,17 +113,13 @@ def _fit(
     """Train a run, or a fold, by Ray workers."""
     directory.refusal.forget()
     local = local_folder()
-    limits = run.failure
     try:
         with (
             directory.rays_own_files() as files,
             _Follow(directory.journal, report=report),
-            kept_by_ray(limits),
-            following(directory.path, limits=limits, workers=workers, cpus=cpus, gpus=int(gpu)) as (
-                told,
-                waiting,
-            ),
-            _explained(limits, waiting),
+            following(
+                directory.path, limits=run.failure, workers=workers, cpus=cpus, gpus=int(gpu)
+            ) as kept,
         ):
             TorchTrainer(
                 partial(_worker, run, directory, home=Path.cwd()),
@@ -138,52 +130,12 @@ def _fit(
                 run_config=ray.train.RunConfig(
                     name=directory.path.name,
                     storage_path=str(files),
-                    failure_config=_failures(limits),
-                    callbacks=_controller(limits, told),
+                    failure_config=kept.failures,
+                    callbacks=kept.callbacks,
                 ),
             ).fit()
     finally:
         directory.refusal.repeat()
-
-
-# Ray's types are those of Train's first version, which lack what the second one has.
-def _failures(limits: FailureLimits) -> Any:
-    return FailureConfig(
-        max_failures=limits.worker_restarts, controller_failure_limit=limits.controller_restarts
-    )
-
-
-def _controller(limits: FailureLimits, told: Told) -> Any:
-    return [Controller(limits, told)]
-
-
-@contextmanager
-def _explained(limits: FailureLimits, waiting: Waiting) -> Iterator[None]:
-    """Say in one line why Ray Train has given up."""
-    try:
-        yield
-    except ray.train.ControllerError as error:
-        if isinstance(error.controller_failure, NoRoomError):
-            raise RuntimeError(
-                f"gave up {waiting.line}; failure.placement_timeout is "
-                f"{limits.placement_timeout:g} s: raise it, add nodes, or ask for fewer --workers"
-            ) from error
-        raise RuntimeError(
-            f"workers could not start ({reason(error)}), and failure.controller_restarts is "
-            f"{limits.controller_restarts}; mend that and run the command again to go on"
-        ) from error
-    except ray.train.WorkerGroupError as error:
-        if not any(map(_died, error.worker_failures.values())):
-            raise
-        raise RuntimeError(
-            f"workers failed again ({reason(error)}), and failure.worker_restarts is "
-            f"{limits.worker_restarts}; mend that and run the command again to go on"
-        ) from error
-
-
-def _died(failure: Exception) -> bool:
-    """Whether a worker ended without raising anything itself."""
-    return isinstance(getattr(failure, "health_check_failure", failure), ray.exceptions.RayError)
 
 
 def train_here(

@@ -29,6 +29,10 @@ def as_plain(found: Examined) -> dict[str, Any]:
     return {
         "fit": found.fit,
         "ray": ray.__version__,
-        "nodes": {name: facts.model_dump() for name, facts in found.nodes.items()},
+        "nodes": {
+            name: facts.model_dump()
+            | ({"given": found.given[name]._asdict()} if name in found.given else {})
+            for name, facts in found.nodes.items()
+        },
         "faults": [fault._asdict() for fault in found.faults],
     }

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import ray
+from ray._private.state import available_resources_per_node
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -48,11 +50,21 @@ class Needs:
     cpus: float = 1
 
 
+class Given(NamedTuple):
+    """What Ray gives away on a node."""
+
+    cpus: float
+    cpus_free: float
+    gpus: float
+    gpus_free: float
+
+
 class Examined(NamedTuple):
     """What was found."""
 
     nodes: dict[str, NodeFacts]  # those that answered, by name
     faults: tuple[Fault, ...]
+    given: Mapping[str, Given] = MappingProxyType({})  # by name; none without Ray
 
     @property
     def fit(self) -> bool:
@@ -64,7 +76,7 @@ class _Node(NamedTuple):
     name: str
     workers: int  # pieces that may run there at once
     probe: Any  # handle of its actor
-    gpu: bool  # whether Ray gives GPUs away there
+    given: Given
 
 
 def examine_here(needs: Needs) -> Examined:
@@ -104,13 +116,14 @@ def examine_nodes(needs: Needs, *, all_of_them: bool = False) -> Examined:
                 name,
                 facts,
                 like=driver,
-                gpu=needs.gpu and (node.gpu or not all_of_them),
+                gpu=needs.gpu and (node.given.gpus > 0 or not all_of_them),
                 workers=min(node.workers, needs.pieces),
                 skew=skews.get(name, 0.0),
             )
         faults += _storage(needs, asked, stack)
         faults += _ports(asked)
-        return Examined(nodes, (*asked.faults, *faults))
+        given = {name: asked.nodes[name].given for name in nodes if name in asked.nodes}
+        return Examined(nodes, (*asked.faults, *faults), given)
 
 
 class _Asked:
@@ -172,6 +185,7 @@ def _nodes(needs: Needs, *, all_of_them: bool) -> dict[str, _Node]:
     """An actor on each living node."""
     table: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     actor = ray.remote(num_cpus=0, max_restarts=0)(Probe)
+    free = available_resources_per_node()  # type: ignore[no-untyped-call]
     found: dict[str, _Node] = {}
     for node in table:
         have = node["Resources"]
@@ -183,7 +197,9 @@ def _nodes(needs: Needs, *, all_of_them: bool) -> dict[str, _Node]:
             name = f"{name} {node['NodeID'][:6]}"
         place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         probe = actor.options(scheduling_strategy=place).remote()
-        found[name] = _Node(name, room, probe, bool(have.get("GPU")))
+        left = free.get(node["NodeID"], {})
+        amounts = (one.get(kind, 0.0) for kind in ("CPU", "GPU") for one in (have, left))
+        found[name] = _Node(name, room, probe, Given(*amounts))
     return found
 
 

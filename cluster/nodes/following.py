@@ -5,11 +5,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import RayError
+from ray.train import ControllerError, WorkerGroupError
+from ray.train.v2.api.config import FailureConfig
 
-from cluster.nodes.limits import State, Told
+from cluster.nodes.limits import (
+    Controller,
+    NoRoomError,
+    State,
+    Told,
+    died,
+    kept_by_ray,
+    reason,
+)
 from cluster.nodes.stall import stalls
 from cluster.nodes.waiting import Waiting
 from cluster.settings.failure import FailureLimits
@@ -17,10 +28,20 @@ from cluster.settings.failure import FailureLimits
 log = logging.getLogger(__name__)
 
 
+class Kept(NamedTuple):
+    """What Ray Train is given to keep a run's limits.
+
+    Its own types are those of its first version, which lack what the second one has.
+    """
+
+    failures: Any  # FailureConfig
+    callbacks: Any  # list
+
+
 @contextmanager
 def following(
     directory: Path, *, limits: FailureLimits, workers: int, cpus: float, gpus: float
-) -> Iterator[tuple[Told, Waiting]]:
+) -> Iterator[Kept]:
     """Say what happens to the workers of a run, for the time of the block.
 
     Args:
@@ -29,22 +50,48 @@ def following(
         workers: At once.
         cpus: Cores of one.
         gpus: GPUs of one.
+
+    Raises:
+        RuntimeError: Ray Train has given up; says why in one line.
     """
     told = Told(f"run-{os.urandom(8).hex()}")
     says = _Says(told, directory, limits=limits)
-    with Waiting(
-        "worker",
-        pieces=workers,
-        cpus=cpus,
-        gpus=gpus,
-        waits=says.waits,
-    ) as waiting:
+    failures = FailureConfig(
+        max_failures=limits.worker_restarts, controller_failure_limit=limits.controller_restarts
+    )
+    waiting = Waiting("worker", pieces=workers, cpus=cpus, gpus=gpus, waits=says.waits)
+    with kept_by_ray(limits), waiting, _explained(limits, waiting):
         try:
-            yield told, waiting
+            yield Kept(failures, [Controller(limits, told)])
         finally:
             with suppress(RayError, RuntimeError):  # the cluster is gone
                 says.waits()  # what happened last
                 told.forget()
+
+
+@contextmanager
+def _explained(limits: FailureLimits, waiting: Waiting) -> Iterator[None]:
+    """Say in one line why Ray Train has given up."""
+    again = "mend that and run the command again to go on"
+    try:
+        yield
+    except ControllerError as error:
+        if isinstance(error.controller_failure, NoRoomError):
+            raise RuntimeError(
+                f"gave up {waiting.line}; failure.placement_timeout is "
+                f"{limits.placement_timeout:g} s: raise it, add nodes, or ask for fewer --workers"
+            ) from error
+        raise RuntimeError(
+            f"workers could not start ({reason(error)}), and failure.controller_restarts is "
+            f"{limits.controller_restarts}; {again}"
+        ) from error
+    except WorkerGroupError as error:
+        if not any(map(died, error.worker_failures.values())):
+            raise
+        raise RuntimeError(
+            f"a worker died ({reason(error)}), and failure.worker_restarts is "
+            f"{limits.worker_restarts}; {again}"
+        ) from error
 
 
 class _Says:

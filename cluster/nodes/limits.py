@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
+from ray.exceptions import RayError
 from ray.experimental.internal_kv import (
     _internal_kv_del,
     _internal_kv_get,
@@ -111,6 +112,11 @@ def reason(error: BaseException) -> str:
         inner = getattr(failure, "health_check_failure", failure)
         return f"worker {rank}: {_short(inner)}"
     return _short(getattr(error, "controller_failure", error))
+
+
+def died(failure: BaseException) -> bool:
+    """Whether a worker ended without raising anything itself."""
+    return isinstance(getattr(failure, "health_check_failure", failure), RayError)
 
 
 def _short(error: BaseException) -> str:

@@ -1,6 +1,6 @@
 """What a run bears: how often it starts again, how long it waits. None of it decides a value."""
 
-from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import BaseModel, Field, NonNegativeInt
 
 
 class FailureLimits(BaseModel, frozen=True, extra="forbid"):
@@ -12,15 +12,22 @@ class FailureLimits(BaseModel, frozen=True, extra="forbid"):
     controller_restarts: NonNegativeInt = Field(
         default=3, description="Times that workers start again after they died while they started"
     )
-    backoff: NonNegativeFloat = Field(
+    backoff: float = Field(
         default=2.0,
+        ge=0,
+        allow_inf_nan=False,
         description="Seconds before workers start again; twice as long each next time, at most 60",
     )
-    placement_timeout: PositiveFloat = Field(
-        default=600.0, description="Seconds that workers may wait for room on the cluster"
+    placement_timeout: float = Field(
+        default=600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds that workers may wait for room on the cluster",
     )
-    stall_timeout: PositiveFloat = Field(
+    stall_timeout: float = Field(
         default=1800.0,
+        gt=0,
+        allow_inf_nan=False,
         description="Seconds without a step, or a batch of validation, until a worker is given up "
         "and started again",
     )

@@ -1,0 +1,61 @@
+"""The limits of a run: kept by the controller, and no part of what the run is."""
+
+import time
+from pathlib import Path
+
+import pytest
+from ray.train import ControllerError, WorkerGroupError
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.execution.controller.state import (
+    ReschedulingState,
+    RestartingState,
+    RunningState,
+)
+
+from cluster.nodes.limits import Controller, NoRoomError, State, Told
+from cluster.runs.identity import changed
+from cluster.settings.config import make_run
+from cluster.settings.failure import FailureLimits
+from sweeps.schema.settings import require_setting
+from sweeps.space import content_hash
+from tests.cluster.small import settings
+
+
+def test_limits_may_change_between_restarts(tmp_path: Path) -> None:
+    before, now = (
+        make_run(settings(tmp_path, tmp_path, failure={"worker_restarts": times}), where="test")
+        for times in (1, 7)
+    )
+    assert before != now
+    assert changed(before, now) == {}
+    assert content_hash(before) == content_hash(now)
+    with pytest.raises(ValueError, match="it decides no value; set it in base"):
+        require_setting("failure.backoff", within="space")
+
+
+def test_every_limit_is_finite() -> None:
+    limits = FailureLimits()
+    assert all(0 <= value < 1e6 for value in limits.model_dump().values())
+    with pytest.raises(ValueError, match="finite"):
+        FailureLimits(placement_timeout=float("inf"))
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_restarts_come_later_each_time_and_a_long_wait_is_the_end(ray_session: None) -> None:
+    told = Told("test")
+    assert told.heard() == State(doing="starting")
+    controller = Controller(FailureLimits(backoff=0.2), told)
+    died = WorkerGroupError("worker 1 died", {1: RuntimeError("out of memory\nlong story")})
+    began = time.monotonic()
+    for _ in range(2):
+        controller.after_controller_state_update(RunningState(), RestartingState(died))
+    assert 0.6 <= time.monotonic() - began < 5
+    assert told.heard() == State(
+        doing="restarting", restarts=2, reason="worker 1: out of memory", seconds=0.4
+    )
+    late = ReschedulingState(ControllerError(WorkerGroupStartupTimeoutError(2)))
+    with pytest.raises(NoRoomError):
+        controller.after_controller_state_update(RunningState(), late)
+    told.forget()
+    assert told.heard() == State(doing="starting")

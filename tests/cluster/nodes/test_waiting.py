@@ -73,7 +73,7 @@ def test_training_a_sweep_and_a_prediction_give_up_in_one_line(
 
     monkeypatch.chdir(tmp_path)
     base = {**TINY["base"], "store": str(tiny_store_path), "failure": SOON}
-    sweep = SweepConfig.model_validate({**TINY, "base": base})
+    sweep = SweepConfig.model_validate({**TINY, "name": "sweep", "base": base})
     with pytest.raises(
         SweepFailedError, match=r"^gave up waiting for 1 trial x 1 CPU; .*placement"
     ):

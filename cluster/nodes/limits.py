@@ -120,9 +120,11 @@ def died(failure: BaseException) -> bool:
 
 
 def _short(error: BaseException) -> str:
-    """The first line that says something; Ray writes a paragraph."""
+    """The sentence that says why, else the first line; Ray writes a paragraph."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]
+    first = lines[0] if lines else type(error).__name__
+    why = next((line for line in lines if " because " in line), first)
+    return why.partition(". ")[0][:200]
 
 
 @contextmanager

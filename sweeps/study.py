@@ -17,7 +17,7 @@ import ray.tune
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
-from cluster.nodes.stall import stalls
+from cluster.nodes.stall import forget_living, stalls
 from cluster.nodes.waiting import Waiting
 from cluster.runs.begin import require_inputs
 from cluster.runs.directory import RunDirectory
@@ -213,6 +213,7 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
                 verbose=0,
             ),
         ).fit()
+    forget_living(sweep.directory)
     if room.expired:
         raise SweepFailedError(
             f"gave up {room.line}; base.failure.placement_timeout is "

@@ -15,13 +15,12 @@ from ray.train.v2.api.config import FailureConfig
 from cluster.nodes.limits import (
     Controller,
     NoRoomError,
-    State,
     Told,
     died,
     kept_by_ray,
     reason,
 )
-from cluster.nodes.stall import stalls
+from cluster.nodes.stall import forget_living, stalls
 from cluster.nodes.waiting import Waiting
 from cluster.settings.failure import FailureLimits
 
@@ -55,7 +54,7 @@ def following(
         RuntimeError: Ray Train has given up; says why in one line.
     """
     told = Told(f"run-{os.urandom(8).hex()}")
-    says = _Says(told, directory, limits=limits)
+    says = _Says(told, directory)
     failures = FailureConfig(
         max_failures=limits.worker_restarts, controller_failure_limit=limits.controller_restarts
     )
@@ -67,6 +66,7 @@ def following(
             with suppress(RayError, RuntimeError):  # the cluster is gone
                 says.waits()  # what happened last
                 told.forget()
+            forget_living(directory)
 
 
 @contextmanager
@@ -97,8 +97,8 @@ def _explained(limits: FailureLimits, waiting: Waiting) -> Iterator[None]:
 class _Says:
     """Turns states of the controller into lines."""
 
-    def __init__(self, told: Told, directory: Path, *, limits: FailureLimits) -> None:
-        self._told, self._directory, self._limits = told, directory, limits
+    def __init__(self, told: Told, directory: Path) -> None:
+        self._told, self._directory = told, directory
         self._restarts = 0
         self._known = {stall.file for stall in stalls(directory, known=set())}
 
@@ -109,14 +109,8 @@ class _Says:
             log.warning(stall.line)
         if state.restarts > self._restarts:
             self._restarts = state.restarts
-            log.warning(self._restarted(state))
+            log.warning(state.last)
         return state.doing == "waiting" and _unplaced()
-
-    def _restarted(self, state: State) -> str:
-        return (
-            f"{state.reason}; workers start again from the last checkpoint "
-            f"(restart {state.restarts} of {self._limits.worker_restarts})"
-        )
 
 
 def _unplaced() -> bool:

@@ -37,9 +37,8 @@ class State(BaseModel, frozen=True):
     """What the controller does."""
 
     doing: Literal["starting", "waiting", "running", "restarting"]
-    restarts: int = 0
-    reason: str = ""  # of the last restart
-    seconds: float = 0.0  # until the next start
+    restarts: int = 0  # of all kinds
+    last: str = ""  # what is told of the last one
 
 
 class Told(NamedTuple):
@@ -68,8 +67,8 @@ class Controller(ControllerCallback, WorkerGroupCallback):
 
     def __init__(self, limits: FailureLimits, told: Told) -> None:
         self._limits, self._told = limits, told
-        self._restarts = 0
-        self._reason = ""
+        self._died, self._unstarted = 0, 0  # restarts after workers ran, and after they did not
+        self._last = ""
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
         """Workers wait for room."""
@@ -92,17 +91,29 @@ class Controller(ControllerCallback, WorkerGroupCallback):
         if isinstance(cause, WorkerGroupStartupTimeoutError):
             raise NoRoomError("no room")
         pause = min(self._limits.backoff * 2**self._restarts, _LONGEST)
-        self._restarts += 1
-        self._reason = reason(error)
-        self._tell("restarting", seconds=pause)
+        self._count(current_state, error)
+        self._tell("restarting")
         time.sleep(pause)
 
-    def _tell(
-        self, doing: Literal["waiting", "running", "restarting"], *, seconds: float = 0
-    ) -> None:
-        self._told.tell(
-            State(doing=doing, restarts=self._restarts, reason=self._reason, seconds=seconds)
+    def _count(self, state: Any, error: Exception) -> None:
+        """Note a restart, of the kind that Ray Train counts it as."""
+        if isinstance(state, RestartingState):
+            self._died += 1
+            number, of = self._died, self._limits.worker_restarts
+        else:
+            self._unstarted += 1
+            number, of = self._unstarted, self._limits.controller_restarts
+        self._last = (
+            f"{reason(error)}; workers start again from the last checkpoint "
+            f"(restart {number} of {of})"
         )
+
+    @property
+    def _restarts(self) -> int:
+        return self._died + self._unstarted
+
+    def _tell(self, doing: Literal["waiting", "running", "restarting"]) -> None:
+        self._told.tell(State(doing=doing, restarts=self._restarts, last=self._last))
 
 
 def reason(error: BaseException) -> str:

@@ -107,6 +107,16 @@ def stalls(directory: Path, *, known: set[Path]) -> Iterator[Stall]:
             yield stall
 
 
+def forget_living(directory: Path) -> None:
+    """Remove files of workers that did not stall, but were killed; none may work here now."""
+    folder = directory / FOLDER
+    for path in folder.glob("*.txt"):
+        if _read(path) is None:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # there are stalls, or nothing at all
+        folder.rmdir()
+
+
 def _read(path: Path) -> Stall | None:
     """What a file tells; None of a worker that goes on, or was killed by others."""
     try:

@@ -51,9 +51,8 @@ def test_restarts_come_later_each_time_and_a_long_wait_is_the_end(ray_session: N
     for _ in range(2):
         controller.after_controller_state_update(RunningState(), RestartingState(died))
     assert 0.6 <= time.monotonic() - began < 5
-    assert told.heard() == State(
-        doing="restarting", restarts=2, reason="worker 1: out of memory", seconds=0.4
-    )
+    last = "worker 1: out of memory; workers start again from the last checkpoint (restart 2 of 3)"
+    assert told.heard() == State(doing="restarting", restarts=2, last=last)
     late = ReschedulingState(ControllerError(WorkerGroupStartupTimeoutError(2)))
     with pytest.raises(NoRoomError):
         controller.after_controller_state_update(RunningState(), late)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.nodes.stall import FOLDER, stalls
+from cluster.nodes.stall import FOLDER, forget_living, stalls
 from cluster.settings.config import make_run
 from cluster.train import train
 from tests.cluster.small import settings
@@ -55,6 +55,10 @@ def test_a_worker_that_hangs_is_ended_and_its_stack_is_told(tmp_path: Path) -> N
     assert stall.line.startswith("worker 3 took no step for 0.6 s and was ended; it was in hangs (")
     assert stall.file.parent == tmp_path / FOLDER
     assert list(stalls(tmp_path, known=known)) == [], "it is told twice"
+    killed = stall.file.with_name("worker-4-1.txt")
+    killed.write_text("worker 4, 0.6 s, thread 0x0000000000000001\n")
+    forget_living(tmp_path)
+    assert [path.name for path in stall.file.parent.iterdir()] == [stall.file.name]
 
 
 def test_a_worker_that_goes_on_leaves_nothing(tmp_path: Path) -> None:

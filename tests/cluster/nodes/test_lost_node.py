@@ -15,7 +15,7 @@ from cluster.settings.config import make_run, write_run
 from tests.cluster.nodes.cluster_of_two import HEAD, SECOND, Two
 from tests.cluster.small import settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ class Driver:
         for line in self.process.stderr:
             self.lines.append(line.rstrip("\n"))
 
-    def wait_for(self, text: str, *, seconds: float = 150) -> str:
+    def wait_for(self, text: str, *, seconds: float = 200) -> str:
         """The first line with a text."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -70,12 +70,12 @@ class Driver:
 def test_a_lost_node_is_named_the_wait_is_spoken_of_and_ctrl_c_ends_it(
     two: Two, tiny_store_path: Path, tmp_path: Path
 ) -> None:
-    longer = {"steps": 30_000, "learning_rate": 1e-3, "validate_every": 100, "log_every": 50}
+    longer = {"steps": 30_000, "learning_rate": 1e-3, "validate_every": 10, "log_every": 10}
     lost = make_run(settings(tiny_store_path, tmp_path, training=longer), where="test")
     write_run(lost, tmp_path / "run.yaml")
 
     driver = Driver(two, "train", tmp_path / "run.yaml", "--cpus-per-worker", SECOND)
-    driver.wait_for("validation at step 100")
+    driver.wait_for("validation at step 10")
     two.tell("remove")
     driver.wait_for("workers start again from the last checkpoint (restart 1 of 3)")
     waits = driver.wait_for(f"waiting for 1 worker x {SECOND} CPUs; the cluster has {HEAD} CPU")
@@ -89,4 +89,4 @@ def test_a_lost_node_is_named_the_wait_is_spoken_of_and_ctrl_c_ends_it(
     assert not any("Traceback" in line for line in driver.lines)
     kept = RunDirectory(lost.directory).latest_state
     assert kept is not None
-    assert int(kept.name.removeprefix("step-")) >= 100
+    assert int(kept.name.removeprefix("step-")) >= 10

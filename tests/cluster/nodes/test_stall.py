@@ -70,17 +70,15 @@ def test_a_worker_that_goes_on_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(240)
-def test_the_driver_tells_of_a_stalled_worker_and_how_often_it_may_start_again(
+def test_the_driver_tells_of_a_stalled_worker_and_gives_up_after_its_limit(
     ray_session: None, tiny_store_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Opening the store takes longer than this.
-    limits = {"stall_timeout": 0.02, "worker_restarts": 1, "backoff": 0}
+    limits = {"stall_timeout": 0.02, "worker_restarts": 0}
     run = make_run(settings(tiny_store_path, tmp_path, failure=limits), where="test")
     caplog.set_level("INFO", logger="cluster")
-    with pytest.raises(RuntimeError, match=r"^a worker died \(worker 0: .*worker_restarts is 1; "):
+    with pytest.raises(RuntimeError, match=r"^a worker died \(worker 0: .*worker_restarts is 0; "):
         train(run, cpus_per_worker=1)
     said = [record.message for record in caplog.records]
-    stalled = [line for line in said if line.startswith("worker 0 took no step for 0.02 s and was")]
-    assert len(stalled) == 2
-    assert "it was in " in stalled[0]
-    assert any("start again from the last checkpoint (restart 1 of 1)" in line for line in said)
+    [stalled] = [line for line in said if "took no step" in line]
+    assert stalled.startswith("worker 0 took no step for 0.02 s and was ended; it was in ")

@@ -38,13 +38,22 @@ class _Known:
     controls: Controls | None = None
     units: OrderedDict[Key, _Unit] = field(default_factory=OrderedDict)
     latest: tuple[Key, Expression] | None = None  # (cells, genes)
+    means: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # of controls, by context
 
     def of(self, controls: Controls) -> Self:
         """The same, empty if it was of other controls."""
         if self.controls is not controls:
             self.controls, self.latest = controls, None
             self.units.clear()
+            self.means.clear()
         return self
+
+    def control(self, context: str) -> NDArray[np.float64]:
+        """Mean of all controls of a context, (model genes,)."""
+        assert self.controls is not None
+        if context not in self.means:
+            self.means[context] = self.controls.mean(context)
+        return self.means[context]
 
     def add(self, key: Key, unit: _Unit) -> None:
         """Remember a unit, and forget the oldest of too many."""
@@ -119,7 +128,7 @@ class CombinedSampler(Sampler):
                 self._canonical(controls, start, condition=condition),
                 controls.expression(start.rows)[:, self.genes],
                 base=self.base.delta([context], [condition]).delta[0, self.genes],
-                control=controls.mean(context)[self.genes],
+                control=known.control(context)[self.genes],
                 alpha=self.alpha,
                 beta=self.beta,
                 clamp=self.method.clamps(self.settings),

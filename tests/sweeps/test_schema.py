@@ -204,7 +204,7 @@ RESOLVED: dict[str, dict[str, Any]] = {
             **BRIEF,
         },
         "validation": {"cells": 64},
-        "sampling": {"steps": 5},
+        "sampling": {"steps": 5, "mean": "shrunken"},
     },
     "norman_subset": {
         **SMALL,
@@ -218,6 +218,7 @@ RESOLVED: dict[str, dict[str, Any]] = {
             **BRIEF,
         },
         "validation": {"cells": 100},
+        "sampling": {"mean": "shrunken"},
     },
 }
 

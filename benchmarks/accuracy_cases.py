@@ -115,7 +115,7 @@ class Case:
             both = isinstance(inner, dict) and isinstance(values.get(name), dict)
             values[name] = {**values[name], **inner} if both else inner
         if steps is not None:
-            rounds = {"steps": steps, "validate_every": max(1, steps // 4), "warmup": steps // 30}
+            rounds = {"steps": steps, "validate_every": max(1, steps // 2), "warmup": steps // 30}
             values["training"] = {**values.get("training", {}), **rounds}
         return values
 

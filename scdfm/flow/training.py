@@ -47,7 +47,7 @@ class Round(NamedTuple):
     Attributes:
         step: Steps done.
         metrics: Validation metrics by name.
-        improved: The watched metric is the best so far.
+        improved: No round before had a better value of the watched metric.
         last: Training ends here.
     """
 
@@ -203,12 +203,15 @@ class Trainer:
         """
         score = metrics.get(watch, math.inf) * (1 if mode == "min" else -1)
         progress = self.progress
-        improved = math.isfinite(score) and (progress.best is None or score < progress.best)
-        improved = improved or not metrics
+        gained = math.isfinite(score) and (progress.best is None or score < progress.best)
+        gained = gained or not metrics
+        # Of equal rounds the later counts: a base that carries the whole mean has one score for all
+        # of them, and only its flow, which shapes the cells, goes on learning.
+        improved = gained or score == progress.best
         if improved:
             progress.best, progress.best_step = score, progress.step
         progress.rounds += 1
-        progress.rounds_without_gain = 0 if improved else progress.rounds_without_gain + 1
+        progress.rounds_without_gain = 0 if gained else progress.rounds_without_gain + 1
         return Round(step=progress.step, metrics=metrics, improved=improved, last=self.over)
 
     @property

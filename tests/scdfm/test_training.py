@@ -69,6 +69,12 @@ def test_the_best_round_is_the_one_that_improved_last() -> None:
     assert [outcome.improved for outcome in rounds] == [True, True, False, True]
 
 
+def test_of_equal_rounds_the_later_counts_and_is_no_gain() -> None:
+    rounds = run(trainer(patience=2, steps=100), scores=[5.0, 3.0, 3.0, 3.0, 1.0])
+    assert [outcome.improved for outcome in rounds] == [True, True, True, True]
+    assert rounds[-1].step == 6  # two rounds without gain
+
+
 def test_patience_ends_training_early() -> None:
     rounds = run(trainer(patience=2, steps=100), scores=[5.0, 3.0, 4.0, 4.0, 1.0])
     assert [outcome.step for outcome in rounds] == [0, 2, 4, 6]

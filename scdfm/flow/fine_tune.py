@@ -112,4 +112,7 @@ def _copy_rows(weight: Tensor, source: Tensor, *, to: list[str], of: list[str]) 
 
 
 def _plain(value: object) -> str:
+    """As a run file has it."""
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -153,11 +153,31 @@ def test_a_lost_terminal_ends_the_command(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_signal_ends_an_evaluation(model: Path, home: Path, temporary: Path) -> None:
-    running = Running(["evaluate", model, "--cells", 100_000], cwd=home, terminal=True)
-    running.wait_for("generating")
-    running.send(INT)
-    require_stopped(running.end(), INT, temporary=temporary)
+@pytest.mark.parametrize(
+    ("arguments", "text", "number"),
+    [
+        (("evaluate", "--cells", 100_000), "generating", INT),
+        (("compare", "--again"), "evaluating", INT),
+        (("report",), "evaluating", TERM),
+    ],
+    ids=["evaluate", "compare", "report"],
+)
+def test_a_signal_ends_an_evaluation(
+    arguments: Sequence[object],
+    text: str,
+    number: signal.Signals,
+    model: Path,
+    home: Path,
+    temporary: Path,
+) -> None:
+    command, *options = arguments
+    running = Running([command, model, *options], cwd=home, terminal=number == INT)
+    running.wait_for(text)
+    running.send(number)
+    require_stopped(running.end(), number, temporary=temporary)
+    # Nothing is half kept, so a rerun evaluates again.
+    assert not list(home.rglob("evaluation.json"))
+    assert not list(home.rglob("*.html"))
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
 """Open a file by its format; explain why a file has no known format."""
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from data_store.disk import hdf5
@@ -12,6 +15,8 @@ from data_store.sources.source import Source
 from scdfm.screen.names import listed
 
 _USUAL = Reading()
+# What h5py, zarr and our own code raise where a part of a file is lost or of another kind.
+_DAMAGE = (OSError, RuntimeError, KeyError, AttributeError, TypeError, IndexError)
 _FEW = 5  # names in a message
 
 
@@ -35,7 +40,7 @@ def open_source(path: Path, *, reading: Reading = _USUAL) -> Source:
         raise ValueError(f"expected {known_formats()}, got {_what_is(path)}")
     try:
         return found.open(path, reading)
-    except (OSError, RuntimeError, KeyError, AttributeError, TypeError, IndexError) as error:
+    except _DAMAGE as error:
         if isinstance(error, FileNotFoundError):  # which says what is not there
             raise
         raise ValueError(
@@ -50,7 +55,22 @@ def format_of(path: Path) -> Format | None:
     Raises:
         ValueError: A format knows it, but it cannot be used.
     """
-    return next((one for _, one in FORMATS.items() if one.holds(path)), None)
+    with _readable(path):
+        return next((one for _, one in FORMATS.items() if one.holds(path)), None)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn a library's complaint about a file that is only looked at into one line."""
+    try:
+        yield
+    except _DAMAGE as error:
+        if getattr(error, "errno", None) in (errno.ENOENT, errno.EACCES):
+            raise  # which says enough
+        raise ValueError(
+            f"expected to read {path}, got a truncated or damaged file ({reason(error)}); copy or "
+            "download it again"
+        ) from error
 
 
 def known_formats() -> str:
@@ -73,7 +93,7 @@ def _what_is(path: Path) -> str:
             "name the file or folder inside it"
         )
     if hdf5.is_hdf5(path):
-        with hdf5.looked_at(path) as file:
+        with _readable(path), hdf5.looked_at(path) as file:
             names = listed(sorted(file)) if len(file) else "nothing"
         return f"{path}, an HDF5 file that holds {names}; name the file with the cells"
     return f"{path}, which is {what_is(path)}"

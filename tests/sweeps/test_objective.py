@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cluster.runs.directory import RunDirectory
 from sweeps import SweepConfig
 from sweeps.objective import run_trial
 from sweeps.space import split_run
@@ -52,3 +53,18 @@ def test_a_trial_stopped_in_the_middle_goes_on_with_the_same_rungs_and_values(
     with pytest.raises(StoppedError):
         run_trial(tiny_sweep.baseline, sweep=tiny_sweep, report=stop)
     assert reports(tiny_sweep) == reports(calm)
+
+
+def test_a_trial_with_folds_has_the_mean_score_of_its_folds(tiny_sweep: SweepConfig) -> None:
+    own = {"steps": 2, "validate_every": 1}, {"cells": 4, "units": 2, "steps": 1, "folds": 2}
+    base = {**tiny_sweep.base, "training": own[0], "validation": own[1]}
+    sweep = tiny_sweep.model_copy(update={"base": base, "splits": tiny_sweep.splits[:1]})
+    last = reports(sweep)[-1]
+    folds = RunDirectory(split_run(sweep, sweep.baseline, split=0).directory).folds
+    curves = [
+        [line["validation"]["mse"] for line in fold.journal.lines() if "validation" in line]
+        for fold in folds
+    ]
+    means = [sum(scores) / 2 for scores in zip(*curves, strict=True)]
+    assert last["complete"]
+    assert last["score"] == min(means)

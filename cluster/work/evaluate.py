@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -224,8 +224,7 @@ class _Bench:
                 rows[FLOW], _ = self._model_row(maker.flow, like=like, kind="flow")
             if self.asked.untrained:
                 phase(log, "generating them again with untrained weights")
-                flow = maker.flow or maker
-                first = replace(flow, sampler=replace(flow.sampler, field=_first_weights(model)))
+                first = (maker.flow or maker).of(_first_weights(model))
                 rows[UNTRAINED], _ = self._model_row(first, like=like, kind="untrained")
         phase(log, "scoring the baselines")
         incomplete: dict[str, int] = {}

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from cluster.work.controls import StoreControls
 from cluster.work.evaluation.part import HELD_BYTES, Array, Expression, TestPart
@@ -142,6 +143,10 @@ class ModelRow:
         """The flow alone, of a model that combines it with a base."""
         flow = self.sampler.flow
         return None if flow is self.sampler else replace(self, sampler=flow)
+
+    def of(self, field: nn.Module) -> "ModelRow":
+        """The same row of another network, of which nothing was generated yet."""
+        return replace(self, sampler=replace(self.sampler, field=field), held=Held())
 
     def generate(
         self,

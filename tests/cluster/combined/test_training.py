@@ -9,12 +9,14 @@ import pytest
 
 from cluster.runs.directory import RunDirectory
 from cluster.runs.plan import known_conditions, make_plan, whole_units
+from cluster.runs.records import FlowRound
 from cluster.settings.config import read_run
 from cluster.train import train_here
 from cluster.work.means import measured_units
 from data_store.ingest.write import IngestOptions, ingest
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import load_model
+from scdfm.flow.combined import Evidence, weigh
 from scdfm.flow.files import BASE, CARD, WEIGHTS
 from scdfm.metrics.shrunken import fit
 from scdfm.screen.conditions import Words
@@ -64,6 +66,24 @@ def test_a_stopped_run_ends_with_the_same_base_weight_and_journal(
         for lines in (RunDirectory(one).journal.lines() for one in (parts.directory, combined))
     ]
     assert journals[0] == journals[1]
+
+
+def test_with_folds_the_weight_is_that_of_the_units_of_all_folds(
+    tiny_store_path: Path, tmp_path: Path
+) -> None:
+    run = combining(tiny_store_path, tmp_path, validation={"cells": 8, "steps": 2, "folds": 2})
+    trained = RunDirectory(train_here(run).directory)
+    assert trained.manifest is not None
+    assert trained.manifest.folds is not None
+    last, told = trained.manifest.folds.step, list[FlowRound]()
+    for fold in trained.folds:
+        lines = [line for line in fold.journal.lines() if "flow" in line and line["step"] == last]
+        told += [FlowRound.model_validate(line["flow"]) for line in lines]
+    both, square = ([x for one in told for x in getattr(one, of)] for of in ("both", "square"))
+    expected = weigh(Evidence(np.array(both), np.array(square)))
+    card = load_model(trained.path / "model").card
+    assert card.mean == expected.model_copy(update={"guess": trained.manifest.folds.guess})
+    assert expected.units == len(both) > len(told[0].both)
 
 
 def test_test_cells_change_neither_model_nor_prediction(

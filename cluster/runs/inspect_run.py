@@ -70,9 +70,13 @@ def _mean(path: Path, card: ModelCard) -> dict[str, Any] | None:
     """How a model's means are made, the weight of its flow, and its base; None without a base."""
     if card.mean is None:
         return None
+    interval = card.mean.interval
     return {
         "of": card.mean_in_words,
-        "flow": card.mean.model_dump(mode="json"),
+        "flow": {
+            **card.mean.model_dump(mode="json"),
+            "interval": None if interval is None else [round(end, 3) for end in interval],
+        },
         "base": read_base(path).facts(),
     }
 

@@ -17,8 +17,7 @@ import ray.tune
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
-from cluster.nodes.stall import forget_living, stalls
-from cluster.nodes.waiting import Waiting
+from cluster.nodes.stall import forget_living
 from cluster.runs.begin import require_inputs
 from cluster.runs.directory import RunDirectory
 from cluster.runs.provenance import warn_if_untrained
@@ -39,6 +38,7 @@ from sweeps.results import (
     leaderboard,
     write_leaderboard,
 )
+from sweeps.room import room_for, timeout_of
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.search import StudySearch, open_storage
 from sweeps.space import identity
@@ -166,19 +166,10 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
     at_once, directory = concurrent(sweep), SweepDirectory(sweep.directory)
     locked = directory.lock.read()
     earlier = ledger.trials()
-    stalled = {stall.file for stall in stalls(sweep.directory, known=set())}
     left, seconds = left_of(sweep, ledger), _seconds_left(sweep, ledger)
     ledger.write({"event": "session", "trials": sweep.budget.trials, "concurrent": at_once})
     watch = Watch(sweep, ledger=ledger, report=report)
-    limits = sweep.run({}, split=0).failure
-    room = Waiting(
-        "trial",
-        pieces=1,
-        cpus=sweep.resources.cpu,
-        gpus=sweep.resources.gpu,
-        timeout=limits.placement_timeout,
-        waits=lambda: _waits(watch, sweep.directory, known=stalled),
-    )
+    room = room_for(sweep, watch)
     failures = TooManyFailures(
         watch,
         allowed=sweep.failure.max_failed_fraction * sweep.budget.trials,
@@ -217,7 +208,7 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
     if room.expired:
         raise SweepFailedError(
             f"gave up {room.line}; base.failure.placement_timeout is "
-            f"{limits.placement_timeout:g} s: raise it, add nodes, or lower resources"
+            f"{timeout_of(sweep):g} s: raise it, add nodes, or lower resources"
         )
     if failures.stop_all():
         ledger.write({"event": "abort"})
@@ -226,13 +217,6 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
             f"{sweep.failure.max_failed_fraction:g} of {sweep.budget.trials}; the first said: "
             f"{watch.reason}; fix that and run the sweep again"
         )
-
-
-def _waits(watch: Watch, directory: Path, *, known: set[Path]) -> bool:
-    """Whether trials wait for room and none runs; says which have stalled."""
-    for stall in stalls(directory, known=known):
-        log.warning(stall.line)
-    return watch.waits
 
 
 def concurrent(sweep: SweepConfig) -> int:

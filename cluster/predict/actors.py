@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
+from cluster.nodes.stall import Watchdog, stalls, watched
 from cluster.nodes.waiting import Waiting, is_alive
 from cluster.predict.options import PredictionRequest
 from cluster.predict.place import Begun, PredictionPlace
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 RESTARTS = 3  # of an actor and of its task, after its process or node died
 PLACEMENT = FailureLimits().placement_timeout  # seconds that all actors may wait for room
+STALL = FailureLimits().stall_timeout  # seconds without a batch until an actor is ended
 _LOOK = 1.0  # seconds between two looks at what is waited for
 
 
@@ -172,13 +174,14 @@ def _fill(
     todo_left = iter(todo)
     busy = {actor.write.remote(shard): actor for actor, shard in zip(pool, todo_left, strict=False)}
     done = work.shards - len(todo)
+    stalled = {stall.file for stall in stalls(place.partial, known=set())}
     with Waiting(
         "actor",
         pieces=len(pool),
         cpus=THREADS,
         gpus=int(gpu),
         timeout=PLACEMENT,
-        waits=lambda: not any(map(is_alive, pool)),
+        waits=lambda: _waits(pool, place.partial, known=stalled),
     ) as room:
         while busy:
             ready, _ = ray.wait(list(busy), num_returns=1, timeout=_LOOK)
@@ -198,6 +201,13 @@ def _fill(
                     busy[actor.write.remote(shard)] = actor
 
 
+def _waits(pool: list[Any], partial: Path, *, known: set[Path]) -> bool:
+    """Whether no actor runs; says which have stalled."""
+    for stall in stalls(partial, known=known):
+        log.warning(stall.line)
+    return not any(map(is_alive, pool))
+
+
 class Predictor:
     """One actor: keeps model and store open, and writes the shards it is given."""
 
@@ -206,6 +216,7 @@ class Predictor:
         self.device = torch.device("cuda" if gpu else "cpu")
         self.work, self.place, self.token = work, place, token
         self.store = Store.open(work.request.store, fingerprint=work.identity.store)
+        self.watchdog = Watchdog()
 
     @cached_property
     def sampler(self) -> Sampler:
@@ -234,7 +245,8 @@ class Predictor:
 
     def write(self, shard: int) -> None:
         """Generate the cells of a shard and write them."""
-        values = np.concatenate([self.cells(part) for part in self.work.parts(shard)])
+        with watched(self.place.partial, who="an actor", seconds=STALL) as self.watchdog:
+            values = np.concatenate([self.cells(part) for part in self.work.parts(shard)])
         check(self.place.partial, self.token)
         self.place.cells.write_shard(shard, values)
 
@@ -252,4 +264,8 @@ class Predictor:
             context=unit.context,
         )
         batches = self.sampler.batches(self.controls, start.some(cells), condition=unit.condition)
-        return np.concatenate(list(batches))[:, self.kept]
+        return np.concatenate([self._done(batch) for batch in batches])[:, self.kept]
+
+    def _done(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.watchdog.step()
+        return batch

@@ -30,7 +30,7 @@ FROZEN = {
     "split": "STORE --kind --fold --seed --fraction --genes --context --path --test "
     "--validation --out --json",
     "train": "RUN.yaml --workers --cpus-per-worker --gpu --no-gpu --set --address --json",
-    "tune": "SWEEP.yaml|NAME --set --address --json",
+    "tune": "SWEEP.yaml|NAME --set --address --dry-run --json",
     "evaluate": "[RUN|MODEL|PREDICTION] --store --split --predictions --metrics --profile --cells "
     "--seed --repeats --untrained --precision --gpu --no-gpu --out --json",
     "report": "RUN|SWEEP|EVALUATION --conditions --store --out --format --figures",
@@ -40,6 +40,7 @@ FROZEN = {
     "import-release": "CHECKPOINT.pt MODEL --store --mask --vocabulary --perturbations --heads "
     "--split --kind --fold --k --negative-edges --overwrite --json",
     "config schema": "run|sweep --out",
+    "doctor": "--output --store --gpu --no-gpu --address --json",
     "config show": "RUN.yaml|SWEEP.yaml|NAME --set",
 }
 

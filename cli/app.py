@@ -19,6 +19,7 @@ from cli.commands import (
     evaluate,
     import_release,
     ingest,
+    init,
     predict,
     report,
     train,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 for commands in (
     data,
+    init,
     ingest,
     train,
     tune,

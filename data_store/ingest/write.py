@@ -20,21 +20,18 @@ from data_store.disk.workers import Workers, affordable
 from data_store.ingest import append
 from data_store.ingest.assemble import Writer
 from data_store.ingest.fill import fill, sums_of_all
-from data_store.ingest.layout import Layout, read_layout
+from data_store.ingest.layout import Layout
+from data_store.ingest.look import look
 from data_store.ingest.route import Routed, route
 from data_store.publish.commit import hash_files
 from data_store.publish.upload import discard_leftovers, manifest_at, new_store, require_writable
-from data_store.sources import detect
-from data_store.sources.controls import tell_of_alike, tell_of_missing
-from data_store.sources.joining import Joined, join, require_genes, tell_of_lost
+from data_store.sources.joining import Joined
 from data_store.sources.notes import kept_notes, note, warn
 from data_store.sources.opening import opened, with_scratch
 from data_store.sources.options import IngestOptions
-from data_store.sources.perturbed import perturbation
 from data_store.sources.places import Given
 from data_store.sources.source import Source
-from data_store.sources.values.reading import COUNTS, Reading, reading
-from data_store.store import normalise
+from data_store.sources.values.reading import Reading
 from data_store.store.remote import url_of
 from data_store.store.schema import (
     LIBRARY_SIZE,
@@ -138,34 +135,8 @@ def _write(
     notes: list[str],
     progress: OnProgress | None,
 ) -> Manifest:
-    how = options.join if base is None else base.join
-    joined = join(sources, how=how)
-    require_genes(options.gene_list, genes=joined.genes)
-    columns = detect.condition_columns(sources, options=options)
-    layout = read_layout(
-        sources,
-        columns=columns,
-        options=options,
-        words=None if base is None else base.words,
-        left_out=() if base is None else base.manifest.recipe.exclude,
-    )
-    perturbed = {token for _, tokens in layout.units for token in tokens}
-    if how in ("intersect", "first"):
-        tell_of_lost(
-            joined,
-            sources,
-            perturbed=perturbed,
-            remedy="--join union keeps them"
-            if base is None
-            else "to keep them, ingest all files into a new store",
-        )
-    measured = {gene for source in sources for gene in source.genes}
-    likely = tell_of_alike(perturbed, controls=layout.controls, genes=measured)
-    tell_of_missing(layout.labels)
-    # A control that was not named says nothing about the others.
-    tokens = perturbed.difference(likely) or perturbed
-    kind = perturbation(tokens, genes=measured, var=joined.var, columns=columns, options=options)
-    readings = _readings(sources, options=options)
+    seen = look(sources, options=options, base=base)
+    joined, layout, readings = seen.joined, seen.layout, seen.readings
     normalised = readings[0].normalised
     routed = route(
         sources,
@@ -210,7 +181,7 @@ def _write(
     )
     phase(log, "hashing files")
     recipe = Recipe(
-        condition_column=as_one(columns) or "",
+        condition_column=as_one(seen.columns) or "",
         controls=layout.words.controls,
         separator=layout.words.separator,
         context_column=as_one(options.context_column),
@@ -237,41 +208,20 @@ def _write(
             if one.depth is not None
         },
         whole=layout.words.whole,
-        genes_left_out=len(kept) < len(measured),
+        genes_left_out=len(kept) < len(seen.measured),
     )
     if base is not None:
         recipe = append.continued(base, recipe)
     shards = hash_files(folder, workers=workers)
     return _seal(
-        folder, shards, writer=writer, recipe=recipe, records=records, kind=kind, notes=notes
+        folder,
+        shards,
+        writer=writer,
+        recipe=recipe,
+        records=records,
+        kind=seen.perturbation,
+        notes=notes,
     )
-
-
-def _readings(sources: Sequence[Source], *, options: IngestOptions) -> list[Reading]:
-    """How the values of each source are read."""
-    found = [
-        # The cells of a store that grows are in X, and what they are is known.
-        Reading("X", normalise.AS_GIVEN if options.normalised else COUNTS)
-        if isinstance(source, append.StoredCells)
-        else reading(source, options=options)
-        for source in sources
-    ]
-    if len({one.normalised for one in found}) > 1:
-        raise ValueError(
-            "expected counts in all sources or log values in all, got both; name a --layer that "
-            "holds the same in all"
-        )
-    for source, one in zip(sources, found, strict=True):
-        if source.is_collected(one.layer):
-            by_columns = source.matrices[one.layer].form == "csc"
-            note(
-                f"{one.layer} of {source.name} is stored by columns (CSC), so its rows are "
-                "collected on disk first; write it as CSR to save that time"
-                if by_columns
-                else f"{source.name} does not list its values cell by cell, so they are collected "
-                "on disk first"
-            )
-    return found
 
 
 def _tell_of_rounding(

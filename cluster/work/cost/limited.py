@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -18,7 +19,8 @@ from pydantic import BaseModel
 from cluster.settings.config import RunConfig
 from scdfm.method import METHODS
 
-SECONDS = 60.0  # of one measurement
+SECONDS = 60.0  # of one measurement, once the network is built
+_START = 120.0  # for libraries to load, which tells nothing of a run
 _LOOK = 0.1  # seconds between looks at its memory
 _SHARE = 0.9  # of the memory that is free, for one measurement
 
@@ -63,6 +65,7 @@ def measure(
     *,
     gpu: bool = False,
     threads: int = 1,
+    sizes: Mapping[str, Any] | None = None,
     seconds: float = SECONDS,
     memory: int | None = None,
 ) -> Cost:
@@ -72,7 +75,8 @@ def measure(
         run: Its store must be visible here.
         gpu: On a GPU.
         threads: Of the process.
-        seconds: For the measurement.
+        sizes: Of a screen that is not in a store yet (`steps.Sizes`).
+        seconds: For the measurement, once the network is built.
         memory: Bytes for it; default 9 tenths of what is free.
 
     Raises:
@@ -86,6 +90,7 @@ def measure(
         "run": run.model_dump(mode="json"),
         "device": "cuda" if gpu else "cpu",
         "threads": threads,
+        "sizes": None if sizes is None else dict(sizes),
     }
     with subprocess.Popen(
         [sys.executable, "-m", "cluster.work.cost.steps"],
@@ -129,8 +134,10 @@ def _watched(
     except BrokenPipeError:
         pass  # its own words say why
     stopped: Literal["time", "memory"] | None = None
-    deadline = time.monotonic() + seconds
+    deadline, built = time.monotonic() + _START, False
     while process.poll() is None and stopped is None:
+        if lines and not built:
+            deadline, built = time.monotonic() + seconds, True
         if time.monotonic() > deadline:
             stopped = "time"
         elif _resident(process.pid) > memory:

@@ -25,6 +25,7 @@ from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.settings.config import RunConfig
 from cluster.work.build import first_weights
 from data_store.store.reader import Store
+from data_store.store.schema import Perturbation
 from scdfm.flow.objective import StepCells
 from scdfm.flow.sampling import Cells, canonical_blocks
 from scdfm.flow.training import Trainer
@@ -38,12 +39,21 @@ _TURNS = 2  # of each batch; the faster one counts
 _GENERATED = 16  # cells, at most
 
 
+class Sizes(BaseModel, frozen=True):
+    """A screen that is not in a store yet."""
+
+    genes: int
+    tokens: int
+    perturbation: Perturbation
+
+
 class Request(BaseModel, frozen=True):
     """What to measure."""
 
     run: RunConfig
     device: str = "cpu"
     threads: int = 1
+    sizes: Sizes | None = None  # none: as in the run's store
 
 
 class Told(NamedTuple):
@@ -78,7 +88,7 @@ def measured(request: Request) -> Iterator[Told]:
     """Take steps of rising batches, and generate a few cells."""
     torch.set_num_threads(request.threads)
     run, device = request.run, torch.device(request.device)
-    names = vocabulary(run)
+    names = made_up(run, request.sizes) if request.sizes else vocabulary(run)
     with arithmetic(run.precision, device=device, compile=run.compile) as how:
         graph = _graph(run, genes=len(names.genes))
         network = first_weights(run, seed=run.seed, vocabulary=names, graph=graph).to(device)
@@ -116,6 +126,16 @@ def vocabulary(run: RunConfig) -> Vocabulary:
         known = {*tokens} if store.perturbation == "gene" else set[str]()
         first = sorted(store.genes, key=lambda gene: gene not in known)
         return Vocabulary(tuple(first[: run.genes.model]), tuple(tokens), store.perturbation)
+
+
+def made_up(run: RunConfig, sizes: Sizes) -> Vocabulary:
+    """The same for a screen of these sizes."""
+    genes = tuple(f"gene {number}" for number in range(min(sizes.genes, run.genes.model)))
+    others = tuple(f"token {number}" for number in range(sizes.tokens))
+    tokens = (
+        genes[: sizes.tokens] + others[len(genes) :] if sizes.perturbation == "gene" else others
+    )
+    return Vocabulary(genes, tokens, sizes.perturbation)
 
 
 def _graph(run: RunConfig, *, genes: int) -> GeneGraph:

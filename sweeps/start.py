@@ -1,0 +1,340 @@
+"""A run file and a sweep file for a user's own cells: `scdfm init`.
+
+The files are looked at as `ingest` would. What the settings follow from is written beside them.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from cluster.settings.config import RunConfig, make_run
+from cluster.work.cost.limited import Cost, measure
+from data_store.ingest.look import Screen, look_at
+from data_store.sources.options import IngestOptions
+from data_store.sources.places import Given
+from scdfm.screen.atomic import write_text
+from scdfm.screen.conditions import Condition
+from scdfm.screen.progress import phase
+from scdfm.splits import Split, SplitConfig, make_split
+from sweeps.schema.files import make_sweep
+
+log = logging.getLogger(__name__)
+
+RUN, SWEEP, STORE = "run.yaml", "sweep.yaml", "cells.zarr"
+_KINDS = ("additive", "context", "holdout")  # in the order of how much they ask of a model
+_FOLDS = 2  # of a sweep
+_LEAST_STEPS = 100
+_MOST_STEPS = 100_000
+_ROUNDS = 4  # of validation
+_TRIALS = 12
+_SPENT = 0.9  # of the minutes, for steps and rounds: Ray has to start, too
+
+
+class Started(NamedTuple):
+    """What was written.
+
+    Attributes:
+        name: Of the run.
+        run, sweep: The files.
+        store: Where they expect the store.
+        split: What will be tested.
+        steps: Of the run.
+        seconds: That it takes, as measured; none where a step could not be measured.
+    """
+
+    name: str
+    run: Path
+    sweep: Path
+    store: Path
+    split: Split
+    steps: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class _Split:
+    config: SplitConfig
+    split: Split
+
+
+def start(
+    sources: Sequence[Given],
+    folder: Path,
+    *,
+    options: IngestOptions,
+    minutes: float = 30,
+    gpu: bool = False,
+) -> Started:
+    """Write a run file and a sweep file for cells that are not in a store yet.
+
+    Args:
+        sources: As `ingest` takes them.
+        folder: For the files; made if it is not there.
+        options: As they would be given to `ingest`.
+        minutes: That the run may take on this machine.
+        gpu: Whether it will train on a GPU, with the paper's network.
+
+    Raises:
+        FileExistsError: The folder has such files, and options do not say to overwrite.
+        FileNotFoundError, ValueError: Bad input, in one line.
+    """
+    _require_free(folder, overwrite=options.overwrite)
+    phase(log, "looking at the cells")
+    screen = look_at(sources, options=options)
+    chosen = _chosen_split(screen)
+    preset = _preset(screen, gpu=gpu)
+    run = _run(screen, folder, split=chosen.config, preset=preset)
+    cost = _measured(run, screen, gpu=gpu)
+    run = _timed(run, cost, minutes=minutes, units=screen.units)
+    why = dict(_reasons(screen, chosen, run=run, cost=cost, minutes=minutes))
+    text = _run_text(run, preset=preset, why=why)
+    sweep = _sweep_text(run, screen, why=why, gpu=gpu, folder=folder)
+    _require_loading(text, sweep)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in ((RUN, text), (SWEEP, sweep)):
+        write_text(folder / name, content)
+    return Started(
+        name=run.name,
+        run=folder / RUN,
+        sweep=folder / SWEEP,
+        store=folder / STORE,
+        split=chosen.split,
+        steps=run.training.steps,
+        seconds=None if cost is None else cost.run_seconds(run, units=screen.units),
+    )
+
+
+def _require_loading(run: str, sweep: str) -> None:
+    """What is written must load; the sweep's base is that very run."""
+    base = yaml.safe_load(run)
+    make_run(base, where=RUN)
+    own = {name: value for name, value in base.items() if name not in ("name", "output", "split")}
+    make_sweep({**yaml.safe_load(sweep), "base": own}, where=SWEEP)
+
+
+def _require_free(folder: Path, *, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"expected a folder for {RUN} and {SWEEP}, got the file {folder}")
+    there = [name for name in (RUN, SWEEP) if (folder / name).exists()]
+    if there and not overwrite:
+        raise FileExistsError(
+            f"{folder} already holds {' and '.join(there)}; pass --overwrite to replace them, or "
+            "name another folder"
+        )
+
+
+def _name(folder: Path) -> str:
+    """The folder's name as the name of a run."""
+    signs = folder.resolve().name
+    kept = "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in signs)
+    return kept.lstrip("._-") or "mine"
+
+
+def _chosen_split(screen: Screen) -> _Split:
+    """The first kind of split that these conditions allow.
+
+    Raises:
+        ValueError: None of them does; says what the last one wanted.
+    """
+    last: ValueError | None = None
+    for kind in _KINDS:
+        config = SplitConfig(kind=kind)
+        try:
+            return _Split(config, _split(config, screen))
+        except ValueError as error:
+            last = error
+    raise ValueError(f"no split leaves conditions to train and to test: {last}") from last
+
+
+def _split(config: SplitConfig, screen: Screen) -> Split:
+    return make_split(
+        config, conditions=_perturbed(screen), words=screen.words, contexts=screen.contexts
+    )
+
+
+def _perturbed(screen: Screen) -> dict[str, Condition]:
+    return {name: tokens for name, tokens in screen.conditions.items() if tokens}
+
+
+def _run(screen: Screen, folder: Path, *, split: SplitConfig, preset: str) -> RunConfig:
+    """The run with a preset, and sizes that these cells allow."""
+    name = _name(folder)
+    usual = make_run(
+        {"preset": preset, "store": STORE, "name": name, "split": {"kind": split.kind}},
+        where=preset,
+    )
+    # The perturbed genes are always among them.
+    most = max(usual.genes.model, len(_measured_tokens(screen)) + 1)
+    genes = min(len(screen.genes), most)
+    told: dict[str, Any] = {
+        "preset": preset,
+        "store": str(folder / STORE),
+        "name": name,
+        "output": str(folder / "runs"),
+        "split": split.model_dump(exclude_unset=True),
+        "genes": {"model": genes, "evaluation": min(genes, usual.genes.evaluation)},
+        "batch": {
+            "conditions": min(usual.batch.conditions, max(1, len(_perturbed(screen)) - 1)),
+            "cells": max(2, min(usual.batch.cells, screen.fewest)),
+            "genes": min(genes, usual.batch.genes),
+        },
+    }
+    return make_run(told, where=RUN)
+
+
+def _preset(screen: Screen, *, gpu: bool) -> str:
+    if not gpu:
+        return "small"
+    return "norman" if screen.perturbation == "gene" else "combosciplex"
+
+
+def _measured_tokens(screen: Screen) -> set[str]:
+    tokens = {token for some in screen.conditions.values() for token in some}
+    return tokens.intersection(screen.genes)
+
+
+def _measured(run: RunConfig, screen: Screen, *, gpu: bool) -> Cost | None:
+    """What a step takes here; None where that cannot be found out."""
+    phase(log, "measuring a few steps")
+    tokens = {token for some in screen.conditions.values() for token in some}
+    sizes = {
+        "genes": len(screen.genes),
+        "tokens": len(tokens),
+        "perturbation": screen.perturbation,
+    }
+    try:
+        cost = measure(run, gpu=gpu, threads=os.cpu_count() or 1, sizes=sizes)
+    except RuntimeError as error:
+        log.warning("%s; the steps are the preset's", error)
+        return None
+    return None if cost.at_least else cost
+
+
+def _timed(run: RunConfig, cost: Cost | None, *, minutes: float, units: int) -> RunConfig:
+    """The run with as many steps as the minutes allow."""
+    if cost is None:
+        return run
+    rounds = (_ROUNDS + 1) * min(run.validation.units, units) * run.validation.cells
+    left = _SPENT * minutes * 60 - rounds * cost.cell_seconds
+    steps = int(min(_MOST_STEPS, max(_LEAST_STEPS, left / cost.step_seconds)))
+    digits = 10 ** max(0, len(str(steps)) - 2)
+    steps = max(_LEAST_STEPS, steps // digits * digits)
+    training = run.training.model_copy(
+        update={
+            "steps": steps,
+            "validate_every": -(-steps // _ROUNDS),
+            "warmup": min(run.training.warmup, steps // 10),
+        }
+    )
+    return run.model_copy(update={"training": training})
+
+
+def _reasons(
+    screen: Screen, chosen: _Split, *, run: RunConfig, cost: Cost | None, minutes: float
+) -> Iterator[tuple[str, str]]:
+    """Why a setting is as it is, by the section that it is in."""
+    parts = chosen.split
+    yield (
+        "split",
+        f"{len(parts.train)} conditions train, {len(parts.validation)} validate, "
+        f"{len(parts.test)} are tested"
+        + (f" in context {parts.context}" if parts.context is not None else ""),
+    )
+    yield "genes", f"of {len(screen.genes):,} in the file"
+    yield "batch", f"the smallest condition has {screen.fewest:,} cells"
+    if cost is None:
+        yield "training", "a step could not be measured here: the preset's steps"
+        return
+    seconds = cost.run_seconds(run, units=screen.units)
+    yield (
+        "training",
+        f"{cost.step_seconds:.2g} s a step as measured here: {seconds / 60:.0f} minutes "
+        f"(asked for {minutes:g})",
+    )
+
+
+def _run_text(run: RunConfig, *, preset: str, why: dict[str, str]) -> str:
+    batch, training = run.batch, run.training
+    sizes = {"conditions": batch.conditions, "cells": batch.cells, "genes": batch.genes}
+    steps = {
+        "steps": training.steps,
+        "warmup": training.warmup,
+        "validate_every": training.validate_every,
+    }
+    return f"""\
+# Made by `scdfm init`. Every other setting is the preset's; all of them: scdfm config schema run
+preset: {preset}
+store: {_quoted(run.store)}
+name: {_quoted(run.name)}
+output: {_quoted(str(run.output))}
+# {why["split"]}
+split: {_flow(run.split.model_dump(mode="json", exclude_unset=True))}
+# {why["genes"]}; the perturbed ones are among them
+genes: {_flow({"model": run.genes.model, "evaluation": run.genes.evaluation})}
+# a step sees so many conditions, cells of each and genes; {why["batch"]}
+batch: {_flow(sizes)}
+# {why["training"]}
+training: {_flow(steps)}
+"""
+
+
+def _sweep_text(
+    run: RunConfig, screen: Screen, *, why: dict[str, str], gpu: bool, folder: Path
+) -> str:
+    splits = "\n".join(f"  - {_flow(one)}" for one in _splits(run.split, screen))
+    widths = [128, 256, 512] if gpu else [32, 64]
+    width_choice = _flow({"type": "choice", "values": widths})
+    resources = _flow({"cpu": 4, "gpu": 1} if gpu else {"cpu": 1})
+    neighbours = min(run.genes.model - 1, 20)
+    low = min(5, neighbours)
+    k = _flow({"type": "int", "low": low, "high": neighbours}) if neighbours > low else None
+    graph = f"  graph.k: {k}\n" if k else ""
+    return f"""\
+# Made by `scdfm init`. What it would cost: scdfm tune {folder / SWEEP} --dry-run
+version: 1
+name: {_quoted(run.name + "-sweep")}
+output: {_quoted(str(run.output))}
+base: {_quoted(str(folder / RUN))}
+# every trial trains on each of these; {why["split"]} in the first
+splits:
+{splits}
+objective: {{metric: mse}}  # of validation conditions; test conditions take no part
+space:
+  loss.mmd_weight: {{type: float, low: 0.05, high: 2, log: true}}
+{graph}  model.width: {width_choice}
+search: {{sampler: tpe, seed: 7, startup: 4, baseline_first: true}}
+prune: {{scheduler: asha, grace: 2, factor: 2}}
+budget: {{trials: {_TRIALS}, concurrent: auto}}
+resources: {resources}
+"""
+
+
+def _splits(config: SplitConfig, screen: Screen) -> list[dict[str, Any]]:
+    """Folds that differ and can be made."""
+    found: list[dict[str, Any]] = []
+    seen: set[tuple[str | None, tuple[str, ...]]] = set()
+    for fold in range(_FOLDS):
+        told = config.model_copy(update={"fold": fold})
+        try:
+            split = _split(told, screen)
+        except ValueError:
+            continue
+        if (split.context, split.test) not in seen:
+            seen.add((split.context, split.test))
+            found.append({"kind": config.kind, "fold": fold})
+    return found
+
+
+def _flow(value: dict[str, Any]) -> str:
+    """A mapping on one line of YAML."""
+    return str(yaml.safe_dump(value, default_flow_style=True, width=1_000, sort_keys=False)).strip()
+
+
+def _quoted(text: str) -> str:
+    """Text as YAML reads it."""
+    return str(yaml.safe_dump(text, width=1_000)).removesuffix("\n...\n").strip()

@@ -25,7 +25,7 @@ from accuracy_table import SHOWN, page
 from cluster.settings.config import RunConfig, make_run
 from cluster.train import train_here
 from cluster.work.evaluate import evaluate
-from cluster.work.evaluation.record import CEILING, Evaluation
+from cluster.work.evaluation.record import CEILING, OURS, Evaluation
 
 LINES = "lines.jsonl"
 
@@ -80,9 +80,10 @@ def result(run: RunConfig, *, cells: int | None) -> Line:
 
 
 def rows_of(record: Evaluation) -> dict[str, dict[str, float]]:
-    """Values by row and metric."""
+    """Values by row and metric; the first row is ours, whatever its method."""
+    ours = next(iter(record.tables))
     return {
-        row: {metric: score.value for metric, score in table.overall.items()}
+        OURS if row == ours else row: {name: score.value for name, score in table.overall.items()}
         for row, table in record.tables.items()
     }
 

@@ -16,12 +16,14 @@ from scdfm.screen.atomic import sha256
 Values = dict[str, Any]
 
 CELLFLOW = "CellFlow"  # a setting that another program trains, from peers/train_cellflow.py
+BASE = "base alone"  # a setting without a flow: nothing is trained
 
 # Simulated screens are drawn from these seeds, one for each seed of training. Nothing was ever
 # chosen on JUDGED; whoever tries an idea does it on TUNING.
 JUDGED = (101, 102, 103)
 TUNING = (11, 12, 13)
 SIZE: Values = {"cells": 15_000, "genes": 500, "singles": 12, "doubles": 40}  # that of `make demo`
+_GENES = {"model": 300, "evaluation": 300}  # of the preset
 _DEMO = {"genes": {"model": 80, "evaluation": 64}, "batch": {"genes": 64}}  # of sweeps/demo.yaml
 
 
@@ -48,7 +50,7 @@ class DataSet:
     size: Values = field(default_factory=lambda: SIZE)
     settings: Values = field(default_factory=dict)
     cells: int | None = 128
-    settings_compared: tuple[str, ...] = ("small",)
+    settings_compared: tuple[str, ...] = ("small", BASE)
     tuning: bool = False
 
     def simulator(self, seed: int) -> int:
@@ -109,6 +111,9 @@ class Case:
     def values(self, *, steps: int | None) -> Values:
         """Its run file, without paths and name."""
         given = SETTINGS[self.setting]
+        if self.setting == BASE:
+            own = {"genes": self.data.settings.get("genes", _GENES), "seed": self.seed, **given}
+            return {**own, "split": self.data.splits[self.split]}
         values: Values = {"preset": "small", "threads": 1, "seed": self.seed, **self.data.settings}
         values["split"] = self.data.splits[self.split]
         for name, inner in given.items():
@@ -144,6 +149,7 @@ _REAL = {screen.name: screen for screen in SCREENS}
 SETTINGS: dict[str, Values] = {
     "small": {},
     CELLFLOW: {},
+    BASE: {"method": "shrunken", "graph": "none"},
     "width 48": {"model": {"width": 48}},
     "twice as long": {"training": {"steps": 600}},
     "e_p as a sum": {"model": {"pooling": "sum"}},
@@ -157,7 +163,7 @@ SETTINGS: dict[str, Values] = {
     "8 x 16 cells": {"batch": {"conditions": 8, "cells": 16}},
     "dropout 0.1": {"model": {"dropout": 0.1}},
 }
-_OPTIONS = tuple(name for name in SETTINGS if name != CELLFLOW)
+_OPTIONS = tuple(name for name in SETTINGS if name not in (CELLFLOW, BASE))
 # Small, so that many can be compared: a quarter of the preset's training. Without a base, so that
 # validation and the test judge the flow.
 _SHORT: Values = {
@@ -173,7 +179,7 @@ DATA = (
         _REAL["norman_subset"].splits,
         screen=_REAL["norman_subset"],
         cells=None,  # it has 100 controls
-        settings_compared=("small", CELLFLOW),
+        settings_compared=("small", BASE, CELLFLOW),
     ),
     DataSet("simulated", each("additive", 4), simulators=JUDGED, settings=_DEMO),
     DataSet("papalexi", each("holdout", 2), screen=_REAL["papalexi"]),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from accuracy_cases import CELLFLOW, DATA, DataSet
+from accuracy_cases import BASE, CELLFLOW, DATA, DataSet
 from accuracy_lines import Line
 
 from scdfm.metrics import METRICS
@@ -106,11 +106,11 @@ def summary(
     return Summary(of(known), worst(known), len(known))
 
 
-def together(lines: Iterable[Line]) -> dict[Place, Rows]:
-    """The rows of each cell, those of the peer beside ours."""
+def together(lines: Iterable[Line], *, setting: str = FIRST) -> dict[Place, Rows]:
+    """The rows of each cell by a setting, those of the peer beside ours."""
     found: dict[Place, dict[str, Mapping[str, float | None]]] = {}
     for line in lines:
-        if line["setting"] in (FIRST, CELLFLOW) and "error" not in line:
+        if line["setting"] in (setting, CELLFLOW) and "error" not in line:
             at = found.setdefault((line["data"], line["split"], line["seed"]), {})
             own = line["rows"]
             # Baselines are the same in both; a peer's line brings its own row alone.
@@ -137,6 +137,10 @@ def page(lines: Sequence[Line], *, command: str) -> str:
         "",
         *targets_table(cells),
     ]
+    base = together(lines, setting=BASE)
+    if any(OURS in rows for rows in base.values()):
+        parts += ["", "The base alone, without a flow (nothing is trained):", ""]
+        parts += targets_table(base)
     for one in DATA:
         own = {at: rows for at, rows in cells.items() if at[0] == one.name}
         if own:
@@ -152,6 +156,8 @@ def targets_table(cells: Mapping[Place, Rows]) -> list[str]:
     """A line for each target."""
     lines = ["| data | measure | result | cells | must | goal | reached |", "|" + "---|" * 7]
     for target in TARGETS:
+        if target.row == FLOW and not any(FLOW in rows for rows in cells.values()):
+            continue
         own = [rows for at, rows in cells.items() if at[0] == target.data]
         found = summary(
             (target.value(rows) for rows in own), metric=target.metric, middle=target.middle
@@ -241,7 +247,7 @@ def settings_table(lines: Sequence[Line], *, data: Sequence[DataSet] = DATA) -> 
                 if place[0] == one.name and place[3] == setting
             ]
             both = [(line, first) for line, first in pairs if first is not None]
-            if len(one.settings_compared) < 2 or not both or setting == CELLFLOW:
+            if not one.tuning or not both:
                 continue
             shown = [
                 summary((of(line) / of(first) for line, first in both), metric="mse")

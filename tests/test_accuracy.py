@@ -100,7 +100,7 @@ def test_our_pearson_delta_is_held_against_the_median_of_the_peers(
 def test_settings_are_compared_pair_by_pair(scripts: dict[str, ModuleType]) -> None:
     rows = {"scDFM": {"mse": 9.0}, "flow alone": {"mse": 2.0}}
     slower = {"setting": "other", "validation": 3.0, "seconds": {"train": 2.0}}
-    one = scripts["cases"].DataSet("tuning", (), settings_compared=("small", "other"))
+    one = scripts["cases"].DataSet("tuning", (), settings_compared=("small", "other"), tuning=True)
     lines = [line("tuning", 0, rows, validation=2.0), line("tuning", 0, rows, **slower)]
     alone = line("tuning", 1, rows, **slower)  # has no partner, so it says nothing
     table = scripts["table"].settings_table([*lines, alone], data=[one])

@@ -79,36 +79,38 @@ def evidence(real: Array, *, base: Array, flow: Array) -> Evidence:
 def weigh(units: Evidence, *, guess: bool = False) -> FlowWeight:
     """The weight of the flow that is best on some units, drawn towards the base when they are few.
 
-    alpha = n / (n + 2) * sum (real - base)(flow - base) / sum (flow - base)^2, between 0 and 1,
-    over n units and their genes. The interval is the jackknife's, with Student's t. With no unit,
-    or a flow that is the base, the weight is 0.
+    With r = sum (real - base)(flow - base) / sum (flow - base)^2 over n units and their genes,
+
+        alpha = n / (n + 2) * r * max(0, 1 - (spread of r)^2 / r^2),    between 0 and 1.
+
+    The spread is the jackknife's over units (of one there is none): a share that the next unit may
+    overturn is worth less. The interval is n / (n + 2) times that of r, with Student's t. With no
+    unit, or a flow that is the base, the weight is 0.
 
     Args:
         units: All that is known.
         guess: Marks the result.
 
-    Source: SCIENCE.md, section 8.2.
+    Source: SCIENCE.md, section 8.2, without the last factor.
     """
     both, square = units
     count = len(both)
     if not square.sum() > 0:
         return FlowWeight(flow=0.0, units=count, guess=guess)
-    best = _best(both.sum(), square.sum(), count)
-    interval = None
+    best, few = float(both.sum() / square.sum()), count / (count + 2)
+    interval, trust = None, 1.0
     without = square.sum() - square
-    if count >= FEWEST and (without > 0).all():
-        others = _best(both.sum() - both, without, count - 1)
+    if count > 1 and (without > 0).all():
+        others = (both.sum() - both) / without
         spread = np.sqrt((count - 1) / count * np.square(others - others.mean()).sum())
-        wide = t.ppf((1 + LEVEL) / 2, count - 1) * spread
-        interval = (_share(best - wide), _share(best + wide))
-    return FlowWeight(flow=_share(best), units=count, interval=interval, guess=guess)
+        trust = max(0.0, 1 - (spread / best) ** 2) if best else 0.0
+        if count >= FEWEST:
+            wide = t.ppf((1 + LEVEL) / 2, count - 1) * spread
+            interval = (_share(few * (best - wide)), _share(few * (best + wide)))
+    return FlowWeight(flow=_share(few * best * trust), units=count, interval=interval, guess=guess)
 
 
-def _best(both: Array, square: Array, units: int) -> Array:
-    return units / (units + 2) * both / square
-
-
-def _share(value: Array) -> float:
+def _share(value: float) -> float:
     return float(np.clip(value, 0, 1))
 
 

@@ -97,6 +97,19 @@ def test_the_weight_is_the_shrunken_regression_on_the_flow() -> None:
     assert not found.given
 
 
+def test_a_weight_that_units_do_not_agree_on_is_smaller() -> None:
+    base, apart = np.zeros((2, GENES)), np.ones((2, GENES))
+
+    def weight(*shares: float) -> float:
+        real = base + np.array(shares)[:, None] * apart
+        return weigh(evidence(real, base=base, flow=base + apart)).flow
+
+    # r = 0.6; leaving a unit out gives the other's share, so the spread is half of the difference.
+    assert weight(0.6, 0.6) == pytest.approx(0.5 * 0.6)
+    assert weight(0.4, 0.8) == pytest.approx(0.5 * 0.6 * (1 - (0.2 / 0.6) ** 2))
+    assert weight(-0.1, 1.3) == 0
+
+
 def test_the_weight_stays_between_base_and_flow() -> None:
     draw = np.random.default_rng(6)
     base, apart = draw.normal(size=(8, GENES)), draw.normal(size=(8, GENES))

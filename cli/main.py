@@ -18,7 +18,9 @@ from types import FrameType
 from typing import Literal, NoReturn
 
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+_SAVING = 5.0  # seconds for a step to end, so that its state can be kept
 _PATIENCE = 2.0  # seconds for the command to close its files, with Ray and then without
+_HURRY = 1.0  # the same, when the step did not end
 _TICK = 0.05  # seconds between two looks for a signal
 _SHOW_CURSOR = "\x1b[?25h"
 
@@ -57,6 +59,8 @@ class Command:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="command", daemon=True)
         self._stderr = sys.stderr
+        self._patience = _PATIENCE
+        self._remedy = "run the command again to go on"
 
     def run(self) -> int:
         """Run it to its end or to the first signal; gives its exit status."""
@@ -108,13 +112,26 @@ class Command:
         logging.disable(logging.CRITICAL)
         threading.excepthook = lambda _: None
         sys.unraisablehook = self._on_lost
+        self._save()
         _tell_session("give_up")
         # While Ray starts, it waits in C++ for processes that must not be killed meanwhile; when
         # it runs, a command may wait for what never answers until they are.
-        self._wait(_PATIENCE)
+        self._wait(self._patience)
         _tell_session("abandon")
-        self._wait(_PATIENCE)
+        self._wait(self._patience)
         self._leave(self._signal)
+
+    def _save(self) -> None:
+        """Have training workers keep their last step, if there are any."""
+        stop = sys.modules.get("cluster.runs.stop")
+        kept = stop.ask_to_stop(patience=_SAVING) if stop is not None else None
+        if kept is None:
+            return
+        if not kept.answered:
+            self._patience = _HURRY
+        if kept.what is not None:
+            late = f"a step outlasts {_SAVING:g} s, {kept.what}; run again to go on"
+            self._remedy = f"{kept.what}; {self._remedy}" if kept.answered else late
 
     def _wait(self, seconds: float) -> None:
         """Give the command time to close its files."""
@@ -135,7 +152,7 @@ class Command:
             _tell_session("abandon")
             # While a live bar is drawn it stands in for sys.stderr and hides the cursor.
             bar = _SHOW_CURSOR + "\n" if sys.stderr is not self._stderr else ""
-            self._stderr.write(f"{bar}scdfm: {_WORDS[number]}; run the command again to go on\n")
+            self._stderr.write(f"{bar}scdfm: {_WORDS[number]}; {self._remedy}\n")
             for stream in (sys.stdout, self._stderr):
                 stream.flush()
         finally:  # the terminal may be gone, as after a lost connection

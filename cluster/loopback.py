@@ -1,4 +1,4 @@
-"""Workers of one machine meet through a file, and talk over loopback.
+"""How workers meet: those of one machine through a file, and then they talk over loopback.
 
 Ray Train opens torch's own meeting place even for one worker: a server on all interfaces that asks
 for no token.
@@ -14,6 +14,26 @@ import ray
 import torch.distributed as dist
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig
+from ray.train.torch.config import _TorchBackend
+
+from cluster.notices import listen
+
+
+@dataclass
+class Listening(TorchConfig):
+    """Ray Train's settings for workers anywhere, which listen to signals."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        """What sets the group up."""
+        return _OverTheNetwork
+
+
+class _OverTheNetwork(_TorchBackend):
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        """Let the workers listen, then meet as Ray Train has it."""
+        worker_group.execute(listen)
+        super().on_start(worker_group, backend_config)
 
 
 @dataclass
@@ -36,7 +56,8 @@ class _ThroughFile(Backend):
     share_cuda_visible_devices = True  # as NCCL needs it
 
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
-        """Let the workers meet; a single one has nobody to meet."""
+        """Let the workers listen, then meet; a single one has nobody to meet."""
+        worker_group.execute(listen)
         world = len(worker_group)
         if world == 1:
             return

@@ -6,36 +6,37 @@ run's directory and not Ray's, so any process can continue a run.
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import ray
 import ray.train
 import ray.train.torch
 import torch
 from ray.train import ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchTrainer
 
-from cluster.loopback import OnOneMachine
+from cluster.loopback import Listening, OnOneMachine
 from cluster.nodes.examine import Needs
 from cluster.nodes.following import following
 from cluster.nodes.preflight import check_here, check_nodes
 from cluster.nodes.stall import Watchdog, watched
+from cluster.notices import node_goes_away, told_to_end
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory, TrainResult
-from cluster.runs.journal import Journal
 from cluster.runs.provenance import warn_if_untrained
+from cluster.runs.stop import Stop, StoppedError, stoppable
 from cluster.session import local_folder, require, session, share
 from cluster.settings.config import RunConfig
 from cluster.work.build import Place
 from cluster.work.folds.training import train_with_folds
+from cluster.work.follow import Follow, Workers
 from cluster.work.keeper import Report
 from cluster.work.learn import learn
+from cluster.work.peers import Wish
 from data_store.store.remote import url_of
 from scdfm.flow.training import Round
 from scdfm.screen.progress import phase
@@ -110,20 +111,26 @@ def _needs(opened: OpenRun, *, workers: int, gpu: bool) -> Needs:
 def _fit(
     run: RunConfig, directory: RunDirectory, *, workers: int, cpus: int, gpu: bool, report: Report
 ) -> None:
-    """Train a run, or a fold, by Ray workers."""
+    """Have workers train, and pass on what they write.
+
+    Raises:
+        KeyboardInterrupt: They were asked to stop, and did.
+    """
     directory.refusal.forget()
     local = local_folder()
+    follow = Follow(directory, steps=run.training.steps, report=report)
     try:
         with (
             directory.rays_own_files() as files,
-            _Follow(directory.journal, report=report),
+            stoppable(Workers(directory), stop=directory.stop),
+            follow,
             following(
                 directory.path, limits=run.failure, workers=workers, cpus=cpus, gpus=int(gpu)
             ) as kept,
         ):
             TorchTrainer(
                 partial(_worker, run, directory, home=Path.cwd()),
-                torch_config=TorchConfig() if local is None else OnOneMachine(folder=str(local)),
+                torch_config=Listening() if local is None else OnOneMachine(folder=str(local)),
                 scaling_config=ScalingConfig(
                     num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(cpus, gpu=gpu)
                 ),
@@ -134,6 +141,8 @@ def _fit(
                     callbacks=kept.callbacks,
                 ),
             ).fit()
+            if directory.stop.asked and not directory.finished:
+                raise KeyboardInterrupt
     finally:
         directory.refusal.repeat()
 
@@ -145,6 +154,7 @@ def train_here(
     on_round: Callable[[Round], bool] = lambda outcome: True,
     report: Report = lambda line: None,
     watchdog: Watchdog | None = None,
+    stop: Stop | None = None,
 ) -> TrainResult:
     """Train a run in this process, without Ray.
 
@@ -155,24 +165,33 @@ def train_here(
             result says that it is not finished.
         report: Receives every line of metrics.jsonl.
         watchdog: Ends the process if it takes no step; none: it is a caller's.
+        stop: Where another process may ask to stop; default the run's directory.
+
+    Raises:
+        StoppedError: It was asked to stop.
     """
     opened = OpenRun(run)
     opened.check()
     with opened.directory.held() as directory:
         opened.prepare(directory)
+        directory.stop.forget()
+        asked = stop or directory.stop
         if not directory.finished:
             place = Place(device=torch.device(device))
 
             def one(part: RunConfig, held: RunDirectory, *, report: Report) -> None:
                 stops = on_round if part == run else _go_on
-                learn(
+                done = learn(
                     part,
                     held,
                     place=place,
                     on_round=stops,
                     report=report,
                     watchdog=watchdog or Watchdog(),
+                    stop=asked,
                 )
+                if not done and asked.asked:
+                    raise StoppedError(f"{held.path} was asked to stop; train it again to go on")
 
             with _threads(run.threads):
                 train_with_folds(opened, directory, one=one, report=report)
@@ -195,10 +214,14 @@ def _threads(number: int | None) -> Iterator[None]:
 
 
 def _worker(run: RunConfig, directory: RunDirectory, *, home: Path) -> None:
-    """Train on this worker's share of the batches, reporting every validation round."""
+    """Train on this worker's share of the batches, reporting every validation round.
+
+    Raises:
+        RuntimeError: Its process was told to end; the group is started again without it.
+    """
     # Ray puts workers into a directory of their own; a run's paths mean the driver's.
     os.chdir(home)
-    if directory.refusal.written:
+    if directory.refusal.written or directory.stop.asked:
         return
     me = ray.train.get_context()
     mine = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
@@ -216,7 +239,7 @@ def _worker(run: RunConfig, directory: RunDirectory, *, home: Path) -> None:
             seconds=run.failure.stall_timeout,
         ) as watchdog,
     ):
-        learn(
+        done = learn(
             run,
             directory,
             place=Place(
@@ -228,37 +251,18 @@ def _worker(run: RunConfig, directory: RunDirectory, *, home: Path) -> None:
             report=lambda line: None,
             watchdog=watchdog,
             wrap=ray.train.torch.prepare_model if me.get_world_size() > 1 else None,
+            wish=_wish,
         )
+    if not done and not directory.stop.asked:
+        raise RuntimeError(f"a worker of {run.name} was told to end; its last step is kept")
+
+
+def _wish() -> Wish:
+    """What this worker wants at the end of a step."""
+    if told_to_end():
+        return Wish.LEAVE
+    return Wish.SAVE if node_goes_away() else Wish.GO_ON
 
 
 def _resources(cpus: int, *, gpu: bool) -> dict[str, float]:
     return {"CPU": cpus, "GPU": 1} if gpu else {"CPU": cpus}
-
-
-class _Follow:
-    """Reads a run's metrics.jsonl while workers write it, and passes new lines on."""
-
-    def __init__(self, journal: Journal, *, report: Report) -> None:
-        self.journal, self.report = journal, report
-        self.seen = len(list(journal.lines()))
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._watch, name="follow", daemon=True)
-
-    def __enter__(self) -> None:
-        self.thread.start()
-
-    def __exit__(self, *_: Any) -> None:
-        self.over.set()
-        self.thread.join()
-
-    def _watch(self) -> None:
-        while not self.over.wait(0.5):
-            self._pass_on()
-        self._pass_on()
-
-    def _pass_on(self) -> None:
-        lines = list(self.journal.lines())
-        for line in lines[self.seen :]:
-            self.report(line)
-        # A resumed run first drops lines that it will write again.
-        self.seen = len(lines)

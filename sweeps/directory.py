@@ -6,7 +6,7 @@ study.db                            Optuna's study; opens in optuna-dashboard
 trials/KEY/split-N/                 the runs
 leaderboard.csv                     what was found so far
 best/ best-splits/N/ best.yaml      the winner: its models, and a run file to train it again
-lease                               who writes
+lease stop.json                     who writes; that trials are to stop
 """
 
 import shutil
@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.runs.directory import RunDirectory
 from cluster.runs.find_model import BEST_TRIAL, RUN
 from cluster.runs.lease import lease
+from cluster.runs.stop import Stop
 from sweeps.ledger import Ledger
 from sweeps.lock import Lock
 
@@ -77,6 +79,19 @@ class SweepDirectory:
     def trial(self, key: str) -> Path:
         """The folder of a trial's runs, one folder for each split."""
         return self.path / "trials" / key
+
+    def runs(self, key: str) -> list[RunDirectory]:
+        """The runs of a trial that were begun, one for each split."""
+        return [RunDirectory(path) for path in sorted(self.trial(key).glob("split-*"))]
+
+    def seconds(self, key: str) -> float:
+        """Time that a trial has trained in all sessions, those included that were killed."""
+        return sum(run.seconds for run in self.runs(key))
+
+    @property
+    def stop(self) -> Stop:
+        """Whether its trials are to stop."""
+        return Stop(self.path)
 
     @contextmanager
     def tunes_own_files(self) -> Iterator[Path]:

@@ -31,7 +31,7 @@ class Event(TypedDict, total=False):
     rung: int  # round
     split: int  # split
     value: float  # round: mean so far; split: its objective
-    seconds: float  # complete, pruned, failed: of this session
+    seconds: float  # complete, pruned, failed: of this session, and of killed ones before it
     error: str  # failed
     trials: int  # session: that the budget allows
     concurrent: int  # session
@@ -52,7 +52,7 @@ class Trial:
         state: "running" also when the sweep was stopped in the middle of it.
         values: The objective of each finished split, by the split's position.
         rounds: Mean so far by rung, the count of validation rounds over all splits.
-        seconds: Time spent in the sessions that it ended in.
+        seconds: Time spent in all sessions until the last that it ended in.
         error: Why it failed.
         again: It failed, the sweep was stopped because of failures, and it will be tried again.
     """

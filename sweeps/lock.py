@@ -28,7 +28,11 @@ from sweeps.schema.sweep import Configuration, SweepConfig
 
 log = logging.getLogger(__name__)
 
-_OWN = {"name", "output", "split", "threads", "failure"}  # a trial's own, or decide no value
+# A trial's runs have their own, or no value depends on them.
+_OWN: dict[str, Any] = {
+    **dict.fromkeys(("name", "output", "split", "threads", "failure"), True),
+    "training": {"keep"},
+}
 
 
 class Locked(BaseModel, frozen=True, extra="forbid"):

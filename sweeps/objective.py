@@ -11,16 +11,18 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Required, TypedDict
+from typing import NoReturn, Required, TypedDict
 
 import ray.tune
 
 from cluster.nodes.stall import Watchdog, watched
 from cluster.runs.directory import RunDirectory
-from cluster.runs.journal import Journal
+from cluster.runs.history.journal import Journal
+from cluster.runs.stop import StoppedError
 from cluster.settings.config import RunConfig
 from cluster.train import train_here
 from scdfm.flow.training import Round
+from sweeps.directory import SweepDirectory
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import split_run
 
@@ -115,7 +117,13 @@ def _train(
     rounds = _Rounds(run, directory.journal, sweep=sweep, before=before, report=report)
     rounds.tell()
     device = "cuda" if sweep.resources.gpu else "cpu"
-    metrics = train_here(run, device=device, on_round=rounds.on_round, watchdog=watchdog).metrics
+    stop = SweepDirectory(sweep.directory).stop
+    try:
+        metrics = train_here(
+            run, device=device, on_round=rounds.on_round, watchdog=watchdog, stop=stop
+        ).metrics
+    except StoppedError:
+        _wait_for_the_end(watchdog)
     directory.forget_states()
     score = metrics[sweep.objective.metric]
     if not math.isfinite(score):
@@ -177,6 +185,14 @@ class _Rounds:
 
 def _rounds(run: RunConfig) -> int:
     return math.ceil(run.training.steps / run.training.validate_every)
+
+
+def _wait_for_the_end(watchdog: Watchdog | None) -> NoReturn:
+    """Wait to be killed: Ray Tune would take a trial that returns or fails for one that is over."""
+    if watchdog is not None:
+        watchdog.rest()
+    while True:
+        time.sleep(1)
 
 
 def _wait_for_lease(directory: RunDirectory) -> None:

@@ -21,6 +21,7 @@ from cluster.nodes.stall import forget_living
 from cluster.runs.begin import require_inputs
 from cluster.runs.directory import RunDirectory
 from cluster.runs.provenance import warn_if_untrained
+from cluster.runs.stop import stoppable
 from cluster.session import fits, require, session
 from cluster.settings.config import RunConfig
 from data_store.store.reader import Store
@@ -42,6 +43,7 @@ from sweeps.room import room_for, timeout_of
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.search import StudySearch, open_storage
 from sweeps.space import identity
+from sweeps.trials import Trials
 from sweeps.watch import TooManyFailures, Watch
 
 log = logging.getLogger(__name__)
@@ -177,7 +179,8 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
     )
     resources = {"cpu": sweep.resources.cpu, "gpu": sweep.resources.gpu}
     trainable = ray.tune.with_parameters(tune_trial, sweep=sweep, home=Path.cwd())
-    with directory.tunes_own_files() as files, _quiet(), room:
+    trials = stoppable(Trials(directory, watch), stop=directory.stop)
+    with directory.tunes_own_files() as files, _quiet(), room, trials:
         ray.tune.Tuner(
             ray.tune.with_resources(trainable, resources),
             tune_config=ray.tune.TuneConfig(

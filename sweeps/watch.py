@@ -12,6 +12,7 @@ from typing import Any, Literal
 import ray.tune
 from ray.tune.stopper import NoopStopper
 
+from sweeps.directory import SweepDirectory
 from sweeps.events import Kind, OnEvent, SweepEvent
 from sweeps.ledger import Event, Ledger, Trial
 from sweeps.objective import RUNG, VALUE
@@ -34,6 +35,7 @@ class Watch(ray.tune.Callback):
         self._baseline = identity(sweep.baseline)
         self._keys: dict[str, str] = {}  # by Ray Tune's id of the trial
         self._began: dict[str, float] = {}
+        self._earlier: dict[str, float] = {}  # seconds of sessions that the ledger has no end of
         failures = [
             trial for trial in self._trials.values() if trial.state == "failed" and trial.over
         ]
@@ -44,6 +46,11 @@ class Watch(ray.tune.Callback):
     def __reduce__(self) -> tuple[Any, ...]:
         """Be pickled as an empty callback in Ray Tune's own files."""
         return ray.tune.Callback, ()
+
+    @property
+    def running(self) -> list[str]:
+        """Keys of the trials that train now."""
+        return [key for key in self._began if not self._trials[key].over]
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Number new trials in the order of their proposals; workers may start in another order."""
@@ -58,6 +65,8 @@ class Watch(ray.tune.Callback):
         if known.key not in self._began:
             name = self._sweep.name_of(known.configuration)
             self._tell("start", known, configuration=known.configuration, name=name)
+            trained = SweepDirectory(self._sweep.directory).seconds(known.key)
+            self._earlier[known.key] = max(0.0, trained - known.seconds)
         self._began.setdefault(known.key, time.monotonic())
 
     def _number(self, trial: Any) -> Trial:
@@ -124,7 +133,9 @@ class Watch(ray.tune.Callback):
         *,
         error: str | None = None,
     ) -> None:
-        seconds = round(time.monotonic() - self._began.get(trial.key, time.monotonic()), 3)
+        here = time.monotonic() - self._began.get(trial.key, time.monotonic())
+        seconds = round(here + self._earlier.pop(trial.key, 0.0), 3)
+        trial.seconds += seconds
         event: Event = {"event": state, "trial": trial.key, "seconds": seconds}
         self._ledger.write(event if error is None else {**event, "error": error})
         trial.state, trial.again = state, False

@@ -101,7 +101,7 @@ class TrainingBar(Bar):
         self._fold = ""
 
     def report(self, line: Mapping[str, Any]) -> None:
-        """Show a line: step and losses, a validation round, or a note."""
+        """Show a line: step and losses, a validation round, a note, or where a session begins."""
         fold = f"fold {line['fold']} of {line['folds']}" if "fold" in line else ""
         if fold != self._fold:  # another training begins
             self._fold, self._losses, self._rate = fold, {}, 0.0
@@ -115,7 +115,8 @@ class TrainingBar(Bar):
         self._losses = losses or self._losses
         self._rate = line.get("steps_per_second", self._rate)
         step, steps = int(line["step"]), int(line["steps"])
-        notes = [] if "validation" in line else [self._validates(step, steps)]
+        goes_on = "validation" not in line and ("loss" in line or step == 0)
+        notes = [self._validates(step, steps)] if goes_on else []
         self.update(
             step,
             steps,

@@ -45,9 +45,7 @@ class TrainedRun:
     @property
     def history(self) -> pd.DataFrame:
         """What was logged: a row for each step and each validation round, `validation.mse`, ..."""
-        return pd.json_normalize(
-            [dict(one) for one in RunDirectory(self.directory).journal.lines()]
-        )
+        return pd.json_normalize([dict(one) for one in RunDirectory(self.directory).history()])
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{name} {value:.5g}" for name, value in self.metrics.items())

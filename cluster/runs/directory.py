@@ -5,36 +5,45 @@ Everything is in files, so that any process can continue what another began:
     run.yaml split.json genes.json graph.npz manifest.json   what the run is
     given.safetensors                                        what options give the network, if any
     metrics.jsonl                                            what happened, a line for each event
-    checkpoints/step-*/                                      the latest training state
+    times.jsonl                                              when, and how fast
+    checkpoints/step-*/                                      the newest training states, the best's
     model/ best.json                                         the best model so far
     folds/0.json folds/0/ ...                                splits and runs of its folds, if any
     result.json                                              written last: the run is done
-    lease refusal.json                                       who writes; why a worker gave up
+    lease refusal.json stop.json                             who writes; why a worker gave up; that
+                                                             workers are to stop
 """
 
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from torch import Tensor
 
 from cluster.runs import lease
 from cluster.runs.find_model import MODEL, RUN
-from cluster.runs.journal import FILE as JOURNAL
-from cluster.runs.journal import Journal
-from cluster.runs.records import Best, Finished, RunManifest
+from cluster.runs.history.journal import FILE as JOURNAL
+from cluster.runs.history.journal import Journal, with_rate
+from cluster.runs.history.times import FILE as TIMES
+from cluster.runs.history.times import Times
+from cluster.runs.records import Best, Finished, Line, RunManifest
 from cluster.runs.refusal import Refusal
+from cluster.runs.stop import Stop
 from cluster.settings.config import RunConfig, read_run, write_run
-from scdfm.flow.checkpoint import Model, save_model, save_state
+from data_store.disk.room import room_for
+from scdfm.flow.checkpoint import Model, load_state, save_model, save_state
 from scdfm.screen.atomic import discard_drafts, write_json
 from scdfm.splits import Split
 
 MANIFEST, RESULT, BEST, CHECKPOINTS = "manifest.json", "result.json", "best.json", "checkpoints"
 FOLDS = "folds"
+_STATE = "step-"
+_ROOM = "lower training.keep, and run the command again to go on"
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -47,6 +56,14 @@ class TrainResult(NamedTuple):
     best_step: int
     metrics: dict[str, float]  # of the validation round that chose the model
     finished: bool
+
+
+class Checkpoint(NamedTuple):
+    """A training state that a run can go on from."""
+
+    path: Path
+    state: dict[str, Any]  # for `Trainer.restore`
+    damaged: tuple[str, ...]  # a line for each newer one, which cannot be used
 
 
 @dataclass(frozen=True)
@@ -117,7 +134,27 @@ class RunDirectory:
     @property
     def latest_state(self) -> Path | None:
         """The newest complete training state."""
-        return max((self.path / CHECKPOINTS).glob("step-*"), default=None)
+        return max(self._states, default=None)
+
+    @property
+    def _states(self) -> list[Path]:
+        return sorted((self.path / CHECKPOINTS).glob(f"{_STATE}*"))
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest training state that is whole; None before the first.
+
+        Raises:
+            ValueError: There are some, and all are damaged; names the newest.
+        """
+        damaged: list[str] = []
+        for path in reversed(self._states):
+            try:
+                return Checkpoint(path, load_state(path), damaged=tuple(damaged))
+            except ValueError as error:
+                damaged.append(str(error))
+        if damaged:
+            raise ValueError(damaged[0])
+        return None
 
     @property
     def best(self) -> Best | None:
@@ -133,6 +170,32 @@ class RunDirectory:
     def journal(self) -> Journal:
         """What happened."""
         return Journal(self.path / JOURNAL)
+
+    @property
+    def times(self) -> Times:
+        """When it happened, and how fast."""
+        return Times(self.path / TIMES)
+
+    @property
+    def stop(self) -> Stop:
+        """Whether its workers are to stop."""
+        return Stop(self.path)
+
+    @property
+    def newest_step(self) -> int | None:
+        """Step of the newest training state; None before the first."""
+        newest = self.latest_state
+        return None if newest is None else int(newest.name.removeprefix(_STATE))
+
+    @property
+    def seconds(self) -> float:
+        """Time it was trained in all its sessions, its folds included."""
+        return self.times.seconds() + sum(fold.seconds for fold in self.folds)
+
+    def history(self) -> Iterator[Line]:
+        """What happened, each logged step with its rate."""
+        rates = self.times.rates()
+        return (with_rate(line, rates) for line in self.journal.lines())
 
     @property
     def refusal(self) -> Refusal:
@@ -159,17 +222,36 @@ class RunDirectory:
         """Remove the manifest, so that the next plan counts only when it is complete."""
         (self.path / MANIFEST).unlink(missing_ok=True)
 
-    def keep_model(self, model: Model, *, step: int, metrics: dict[str, float]) -> None:
-        """Replace the best model."""
-        save_model(model, self.path / MODEL)
-        write_json(self.path / BEST, {"step": step, "metrics": metrics})
+    def keep_model(
+        self,
+        model: Model,
+        *,
+        step: int,
+        metrics: dict[str, float],
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Replace the best model; `weights` are a copy of its field's, which may go on learning.
 
-    def keep_state(self, state: dict[str, Any], *, step: int) -> None:
-        """Write a training state; older ones are not needed any more."""
-        path = self.path / CHECKPOINTS / f"step-{step:08d}"
-        save_state(state, path)
-        for older in sorted(path.parent.glob("step-*")):
-            if older != path:
+        Raises:
+            OSError: The disk is full; the older model stays.
+        """
+        with room_for(self.path / MODEL, remedy=_ROOM):
+            save_model(model, self.path / MODEL, weights=weights)
+            write_json(self.path / BEST, {"step": step, "metrics": metrics})
+
+    def keep_state(self, state: dict[str, Any], *, step: int, keep: int = 1) -> None:
+        """Write a training state; leave the newest `keep` and the one of the best model.
+
+        Raises:
+            OSError: The disk is full; the older ones stay.
+        """
+        path = self.path / CHECKPOINTS / _state_name(step)
+        with room_for(path, remedy=_ROOM):
+            save_state(state, path)
+        best = self.best
+        kept = {_state_name(best.step)} if best is not None else set()
+        for older in self._states[:-keep]:
+            if older.name not in kept:
                 shutil.rmtree(older)
 
     def finish(self, *, steps: int) -> None:
@@ -215,6 +297,10 @@ class RunDirectory:
             yield folder.resolve()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _state_name(step: int) -> str:
+    return f"{_STATE}{step:08d}"
 
 
 def _read(path: Path, kind: type[Record]) -> Record | None:

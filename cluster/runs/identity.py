@@ -23,6 +23,7 @@ PLACES = {
 }
 THREADS = "threads"  # sums are added up in another order; the steps are the same
 _LIMITS = "failure."  # when to give up; no value depends on them
+KEEP = "training.keep"  # checkpoints on disk
 
 
 def changed(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
@@ -32,8 +33,8 @@ def changed(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
     for name in sorted(old.keys() | new.keys()):
         then, today = old.get(name), new.get(name)
         is_place = name in PLACES and None not in (then, today)
-        decides = not is_place and name != THREADS and not name.startswith(_LIMITS)
-        if then != today and decides:
+        computing = name in (THREADS, KEEP) or name.startswith(_LIMITS)
+        if then != today and not is_place and not computing:
             found[name] = (then, today)
     return found
 

@@ -26,6 +26,8 @@ def describe_run(path: Path) -> dict[str, Any]:
         "finished": run.finished,
         "step": max((line["step"] for line in run.journal.lines()), default=0),
         "steps": settings.training.steps,
+        "seconds": round(run.seconds, 1),
+        "sessions": run.times.sessions,
         "best": best.plain() if best is not None else None,
         "model": str(run.model) if run.model is not None else None,
         "folds": _folds(run, of=settings.validation.folds),

@@ -58,6 +58,8 @@ class Computed(_Record, frozen=True):
     precision: str
     matmul: str
     compiled: bool
+    workers: int | None = None  # none: an older version, which did not write it
+    threads: int | None = None  # of each worker
 
 
 class Best(_Record, frozen=True):
@@ -127,4 +129,4 @@ class Line(TypedDict, total=False):
     flow: dict[str, Any]  # beside a base: see FlowRound
     loss: float  # and each of its parts under its own name, such as cfm and mmd
     learning_rate: float
-    steps_per_second: float
+    steps_per_second: float  # of older journals; now times.jsonl has it, and who is told of a line

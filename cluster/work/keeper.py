@@ -1,19 +1,27 @@
-"""Writes what happens in a run: journal, best model, training state, and the end."""
+"""Writes what happens in a run: journal, best model, training state, and the end.
+
+Models and training states are written by another thread, from a copy, while training goes on.
+"""
 
 from collections.abc import Callable
-from typing import cast
+from types import TracebackType
+from typing import Self, cast
 
-from cluster.runs.directory import RunDirectory
+import torch
+
+from cluster.runs.directory import Checkpoint, RunDirectory
 from cluster.runs.fine_tune import source_note
 from cluster.runs.graph import graph_note
+from cluster.runs.history.computed import computed_alike, hands_note
 from cluster.runs.plan import Plan
 from cluster.runs.precision import Arithmetic
 from cluster.runs.records import Computed, Line, RunManifest
 from cluster.settings.config import RunConfig
+from cluster.work.background import Background
 from cluster.work.build import make_card
 from cluster.work.folds.facts import folds_note
 from cluster.work.validation import Validation
-from scdfm.flow.checkpoint import Model
+from scdfm.flow.checkpoint import Model, copied
 from scdfm.flow.training import Round, StepLog, Trainer
 from scdfm.screen.atomic import jsonable
 from scdfm.splits.told import validation_note
@@ -22,7 +30,7 @@ Report = Callable[[Line], None]
 
 
 class Keeper:
-    """Saves what a run has learnt; only rank 0 uses one."""
+    """Saves what a run has learnt; only rank 0 uses one. At the end of its block all is on disk."""
 
     def __init__(
         self,
@@ -51,12 +59,32 @@ class Keeper:
         self.run, self.directory, self.plan, self.trainer = run, directory, plan, trainer
         self.facts, self.validation, self.how, self.report = facts, validation, how, report
         self.journal = directory.journal
+        self.writer = Background("checkpoint")
 
-    def begin(self, step: int | None) -> None:
-        """Continue after a step, or begin with notes about graph and first weights."""
+    def __enter__(self) -> Self:
+        self.writer.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.writer.__exit__(kind, error, trace)
+
+    def begin(self, checkpoint: Checkpoint | None) -> None:
+        """Continue after a checkpoint, or begin with notes about graph and first weights."""
         self.directory.require_held()
         self.directory.discard_drafts()
+        step = None if checkpoint is None else self.trainer.progress.step
         self.journal.rewind(-1 if step is None else step)
+        damaged = None if checkpoint is None else _damage(checkpoint, step=step or 0)
+        self.clock = self.directory.times.begin(
+            step or 0, lines=sum(1 for _ in self.journal.lines()), note=damaged
+        )
+        if step is not None:
+            self._tell({"step": step} if damaged is None else {"step": step, "note": damaged})
         self._note_arithmetic(step)
         if step is None:
             begun = self._begun
@@ -67,19 +95,27 @@ class Keeper:
 
     def log(self, line: StepLog) -> None:
         """Record the mean of some steps."""
-        rate = {"learning_rate": line.learning_rate, "steps_per_second": line.steps_per_second}
-        told = {"step": line.step, "loss": line.loss, **line.parts, **rate}
-        self._write(cast(Line, {**told, "steps": self.trainer.last_step}))
+        self.writer.look()
+        told = {"step": line.step, "loss": line.loss, **line.parts}
+        # First the rate: who follows the journal finds it there.
+        self.clock.tell(line.step, rate=line.steps_per_second)
+        self._write(
+            cast(
+                Line,
+                {**told, "learning_rate": line.learning_rate, "steps": self.trainer.last_step},
+            ),
+            rate=line.steps_per_second,
+        )
 
     def keep(self, outcome: Round) -> None:
-        """Record a validation round: model if it is the best, journal, then training state."""
+        """Record a validation round: journal, model if it is the best, then training state.
+
+        The last round's must be on the disk before this one's is begun.
+        """
+        self.writer.wait()
         self.directory.require_held()
         # A rerun starts from the last state and repeats what came after it, byte for byte: so
         # model and journal may be ahead of the state, never behind.
-        if outcome.improved or self.directory.best is None:
-            self.directory.keep_model(
-                self._model(outcome), step=outcome.step, metrics=outcome.metrics
-            )
         line: Line = {
             "step": outcome.step,
             "steps": self.trainer.last_step,
@@ -89,11 +125,43 @@ class Keeper:
         if self.validation.flow is not None:
             line["flow"] = self.validation.flow.plain()
         self._write(line)
-        self.directory.keep_state(self.trainer.state(), step=outcome.step)
+        self.clock.tell(outcome.step)
+        best = outcome.improved or self.directory.best is None
+        model = self._model(outcome) if best else None
+        self._save(outcome.step, model=model, metrics=outcome.metrics)
+
+    def save(self) -> None:
+        """Keep the training state of a step that no round follows, and go on."""
+        self.trainer.refuse_infinite_weights()
+        self.writer.wait()
+        self.directory.require_held()
+        self._save(self.trainer.progress.step)
+
+    def pause(self) -> None:
+        """Keep the training state of the last step; it is on the disk at the block's end."""
+        self.save()
+        self.clock.tell(self.trainer.progress.step)
 
     def finish(self) -> None:
         """Record that the run is done."""
+        self.writer.wait()
         self.directory.finish(steps=self.trainer.progress.step)
+
+    def _save(
+        self, step: int, *, model: Model | None = None, metrics: dict[str, float] | None = None
+    ) -> None:
+        """Have a copy of the state written, after the model if it is the best of all."""
+        state = copied(self.trainer.state())
+        weights = None if model is None else copied(model.field.state_dict())
+
+        def write() -> None:
+            self.directory.require_held()
+            if model is not None:
+                self.directory.keep_model(model, step=step, metrics=metrics or {}, weights=weights)
+            self.journal.force()
+            self.directory.keep_state(state, step=step, keep=self.run.training.keep)
+
+        self.writer.start(write)
 
     @property
     def _begun(self) -> RunManifest:
@@ -106,24 +174,33 @@ class Keeper:
 
         A run may continue on another machine; the manifest lists what computed it, step by step.
         """
-        begun, now = self._begun, Computed(step=step or 0, **self.how.facts())
+        begun = self._begun
+        now = Computed(
+            step=step or 0,
+            **self.how.facts(),
+            workers=self.trainer.world,
+            threads=torch.get_num_threads(),
+        )
         known = () if step is None else begun.arithmetic
         before = tuple(one for one in known if one.step < now.step)
-        goes_on = bool(before) and before[-1].model_copy(update={"step": now.step}) == now
+        goes_on = bool(before) and computed_alike(before[-1], now)
         after = before if goes_on else (*before, now)
         if after == known:
             return
         self.directory.write_manifest(begun.model_copy(update={"arithmetic": after}))
         if not goes_on:
-            self._note(now.step, f"computes in {self.how}")
+            self._note(now.step, f"computes in {self.how}; {hands_note(now, before=before)}")
 
     def _note(self, step: int, note: str | None) -> None:
         if note is not None:
             self._write({"step": step, "steps": self.trainer.last_step, "note": note})
 
-    def _write(self, line: Line) -> None:
+    def _write(self, line: Line, *, rate: float | None = None) -> None:
         self.journal.write(line)
-        self.report(line)
+        self._tell(line if rate is None else {**line, "steps_per_second": rate})
+
+    def _tell(self, line: Line) -> None:
+        self.report({**line, "steps": self.trainer.last_step})
 
     def _model(self, outcome: Round) -> Model:
         begun = self._begun
@@ -148,3 +225,10 @@ class Keeper:
             split=self.plan.split,
             base=self.validation.base,
         )
+
+
+def _damage(checkpoint: Checkpoint, *, step: int) -> str | None:
+    """What to say of newer checkpoints that cannot be used."""
+    if not checkpoint.damaged:
+        return None
+    return f"{'; '.join(checkpoint.damaged)}; goes on after step {step}, from {checkpoint.path}"

@@ -1,13 +1,11 @@
-"""One worker's share of a run: read the plan, feed the trainer, validate; the keeper writes.
+"""One worker's share of a run: read the plan, feed the trainer, score; the keeper writes.
 
 `cluster.runs.directory` describes what is written, and where.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
 
-import torch
-import torch.distributed
 from torch import nn
 
 from cluster.nodes.stall import Watchdog
@@ -15,16 +13,17 @@ from cluster.runs.directory import RunDirectory
 from cluster.runs.plan import Plan
 from cluster.runs.precision import arithmetic
 from cluster.runs.provenance import provenance
+from cluster.runs.stop import Stop
 from cluster.settings.config import RunConfig
 from cluster.work.build import Place, make_trainer
 from cluster.work.channel import with_channel
 from cluster.work.feed import feed
 from cluster.work.keeper import Keeper, Report
 from cluster.work.means import measured_units
+from cluster.work.peers import Peers, Wish
 from cluster.work.validation import Validation
 from data_store.store.reader import Store
 from data_store.stream import Batch, Stream
-from scdfm.flow.checkpoint import load_state
 from scdfm.flow.training import Round, Trainer, fit
 from scdfm.method import METHODS, settings_of
 
@@ -38,8 +37,10 @@ def learn(
     report: Report,
     watchdog: Watchdog,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
-) -> None:
-    """Train on this worker's share of the batches until the run is done.
+    stop: Stop | None = None,
+    wish: Callable[[], Wish] = lambda: Wish.GO_ON,
+) -> bool:
+    """Train on this worker's share of the batches until the run is done; False if it is not.
 
     Args:
         run: The run.
@@ -50,7 +51,10 @@ def learn(
         report: Receives what is written to metrics.jsonl, on rank 0.
         watchdog: Is told of every step, and of every unit that a validation round predicts.
         wrap: Puts the field into its data-parallel wrapper.
+        stop: Where a driver asks to stop; none: in the run's directory.
+        wish: What this worker wants at the end of a step.
     """
+    stop = stop or directory.stop
     begun = directory.manifest
     assert begun is not None
     with (
@@ -60,16 +64,29 @@ def learn(
     ):
         plan = Plan.load(directory.path, run=run, store=store)
         plan, changes = with_channel(plan, run, store)
-        state = directory.latest_state
+        checkpoint = directory.checkpoint()
         # A run that goes on does not need the model that it started from.
-        first = begun.init_from if state is None else None
+        first = begun.init_from if checkpoint is None else None
         trainer = make_trainer(run, plan, place=place, how=how, wrap=wrap, first=first)
         if begun.folds is not None:
             trainer.until = begun.folds.step
         facts = provenance(store, run=run.name, address=run.store)
         weight = None if begun.folds is None else begun.folds.flow
+
+        def between() -> None:
+            watchdog.step()
+            if stop.asked:
+                raise _PausedError
+
         validation = Validation(
-            run, plan, store, how, weight=weight, progress=lambda now: watchdog.step()
+            run,
+            plan,
+            store,
+            how,
+            weight=weight,
+            place=place,
+            between=between,
+            watchdog=watchdog,
         )
         keeper = Keeper(
             run,
@@ -81,12 +98,12 @@ def learn(
             how=how,
             report=report,
         )
-        if state is not None:
-            trainer.restore(load_state(state))
+        if checkpoint is not None:
+            trainer.restore(checkpoint.state)
         elif METHODS[run.method].fits:
             _fit_at_once(run, trainer, plan, store)
         if place.rank == 0:
-            keeper.begin(trainer.progress.step if state is not None else None)
+            keeper.begin(checkpoint)
         stream = Stream(
             store,
             targets=plan.training,
@@ -96,7 +113,15 @@ def learn(
             references=run.loss.mmd_cells or 0,
         )
         start = trainer.progress.next_batch
-        with closing(stream.batches(start=start, rank=place.rank, world=place.world)) as batches:
+        drawn = stream.batches(start=start, rank=place.rank, world=place.world)
+        peers = Peers(place, wish=lambda: Wish.LEAVE if stop.asked else wish())
+
+        def leave() -> bool:
+            if peers.save_once() and place.rank == 0:
+                keeper.save()
+            return peers.leave
+
+        with closing(drawn) as batches, keeper:
             cells = feed(
                 _told(batches, watchdog),
                 store=store,
@@ -108,15 +133,20 @@ def learn(
                 trainer,
                 cells,
                 validate=lambda field: (
-                    _validate(field, validation, place=place, watchdog=watchdog)
+                    validation(field)
                     if begun.folds is None
                     else begun.folds.scores(trainer.progress.step)
                 ),
                 watch=run.validation.metric,
                 mode=run.validation.mode,
                 log=keeper.log if place.rank == 0 else lambda line: None,
+                stop=leave,
+                shared=peers.mean,
             )
-            _go(rounds, keeper=keeper, rank=place.rank, on_round=on_round)
+            done = _go(rounds, keeper=keeper, rank=place.rank, on_round=on_round, peers=peers)
+    if place.rank == 0 and peers.leave and stop.asked:
+        directory.stop.answer(trainer.progress.step)
+    return done
 
 
 def _told(batches: Iterable[Batch], watchdog: Watchdog) -> Iterator[Batch]:
@@ -135,37 +165,29 @@ def _fit_at_once(run: RunConfig, trainer: Trainer, plan: Plan, store: Store) -> 
     trainer.progress.step = run.training.steps
 
 
+class _PausedError(Exception):
+    """A validation round is broken off: the state before it is kept, and it is done again."""
+
+
 def _go(
     rounds: Iterator[Round],
     *,
     keeper: Keeper,
     rank: int,
     on_round: Callable[[Round], bool],
-) -> None:
-    for outcome in rounds:
-        if rank == 0:
-            keeper.keep(outcome)
-        if not on_round(outcome):
-            return
-    if rank == 0:
+    peers: Peers,
+) -> bool:
+    """Go through the rounds; False if training ended before the run was done."""
+    try:
+        for outcome in rounds:
+            if rank == 0:
+                keeper.keep(outcome)
+            if not on_round(outcome):
+                return False
+    except _PausedError:
+        peers.agreed = Wish.LEAVE
+    if rank == 0 and peers.leave:
+        keeper.pause()
+    elif rank == 0:
         keeper.finish()
-
-
-def _validate(
-    field: nn.Module, validation: Validation, *, place: Place, watchdog: Watchdog
-) -> dict[str, float]:
-    """Score the field on the validation part; rank 0 computes and tells the others.
-
-    Returns:
-        No score where nothing validates.
-    """
-    if not validation.plan.validation:
-        return {}
-    scores: list[dict[str, float] | None] = [None]
-    if place.rank == 0:
-        scores = [validation(field)]
-    if place.world > 1:
-        with watchdog.resting() if place.rank else nullcontext():
-            torch.distributed.broadcast_object_list(scores, src=0)
-    assert scores[0] is not None
-    return scores[0]
+    return not peers.leave

@@ -7,22 +7,24 @@ fitted to validation cells, too.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from cluster.nodes.stall import Watchdog
 from cluster.runs.plan import Plan, known_conditions, whole_units
 from cluster.runs.precision import Arithmetic
 from cluster.runs.records import FlowRound
 from cluster.settings.config import RunConfig
-from cluster.work.build import make_card
+from cluster.work.build import Place, make_card
 from cluster.work.controls import StoreControls
 from cluster.work.means import measured_units, pseudobulks
 from cluster.work.moved import moved_or_same
 from cluster.work.sampler import Sampler
+from cluster.work.shared import share_of, together, told_by_first
 from data_store.store.reader import Store
 from scdfm.flow.combined import FlowWeight, combined_change, evidence, weigh
 from scdfm.method import METHODS, settings_of
@@ -30,7 +32,6 @@ from scdfm.metrics import Pseudobulks, round_scores
 from scdfm.metrics.baselines import MeasuredUnits
 from scdfm.metrics.shrunken import Base, fit, unshrunken
 from scdfm.screen.atomic import jsonable
-from scdfm.screen.progress import OnProgress
 
 Array = NDArray[np.float64]
 
@@ -48,7 +49,9 @@ class Validation:
         how: How this machine computes.
         weight: Of the flow, as the latest round or the run's folds found it; None without a base.
         flow: What the latest round says of the flow; None without a base.
-        progress: Is told of the cells generated.
+        place: This worker's; it scores its share of the units.
+        between: Called after each unit; may raise.
+        watchdog: Rests while others are waited for.
     """
 
     run: RunConfig
@@ -57,7 +60,9 @@ class Validation:
     how: Arithmetic
     weight: FlowWeight | None = None
     flow: FlowRound | None = None
-    progress: OnProgress | None = None
+    place: Place = field(default_factory=Place)
+    between: Callable[[], None] = lambda: None
+    watchdog: Watchdog = field(default_factory=Watchdog)
 
     def __post_init__(self) -> None:
         """Where nothing validates, and folds did not, the mean is the base's."""
@@ -65,20 +70,34 @@ class Validation:
             self.weight = self._given or self.weight or FlowWeight(flow=0)
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """Scores of a round by metric."""
+        """Scores of a round by metric; no score where nothing validates.
+
+        Workers share the units. A unit's cells depend on the run's seed and on the unit alone, so
+        the scores are the same for any number of workers.
+        """
+        if not self.plan.validation:
+            return {}
         sampler = validation_sampler(network, self.run, self.plan, how=self.how)
-        generated = [self.run.validation.cells] * len(self.plan.validation)
+        own = self._own_units(sampler)
+        with self.watchdog.resting():
+            units = together(own, place=self.place)
+        first = self._scores(units, genes=sampler.genes) if self.place.rank == 0 else None
+        with self.watchdog.resting():
+            return told_by_first(first, place=self.place)
+
+    def _own_units(self, sampler: Sampler) -> Pseudobulks | None:
+        """This worker's share of the units, predicted; None: there are fewer units than workers."""
+        mine = share_of(self.plan.validation, place=self.place)
+        if not mine:
+            return None
+        generated = [self.run.validation.cells] * len(mine)
         controls = StoreControls(self.store, self.plan.genes.model)
-        units = pseudobulks(
-            sampler,
-            controls,
-            self.plan.validation,
-            generated=generated,
-            progress=self.progress,
+        return pseudobulks(
+            sampler, controls, mine, generated=generated, progress=lambda now: self.between()
         )
-        if self._fit is None:
-            return round_scores(units)
-        return round_scores(self._combined(units, genes=sampler.genes))
+
+    def _scores(self, units: Pseudobulks, *, genes: NDArray[np.int64]) -> dict[str, float]:
+        return round_scores(units if self._fit is None else self._combined(units, genes=genes))
 
     def _combined(self, units: Pseudobulks, *, genes: NDArray[np.int64]) -> Pseudobulks:
         base, flow = self._without_validation[:, genes], units.predicted_delta

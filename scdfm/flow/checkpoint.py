@@ -2,10 +2,11 @@
 
 Weights are safetensors, facts are JSON, the graph is npz, and the optimiser's state is loaded with
 `weights_only=True`. A directory is written under another name and then renamed, so a directory that
-exists is complete.
+exists is complete; its `manifest.json` holds the hash of every file, so a flipped bit is found.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -32,9 +33,12 @@ from scdfm.model.config import ModelConfig
 from scdfm.model.vocabulary import Vocabulary
 from scdfm.screen.atomic import replaced_directory
 from scdfm.screen.conditions import USUAL, Words
+from scdfm.screen.sealed import require_sealed, seal
 from scdfm.splits import Split
 
+PROGRESS, OPTIMISER = "progress.json", "optimiser.pt"
 MEANS = "averaged", "rounds"  # parts of a training state that a run may lack
+_EXPORT = "restore it, or export the model again"
 
 
 class ModelCard(BaseModel, frozen=True, extra="forbid"):
@@ -100,15 +104,24 @@ class Model:
     base: Base | None = None  # where `sampling.mean` has one
 
 
-def save_model(model: Model, path: Path) -> None:
-    """Write a model directory, replacing an older one at once or not at all."""
+def save_model(
+    model: Model, path: Path, *, weights: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Write a model directory, replacing an older one at once or not at all.
+
+    Args:
+        model: What to write.
+        path: Where.
+        weights: A copy of the field's, where training goes on meanwhile; none: the field's own.
+    """
     with replaced_directory(path) as directory:
-        save_file(_contiguous(model.field.state_dict()), directory / WEIGHTS)
+        _save_tensors(weights or model.field.state_dict(), directory / WEIGHTS)
         model.graph.save(directory / GRAPH)
         model.split.save(directory / SPLIT)
         if model.base is not None:
             save_arrays(model.base.arrays(), directory / BASE)
         (directory / CARD).write_text(model.card.model_dump_json(indent=1))
+        seal(directory)
 
 
 def load_model(path: Path) -> Model:
@@ -123,6 +136,7 @@ def load_model(path: Path) -> Model:
     for part in (WEIGHTS, GRAPH, SPLIT, *([BASE] if combined else [])):
         if not (path / part).is_file():
             raise ValueError(f"{path} is not a complete model: {part} is missing; export it again")
+    require_sealed(path, remedy=_EXPORT)
     graph, split = GeneGraph.load(path / GRAPH), Split.load(path / SPLIT)
     field = METHODS[card.method].build(settings_of(card), vocabulary=card.vocabulary, graph=graph)
     try:
@@ -166,6 +180,7 @@ def read_card(path: Path) -> ModelCard:
             f"{path} is not a model: expected a directory with {CARD}, as `scdfm train` and "
             "`scdfm tune` export it"
         )
+    require_sealed(path, only=(CARD,), remedy=_EXPORT)
     try:
         return ModelCard.model_validate_json(file.read_text())
     except ValidationError as error:
@@ -176,15 +191,30 @@ def read_card(path: Path) -> ModelCard:
         ) from error
 
 
+def copied(state: dict[str, Any]) -> dict[str, Any]:
+    """A training state on CPU that does not change while training goes on."""
+
+    def copy(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return value.detach().to("cpu", copy=True)
+        if isinstance(value, dict):
+            return {name: copy(inner) for name, inner in value.items()}
+        return [copy(inner) for inner in value] if isinstance(value, list) else value
+
+    made: dict[str, Any] = copy(state)
+    return made
+
+
 def save_state(state: dict[str, Any], path: Path) -> None:
     """Write a training state (`Trainer.state`) as a directory."""
     with replaced_directory(path) as directory:
-        save_file(_contiguous(state["model"]), directory / WEIGHTS)
+        _save_tensors(state["model"], directory / WEIGHTS)
         for part in MEANS:
             if state[part]:
-                save_file(_contiguous(state[part]), directory / f"{part}.safetensors")
-        torch.save(state["optimiser"], directory / "optimiser.pt")
-        (directory / "progress.json").write_text(json.dumps(state["progress"]))
+                _save_tensors(state[part], directory / f"{part}.safetensors")
+        _save_nested(state["optimiser"], directory / OPTIMISER)
+        (directory / PROGRESS).write_text(json.dumps(state["progress"]))
+        seal(directory)
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -193,13 +223,15 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: A part is missing or damaged.
     """
+    remedy = f"delete {path.parent} to train from the first step again"
+    require_sealed(path, remedy=remedy)
     means = {part: path / f"{part}.safetensors" for part in MEANS}
     try:
         return {
             "model": load_file(path / WEIGHTS),
             **{part: load_file(file) if file.is_file() else None for part, file in means.items()},
-            "optimiser": torch.load(path / "optimiser.pt", weights_only=True, map_location="cpu"),
-            "progress": json.loads((path / "progress.json").read_text()),
+            "optimiser": torch.load(path / OPTIMISER, weights_only=True, map_location="cpu"),
+            "progress": json.loads((path / PROGRESS).read_text()),
         }
     except (
         SafetensorError,
@@ -210,11 +242,33 @@ def load_state(path: Path) -> dict[str, Any]:
         ValueError,
     ) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{path} is not a complete training state: {reason}; delete {path.parent} to train "
-            "from the first step again"
-        ) from error
+        raise ValueError(f"{path} is not a complete training state: {reason}; {remedy}") from error
 
 
-def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+def _save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write named tensors.
+
+    Raises:
+        RuntimeError: The library could not, as where the disk is full.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(plain, path)
+    except SafetensorError as error:  # which is no OSError, nor a RuntimeError
+        raise RuntimeError(str(error)) from error
+
+
+def _save_nested(value: dict[str, Any], path: Path) -> None:
+    """Write nested values that hold tensors.
+
+    Raises:
+        OSError: As where the disk is full.
+    """
+    with path.open("wb") as file:
+        try:
+            torch.save(value, file)
+        except RuntimeError as error:
+            # Torch then speaks of positions in its file; what the disk has said comes before.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise

@@ -96,6 +96,11 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
         default=None,
         description="Largest 2-norm of all gradients together (default: no clipping)",
     )
+    accumulate: PositiveInt = Field(
+        default=1,
+        description="Batches of each worker that a step takes, one after the other; their losses "
+        "are averaged, so W workers with N batches each step like 1 worker with W x N",
+    )
     checkpoint_activations: bool = Field(
         default=False, description="Less memory, more time: blocks run again in the backward pass"
     )
@@ -118,6 +123,9 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
         description="Validation rounds without a better score before it stops (default: no limit)",
     )
     log_every: PositiveInt = Field(default=50, description="Steps between log lines")
+    keep: PositiveInt = Field(
+        default=3, description="Newest checkpoints that are kept, beside the best model's"
+    )
 
     @model_validator(mode="after")
     def warmup_is_shorter_than_training(self) -> Self:

@@ -5,10 +5,12 @@ the run's seed and the batch's index, so a stopped run continues as if it had no
 """
 
 import copy
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -67,6 +69,10 @@ class Progress:
     best_step: int = 0
     rounds: int = 0  # validation rounds judged
     rounds_without_gain: int = 0
+    judged: int = -1  # step of the last round
+
+
+Shared = Callable[[Tensor], Tensor]  # the mean of a tensor over all workers
 
 
 @dataclass
@@ -77,7 +83,7 @@ class Trainer:
     training: TrainingConfig
     losses: StepLosses
     seed: int
-    world: int = 1  # data-parallel workers; a step uses this many batches
+    world: int = 1  # data-parallel workers; a step uses `training.accumulate` batches of each
     wrapped: nn.Module | None = None  # the model inside its data-parallel wrapper
     compiled: bool = False  # run a velocity field through torch.compile
     until: int | None = None  # last step, where known beforehand; rates are those of all steps
@@ -95,6 +101,7 @@ class Trainer:
         self.averaged = copy.deepcopy(self.model) if self.training.ema else None
         last = self.training.average_rounds
         self.rounds = RoundMean(self.model, last=last) if last > 1 else None
+        self.unlogged: list[Tensor] = []  # losses of steps that no line has told of, on CPU
         for model in (self.model, self.averaged, self.rounds and self.rounds.network):
             if self.compiled and isinstance(model, VelocityField):
                 model.compile_velocity()
@@ -111,13 +118,38 @@ class Trainer:
         if self.rounds is not None:
             self.rounds.add(self.averaged or self.model)
 
-    def step(self, cells: StepCells) -> Losses:
-        """Take one optimiser step.
+    def step(self, *batches: StepCells) -> Losses:
+        """Take one optimiser step on one or more batches, all of the same weight.
+
+        Returns:
+            Their mean losses.
 
         Raises:
             FloatingPointError: Loss or gradient is not finite; names step, part and conditions.
         """
         self.model.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.training.rate(self.progress.step)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses = []
+        for number, cells in enumerate(batches, start=1):
+            with self._alone(number < len(batches)):
+                losses.append(self._backward(cells, share=1 / len(batches)))
+        self._clip(batches)
+        self.optimiser.step()
+        self._average()
+        self.progress.step += 1
+        self.progress.next_batch += self.world * len(batches)
+        return losses[0] if len(losses) == 1 else _mean(losses)
+
+    def _alone(self, alone: bool) -> AbstractContextManager[None]:
+        """Workers exchange gradients after the last batch of a step only."""
+        inside = getattr(self.wrapped, "no_sync", None) if alone else None
+        context: AbstractContextManager[None] = nullcontext() if inside is None else inside()
+        return context
+
+    def _backward(self, cells: StepCells, *, share: float) -> Losses:
+        """Add a batch's share of the step's gradient."""
         seed_torch(self.seed, "dropout", cells.index)
         losses = self.losses(
             self.wrapped or self.model,
@@ -125,15 +157,8 @@ class Trainer:
             generator=torch_generator(self.seed, "flow", cells.index),
         )
         self._refuse_non_finite(losses, cells)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.training.rate(self.progress.step)
-        self.optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
-        self._clip(cells)
-        self.optimiser.step()
-        self._average()
-        self.progress.step += 1
-        self.progress.next_batch += self.world
+        total = losses.total if share == 1 else losses.total * share
+        total.backward()  # type: ignore[no-untyped-call]
         return losses
 
     def _average(self) -> None:
@@ -158,7 +183,7 @@ class Trainer:
                     "training.clip_norm"
                 )
 
-    def _clip(self, cells: StepCells) -> None:
+    def _clip(self, batches: Sequence[StepCells]) -> None:
         """Limit the gradient; refuse one that would make every weight infinite at once."""
         gradients = {
             name: weight.grad
@@ -168,10 +193,11 @@ class Trainer:
         norm = nn.utils.get_total_norm(gradients.values())
         if not math.isfinite(norm.item()):
             where = _first_non_finite(gradients) or "all weights together"
+            names = dict.fromkeys(name for cells in batches for name in cells.names)
             elsewhere = "" if self.world == 1 else " or on another worker's cells"
             raise FloatingPointError(
                 f"step {self.progress.step}: the gradient of {where} is not finite on "
-                f"{', '.join(cells.names)}{elsewhere}; lower training.learning_rate or set "
+                f"{', '.join(names)}{elsewhere}; lower training.learning_rate or set "
                 "precision to float32"
             )
         if self.training.clip_norm:
@@ -210,7 +236,7 @@ class Trainer:
         improved = gained or score == progress.best
         if improved:
             progress.best, progress.best_step = score, progress.step
-        progress.rounds += 1
+        progress.rounds, progress.judged = progress.rounds + 1, progress.step
         progress.rounds_without_gain = 0 if gained else progress.rounds_without_gain + 1
         return Round(step=progress.step, metrics=metrics, improved=improved, last=self.over)
 
@@ -226,6 +252,14 @@ class Trainer:
         """The step that ends training, if patience does not."""
         return self.training.steps if self.until is None else self.until
 
+    @property
+    def due(self) -> bool:
+        """Whether a validation round comes next."""
+        step, training = self.progress.step, self.training
+        return step != self.progress.judged and (
+            step % training.validate_every == 0 or step >= self.last_step
+        )
+
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs, as tensors and plain values."""
         return {
@@ -233,7 +267,14 @@ class Trainer:
             "averaged": self.averaged.state_dict() if self.averaged else None,
             "rounds": self.rounds.state() if self.rounds else None,
             "optimiser": self.optimiser.state_dict(),
-            "progress": asdict(self.progress),
+            "progress": {
+                **asdict(self.progress),
+                # A line is the mean of some steps, of which some may come before a stop.
+                "unlogged": [losses.tolist() for losses in self.unlogged],
+                # How it was computed; another number may compute what follows.
+                "workers": self.world,
+                "threads": torch.get_num_threads(),
+            },
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -255,7 +296,14 @@ class Trainer:
             for group, mine in zip(state["optimiser"]["param_groups"], own, strict=True)
         ]
         self.optimiser.load_state_dict({**state["optimiser"], "param_groups": groups})
-        self.progress = Progress(**state["progress"])
+        kept = dict(state["progress"])
+        self.unlogged = [
+            torch.tensor(losses, dtype=torch.float64) for losses in kept.pop("unlogged", [])
+        ]
+        # An older version kept its state after rounds only.
+        kept.setdefault("judged", kept["step"])
+        known = {one.name for one in fields(Progress)}
+        self.progress = Progress(**{name: kept[name] for name in kept.keys() & known})
 
 
 def _refuse_damaged(state: dict[str, Any]) -> None:
@@ -283,6 +331,16 @@ def _first_non_finite(tensors: dict[str, Tensor]) -> str | None:
     return None
 
 
+def _mean(losses: Sequence[Losses]) -> Losses:
+    """The mean of some batches' losses."""
+    totals = torch.stack([one.total.detach() for one in losses])
+    parts = {
+        name: torch.stack([one.parts[name].detach() for one in losses]).mean()
+        for name in losses[0].parts
+    }
+    return Losses(total=totals.mean(), parts=parts)
+
+
 def fit(
     trainer: Trainer,
     batches: Iterable[StepCells],
@@ -291,39 +349,44 @@ def fit(
     watch: str,
     mode: str,
     log: Callable[[StepLog], None],
+    stop: Callable[[], bool] = lambda: False,
+    shared: Shared = lambda tensor: tensor,
 ) -> Iterator[Round]:
     """Train until the steps are done or validation no longer improves.
 
     Args:
         trainer: The model and its state; changed in place.
-        batches: Cells of each step, from `trainer.progress.next_batch` on.
+        batches: This worker's batches, from `trainer.progress.next_batch` on.
         validate: Scores a model on the validation part.
         watch: The metric that decides which checkpoint is best.
         mode: "min" or "max".
         log: Called with the mean of every `log_every` steps.
+        stop: Called after every step; True ends training there, before a round that is due.
+        shared: Averages losses over workers.
 
     Yields:
         Every validation round; the first before any step, so that the untrained model has a row.
     """
-    if trainer.progress.rounds == 0:
-        yield trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
-    if trainer.over:
-        return
+    steps = iter(batches)
     meter = _Meter(trainer)
-    for cells in batches:
-        meter.add(trainer.step(cells))
-        step = trainer.progress.step
-        due = step % trainer.training.validate_every == 0 or step >= trainer.last_step
-        if step % trainer.training.log_every == 0 or due:
+    while True:
+        if trainer.due:
+            yield trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
+            meter = _Meter(trainer)
+        if trainer.over:
+            return
+        cells = tuple(itertools.islice(steps, trainer.training.accumulate))
+        if len(cells) < trainer.training.accumulate:
+            return
+        meter.add(trainer.step(*cells), shared=shared)
+        if trainer.progress.step % trainer.training.log_every == 0 or trainer.due:
             log(meter.read())
-        if due:
+        if trainer.due:
+            # Before a stop, which may come before the round, or within it.
             trainer.refuse_infinite_weights()
             trainer.end_round()
-            outcome = trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
-            yield outcome
-            meter = _Meter(trainer)
-            if outcome.last:
-                return
+        if stop():
+            return
 
 
 class _Meter:
@@ -332,21 +395,23 @@ class _Meter:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
         self.names: tuple[str, ...] = ()  # of the parts
-        self._reset()
+        self._start_clock()
 
-    def _reset(self) -> None:
-        self.losses: list[Tensor] = []
-        self.began = time.perf_counter()
+    def _start_clock(self) -> None:
+        self.timed, self.began = 0, time.perf_counter()
 
-    def add(self, losses: Losses) -> None:
+    def add(self, losses: Losses, *, shared: Shared) -> None:
         self.names = tuple(losses.parts)
-        self.losses.append(torch.stack([losses.total, *losses.parts.values()]).detach())
+        values = shared(torch.stack([losses.total, *losses.parts.values()]).detach())
+        self.trainer.unlogged.append(values.cpu().double())
+        self.timed += 1
 
     def read(self) -> StepLog:
-        total, *parts = torch.stack(self.losses).mean(dim=0).tolist()
-        rate = len(self.losses) / (time.perf_counter() - self.began)
+        total, *parts = torch.stack(self.trainer.unlogged).mean(dim=0).tolist()
+        rate = self.timed / (time.perf_counter() - self.began)
         step = self.trainer.progress.step
-        self._reset()
+        self.trainer.unlogged.clear()
+        self._start_clock()
         return StepLog(
             step=step,
             loss=total,

@@ -25,11 +25,11 @@ def replaced(path: Path) -> Iterator[Path]:
     draft = _draft(path)
     try:
         yield draft
-        _force(draft)
+        force(draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    _force(path.parent)
+    force(path.parent)
 
 
 @contextmanager
@@ -46,13 +46,13 @@ def replaced_directory(path: Path) -> Iterator[Path]:
     try:
         yield draft
         for inner in [*draft.rglob("*"), draft]:
-            _force(inner)
+            force(inner)
         if path.exists():
             path.rename(old)
         draft.rename(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    _force(path.parent)
+    force(path.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -82,6 +82,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def force(path: Path) -> None:
+    """Wait until the disk has a file's bytes, or a directory's names."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
 def discard_drafts(folder: Path) -> None:
     """Remove the drafts that killed processes left in a folder; only its one writer may ask."""
     for leftover in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
@@ -93,12 +102,3 @@ def discard_drafts(folder: Path) -> None:
 
 def _draft(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
-
-
-def _force(path: Path) -> None:
-    """Wait until the disk has a file's bytes, or a directory's names."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -77,7 +77,8 @@ def test_two_workers_share_the_batches(
     result = train(run, workers=2, cpus_per_worker=1, report=look)
     assert result.finished
     assert strange == set(), "the workers listen to other machines"
-    [state] = (run.directory / "checkpoints").iterdir()
+    state = RunDirectory(run.directory).latest_state
+    assert state is not None
     progress = json.loads((state / "progress.json").read_text())
     assert progress["step"] == 6
     assert progress["next_batch"] == 12

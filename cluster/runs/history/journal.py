@@ -1,12 +1,12 @@
 """metrics.jsonl: one line for each logged step, each validation round and each note."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.runs.records import Line
-from scdfm.screen.atomic import jsonable, write_text
+from scdfm.screen.atomic import force, jsonable, write_text
 
 FILE = "metrics.jsonl"
 
@@ -32,7 +32,17 @@ class Journal:
             except json.JSONDecodeError:
                 return
 
+    def force(self) -> None:
+        """Wait until the disk has the lines that are written."""
+        force(self.path)
+
     def rewind(self, step: int) -> None:
         """Drop lines after a step, which a resumed run will write again; -1 drops all."""
         kept = [line for line in self.lines() if line["step"] <= step]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def with_rate(line: Line, rates: Mapping[int, float]) -> Line:
+    """A line with its steps per second, which times.jsonl has, by step."""
+    rate = rates.get(line["step"])
+    return line if rate is None or "loss" not in line else {**line, "steps_per_second": rate}

@@ -1,0 +1,1 @@
+"""What happened in a run, when, and how it was computed."""

@@ -1,0 +1,111 @@
+"""times.jsonl: when a run was worked on, how fast, and what was said as it went on.
+
+What differs between two runs that learn the same is here, so that their metrics.jsonl are equal
+byte for byte. Lines are only added: a session that was killed took its time, too.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Required, TypedDict
+
+FILE = "times.jsonl"
+
+
+class TimeLine(TypedDict, total=False):
+    """A line: a session begins, steps were logged, or a round was scored."""
+
+    session: Required[int]  # from 1
+    step: Required[int]  # steps done
+    seconds: Required[float]  # since the session began
+    time: float  # when it began, seconds since 1970; as the next two, of its first line only
+    lines: int  # that metrics.jsonl had then
+    note: str
+    steps_per_second: float  # since the line before
+
+
+@dataclass(frozen=True)
+class Times:
+    """A run's times.jsonl."""
+
+    path: Path
+
+    def lines(self) -> Iterator[TimeLine]:
+        """The whole lines; those that a kill has torn are left out."""
+        if not self.path.is_file():
+            return
+        for text in self.path.read_text().splitlines():
+            try:
+                yield json.loads(text)
+            except json.JSONDecodeError:
+                continue
+
+    def seconds(self) -> float:
+        """Time that all sessions took together, from the first step to the last that is known."""
+        ends = {line["session"]: line["seconds"] for line in self.lines()}
+        return sum(ends.values())
+
+    @property
+    def sessions(self) -> int:
+        """How often the run was begun or continued."""
+        return max((line["session"] for line in self.lines()), default=0)
+
+    def rates(self) -> dict[int, float]:
+        """Steps per second by the step that they were logged at; the newest session counts."""
+        return {
+            line["step"]: line["steps_per_second"]
+            for line in self.lines()
+            if "steps_per_second" in line
+        }
+
+    def begin(self, step: int, *, lines: int, note: str | None = None) -> "Clock":
+        """Begin a session.
+
+        Args:
+            step: Steps done before.
+            lines: That metrics.jsonl has now.
+            note: What the user should know of its beginning.
+        """
+        clock = Clock(self.path, session=self.sessions + 1)
+        first: TimeLine = {
+            "session": clock.session,
+            "step": step,
+            "seconds": 0.0,
+            "time": round(time.time(), 3),
+            "lines": lines,
+        }
+        clock.write(first if note is None else {**first, "note": note})
+        return clock
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Writes the times of one session."""
+
+    path: Path
+    session: int
+    began: float = field(default_factory=time.monotonic)
+
+    def tell(self, step: int, *, rate: float | None = None) -> None:
+        """Write how long the session lasts.
+
+        Args:
+            step: Steps done.
+            rate: Steps per second since it was written before.
+        """
+        seconds = round(time.monotonic() - self.began, 3)
+        line: TimeLine = {"session": self.session, "step": step, "seconds": seconds}
+        self.write(line if rate is None else {**line, "steps_per_second": round(rate, 4)})
+
+    def write(self, line: TimeLine) -> None:
+        """Add a line, on a line of its own also where a kill has torn the last one."""
+        with self.path.open("a+b") as file:
+            torn = file.tell() > 0 and _last_byte(file.fileno()) != b"\n"
+            file.write(b"\n" * torn + json.dumps(line).encode() + b"\n")
+
+
+def _last_byte(file: int) -> bytes:
+    return os.pread(file, 1, os.fstat(file).st_size - 1)

@@ -1,0 +1,97 @@
+"""Reads what workers write about a run while they train, and passes new lines on."""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from cluster.runs.directory import RunDirectory
+from cluster.runs.history.journal import with_rate
+from cluster.runs.records import Line
+from cluster.work.keeper import Report
+
+_TICK = 0.5  # seconds between two looks
+
+
+class Follow:
+    """Passes on the lines of metrics.jsonl, with their rates, and where a session begins."""
+
+    def __init__(self, directory: RunDirectory, *, steps: int, report: Report) -> None:
+        """Prepare to follow what is written from now on.
+
+        Args:
+            directory: The run's.
+            steps: Of the whole run.
+            report: Receives the lines.
+        """
+        self.journal, self.times = directory.journal, directory.times
+        self.steps, self.report = steps, report
+        self.seen = len(list(self.journal.lines()))
+        self.session = self.times.sessions
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch, name="follow", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def _watch(self) -> None:
+        while not self.over.wait(_TICK):
+            self._pass_on()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        for begun in self.times.lines():
+            if begun["session"] > self.session:
+                self.session = begun["session"]
+                # A session first drops lines that it will write again.
+                self.seen = begun["lines"]
+                line: Line = {"step": begun["step"], "steps": self.steps}
+                if "note" in begun:
+                    line["note"] = begun["note"]
+                if begun["step"] > 0 or "note" in line:
+                    self.report(line)
+        rates = self.times.rates()
+        lines = list(self.journal.lines())
+        for one in lines[self.seen :]:
+            self.report(with_rate(one, rates))
+        self.seen = max(self.seen, len(lines))
+
+
+class Workers:
+    """The workers of one run, as a signal to their driver sees them."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+        self._sessions = directory.times.sessions
+
+    @property
+    def learning(self) -> bool:
+        """Whether they have begun."""
+        return self._directory.times.sessions > self._sessions
+
+    def ask(self) -> None:
+        """Ask them to stop."""
+        self._directory.stop.ask()
+
+    @property
+    def kept(self) -> str | None:
+        """Which step they have kept."""
+        return _step(self._directory.stop.kept)
+
+    @property
+    def stands(self) -> str | None:
+        """Which step was kept last."""
+        return _step(self._directory.newest_step)
+
+
+def _step(number: int | None) -> str | None:
+    return None if number is None else f"step {number} is kept"

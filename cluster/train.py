@@ -33,10 +33,10 @@ from cluster.session import local_folder, require, session, share
 from cluster.settings.config import RunConfig
 from cluster.work.build import Place
 from cluster.work.folds.training import train_with_folds
-from cluster.work.follow import Follow, Workers
+from cluster.work.group.follow import Follow, Workers
+from cluster.work.group.peers import Wish
 from cluster.work.keeper import Report
 from cluster.work.learn import learn
-from cluster.work.peers import Wish
 from data_store.store.remote import url_of
 from scdfm.flow.training import Round
 from scdfm.screen.progress import phase

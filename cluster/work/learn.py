@@ -18,9 +18,9 @@ from cluster.settings.config import RunConfig
 from cluster.work.build import Place, make_trainer
 from cluster.work.channel import with_channel
 from cluster.work.feed import feed
+from cluster.work.group.peers import Peers, Wish
 from cluster.work.keeper import Keeper, Report
 from cluster.work.means import measured_units
-from cluster.work.peers import Peers, Wish
 from cluster.work.validation import Validation
 from data_store.store.reader import Store
 from data_store.stream import Batch, Stream

@@ -21,10 +21,10 @@ from cluster.runs.records import FlowRound
 from cluster.settings.config import RunConfig
 from cluster.work.build import Place, make_card
 from cluster.work.controls import StoreControls
+from cluster.work.group.shared import share_of, together, told_by_first
 from cluster.work.means import measured_units, pseudobulks
 from cluster.work.moved import moved_or_same
 from cluster.work.sampler import Sampler
-from cluster.work.shared import share_of, together, told_by_first
 from data_store.store.reader import Store
 from scdfm.flow.combined import FlowWeight, combined_change, evidence, weigh
 from scdfm.method import METHODS, settings_of

@@ -12,7 +12,7 @@ from cluster.runs.records import Line
 from cluster.runs.stop import StoppedError
 from cluster.settings.config import RunConfig, make_run
 from cluster.train import train_here
-from cluster.work.follow import Follow
+from cluster.work.group.follow import Follow
 from tests.cluster.checkpoints.test_damage import bytes_of
 from tests.cluster.small import settings
 

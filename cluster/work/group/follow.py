@@ -6,6 +6,7 @@ from typing import Self
 
 from cluster.runs.directory import RunDirectory
 from cluster.runs.history.journal import with_rate
+from cluster.runs.history.times import TimeLine
 from cluster.runs.records import Line
 from cluster.work.keeper import Report
 
@@ -45,11 +46,13 @@ class Follow:
 
     def _watch(self) -> None:
         while not self.over.wait(_TICK):
-            self._pass_on()
-        self._pass_on()
+            self.look()
+        self.look()
 
-    def _pass_on(self) -> None:
-        for begun in self.times.lines():
+    def look(self) -> None:
+        """Pass on what was written since the last look."""
+        times, lines = self._read()
+        for begun in times:
             if begun["session"] > self.session:
                 self.session = begun["session"]
                 # A session first drops lines that it will write again.
@@ -60,10 +63,16 @@ class Follow:
                 if begun["step"] > 0 or "note" in line:
                     self.report(line)
         rates = self.times.rates()
-        lines = list(self.journal.lines())
         for one in lines[self.seen :]:
             self.report(with_rate(one, rates))
         self.seen = max(self.seen, len(lines))
+
+    def _read(self) -> tuple[list[TimeLine], list[Line]]:
+        """Times and journal of one moment: between two looks no session begins."""
+        while True:
+            times, lines = list(self.times.lines()), list(self.journal.lines())
+            if self.times.sessions == max((line["session"] for line in times), default=0):
+                return times, lines
 
 
 class Workers:

@@ -2,12 +2,14 @@
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.runs.directory import RunDirectory
+from cluster.runs.history.times import TimeLine, Times
 from cluster.runs.records import Line
 from cluster.runs.stop import StoppedError
 from cluster.settings.config import RunConfig, make_run
@@ -127,6 +129,33 @@ def test_who_follows_a_resumed_run_hears_where_it_goes_on(
     assert told[0] == {"step": 4, "steps": 6}
     assert [line["step"] for line in told if "loss" in line] == [5, 6]
     assert all("steps_per_second" in line for line in told if "loss" in line)
+
+
+def test_a_session_that_begins_between_two_looks_is_passed_on_once(
+    tiny_store_path: Path, tmp_path: Path, trained: Path
+) -> None:
+    run = made(tiny_store_path, tmp_path)
+    directory = RunDirectory(run.directory)
+    told: list[Line] = []
+    follow = Follow(directory, steps=6, report=told.append)
+    run.directory.mkdir(parents=True)
+    lines = RunDirectory(trained).journal.path.read_text()
+
+    class Late(Times):
+        """A session begins, and its lines are written, after the first look at the times."""
+
+        def lines(self) -> Iterator[TimeLine]:
+            yield from super().lines()
+            if not directory.journal.path.is_file():
+                directory.times.begin(0, lines=0)
+                directory.journal.path.write_text(lines)
+
+    follow.times = Late(directory.times.path)
+    follow.look()
+    follow.look()
+    assert [line["step"] for line in told] == [
+        json.loads(text)["step"] for text in lines.splitlines()
+    ]
 
 
 def test_another_number_of_threads_is_said_and_recorded(

@@ -43,8 +43,7 @@ from sweeps.room import room_for, timeout_of
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.search import StudySearch, open_storage
 from sweeps.space import identity
-from sweeps.trials import Trials
-from sweeps.watch import TooManyFailures, Watch
+from sweeps.watch import TooManyFailures, Trials, Watch
 
 log = logging.getLogger(__name__)
 

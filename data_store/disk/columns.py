@@ -80,14 +80,30 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
 
 
 def read_block(group: Any, columns: Sequence[Column], *, start: int, stop: int) -> Block:
-    """Rows start to stop of these columns."""
+    """Rows start to stop of these columns.
+
+    Raises:
+        DamagedError: Rows are missing, or a code has no category.
+    """
     block: Block = {}
     for column in columns:
         element = group[column.name]
         for part in column.dtypes:
             array = element[part] if part else element
-            block[column.key(part)] = plain(array[start:stop])
+            values = plain(array[start:stop])
+            if len(values) != stop - start:
+                raise DamagedError(f"column {column.name!r} has fewer rows than others")
+            if column.categories is not None and len(values):
+                _check_codes(values, column)
+            block[column.key(part)] = values
     return block
+
+
+def _check_codes(codes: NDArray[Any], column: Column) -> None:
+    assert column.categories is not None
+    count = len(column.categories)
+    if codes.dtype.kind not in "iu" or codes.min() < -1 or codes.max() >= count:
+        raise DamagedError(f"a code of column {column.name!r} is none of {count} categories")
 
 
 def plain(values: Any) -> NDArray[Any]:

@@ -13,6 +13,11 @@ class DamagedError(OSError):
     """What is wrong with the content of a file, as a clause about it."""
 
 
+def is_told(error: BaseException) -> bool:
+    """Whether an error is a line of ours for the user, which all begin alike, not a library's."""
+    return isinstance(error, ValueError) and str(error).startswith("expected ")
+
+
 def reason(error: BaseException) -> str:
     """A clause about the file: why a library, or our own code, cannot read it."""
     if isinstance(error, DamagedError):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from data_store.disk import columns as cols
 from data_store.disk.columns import Block, Column
-from data_store.disk.damage import reason
+from data_store.disk.damage import is_told, reason
 from data_store.sources.formats import matrices
 from data_store.sources.formats.features import told_apart
 from data_store.sources.formats.matrices import Matrix
@@ -138,7 +138,9 @@ class Source:
         """Turn a library's complaint about damaged bytes into one line that names the file."""
         try:
             yield
-        except (OSError, RuntimeError, KeyError, SystemError) as error:
+        except (OSError, RuntimeError, KeyError, SystemError, TypeError, ValueError) as error:
+            if is_told(error):
+                raise
             if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise  # the disk that is written to is full; the file is well
             raise ValueError(

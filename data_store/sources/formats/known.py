@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data_store.disk import hdf5
-from data_store.disk.damage import reason
+from data_store.disk.damage import is_told, reason
 from data_store.sources.formats.format import Format, Reading
 from data_store.sources.formats.registry import FORMATS
 from data_store.sources.formats.strangers import what_is
@@ -16,7 +16,7 @@ from scdfm.screen.names import listed
 
 _USUAL = Reading()
 # What h5py, zarr and our own code raise where a part of a file is lost or of another kind.
-_DAMAGE = (OSError, RuntimeError, KeyError, AttributeError, TypeError, IndexError)
+_DAMAGE = (OSError, RuntimeError, KeyError, AttributeError, TypeError, IndexError, ValueError)
 _FEW = 5  # names in a message
 
 
@@ -41,7 +41,7 @@ def open_source(path: Path, *, reading: Reading = _USUAL) -> Source:
     try:
         return found.open(path, reading)
     except _DAMAGE as error:
-        if isinstance(error, FileNotFoundError):  # which says what is not there
+        if is_told(error) or isinstance(error, FileNotFoundError):  # which says what is not there
             raise
         raise ValueError(
             f"expected {found.title} at {path}, got what cannot be read ({reason(error)}); copy "
@@ -65,7 +65,7 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        if getattr(error, "errno", None) in (errno.ENOENT, errno.EACCES):
+        if is_told(error) or getattr(error, "errno", None) in (errno.ENOENT, errno.EACCES):
             raise  # which says enough
         raise ValueError(
             f"expected to read {path}, got a truncated or damaged file ({reason(error)}); copy or "

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: one line, the usual status, nothing left behind, and a rerun goes on."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import anndata
 import pytest
 import yaml
 
+from cluster.runs.directory import RunDirectory
 from cluster.settings.config import RunConfig
 from cluster.train import train_here
 from tests.cli.test_on_a_terminal import RUN, TRAINING
@@ -63,9 +65,14 @@ def model(home: Path) -> Path:
     return train_here(RunConfig.model_validate(settings)).model
 
 
-def require_stopped(ended: Ended, number: signal.Signals, *, temporary: Path) -> None:
+def require_stopped(
+    ended: Ended, number: signal.Signals, *, temporary: Path, kept: str = ""
+) -> None:
+    """Look at how a command ended; `kept` is a pattern of what the line says was kept."""
     word = "interrupted" if number == INT else "terminated"
-    assert ended.said == [f"scdfm: {word}; run the command again to go on"], ended.lines
+    assert len(ended.said) == 1, ended.lines
+    said = rf"scdfm: {word}; {kept}run the command again to go on"
+    assert re.fullmatch(said, ended.said[0]), ended.lines
     assert ended.lines[-1] == ended.said[0]
     assert ended.status == 128 + number
     assert ended.seconds < SOON
@@ -139,7 +146,15 @@ def test_a_signal_ends_work_with_ray(
     running = Running([command, file], cwd=home, terminal=terminal)
     running.wait_for(text)
     running.send(number)
-    require_stopped(running.end(), number, temporary=temporary)
+    learning = text.startswith("validation")
+    ended = running.end()
+    kept = r"step \d+ is kept; " if learning else ""
+    require_stopped(ended, number, temporary=temporary, kept=kept)
+    if learning:
+        [step] = map(int, re.findall(r"step (\d+) is kept", ended.said[0]))
+        directory = RunDirectory(home / "runs" / yaml.safe_load((home / file).read_text())["name"])
+        assert directory.newest_step == step
+        assert directory.checkpoint() is not None
 
 
 @pytest.mark.slow

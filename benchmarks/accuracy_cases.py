@@ -178,7 +178,7 @@ DATA = (
         "norman_subset",
         _REAL["norman_subset"].splits,
         screen=_REAL["norman_subset"],
-        cells=None,  # it has 100 controls
+        cells=None,  # it has 100 controls, as each line of mcfaline has
         settings_compared=("small", BASE, CELLFLOW),
     ),
     DataSet("simulated", each("additive", 4), simulators=JUDGED, settings=_DEMO),
@@ -188,7 +188,9 @@ DATA = (
         _REAL["glioblastoma_panobinostat"].splits,
         screen=_REAL["glioblastoma_panobinostat"],
     ),
-    DataSet("mcfaline", _REAL["mcfaline_subset"].splits, screen=_REAL["mcfaline_subset"]),
+    DataSet(
+        "mcfaline", _REAL["mcfaline_subset"].splits, screen=_REAL["mcfaline_subset"], cells=None
+    ),
     DataSet("demo", each("additive", 1), simulators=(0,), settings=_DEMO),
     DataSet(
         "tuning",

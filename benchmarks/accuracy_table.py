@@ -137,10 +137,15 @@ def page(lines: Sequence[Line], *, command: str) -> str:
         "",
         *targets_table(cells),
     ]
-    base = together(lines, setting=BASE)
-    if any(OURS in rows for rows in base.values()):
-        parts += ["", "The base alone, without a flow (nothing is trained):", ""]
-        parts += targets_table(base)
+    # The row, not the method: that learns from training units alone, the row and a model's base
+    # from those of validation, too.
+    base = {
+        at: {**rows, OURS: rows["shrunken"]}
+        for at, rows in together(lines, setting=BASE).items()
+        if "shrunken" in rows
+    }
+    if base:
+        parts += ["", "The row `shrunken`, which needs no training:", "", *targets_table(base)]
     for one in DATA:
         own = {at: rows for at, rows in cells.items() if at[0] == one.name}
         if own:

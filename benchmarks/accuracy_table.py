@@ -6,6 +6,7 @@ and, in brackets, the worst.
 
 import json
 import statistics
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -19,6 +20,7 @@ Rows = Mapping[str, Mapping[str, float | None]]  # values by row and metric
 Place = tuple[str, int, int]  # data set, split, seed
 
 SHOWN = ("mse", "pearson_delta", "mmd2", "energy_distance")
+BEATEN = ("flow alone", "shrunken", "additive", "perturbed mean", "control")
 FIRST = "small"  # the setting that is judged
 OURS, FLOW = "scDFM", "flow alone"
 _OF_A_CELL = ("split", "seed", "threads")
@@ -230,12 +232,14 @@ def _how(lines: Iterable[Line]) -> list[str]:
         apart = ", ".join(
             f"{row} {value:+.2g} ({low:+.2g} to {high:+.2g})"
             for row, (value, low, high) in line["apart"].items()
+            if row in BEATEN
         )
-        found.append(
+        told = (
             f"- split {line['split']}, seed {line['seed']}: {line['how']}; "
             f"{line['seconds']['train']:.0f} s of training, best step {line['best_step']}; "
             f"mse less that of (95 %): {apart or 'no interval'}"
         )
+        found += textwrap.wrap(told, 100, subsequent_indent="  ")
     return found
 
 

@@ -111,7 +111,7 @@ def weigh(units: Evidence, *, guess: bool = False) -> FlowWeight:
 
 
 def _share(value: float) -> float:
-    return float(np.clip(value, 0, 1))
+    return max(0.0, min(1.0, float(value)))  # never -0.0, which would be shown
 
 
 def combined_change(base: Array, flow: Array, *, alpha: float) -> Array:

@@ -108,6 +108,7 @@ def test_a_weight_that_units_do_not_agree_on_is_smaller() -> None:
     assert weight(0.6, 0.6) == pytest.approx(0.5 * 0.6)
     assert weight(0.4, 0.8) == pytest.approx(0.5 * 0.6 * (1 - (0.2 / 0.6) ** 2))
     assert weight(-0.1, 1.3) == 0
+    assert str(weight(-0.4, -0.8)) == "0.0"
 
 
 def test_the_weight_stays_between_base_and_flow() -> None:

@@ -25,6 +25,7 @@ from cluster.settings.config import RunConfig, make_run
 from cluster.work.build import Place, make_trainer
 from cluster.work.feed import feed
 from cluster.work.keeper import Keeper
+from cluster.work.validation import Validation
 from data_store.ingest.write import ingest
 from data_store.simulate import SimulateOptions, simulate
 from data_store.store.reader import Store
@@ -85,6 +86,7 @@ def measure(folder: Path, *, megabytes: int, steps: int, turns: int) -> None:
             facts=facts,
             plan=plan,
             trainer=trainer,
+            validation=Validation(run, plan, store, how),
             how=how,
             report=lambda line: None,
         )

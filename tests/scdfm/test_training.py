@@ -75,6 +75,28 @@ def test_of_equal_rounds_the_later_counts_and_is_no_gain() -> None:
     assert rounds[-1].step == 6  # two rounds without gain
 
 
+def test_a_step_on_several_batches_has_their_mean_gradient() -> None:
+    def gradients(*numbers: int) -> dict[str, torch.Tensor]:
+        made = trainer(accumulate=len(numbers))
+        made.step(*(next(batches(number)) for number in numbers))
+        return {
+            name: weight.grad
+            for name, weight in made.model.named_parameters()
+            if weight.grad is not None
+        }
+
+    together, first, second = gradients(0, 1), gradients(0), gradients(1)
+    assert together.keys() == first.keys()
+    for name, gradient in together.items():
+        torch.testing.assert_close(gradient, (first[name] + second[name]) / 2)
+
+
+def test_several_batches_a_step_are_drawn_one_after_the_other() -> None:
+    made = trainer(accumulate=3)
+    run(made)
+    assert (made.progress.step, made.progress.next_batch) == (6, 18)
+
+
 def test_patience_ends_training_early() -> None:
     rounds = run(trainer(patience=2, steps=100), scores=[5.0, 3.0, 4.0, 4.0, 1.0])
     assert [outcome.step for outcome in rounds] == [0, 2, 4, 6]

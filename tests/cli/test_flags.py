@@ -24,6 +24,12 @@ FROZEN = {
     "--perturbation --min-cells --min-condition-cells --genes --gene-list --exclude "
     "--drop-unlabelled --drop-uncontrolled --join --remote --seed --memory "
     "--workers --append --overwrite",
+    "init": "SOURCE... DIR --recipe --cells --modality --feature-type --gene-column --sha256 "
+    "--condition --condition-column --control --guides --multi-guide --separator --context "
+    "--context-column --layer --normalised --round --library-size --library-size-column "
+    "--perturbation --min-cells --min-condition-cells --genes --gene-list --exclude "
+    "--drop-unlabelled --drop-uncontrolled --join --remote --seed --memory "
+    "--workers --append --overwrite --minutes --gpu --json",
     "verify": "STORE|PREDICTION --json",
     "inspect": "STORE|RUN|MODEL|PREDICTION --json",
     "export": "STORE OUT.h5ad --conditions --normalised --genes-of --overwrite",

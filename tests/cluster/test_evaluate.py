@@ -17,6 +17,7 @@ from cluster.work.evaluation.remarks import remarks
 from data_store.store.reader import Store
 from scdfm.flow.files import WEIGHTS
 from scdfm.metrics import PROFILES, metrics_of
+from scdfm.screen import sealed
 
 pytestmark = pytest.mark.slow
 
@@ -136,5 +137,8 @@ def test_a_store_that_is_gone_is_named(trained: Path, tmp_path: Path) -> None:
 def test_a_damaged_model_is_named(trained: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(trained / "model", tmp_path / "model")
     (copy / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged: its SHA-256"):
+        evaluate(copy)
+    (copy / sealed.FILE).unlink()  # of a version that kept no hashes
     with pytest.raises(ValueError, match="does not hold this model's weights"):
         evaluate(copy)

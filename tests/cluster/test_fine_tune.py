@@ -17,6 +17,7 @@ from cluster.train import train_here
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import Model, load_model
 from scdfm.flow.training import Round
+from scdfm.screen import sealed
 from scdfm.screen.atomic import sha256
 from tests.cluster.small import settings
 
@@ -126,6 +127,7 @@ def test_a_model_that_changed_between_plan_and_first_step_is_not_started_from(
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
+    sealed.seal(source)  # another model, not a damaged one
     with pytest.raises(ValueError, match="is no longer the model that this run was begun with"):
         begin_from(load_model(trained / "model").field, facts=begun.init_from)
     # Nothing was learnt, so the next session plans again with the model that is there now.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cluster.runs.directory import RunDirectory
@@ -16,6 +17,7 @@ from cluster.train import train_here
 from cluster.work.folds.facts import folds_of, found
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import load_model
+from scdfm.flow.combined import Evidence, weigh
 from scdfm.splits import Split, SplitConfig
 from tests.cluster.small import settings
 
@@ -102,7 +104,8 @@ def test_the_flow_is_weighed_on_the_units_of_all_folds_together(whole: Path) -> 
     weight = load_model(whole / "model").card.mean
     assert weight is not None
     assert weight.units == len(both) == 8  # four doubles in two contexts
-    assert weight.flow == pytest.approx(min(max(0.8 * sum(both) / sum(square), 0), 1))
+    together = weigh(Evidence(np.array(both), np.array(square)))
+    assert (weight.flow, weight.interval) == (together.flow, together.interval)
     assert not weight.guess
 
 

@@ -1,5 +1,7 @@
 """What would break training on a machine is found, and comes with a remedy."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,5 +108,19 @@ def test_a_gpu_is_refused_before_ray_starts_where_torch_has_no_cuda(
 ) -> None:
     if here.cuda is not None:
         pytest.skip("torch here has CUDA")
-    with pytest.raises(ValueError, match="has no CUDA, and GPUs are asked for"):
-        check_here(Needs(outputs=(tmp_path / "runs",), gpu=True), address="local")
+    # In a process of its own: where a test has started Ray, nothing starts here any more.
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from pathlib import Path; import sys\n"
+            "from cluster.nodes.examine import Needs\n"
+            "from cluster.nodes.preflight import check_here\n"
+            "check_here(Needs(outputs=(Path(sys.argv[1]),), gpu=True), address='local')",
+            tmp_path / "runs",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "has no CUDA, and GPUs are asked for" in told.stderr.splitlines()[-1]

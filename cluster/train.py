@@ -122,11 +122,11 @@ def _fit(
     try:
         with (
             directory.rays_own_files() as files,
-            stoppable(Workers(directory), stop=directory.stop),
-            follow,
             following(
                 directory.path, limits=run.failure, workers=workers, cpus=cpus, gpus=int(gpu)
             ) as kept,
+            stoppable(Workers(directory, lost=kept.lost), stop=directory.stop),
+            follow,
         ):
             TorchTrainer(
                 partial(_worker, run, directory, home=Path.cwd()),

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ class Kept(NamedTuple):
 
     failures: Any  # FailureConfig
     callbacks: Any  # list
+    lost: Callable[[], bool]  # whether workers have died, and none has started again
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def following(
     waiting = Waiting("worker", pieces=workers, cpus=cpus, gpus=gpus, waits=says.waits)
     with kept_by_ray(limits), waiting, _explained(limits, waiting):
         try:
-            yield Kept(failures, [Controller(limits, told)])
+            yield Kept(failures, [Controller(limits, told)], lambda: says.lost)
         finally:
             with suppress(RayError, RuntimeError):  # the cluster is gone
                 says.waits()  # what happened last
@@ -95,16 +96,22 @@ def _explained(limits: FailureLimits, waiting: Waiting) -> Iterator[None]:
 
 
 class _Says:
-    """Turns states of the controller into lines."""
+    """Turns states of the controller into lines.
+
+    Attributes:
+        lost: Whether workers had died, and none had started again, when they were last asked of.
+    """
 
     def __init__(self, told: Told, directory: Path) -> None:
         self._told, self._directory = told, directory
         self._restarts = 0
+        self.lost = False
         self._known = {stall.file for stall in stalls(directory, known=set())}
 
     def waits(self) -> bool:
         """Whether workers wait for room now; says what is new."""
         state = self._told.heard()
+        self.lost = state.restarts > 0 and state.doing != "running"
         for stall in stalls(self._directory, known=self._known):
             log.warning(stall.line)
         if state.restarts > self._restarts:

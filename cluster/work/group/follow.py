@@ -1,6 +1,7 @@
 """Reads what workers write about a run while they train, and passes new lines on."""
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -76,16 +77,21 @@ class Follow:
 
 
 class Workers:
-    """The workers of one run, as a signal to their driver sees them."""
+    """The workers of one run, as a signal to their driver sees them.
 
-    def __init__(self, directory: RunDirectory) -> None:
-        self._directory = directory
+    Args:
+        directory: The run's.
+        lost: Whether they have died and wait for room; then nobody could answer.
+    """
+
+    def __init__(self, directory: RunDirectory, *, lost: Callable[[], bool]) -> None:
+        self._directory, self._lost = directory, lost
         self._sessions = directory.times.sessions
 
     @property
     def learning(self) -> bool:
-        """Whether they have begun."""
-        return self._directory.times.sessions > self._sessions
+        """Whether they have begun, and are there."""
+        return self._directory.times.sessions > self._sessions and not self._lost()
 
     def ask(self) -> None:
         """Ask them to stop."""

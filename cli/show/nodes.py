@@ -28,8 +28,8 @@ def pages(found: "Examined", *, output: Path) -> list["RenderableType"]:
     ]
     table = Grid([Column("node", "left"), *map(Column, _COLUMNS)], rows)
     broken = [fault for fault in found.faults if fault.breaks]
-    lines = [f"fault    {fault.line}" for fault in broken]
-    lines += [f"warning  {fault.line}" for fault in found.faults if not fault.breaks]
+    lines = [f"fault: {fault.line}" for fault in broken]
+    lines += [f"warning: {fault.line}" for fault in found.faults if not fault.breaks]
     if not any(fault.what.startswith(("output ", "cannot write ")) for fault in broken):
         lines.append(f"output {output.absolute()}: written and seen by all of {len(rows)}")
     if not broken:

@@ -156,6 +156,7 @@ class Command:
             for stream in (sys.stdout, self._stderr):
                 stream.flush()
         finally:  # the terminal may be gone, as after a lost connection
+            _tell_session("bury")
             os._exit(128 + number)
 
 
@@ -176,7 +177,7 @@ def _interrupt(thread: threading.Thread) -> None:
     )
 
 
-def _tell_session(what: Literal["give_up", "abandon"]) -> None:
+def _tell_session(what: Literal["give_up", "abandon", "bury"]) -> None:
     """Call a function of `cluster.session` if it is loaded already: loading Ray takes seconds."""
     session = sys.modules.get("cluster.session")
     act: Callable[[], None] | None = getattr(session, what, None)

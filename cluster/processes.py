@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,22 +25,38 @@ def descendants(root: int | None = None) -> set[int]:
     return found
 
 
-def kill_descendants(*, patience: float = 2.0) -> None:
+def kill_descendants(*, but: str = "", patience: float = 2.0) -> set[int]:
     """Kill every process below this one, and those that they start meanwhile.
 
     Args:
+        but: Name of a program that is halted, not killed: who is connected to it notices nothing.
         patience: Seconds to wait for their end; one that waits for a disk cannot end sooner.
+
+    Returns:
+        Ids of the halted processes; kill them with `kill`.
     """
+    halted: set[int] = set()
     killed: set[int] = set()
     deadline = time.monotonic() + patience
     # A process that is dying passes its children on, and then is not below this one any more.
-    while (left := descendants() | (killed & _parents().keys())) and time.monotonic() < deadline:
-        for process in left:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(process, signal.SIGKILL)
-        killed |= left
+    while left := (descendants() | (killed & _parents().keys())) - halted:
+        if time.monotonic() > deadline:
+            break
+        spared = {process for process in left if but and _name(process) == but}
+        kill(spared, signal.SIGSTOP)
+        kill(left - spared)
+        halted |= spared
+        killed |= left - spared
         time.sleep(0.02)
         _reap(killed)
+    return halted
+
+
+def kill(processes: Iterable[int], number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to processes; those that have ended do not mind."""
+    for process in processes:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process, number)
 
 
 def _reap(processes: set[int]) -> None:
@@ -58,6 +75,18 @@ def _parents() -> dict[int, int]:
     )
     rows = (line.split() for line in table.stdout.splitlines())
     return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
+
+
+def _name(process: int) -> str:
+    """The program that a process runs; empty for one that has ended."""
+    if sys.platform == "linux":
+        try:
+            return Path(f"/proc/{process}/comm").read_text().strip()
+        except OSError:
+            return ""
+    command = ["ps", "-p", str(process), "-o", "comm="]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return Path(found.stdout.strip()).name
 
 
 def _read(path: Path) -> tuple[int, int] | None:

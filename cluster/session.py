@@ -29,7 +29,7 @@ import ray
 from ray._private import ray_constants
 
 from cluster.joining import require_cluster
-from cluster.processes import kill_descendants
+from cluster.processes import kill, kill_descendants
 from scdfm.screen.progress import phase
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ _LONGEST = 18  # characters of its path; a socket's may have 103, of which the r
 _YOUNG = 60.0  # seconds in which a folder without a lock may be about to get one
 
 _started: list[Path] = []  # folders of local sessions of this process
+_halted: set[int] = set()  # raylets, see `abandon`
 _given_up = threading.Event()
 
 
@@ -89,10 +90,19 @@ def give_up() -> None:
 
 
 def abandon() -> None:
-    """End a local Ray at once, from any thread; only for a process that is about to end."""
-    kill_descendants()
+    """End a local Ray at once, from any thread; call `bury` last of all, and end.
+
+    Ray's library ends a process whose raylet has died as soon as it calls it, mute and with status
+    1. So the raylet is only halted here.
+    """
+    _halted.update(kill_descendants(but="raylet"))
     while _started:
         shutil.rmtree(_started.pop(), ignore_errors=True)
+
+
+def bury() -> None:
+    """Kill what `abandon` has halted; only just before this process ends."""
+    kill(_halted)
 
 
 @contextmanager

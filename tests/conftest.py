@@ -20,6 +20,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse versions of pytest and xdist that say nothing and keep no groups."""
+    kept = all("@" in item.nodeid for item in session.items)
+    if session.config.getoption("loadgroup", default=False) and not kept:
+        raise pytest.UsageError("this pytest-xdist does not keep the tests of a group together")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real cells; tests that need it skip without it."""

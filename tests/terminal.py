@@ -29,7 +29,7 @@ class Ended(NamedTuple):
     text: str  # all that came on a terminal, or on standard error
     out: str  # standard output; nothing on a terminal
     seconds: float  # from the signal, or from the start, to its end
-    left: list[str]  # processes that it left behind
+    left: list[str]  # processes that it left behind, a moment after its end
 
     @property
     def lines(self) -> list[str]:
@@ -140,8 +140,20 @@ def on_terminal(*arguments: object, cwd: Path) -> Ended:
     return Running(arguments, cwd=cwd, terminal=True).end()
 
 
-def family(mark: str) -> list[str]:
-    """What still runs of a command and of all that it started."""
+def family(mark: str, *, patience: float = 2.0) -> list[str]:
+    """What still runs of a command and of all that it started.
+
+    Args:
+        mark: Of the command.
+        patience: Seconds for those that were killed to be gone.
+    """
+    deadline = time.monotonic() + patience
+    while (found := _family(mark)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def _family(mark: str) -> list[str]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

@@ -30,3 +30,20 @@ def test_a_process_can_end_all_that_it_started() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"
+
+
+def test_a_program_can_be_halted_instead_and_killed_last() -> None:
+    code = (
+        "import subprocess, sys, time\n"
+        "from pathlib import Path\n"
+        "from cluster.processes import descendants, kill, kill_descendants\n"
+        f"subprocess.Popen([sys.executable, '-c', {SLEEP!r}])\n"
+        "sleeps = subprocess.Popen(['sleep', '60'])\n"
+        "while Path(f'/proc/{sleeps.pid}/comm').read_text() != 'sleep\\n': time.sleep(0.01)\n"
+        "halted = kill_descendants(but='sleep')\n"
+        "print(halted == {sleeps.pid} == descendants(), sleeps.poll())\n"
+        "kill(halted)\n"
+        "print(sleeps.wait(10))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True None\n-9\n"

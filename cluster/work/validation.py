@@ -1,9 +1,9 @@
 """Validation rounds: the score of a network, with the mean that its model will have.
 
 Where a base is combined with the flow, a round scores both together, since that is what
-predictions will be; the flow's weight is found anew on every round, and the model that a round
-chooses keeps it. The base of a round is fitted to training cells alone. The base of a model is
-fitted to validation cells, too.
+predictions will be. The flow's weight is found anew on every round, and the model that a round
+chooses keeps it; each unit is scored with the weight that the others find. The base of a round is
+fitted to training cells alone. The base of a model is fitted to validation cells, too.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,13 @@ from cluster.work.means import measured_units, pseudobulks
 from cluster.work.moved import moved_or_same
 from cluster.work.sampler import Sampler
 from data_store.store.reader import Store
-from scdfm.flow.combined import FlowWeight, combined_change, evidence, weigh
+from scdfm.flow.combined import (
+    FlowWeight,
+    combined_change,
+    evidence,
+    weigh,
+    weights_by_others,
+)
 from scdfm.method import METHODS, settings_of
 from scdfm.metrics import Pseudobulks, round_scores
 from scdfm.metrics.baselines import MeasuredUnits
@@ -105,14 +111,15 @@ class Validation:
         # Of units that ask another question than the test does.
         guess = not self.plan.split.validates_as_tested
         self.weight = self._given or weigh(told, guess=guess)
-        clamp = self.run.sampling.clamp
+        clamp, known = self.run.sampling.clamp, np.isfinite(told.square)
         self.flow = FlowRound(
             weight=self.weight.flow,
             alone=jsonable(round_scores(_bounded(units, clamp=clamp))),
-            both=tuple(told.both.tolist()),
-            square=tuple(told.square.tolist()),
+            both=tuple(told.both[known].tolist()),
+            square=tuple(told.square[known].tolist()),
         )
-        change = combined_change(base, flow, alpha=self.weight.flow)
+        alpha = weights_by_others(told)[:, None] if self._given is None else self.weight.flow
+        change = combined_change(base, flow, alpha=alpha)
         return _bounded(replace(units, predicted=units.control + change), clamp=clamp)
 
     @property

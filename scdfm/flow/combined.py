@@ -56,7 +56,7 @@ class Calibrated(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What units say of the weight: sums over genes of each whose flow is finite."""
+    """What units say of the weight: sums over genes of each, not finite where its flow is not."""
 
     both: Array  # (real - base)(flow - base), (units,)
     square: Array  # (flow - base)^2, (units,)
@@ -70,10 +70,9 @@ def evidence(real: Array, *, base: Array, flow: Array) -> Evidence:
         base: Changes by a base that was fitted without these units, (units, genes).
         flow: Changes by the flow, (units, genes).
     """
-    known = np.isfinite(flow).all(axis=1)
-    apart = flow[known] - base[known]
-    both = ((real[known] - base[known]) * apart).sum(axis=1)
-    return Evidence(both, np.square(apart).sum(axis=1))
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = flow - base
+        return Evidence(((real - base) * apart).sum(axis=1), np.square(apart).sum(axis=1))
 
 
 def weigh(units: Evidence, *, guess: bool = False) -> FlowWeight:
@@ -93,7 +92,8 @@ def weigh(units: Evidence, *, guess: bool = False) -> FlowWeight:
 
     Source: SCIENCE.md, section 8.2, without the last factor.
     """
-    both, square = units
+    known = np.isfinite(units.square)
+    both, square = units.both[known], units.square[known]
     count = len(both)
     if not square.sum() > 0:
         return FlowWeight(flow=0.0, units=count, guess=guess)
@@ -110,12 +110,26 @@ def weigh(units: Evidence, *, guess: bool = False) -> FlowWeight:
     return FlowWeight(flow=_share(few * best * trust), units=count, interval=interval, guess=guess)
 
 
+def weights_by_others(units: Evidence) -> Array:
+    """The weight of the flow for each unit, as all other units find it, (units,).
+
+    What a unit says of its own weight flatters every flow on that unit: a flow that has learnt
+    nothing draws the base to no change where that happens to help. A single unit has no others; it
+    gets n / (n + 2) of a flow that is right.
+    """
+    count = len(units.both)
+    if count == 1:
+        return np.array([1 / 3])
+    others = (Evidence(*(np.delete(values, one) for values in units)) for one in range(count))
+    return np.array([weigh(these).flow for these in others])
+
+
 def _share(value: float) -> float:
     return max(0.0, min(1.0, float(value)))  # never -0.0, which would be shown
 
 
-def combined_change(base: Array, flow: Array, *, alpha: float) -> Array:
-    """delta*, (..., genes)."""
+def combined_change(base: Array, flow: Array, *, alpha: float | Array) -> Array:
+    """delta*, (..., genes); alpha is one number, or one that broadcasts."""
     change: Array = base + alpha * (flow - base)
     return change
 

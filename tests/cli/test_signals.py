@@ -168,11 +168,35 @@ def test_a_lost_terminal_ends_the_command(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_signal_ends_an_evaluation(model: Path, home: Path, temporary: Path) -> None:
-    running = Running(["evaluate", model, "--cells", 100_000], cwd=home, terminal=True)
-    running.wait_for("generating")
-    running.send(INT)
-    require_stopped(running.end(), INT, temporary=temporary)
+@pytest.mark.parametrize(
+    ("arguments", "text", "number", "terminal"),
+    [
+        (["evaluate", "--cells", 100_000], "generating", INT, True),
+        (["compare"], "generating", TERM, False),
+        (["report"], "generating", TERM, False),
+        (["report"], "drawing figures", INT, True),
+    ],
+    ids=["evaluate", "compare", "report", "report, drawing"],
+)
+def test_a_signal_ends_what_judges_a_model(
+    arguments: Sequence[object],
+    text: str,
+    number: signal.Signals,
+    terminal: bool,
+    model: Path,
+    home: Path,
+    temporary: Path,
+) -> None:
+    files = set(model.parent.rglob("*"))
+    command, *options = arguments
+    running = Running([command, model, *options], cwd=home, terminal=terminal)
+    running.wait_for(text)
+    running.send(number)
+    require_stopped(running.end(), number, temporary=temporary)
+    # What was found before the signal is whole, and nothing else is there.
+    made = set(model.parent.rglob("*")) - files
+    kept = model.parent / "evaluation"
+    assert made == ({kept, *kept.iterdir()} if text == "drawing figures" else set())
 
 
 @pytest.mark.slow

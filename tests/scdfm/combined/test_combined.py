@@ -7,7 +7,14 @@ import pytest
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from scdfm.flow.combined import Calibrated, calibrate, evidence, finish, weigh
+from scdfm.flow.combined import (
+    Calibrated,
+    calibrate,
+    evidence,
+    finish,
+    weigh,
+    weights_by_others,
+)
 from tests.scdfm.baselines.test_shrunken import oracle
 
 CELLS, GENES = 40, 9
@@ -121,3 +128,23 @@ def test_the_weight_stays_between_base_and_flow() -> None:
     assert (none.flow, none.units, none.interval) == (0, 0, None)
     broken = np.where(np.arange(8)[:, None] == 3, np.nan, base + apart)
     assert weigh(evidence(base + apart, base=base, flow=broken)).units == 7
+    broken[3, 0] = np.inf
+    assert weigh(evidence(base + apart, base=base, flow=broken)).units == 7
+
+
+def test_a_unit_is_scored_with_the_weight_that_the_others_find() -> None:
+    draw = np.random.default_rng(7)
+    base, apart = draw.normal(size=(3, GENES)), draw.normal(size=(3, GENES))
+    real = base + np.array([[0.9], [0.5], [0.6]]) * apart
+    found = weights_by_others(evidence(real, base=base, flow=base + apart))
+    for one in range(3):
+        rest = np.arange(3) != one
+        others = evidence(real[rest], base=base[rest], flow=(base + apart)[rest])
+        assert found[one] == weigh(others).flow
+    assert found[0] < found[1]
+
+
+def test_a_single_unit_does_not_choose_the_weight_that_it_is_scored_with() -> None:
+    base = np.ones((1, GENES))
+    for real in (0.1 * base, 0.9 * base, -base):
+        assert weights_by_others(evidence(real, base=base, flow=0 * base)) == [1 / 3]

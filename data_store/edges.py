@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv, parquet
 
+from data_store.disk.damage import table_reason
 from scdfm.screen.atomic import sha256
 
 ENDS, WEIGHT = ("source", "target"), "weight"
@@ -54,8 +55,10 @@ def read_edges(path: Path) -> EdgeList:
                 raise ValueError(f"{path} has more than one column {name}; keep one")
         found = {name: _cast(table, name) for name in (*ENDS, WEIGHT) if name in table.column_names}
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is not a list of edges: {reason}") from error
+        raise ValueError(
+            f"{path} is not a list of edges source,target[,weight]: {table_reason(error)}; "
+            "mend it, or name another"
+        ) from error
     missing = [name for name in ENDS if name not in found]
     if missing:
         raise ValueError(

@@ -148,8 +148,7 @@ class Lock:
             return Locked.model_validate(yaml.safe_load(self.path.read_text()))
         except (yaml.YAMLError, ValidationError) as error:
             raise ValueError(
-                f"{self.path} is damaged, or of a newer version ({str(error).splitlines()[0]}); "
-                "restore it, or choose another name"
+                f"{self.path} is damaged, or of a newer version; restore it, or choose another name"
             ) from error
 
     def _write(self, locked: Locked) -> None:

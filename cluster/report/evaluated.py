@@ -52,11 +52,11 @@ def of_file(path: Path) -> tuple[Part, Evaluation]:
     try:
         evaluation = Evaluation.model_validate_json(path.read_text())
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        what = f"a file whose {where} is missing or of another kind" if where else "another file"
         raise ValueError(
-            f"expected an evaluation of `scdfm evaluate --out` in {path}, got {where}: "
-            f"{fault['msg']}; name such a file, or a run"
+            f"expected an evaluation of `scdfm evaluate --out` in {path}, got {what}; name such a "
+            "file, or a run"
         ) from None
     return Part(str(path), of_evaluation(evaluation), about=_about(evaluation)), evaluation
 

@@ -23,6 +23,7 @@ from numcodecs import blosc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 
+from data_store.disk.damage import reason
 from data_store.disk.files import Files, Range
 
 _CRC = 4  # bytes
@@ -213,7 +214,7 @@ class ChunkReader:
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(
                 f"expected intact bytes in {name} of the store {self._files.where}, got damaged "
-                f"ones ({error}); run scdfm verify, then ingest again"
+                f"ones ({reason(error)}); run scdfm verify, then ingest again"
             ) from None
 
 

@@ -6,6 +6,13 @@ import re
 
 _NAMED = re.compile(r"object '([^']+)' doesn't exist")
 _TOLD = re.compile(r"errno = (\d+)")  # HDF5 tells the number only in its text
+# As pyarrow and pandas say it, and how many fields they found.
+_FIELDS = (
+    re.compile(r"Expected (?P<wanted>\d+) columns, got (?P<found>\d+)"),
+    re.compile(r"Expected (?P<wanted>\d+) fields in line \d+, saw (?P<found>\d+)"),
+)
+_VALUE = re.compile(r"conversion error to double: invalid value '([^']*)'")
+_EMPTY = ("Empty CSV", "No columns to parse")
 _FAILED = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENXIO)
 
 
@@ -32,6 +39,20 @@ def reason(error: BaseException) -> str:
     if isinstance(error, AttributeError):
         return "a part of it is of another kind than its place says"
     return "some of its bytes cannot be decoded"
+
+
+def table_reason(error: BaseException) -> str:
+    """The same about a table."""
+    text = str(error)
+    if told := next(filter(None, (form.search(text) for form in _FIELDS)), None):
+        return f"a row has {told['found']} fields where the header has {told['wanted']}"
+    if told := _VALUE.search(text):
+        return f"{told[1]!r} stands where a number is expected"
+    if any(empty in text for empty in _EMPTY):
+        return "it is empty"
+    if isinstance(error, UnicodeDecodeError) or "UTF8" in text:
+        return "it is not text in UTF-8"
+    return "it is damaged, or of another kind than its ending says"
 
 
 def _missing(error: KeyError) -> str | None:

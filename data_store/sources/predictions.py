@@ -16,6 +16,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from data_store.disk.damage import reason, table_reason
 from scdfm.screen.conditions import Condition, Words
 
 TABLES, CELLS = (".csv", ".tsv", ".parquet"), (".h5ad", ".zarr")
@@ -101,7 +102,10 @@ def _table(path: Path) -> tuple[pd.DataFrame, list[str], Any]:
         else:
             table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is not a table: {str(error).splitlines()[0]}") from error
+        raise ValueError(
+            f"expected a table of predictions in {path}, got what cannot be read "
+            f"({table_reason(error)}); write it again, or name another"
+        ) from error
     known = [name for name in table.columns if name in (*_CONDITION, *_CONTEXT)]
     genes = [
         str(name)
@@ -120,7 +124,10 @@ def _cells(path: Path) -> tuple[pd.DataFrame, list[str], Any]:
         read = anndata.read_zarr if path.suffix == ".zarr" else anndata.read_h5ad
         cells = read(path)
     except (OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is not AnnData: {str(error).splitlines()[0]}") from error
+        raise ValueError(
+            f"expected AnnData in {path}, got what cannot be read ({reason(error)}); write it "
+            "again, or name another"
+        ) from error
     if cells.X is None:
         raise ValueError(f"expected expression in X of {path}, got none")
     matrix: Any = cells.X

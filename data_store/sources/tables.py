@@ -4,7 +4,6 @@ A table has one row per cell and a column with the cells' names. It is read whol
 Its columns are added to those of the source; of two columns with the same name, the table's wins.
 """
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data_store.disk import columns as cols
+from data_store.disk.damage import table_reason
 from data_store.sources.cell_names import name_blocks
 from data_store.sources.notes import note
 from data_store.sources.source import Source
 
-_FIELDS = re.compile(r"Expected (\d+) columns, got (\d+)")  # as pyarrow says it
 _LARGE = 65_536  # rows
 NAME_COLUMNS = ("barcode", "cell_barcode", "barcodes", "cell", "cell_id", "cell_name", "index", "")
 
@@ -83,7 +82,7 @@ def read_table(path: Path, *, of: str = "cells") -> pd.DataFrame:
         table = _read(path, of=of)
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"expected a table of {of} in {path}, got what cannot be read ({_trouble(error)}); "
+            f"expected a table of {of} in {path}, got what cannot be read ({table_reason(error)}); "
             "correct it or write it again"
         ) from error
     twice = table.columns[table.columns.duplicated()]
@@ -138,17 +137,6 @@ def _frame(table: pa.Table) -> pd.DataFrame:
         place = min(table.column_names.index(name), frame.shape[1])
         frame.insert(place, name, pd.array(table[name], dtype=pd.ArrowDtype(pa.string())))
     return frame
-
-
-def _trouble(error: Exception) -> str:
-    """Why a table cannot be read, in our words."""
-    if told := _FIELDS.search(str(error)):
-        return f"a row has {told[2]} fields where the header has {told[1]}"
-    if "Empty CSV" in str(error):
-        return "it is empty"
-    if isinstance(error, UnicodeDecodeError) or "UTF8" in str(error):
-        return "it is not text in UTF-8"
-    return "it is damaged, or of another kind than its ending says"
 
 
 def _index(names: "pd.Series[Any]", *, path: Path) -> pd.Index:

@@ -24,6 +24,7 @@ from data_store.disk import columns as cols
 from data_store.disk.arrays import codec_pipeline
 from data_store.disk.chunks import ChunkReader, Sharded, Span
 from data_store.disk.columns import Block
+from data_store.disk.damage import reason
 from data_store.disk.files import Files, LocalFiles, UnreachableError
 from data_store.store.moments import Moments
 from data_store.store.remote import manifest_of, open_files
@@ -340,10 +341,9 @@ class Store:
         except UnreachableError:
             raise
         except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-            what = " ".join(str(error).split())[:120]
             raise ValueError(
                 f"expected intact files in {part} of the store {self.path}, got damaged or missing "
-                f"ones ({what}); run scdfm verify, then ingest again"
+                f"ones ({reason(error)}); run scdfm verify, then ingest again"
             ) from None
 
 

@@ -209,10 +209,10 @@ def parse_manifest(raw: bytes, *, path: Path | str) -> Manifest:
     """
     try:
         content = json.loads(raw.decode("utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, UnicodeDecodeError):
         raise ValueError(
-            f"expected JSON of a store in {path}, got what cannot be read ({error}); ingest again "
-            "or restore the file"
+            f"expected JSON of a store in {path}, got what is not JSON; ingest again or "
+            "restore the file"
         ) from None
     version = content.get("schema_version") if isinstance(content, dict) else None
     if not isinstance(version, int):

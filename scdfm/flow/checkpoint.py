@@ -142,9 +142,8 @@ def load_model(path: Path) -> Model:
     try:
         field.load_state_dict(load_file(path / WEIGHTS))
     except (SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
         raise ValueError(
-            f"{path / WEIGHTS} does not hold this model's weights: {reason}"
+            f"{path / WEIGHTS} does not hold this model's weights; export it again"
         ) from error
     field.eval()
     if combined and card.mean is None:
@@ -164,8 +163,9 @@ def read_base(path: Path) -> Base:
     try:
         return Base.from_arrays(load_arrays(path / BASE))
     except (SafetensorError, LookupError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path / BASE} does not hold a model's base: {reason}") from error
+        raise ValueError(
+            f"{path / BASE} does not hold a model's base; export the model again"
+        ) from error
 
 
 def read_card(path: Path) -> ModelCard:
@@ -241,8 +241,7 @@ def load_state(path: Path) -> dict[str, Any]:
         OSError,
         ValueError,
     ) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is not a complete training state: {reason}; {remedy}") from error
+        raise ValueError(f"{path} is not a complete training state; {remedy}") from error
 
 
 def _save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:

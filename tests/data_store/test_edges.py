@@ -58,17 +58,17 @@ def test_weights_may_be_left_out_and_another_content_has_another_hash(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "is not a list of edges"),
+        ("", "is not a list of edges .*: it is empty"),
         ("source,target\n", "holds no edges"),
         ("gene1,gene2\nA,B\n", "got gene1, gene2; source and target is missing"),
         ("source,gene\nA,B\n", "target is missing"),
-        ("source,target,weight\nA,B,strong\n", "strong"),
+        ("source,target,weight\nA,B,strong\n", "'strong' stands where a number is expected"),
         (
             "source,target,weight\nA,B,1\nA,C,nan\n",
             "1 of 2 edges have no finite weight, first is edge 2",
         ),
         ("source,target\nA,\n", "1 of 1 edges have no target, first is edge 1"),
-        ("source,target\nA,B,C\n", "is not a list of edges"),
+        ("source,target\nA,B,C\n", "a row has 3 fields where the header has 2"),
     ],
 )
 def test_a_file_that_lists_no_edges_is_refused_in_one_line(

@@ -23,6 +23,7 @@ class SweepEvent(NamedTuple):
     configuration: Configuration | None = None  # "start": what is tried
     name: str | None = None  # "start": of a listed configuration
     error: str | None = None  # "failed", "retry": why
+    taken: str | None = None  # "split": the run of another sweep that it was copied from
 
 
 OnEvent = Callable[[SweepEvent], None]

@@ -33,6 +33,7 @@ class Event(TypedDict, total=False):
     value: float  # round: mean so far; split: its objective
     seconds: float  # complete, pruned, failed: of this session, and of killed ones before it
     error: str  # failed
+    taken: str  # split: the run of another sweep that it was copied from
     trials: int  # session: that the budget allows
     concurrent: int  # session
 

@@ -23,6 +23,7 @@ from cluster.settings.config import RunConfig
 from cluster.train import train_here
 from scdfm.flow.training import Round
 from sweeps.directory import SweepDirectory
+from sweeps.finished import FinishedPairs
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import split_run
 
@@ -39,6 +40,7 @@ class Told(TypedDict, total=False):
     step: Required[int]
     complete: Required[bool]
     score: float  # of a split that is finished
+    taken: str  # beside score: the run of another sweep that it was copied from
 
 
 Report = Callable[[Told], None]
@@ -80,19 +82,21 @@ def run_trial(
     finished: list[float] = []
     for split in range(len(sweep.splits)):
         run = split_run(sweep, configuration, split=split)
+        pairs = FinishedPairs(sweep)
+        taken = pairs.take(run)
         finished.append(
             _train(run, sweep=sweep, before=tuple(finished), report=report, watchdog=watchdog)
         )
-        report(
-            {
-                "value": statistics.fmean(finished),
-                "rung": len(finished) * _rounds(run),
-                "split": split,
-                "step": run.training.steps,
-                "score": finished[-1],
-                "complete": len(finished) == len(sweep.splits),
-            }
-        )
+        pairs.note(run)
+        told: Told = {
+            "value": statistics.fmean(finished),
+            "rung": len(finished) * _rounds(run),
+            "split": split,
+            "step": run.training.steps,
+            "score": finished[-1],
+            "complete": len(finished) == len(sweep.splits),
+        }
+        report(told if taken is None else {**told, "taken": str(taken)})
 
 
 def _train(

@@ -99,13 +99,15 @@ class Watch(ray.tune.Callback):
         known = self._number(trial)
         value, rung, split = result[VALUE], result[RUNG], result["split"]
         if "score" in result:
-            score = result["score"]
+            score, taken = result["score"], result.get("taken")
             if split not in known.values:
-                self._ledger.write(
-                    {"event": "split", "trial": known.key, "split": split, "value": score}
-                )
+                event: Event = {"event": "split", "trial": known.key, "split": split}
+                event["value"] = score
+                if taken is not None:
+                    event["taken"] = taken
+                self._ledger.write(event)
             known.values[split] = score
-            self._tell("split", known, split=split, value=score)
+            self._tell("split", known, split=split, value=score, taken=taken)
             return
         if rung not in known.rounds:
             self._ledger.write({"event": "round", "trial": known.key, "rung": rung, "value": value})
@@ -156,6 +158,7 @@ class Watch(ray.tune.Callback):
         configuration: Configuration | None = None,
         name: str | None = None,
         error: str | None = None,
+        taken: str | None = None,
     ) -> None:
         complete = [one.mean for one in self._trials.values() if one.state == "complete"]
         best = min if self._sweep.objective.direction == "min" else max
@@ -173,6 +176,7 @@ class Watch(ray.tune.Callback):
                 configuration=configuration,
                 name=name,
                 error=error,
+                taken=taken,
             )
         )
 

@@ -148,9 +148,10 @@ class SweepBar(Bar):
         scored = numbers({event.metric: event.value})
         trial = f"trial {event.trial}"
         named = f"{event.name}: " if event.name else ""
+        taken = f", from {event.taken}" if event.taken else ""
         line = {
             "start": f"{trial} starts: {named}{numbers(event.configuration or {})}",
-            "split": f"{trial} split {event.split}: {scored}",
+            "split": f"{trial} split {event.split}: {scored}{taken}",
             "complete": f"{trial} is complete: {scored}",
             "pruned": f"{trial} is given up: {scored}",
             "failed": f"{trial} failed: {event.error}",

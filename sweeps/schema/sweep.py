@@ -66,6 +66,12 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         default=FailureConfig(), description="What happens when trials fail"
     )
 
+    reuse: bool = Field(
+        default=True,
+        description="Copy what another sweep below output has trained with the same settings, "
+        "cells, split and code, instead of training it again",
+    )
+
     @property
     def directory(self) -> Path:
         """Where the sweep lives."""

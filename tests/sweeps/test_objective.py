@@ -49,7 +49,7 @@ def test_a_trial_stopped_in_the_middle_goes_on_with_the_same_rungs_and_values(
         if line["rung"] == 3:
             raise StoppedError
 
-    calm = tiny_sweep.model_copy(update={"name": "calm"})
+    calm = tiny_sweep.model_copy(update={"name": "calm", "reuse": False})
     with pytest.raises(StoppedError):
         run_trial(tiny_sweep.baseline, sweep=tiny_sweep, report=stop)
     assert reports(tiny_sweep) == reports(calm)

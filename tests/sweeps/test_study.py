@@ -13,6 +13,7 @@ import yaml
 
 from sweeps import SweepConfig, SweepFailedError, tune
 from sweeps.events import SweepEvent
+from sweeps.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -103,6 +104,21 @@ def test_what_watches_a_sweep_may_hold_what_cannot_be_pickled(tiny_sweep: SweepC
     assert result.leaderboard[0].state == "complete"
     assert told[0] == "start"
     assert told[-1] == "complete"
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_what_another_sweep_has_trained_is_copied_and_said(tiny_sweep: SweepConfig) -> None:
+    one = one_by_one(tiny_sweep)
+    one = one.model_copy(update={"budget": one.budget.model_copy(update={"trials": 1})})
+    told: list[SweepEvent] = []
+    first = tune(one, report=told.append).leaderboard[0]
+    assert not any(event.taken for event in told)
+    again = tune(one.model_copy(update={"name": "again"}), report=told.append)
+    places = [event.taken for event in told if event.kind == "split"][-2:]
+    assert places == [str(first.directory / f"split-{split}") for split in (0, 1)]
+    assert again.leaderboard[0].splits == first.splits
+    events = Ledger(again.directory).events()
+    assert [line["taken"] for line in events if line["event"] == "split"] == places
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -208,4 +224,4 @@ def test_a_killed_sweep_ends_like_one_that_was_not(tiny_sweep: SweepConfig, tmp_
             if line.startswith("round 2"):
                 driver.kill()
     assert driver.returncode != 0
-    assert scores(sweep) == scores(sweep.model_copy(update={"name": "calm"}))
+    assert scores(sweep) == scores(sweep.model_copy(update={"name": "calm", "reuse": False}))

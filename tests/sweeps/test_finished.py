@@ -1,0 +1,102 @@
+"""What one sweep has trained another one copies, if nothing that decides values differs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.runs.directory import RunDirectory
+from scdfm.flow.files import WEIGHTS
+from sweeps import SweepConfig
+from sweeps.finished import FOLDER, FinishedPairs
+from sweeps.objective import run_trial
+from sweeps.space import split_run
+
+pytestmark = pytest.mark.slow
+
+
+def reports(sweep: SweepConfig) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    run_trial(sweep.baseline, sweep=sweep, report=lines.append)
+    return lines
+
+
+def taken(sweep: SweepConfig) -> list[bool]:
+    return ["taken" in line for line in reports(sweep) if "score" in line]
+
+
+@pytest.fixture
+def one_split(tiny_sweep: SweepConfig) -> SweepConfig:
+    return tiny_sweep.model_copy(update={"splits": tiny_sweep.splits[:1]})
+
+
+def test_another_sweep_copies_what_is_trained_and_trains_what_is_not(
+    tiny_sweep: SweepConfig, one_split: SweepConfig
+) -> None:
+    assert taken(one_split) == [False]
+    other = tiny_sweep.model_copy(update={"name": "other"})
+    lines = reports(other)
+    own = split_run(one_split, one_split.baseline, split=0)
+    assert [line.get("taken") for line in lines if "score" in line] == [str(own.directory), None]
+    copied = RunDirectory(split_run(other, other.baseline, split=0).directory)
+    first = RunDirectory(own.directory)
+    assert copied.finished
+    assert copied.seconds == 0
+    assert copied.model is not None
+    assert first.model is not None
+    assert (copied.model / WEIGHTS).read_bytes() == (first.model / WEIGHTS).read_bytes()
+    assert copied.settings.directory == copied.path
+    # The same values at the same rungs as one that trains it all by itself.
+    alone = reports(tiny_sweep.model_copy(update={"name": "alone", "reuse": False}))
+    assert [{**line, "taken": None} for line in lines] == [
+        {**line, "taken": None} for line in alone
+    ]
+    assert taken(other) == [False, False]  # nothing is left to take
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda sweep: {"reuse": False},
+        lambda sweep: {"base": sweep.base | {"seed": 9}},
+        lambda sweep: {"splits": (sweep.splits[0].model_copy(update={"seed": 9}),)},
+        lambda sweep: {"resources": sweep.resources.model_copy(update={"cpu": 2})},
+    ],
+    ids=["refused", "seed", "split", "cores"],
+)
+def test_what_differs_is_trained(one_split: SweepConfig, change: Any) -> None:
+    assert taken(one_split) == [False]
+    other = one_split.model_copy(update={"name": "other", **change(one_split)})
+    assert taken(other) == [False]
+
+
+def test_a_run_that_is_damaged_or_gone_is_trained_anew(one_split: SweepConfig) -> None:
+    reports(one_split)
+    run = split_run(one_split, one_split.baseline, split=0)
+    weights = run.directory / "model" / WEIGHTS
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert taken(one_split.model_copy(update={"name": "other"})) == [False]
+    [file] = list((one_split.output / FOLDER).iterdir())
+    file.write_text("{")
+    assert FinishedPairs(one_split.model_copy(update={"name": "third"})).take(run) is None
+
+
+def test_other_cells_or_other_code_make_another_pair(
+    one_split: SweepConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from data_store.ingest.write import IngestOptions, ingest
+    from data_store.simulate import SimulateOptions, simulate
+
+    reports(one_split)
+    monkeypatch.setattr("sweeps.finished._code", lambda: "newer")
+    assert taken(one_split.model_copy(update={"name": "newer"})) == [False]
+    monkeypatch.undo()
+    cells = simulate(SimulateOptions(cells=600, genes=60, singles=6, doubles=5, contexts=2, seed=6))
+    cells.write_h5ad(tmp_path / "other.h5ad")
+    options = IngestOptions(context_column="context")
+    ingest(tmp_path / "other.h5ad", tmp_path / "other.zarr", options=options)
+    base = one_split.base | {"store": str(tmp_path / "other.zarr")}
+    absolute = {"output": (tmp_path / "runs"), "name": "cells", "base": base}
+    assert taken(one_split.model_copy(update=absolute)) == [False]

@@ -25,8 +25,8 @@ check: setup
 	mypy
 	lint-imports
 
-# SCDFM_DATA names a folder of real cells; without it those tests skip. Two processes: one for the
-# tests with Ray, which wait a lot, and one for the others.
+# SCDFM_DATA names a folder of real cells; without it those tests skip. Two processes: tests that
+# share a session of Ray, which wait a lot, are all in one of them.
 test: setup
 	pytest -q -n 2 --dist loadgroup --durations 30 --durations-min 4
 

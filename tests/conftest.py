@@ -13,8 +13,8 @@ from data_store.simulate import SimulateOptions, simulate
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and all files that use Ray: they share a session."""
-    with_ray = {item.path for item in items if item.get_closest_marker("ray")}
+    """Keep the tests of a file in one process, and all files that share a session of Ray."""
+    with_ray = {item.path for item in items if "ray_session" in getattr(item, "fixturenames", ())}
     for item in items:
         group = "ray" if item.path in with_ray else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))

@@ -48,22 +48,28 @@ class Two:
     """The program, seen from a test."""
 
     def __init__(self) -> None:
+        # A local Ray of the tests' process has its own, which a second one must not share.
+        own = {name: os.environ[name] for name in os.environ if not name.startswith("RAY_")}
+        own.pop("TMPDIR", None)
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+            **own,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": "f" * 64,
             "RAY_USAGE_STATS_ENABLED": "0",
         }
-        self.process = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=self.environment,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.address = self.process.stdout.readline().strip()
+        with tempfile.TemporaryFile("w+") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                env=self.environment,
+                text=True,
+            )
+            assert self.process.stdout is not None
+            self.address = self.process.stdout.readline().strip()
+            said.seek(0)
+            assert self.address, said.read()
 
     def tell(self, word: str) -> None:
         """Add or remove the second node."""

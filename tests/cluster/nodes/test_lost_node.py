@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -58,13 +59,21 @@ class Driver:
             time.sleep(0.05)
         raise AssertionError(f"no {text!r} in {self.lines}")
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
     def end(self) -> int:
         """Its exit status."""
-        try:
-            return self.process.wait(timeout=60)
-        finally:
-            self.process.kill()
-            self._reader.join()
+        status = self.process.wait(timeout=60)
+        self._reader.join()
+        return status
 
 
 def test_a_lost_node_is_named_the_wait_is_spoken_of_and_ctrl_c_ends_it(
@@ -74,17 +83,17 @@ def test_a_lost_node_is_named_the_wait_is_spoken_of_and_ctrl_c_ends_it(
     lost = make_run(settings(tiny_store_path, tmp_path, training=longer), where="test")
     write_run(lost, tmp_path / "run.yaml")
 
-    driver = Driver(two, "train", tmp_path / "run.yaml", "--cpus-per-worker", SECOND)
-    driver.wait_for("validation at step 10")
-    two.tell("remove")
-    driver.wait_for("workers start again from the last checkpoint (restart 1 of 3)")
-    waits = driver.wait_for(f"waiting for 1 worker x {SECOND} CPUs; the cluster has {HEAD} CPU")
-    assert " died " in waits
-    assert "with room for 0" in waits
-    began = time.monotonic()
-    driver.process.send_signal(signal.SIGINT)
-    assert driver.end() == 130
-    assert time.monotonic() - began < 10
+    with Driver(two, "train", tmp_path / "run.yaml", "--cpus-per-worker", SECOND) as driver:
+        driver.wait_for("validation at step 10")
+        two.tell("remove")
+        driver.wait_for("workers start again from the last checkpoint (restart 1 of 3)")
+        waits = driver.wait_for(f"waiting for 1 worker x {SECOND} CPUs; the cluster has {HEAD} CPU")
+        assert " died " in waits
+        assert "with room for 0" in waits
+        began = time.monotonic()
+        driver.process.send_signal(signal.SIGINT)
+        assert driver.end() == 130
+        assert time.monotonic() - began < 10
     assert driver.lines[-1] == "scdfm: interrupted; run the command again to go on"
     assert not any("Traceback" in line for line in driver.lines)
     kept = RunDirectory(lost.directory).latest_state

@@ -23,7 +23,7 @@ from cluster.settings.config import RunConfig
 from cluster.train import train_here
 from scdfm.flow.training import Round
 from sweeps.directory import SweepDirectory
-from sweeps.finished import FinishedPairs
+from sweeps.pairs.finished import FinishedPairs
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import split_run
 

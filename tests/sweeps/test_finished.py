@@ -8,8 +8,8 @@ import pytest
 from cluster.runs.directory import RunDirectory
 from scdfm.flow.files import WEIGHTS
 from sweeps import SweepConfig
-from sweeps.finished import FOLDER, FinishedPairs
 from sweeps.objective import run_trial
+from sweeps.pairs.finished import FOLDER, FinishedPairs
 from sweeps.space import split_run
 
 pytestmark = pytest.mark.slow
@@ -90,7 +90,7 @@ def test_other_cells_or_other_code_make_another_pair(
     from data_store.simulate import SimulateOptions, simulate
 
     reports(one_split)
-    monkeypatch.setattr("sweeps.finished._code", lambda: "newer")
+    monkeypatch.setattr("sweeps.pairs.finished._code", lambda: "newer")
     assert taken(one_split.model_copy(update={"name": "newer"})) == [False]
     monkeypatch.undo()
     cells = simulate(SimulateOptions(cells=600, genes=60, singles=6, doubles=5, contexts=2, seed=6))

@@ -133,7 +133,7 @@ def _hashes(run: RunConfig) -> Iterator[tuple[str, str]]:
 def _code() -> str:
     """A hash of the code that decides values."""
     digest = hashlib.sha256()
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     for package in _PACKAGES:
         for file in sorted((root / package).rglob("*.py")):
             digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())

@@ -1,0 +1,1 @@
+"""Pairs of a configuration and a split, whichever sweep they belong to."""

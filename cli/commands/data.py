@@ -58,7 +58,7 @@ def verify(
     """
     require_there(path, what="store or prediction")
     from cli.show.describe import kind_of
-    from data_store.store.remote import url_of
+    from scdfm.screen.address import url_of
 
     place = url_of(path) or path
     if path.is_file():

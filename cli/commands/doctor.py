@@ -37,7 +37,7 @@ def doctor(
     from cli.show.nodes import pages
     from cluster.nodes.doctor import as_plain, examine
     from cluster.nodes.examine import Needs
-    from data_store.store.remote import url_of
+    from scdfm.screen.address import url_of
 
     place = (url_of(store) or str(Path(store).absolute())) if store is not None else None
     found = examine(Needs(outputs=(output,), store=place, gpu=gpu), address=address)

@@ -66,7 +66,7 @@ def ingest(
     """
     for source in sources:
         require_there(source, what="file of cells", remedy="check the path")
-    from data_store.store.remote import url_of
+    from scdfm.screen.address import url_of
 
     place = url_of(store) or store
     with Bar("ingest", unit="cells") as bar:

@@ -22,7 +22,7 @@ def kind_of(path: Path) -> Kind:
         FileNotFoundError: Nothing is there.
         ValueError: It is nothing that scdfm writes.
     """
-    from data_store.store.remote import url_of
+    from scdfm.screen.address import url_of
 
     if url_of(path):
         return "store"  # the only thing that can be read over a network

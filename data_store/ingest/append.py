@@ -22,7 +22,6 @@ from data_store.sources.notes import note
 from data_store.sources.options import IngestOptions
 from data_store.sources.source import Source
 from data_store.store.reader import Store
-from data_store.store.remote import url_of
 from data_store.store.schema import (
     CELLS,
     LIBRARY_SIZE,
@@ -31,6 +30,7 @@ from data_store.store.schema import (
     SourceRecord,
     read_manifest,
 )
+from scdfm.screen.address import url_of
 from scdfm.screen.conditions import Words
 
 # What the first ingest decided: option -> attribute of the manifest's recipe.

@@ -32,7 +32,6 @@ from data_store.sources.options import IngestOptions
 from data_store.sources.places import Given
 from data_store.sources.source import Source
 from data_store.sources.values.reading import Reading
-from data_store.store.remote import url_of
 from data_store.store.schema import (
     LIBRARY_SIZE,
     MANIFEST,
@@ -45,6 +44,7 @@ from data_store.store.schema import (
     fingerprint,
     sealed,
 )
+from scdfm.screen.address import url_of
 from scdfm.screen.atomic import write_text
 from scdfm.screen.variable_genes import are_most_variable
 

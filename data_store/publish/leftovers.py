@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data_store.publish.swap import locked, remove
-from data_store.store.remote import url_of
+from scdfm.screen.address import url_of
 
 _PREFIX, _SUFFIX = "scdfm-", ".store"
 

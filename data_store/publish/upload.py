@@ -11,12 +11,14 @@ from typing import Any
 
 import fsspec
 
+from data_store.disk.network import network_errors, network_reason, no_driver
 from data_store.disk.room import room_for
 from data_store.publish.commit import committed
 from data_store.publish.leftovers import scratch
 from data_store.publish.swap import tidy
-from data_store.store.remote import manifest_of, no_driver, open_files, url_of
+from data_store.store.remote import manifest_of, open_files
 from data_store.store.schema import CELLS, CONDITIONS, MANIFEST, MOMENTS, Manifest
+from scdfm.screen.address import url_of
 
 _READ_ONLY = ("http", "https")
 _OURS = (CELLS, CONDITIONS, MOMENTS)
@@ -90,11 +92,10 @@ def upload(folder: Path, url: str, *, overwrite: bool = False) -> None:
         system.put_file(str(folder / MANIFEST), f"{root}/{MANIFEST}")
     except FileExistsError:
         raise
-    except OSError as error:
-        what = " ".join(str(error).split())[:120] or type(error).__name__
+    except network_errors() as error:
         raise ValueError(
-            f"could not write the store to {url} ({what}), and there is none there now; check "
-            "your access and ingest again"
+            f"could not write the store to {url} ({network_reason(error)}), and there is none "
+            "there now; check your access and ingest again"
         ) from None
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from data_store.store.remote import no_driver
+from data_store.disk.network import no_driver
 
 _BLOCK = 1 << 20
 

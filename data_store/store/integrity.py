@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from data_store.disk.files import Files, LocalFiles
 from data_store.store.moments import PRECISION, SUMS, UnitSums
 from data_store.store.reader import Store, Unit
-from data_store.store.remote import manifest_of, open_files, url_of
+from data_store.store.remote import manifest_of, open_files
 from data_store.store.schema import (
     LIBRARY_SIZE,
     MANIFEST,
@@ -24,6 +24,7 @@ from data_store.store.schema import (
     fingerprint,
 )
 from data_store.store.versions import older_folders
+from scdfm.screen.address import url_of
 from scdfm.screen.atomic import sha256
 from scdfm.screen.conditions import name
 from scdfm.screen.progress import OnProgress, counted

@@ -6,7 +6,6 @@ a place without one holds no store.
 """
 
 import asyncio
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,12 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
 from data_store.disk.files import Files, LocalFiles, Range, UnreachableError
+from data_store.disk.network import may_pass, network_errors, network_reason, no_driver
 from data_store.store.schema import MANIFEST, Manifest, parse_manifest, read_manifest
+from scdfm.screen.address import url_of
 
 IN_FLIGHT = 64  # reads of one store at a time
-WAITS = (0.2, 0.6, 1.8)  # seconds before a read that failed is tried again
-
-_URL = re.compile(r"([a-z][a-z0-9+.]+):/{1,2}(?!/)(.+)")
-_DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-
-
-def url_of(path: Path | str) -> str | None:
-    """The URL, or None for a path on this machine; repairs the `s3:/` that `Path` makes."""
-    match = _URL.fullmatch(str(path).rstrip("/"))
-    return f"{match[1]}://{match[2]}" if match else None
+WAITS = (0.2, 0.6, 1.8, 4.0, 6.0)  # seconds before a read that failed is tried again; 12 in all
 
 
 def open_files(path: Path | str) -> Files:
@@ -72,17 +64,16 @@ class _Patient(FsspecStore):
         for wait in (*WAITS, None):
             try:
                 return await super().get(key, prototype, byte_range)
-            except _network_errors() as error:
-                if wait is None or not _may_pass(error):
+            except network_errors() as error:
+                if wait is None or not may_pass(error):
                     raise self._unreachable(key, error) from None
                 await asyncio.sleep(wait)
         raise AssertionError("the last try returns or raises")
 
     def _unreachable(self, key: str, error: Exception) -> UnreachableError:
-        what = " ".join(str(error).split())[:120] or type(error).__name__
         return UnreachableError(
             f"could not read {key} of the store {self.fs.unstrip_protocol(self.path)} "
-            f"({what}); check the address, the network and your access"
+            f"({network_reason(error)}); check the address, the network and your access"
         )
 
 
@@ -144,27 +135,3 @@ class RemoteFiles:
                 "use one that supports the Range header"
             )
         return raw
-
-
-def _network_errors() -> tuple[type[Exception], ...]:
-    # Imported when there is an error: a store on this machine needs no http.
-    from aiohttp import ClientError
-
-    return OSError, ClientError
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether the same read may succeed a moment later."""
-    status = getattr(error, "status", None)  # of aiohttp, where a server answered
-    if status:
-        return status >= 500 or status in (408, 429)  # timeout, too many requests
-    return not isinstance(error, PermissionError)
-
-
-def no_driver(url: str, error: ImportError) -> str:
-    """What to tell a user who has no driver for this URL."""
-    scheme = url.partition("://")[0]
-    missing = error.__cause__ if isinstance(error.__cause__, ImportError) else error
-    driver = _DRIVERS.get(scheme) or missing.name
-    remedy = f"; pip install {driver}" if driver else ""
-    return f"expected the driver that reads {scheme}:// URLs, got none installed{remedy}"

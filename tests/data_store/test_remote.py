@@ -1,6 +1,7 @@
 """A store behind a URL gives the same cells, many reads at a time."""
 
 import asyncio
+import errno
 import http.server
 import logging
 import threading
@@ -22,9 +23,9 @@ from data_store.publish.leftovers import scratch
 from data_store.publish.upload import new_store, upload
 from data_store.store.integrity import verify
 from data_store.store.reader import Store
-from data_store.store.remote import url_of
 from data_store.store.schema import read_manifest
 from data_store.stream import BatchConfig, Cells, Stream
+from scdfm.screen.address import url_of
 
 DELAY = 0.1  # seconds
 CONFIG = BatchConfig(conditions=5, cells=8, genes=20)
@@ -269,7 +270,9 @@ def test_a_server_that_sends_whole_files_is_named(
 
 def test_a_server_that_refuses_is_named(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Ranges, "do_GET", lambda self: self.send_error(403))
-    with pytest.raises(ValueError, match=r"could not read .*\(403.*your access"):
+    with pytest.raises(
+        ValueError, match=r"could not read .*\(it answered with status 403\).*your access"
+    ):
         Store.open(served)
 
 
@@ -336,11 +339,11 @@ def test_an_upload_that_breaks_leaves_no_store(
     upload(tiny_store_path, url)
 
     def broken(self: Any, local: str, far: str, *rest: Any, **more: Any) -> None:
-        raise OSError("no room")
+        raise OSError(errno.ENOSPC, "a text of the driver")
 
     with monkeypatch.context() as patch:
         patch.setattr(type(memory), "put_file", broken)
-        with pytest.raises(ValueError, match=r"could not write .*\(no room\)"):
+        with pytest.raises(ValueError, match=r"could not write .*\(No space left on device\)"):
             upload(tiny_store_path, url, overwrite=True)
     with pytest.raises(ValueError, match="found none"):
         Store.open(url)

@@ -31,14 +31,16 @@ from cluster.runs.provenance import warn_if_untrained
 from cluster.runs.stop import Stop, StoppedError, stoppable
 from cluster.session import local_folder, require, session, share
 from cluster.settings.config import RunConfig
+from cluster.storage.mirror import address_of, named
 from cluster.work.build import Place
 from cluster.work.folds.training import train_with_folds
 from cluster.work.group.follow import Follow, Workers
+from cluster.work.group.heard import FarWorkers, Heard, teller
 from cluster.work.group.peers import Wish
 from cluster.work.keeper import Report
 from cluster.work.learn import learn
-from data_store.store.remote import url_of
 from scdfm.flow.training import Round
+from scdfm.screen.address import url_of
 from scdfm.screen.progress import phase
 
 log = logging.getLogger(__name__)
@@ -100,7 +102,7 @@ def _needs(opened: OpenRun, *, workers: int, gpu: bool) -> Needs:
     """What the run needs of the nodes of its workers."""
     with opened.open_store() as store:
         return Needs(
-            outputs=(opened.directory.path.parent,),
+            outputs=(named(opened.directory.path.parent),),
             store=url_of(opened.config.store) or str(Path(opened.config.store).absolute()),
             fingerprint=store.fingerprint,
             gpu=gpu,
@@ -118,14 +120,15 @@ def _fit(
     """
     directory.refusal.forget()
     local = local_folder()
-    follow = Follow(directory, steps=run.training.steps, report=report)
+    far = address_of(directory.path) is not None
+    follow = (Heard if far else Follow)(directory, steps=run.training.steps, report=report)
     try:
         with (
             directory.rays_own_files() as files,
             following(
                 directory.path, limits=run.failure, workers=workers, cpus=cpus, gpus=int(gpu)
             ) as kept,
-            stoppable(Workers(directory, lost=kept.lost), stop=directory.stop),
+            stoppable(_workers(directory, lost=kept.lost, follow=follow), stop=directory.stop),
             follow,
         ):
             TorchTrainer(
@@ -141,10 +144,17 @@ def _fit(
                     callbacks=kept.callbacks,
                 ),
             ).fit()
+            directory.take_back()
             if directory.stop.asked and not directory.finished:
                 raise KeyboardInterrupt
     finally:
         directory.refusal.repeat()
+
+
+def _workers(directory: RunDirectory, *, lost: Callable[[], bool], follow: Follow) -> Workers:
+    if isinstance(follow, Heard):
+        return FarWorkers(directory, lost=lost, heard=follow)
+    return Workers(directory, lost=lost)
 
 
 def train_here(
@@ -183,7 +193,7 @@ def train_here(
                 stops = on_round if part == run else _go_on
                 done = learn(
                     part,
-                    held,
+                    held.here(writer=True),
                     place=place,
                     on_round=stops,
                     report=report,
@@ -191,7 +201,7 @@ def train_here(
                     stop=asked,
                 )
                 if not done and asked.asked:
-                    raise StoppedError(f"{held.path} was asked to stop; train it again to go on")
+                    raise StoppedError(f"{held} was asked to stop; train it again to go on")
 
             with _threads(run.threads):
                 train_with_folds(opened, directory, one=one, report=report)
@@ -220,10 +230,12 @@ def _worker(run: RunConfig, directory: RunDirectory, *, home: Path) -> None:
         RuntimeError: Its process was told to end; the group is started again without it.
     """
     # Ray puts workers into a directory of their own; a run's paths mean the driver's.
-    os.chdir(home)
+    if home.is_dir():
+        os.chdir(home)
     if directory.refusal.written or directory.stop.asked:
         return
     me = ray.train.get_context()
+    directory = directory.here(writer=me.get_world_rank() == 0)
     mine = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     torch.set_num_threads(run.threads or max(1, int(mine.get("CPU", 1))))
 
@@ -248,7 +260,7 @@ def _worker(run: RunConfig, directory: RunDirectory, *, home: Path) -> None:
                 device=ray.train.torch.get_device(),
             ),
             on_round=on_round,
-            report=lambda line: None,
+            report=teller(directory),
             watchdog=watchdog,
             wrap=ray.train.torch.prepare_model if me.get_world_size() > 1 else None,
             wish=_wish,

@@ -25,7 +25,7 @@ from cluster.runs.stop import stoppable
 from cluster.session import fits, require, session
 from cluster.settings.config import RunConfig
 from data_store.store.reader import Store
-from data_store.store.remote import url_of
+from scdfm.screen.address import url_of
 from scdfm.screen.progress import phase
 from sweeps.directory import SweepDirectory
 from sweeps.events import OnEvent

@@ -32,7 +32,7 @@ class Needs:
     """What work needs of the machines that it runs on.
 
     Attributes:
-        outputs: Folders that all must see and write.
+        outputs: Folders and addresses that all must see and write.
         inputs: Files and folders that all must see.
         store: Place or address of the store.
         fingerprint: Of the store's version; None: any.
@@ -41,7 +41,7 @@ class Needs:
         cpus: Cores of one piece.
     """
 
-    outputs: tuple[Path, ...] = ()
+    outputs: tuple[Path | str, ...] = ()
     inputs: tuple[Path, ...] = ()
     store: str | None = None
     fingerprint: str | None = None
@@ -241,8 +241,8 @@ def _unseen(node: str, words: list[Nonce], faults: list[str | None]) -> Iterator
         if fault is not None:
             yield Fault(
                 node,
-                f"output {word.folder}: {fault}",
-                "name a folder that all nodes mount at the same path",
+                f"output {word.place}: {fault}",
+                word.remedy,
             )
 
 

@@ -1,6 +1,5 @@
-"""Whether all machines see one folder: a word is written here and read there, and back."""
+"""Whether all machines see one place: a word is written here and read there, and back."""
 
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -8,65 +7,83 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from cluster.storage.storage import Storage, storage_at
+from scdfm.screen.address import url_of
+
 _DRIVER = "driver"
 _PATIENCE = 3.0  # seconds that a network file system may take to show a new file
 
 
 class Nonce(NamedTuple):
-    """A word in a folder, which other machines look for."""
+    """A word in a folder or an object store, which other machines look for."""
 
-    folder: Path  # absolute
-    place: str  # of the check's own folder below it
+    place: str  # absolute path, or address
+    below: str  # the check's own folder in it
     word: str
+
+    @property
+    def remedy(self) -> str:
+        """What to do where it is not seen."""
+        if url_of(self.place) is not None:
+            return "give that machine access to it: its network, and credentials there"
+        return "name a folder that all nodes mount at the same path"
 
     def seen(self, node: str) -> str | None:
         """Look for the word on another machine, and leave an answer; the fault, if there is one."""
-        here = self.folder / self.place
-        if _read(here / _DRIVER) != self.word:
-            return "what the driver writes there is not seen"
         try:
-            (here / node).write_text(self.word)
+            if self._read(_DRIVER) != self.word:
+                return "what the driver writes there is not seen"
+            self._storage.put(node, self.word.encode())
         except OSError as error:
-            return f"cannot be written ({error.strerror})"
+            return f"cannot be written ({error.strerror or error})"
+        except ValueError as error:
+            return str(error)
         return None
 
     def answered(self, node: str) -> bool:
         """Whether the driver sees the answer of a machine."""
-        return _read(self.folder / self.place / node) == self.word
+        return self._read(node) == self.word
+
+    @property
+    def _storage(self) -> Storage:
+        return storage_at(f"{self.place.rstrip('/')}/{self.below}")
+
+    def _read(self, name: str) -> str | None:
+        deadline = time.monotonic() + _PATIENCE
+        storage = self._storage
+        while True:
+            found = storage.read(name)
+            if found is not None:
+                return found.content.decode(errors="replace")
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.2)
 
 
 @contextmanager
-def nonce(folder: Path) -> Iterator[Nonce]:
-    """Write a word into a folder for the time of the block; afterwards all is as it was.
+def nonce(place: Path | str) -> Iterator[Nonce]:
+    """Write a word into a place for the time of the block; afterwards all is as it was.
 
     Raises:
         ValueError: Nothing can be written there.
     """
-    folder = folder.absolute()
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    made = Nonce(folder, f".scdfm-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex)
+    address = url_of(place)
+    folder = None if address else Path(place).absolute()
+    missing = [one for one in (folder, *folder.parents) if not one.exists()] if folder else []
+    made = Nonce(address or str(folder), f".scdfm-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex)
+    storage = made._storage
     try:
         try:
-            (folder / made.place).mkdir(parents=True)
-            (folder / made.place / _DRIVER).write_text(made.word)
+            storage.put(_DRIVER, made.word.encode())
         except OSError as error:
             raise ValueError(
-                f"cannot write to {folder} ({error.strerror}); name another folder for output, or "
-                "make this one yours"
+                f"cannot write to {made.place} ({error.strerror or error}); name another folder "
+                "for output, or make this one yours"
             ) from error
         yield made
     finally:
-        shutil.rmtree(folder / made.place, ignore_errors=True)
+        with suppress(OSError, ValueError):
+            storage.remove(storage.names())
         with suppress(OSError):  # others have begun to use it
-            for one in missing:
+            for one in [folder / made.below, *missing] if folder else []:
                 one.rmdir()
-
-
-def _read(path: Path) -> str | None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        with suppress(OSError):
-            return path.read_text()
-        if time.monotonic() > deadline:
-            return None
-        time.sleep(0.2)

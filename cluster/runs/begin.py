@@ -22,6 +22,7 @@ from cluster.runs.plan import (
 )
 from cluster.runs.provenance import provenance
 from cluster.settings.config import RunConfig
+from cluster.storage.mirror import named
 from data_store.store.reader import Store
 from scdfm.screen.atomic import sha256
 from scdfm.splits import Split
@@ -38,8 +39,8 @@ class OpenRun:
 
     @cached_property
     def directory(self) -> RunDirectory:
-        """Where the run lives."""
-        return RunDirectory(self.config.directory)
+        """Where the run lives, as it is there now."""
+        return RunDirectory(self.config.directory).fetch()
 
     def check(self) -> None:
         """Refuse a run that cannot begin, before anything is written; log what has moved.
@@ -58,7 +59,7 @@ class OpenRun:
             self._require_same_settings()
             for fault in self._other_content(store):
                 raise ValueError(
-                    f"{self.directory.path} was begun {fault}; choose another name, or name what "
+                    f"{self.directory} was begun {fault}; choose another name, or name what "
                     "it was begun with"
                 )
         for line in moved(self.directory.settings, self.config):
@@ -96,6 +97,7 @@ class OpenRun:
             plan.save(directory.path)
             directory.write_folds(run_folds(self.config, store))
             directory.write_manifest(facts)
+            directory.publish()
 
     def open_store(self) -> Store:
         """The newest version of the run's store, or the version that the run was begun with.
@@ -110,7 +112,7 @@ class OpenRun:
             return Store.open(self.config.store, fingerprint=fingerprint)
         except FileNotFoundError as error:
             remedy = (
-                f"{self.directory.path} was begun on it: name where it is now"
+                f"{self.directory} was begun on it: name where it is now"
                 if begun
                 else "ingest one there, or name another"
             )
@@ -125,14 +127,14 @@ class OpenRun:
         if found.keys() == {"training.steps"} and self.directory.finished:
             steps, wanted = found["training.steps"]
             raise ValueError(
-                f"{self.directory.path} is done at step {steps}, and training.steps is now "
+                f"{self.directory} is done at step {steps}, and training.steps is now "
                 f"{wanted}; its learning rate has reached its end, so start another run from its "
                 "weights: "
-                f"--set name=NAME --set init_from={self.directory.path}"
+                f"--set name=NAME --set init_from={self.directory}"
             )
         for name, (then, now) in found.items():
             raise ValueError(
-                f"{self.directory.path} holds another run: {name} was {then!r} and is now {now!r}; "
+                f"{self.directory} holds another run: {name} was {then!r} and is now {now!r}; "
                 "set it back, or choose another name"
             )
 
@@ -179,6 +181,7 @@ class OpenRun:
         if facts is not None:
             places = {"run": self.config.name, "store": self.config.store}
             directory.write_manifest(facts.model_copy(update=places))
+        directory.publish()
 
 
 def require_inputs(run: RunConfig, store: Store) -> None:
@@ -212,4 +215,4 @@ def _same_split(now: Split, begun: Split) -> bool:
 
 def _refuse_sweep(path: Path) -> None:
     if (path / SWEEP).is_file():
-        raise ValueError(f"{path} holds a sweep; choose another name for the run")
+        raise ValueError(f"{named(path)} holds a sweep; choose another name for the run")

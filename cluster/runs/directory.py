@@ -15,6 +15,7 @@ Everything is in files, so that any process can continue what another began:
 """
 
 import math
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from cluster.runs.records import Best, Finished, Line, RunManifest
 from cluster.runs.refusal import Refusal
 from cluster.runs.stop import Stop
 from cluster.settings.config import RunConfig, read_run, write_run
+from cluster.storage.mirror import INDEX, Mirror, address_of, mirror_of, named
 from data_store.disk.room import room_for
 from scdfm.flow.checkpoint import Model, load_state, save_model, save_state
 from scdfm.screen.atomic import discard_drafts, write_json
@@ -71,12 +73,65 @@ class RunDirectory:
     """The files of one run.
 
     Attributes:
-        path: Where they are.
+        path: Where they are; of a run in an object store, where this process works on them.
         token: Of the lease, in a process that may write; none: it only reads.
     """
 
     path: Path
     token: str | None = None
+
+    def __str__(self) -> str:
+        """Where the run lives, as its user calls it."""
+        return named(self.path)
+
+    @property
+    def _mirror(self) -> Mirror | None:
+        address = address_of(self.path)
+        return None if address is None else mirror_of(address)
+
+    def fetch(self) -> Self:
+        """Get the newest files of a run in an object store, its checkpoints' folders empty."""
+        mirror = self._mirror
+        if mirror is not None:
+            mirror.fetch(states=False)
+            if (self.path / FOLDS).is_dir():
+                for name in mirror.storage.names(FOLDS):
+                    if re.fullmatch(rf"{FOLDS}/\d+/{INDEX}", name):
+                        RunDirectory((self.path / name).parent).fetch()
+        return self
+
+    def here(self, *, writer: bool) -> Self:
+        """The same run for a worker, which may see another disk than its driver.
+
+        Args:
+            writer: Whether it will write; it then shuts out workers that wrote before it.
+        """
+        address = address_of(self.path)
+        if address is None:
+            return self
+        mirror = mirror_of(address)
+        if writer:
+            self.require_held()
+            mirror.begin()
+        else:
+            mirror.fetch()
+        return replace(self, path=mirror.folder)
+
+    def take_back(self) -> None:
+        """Get what workers have written, who are gone, and be the writer again."""
+        mirror = self._mirror
+        if mirror is not None:
+            mirror.begin(states=False)
+
+    def publish(self) -> None:
+        """Send what was written to the object store; on return it is kept there, all at once.
+
+        Raises:
+            LeaseLostError: Another process writes now.
+        """
+        mirror = self._mirror
+        if mirror is not None and mirror.writes:
+            mirror.commit()
 
     @contextmanager
     def held(self) -> Iterator[Self]:
@@ -187,6 +242,12 @@ class RunDirectory:
         newest = self.latest_state
         return None if newest is None else int(newest.name.removeprefix(_STATE))
 
+    def stored_step(self) -> int | None:
+        """The same of a run in an object store, as it is there now."""
+        mirror = self._mirror
+        steps = [] if mirror is None else re.findall(rf"{_STATE}(\d+)/", " ".join(mirror.names()))
+        return max(map(int, steps), default=None)
+
     @property
     def seconds(self) -> float:
         """Time it was trained in all its sessions, its folds included."""
@@ -269,7 +330,7 @@ class RunDirectory:
         """
         best = self.best
         if best is None:
-            raise FileNotFoundError(f"{self.path} has no {BEST} yet; train the run first")
+            raise FileNotFoundError(f"{self} has no {BEST} yet; train the run first")
         return TrainResult(
             directory=self.path,
             model=self.path / MODEL,
@@ -283,6 +344,10 @@ class RunDirectory:
     def forget_states(self) -> None:
         """Remove what a finished or abandoned run no longer needs: its training states."""
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+        mirror = self._mirror
+        if mirror is not None and mirror.writes:
+            mirror.drop(f"{CHECKPOINTS}/")
+            mirror.commit()
 
     def discard_drafts(self) -> None:
         """Remove half-written files of a process that was killed."""

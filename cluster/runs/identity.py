@@ -11,6 +11,7 @@ from typing import Any
 
 from cluster.settings.config import RunConfig
 from cluster.settings.yaml_file import flat
+from cluster.storage.mirror import address_of
 
 # Settings that say where something is, and what is compared in their stead.
 PLACES = {
@@ -59,4 +60,7 @@ def _one_place(one: str, other: str) -> bool:
 
 
 def _spelt_out(place: str) -> str:
+    elsewhere = address_of(place)  # also as another process spells it
+    if elsewhere is not None:
+        return elsewhere
     return place.rstrip("/") if "://" in place else os.path.realpath(Path(place))

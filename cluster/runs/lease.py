@@ -1,25 +1,23 @@
 """One writer for each run: a lock on the driver's machine, a token for workers anywhere.
 
 The lock dies with its process, also by kill -9. Workers can outlive their driver by seconds; before
-they write, they check that the run still has the token that they were started with.
+they write, they check that the run still has the token that they were started with. What lives in
+an object store has a lease there instead (`cluster.storage.lease`).
 """
 
 import fcntl
-import getpass
-import json
-import os
-import socket
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
-FILE = "lease"
+from pydantic import ValidationError
 
+from cluster.storage import lease as stored
+from cluster.storage.lease import FILE, Holder, LeaseLostError
+from cluster.storage.mirror import address_of, mirror_of
+from cluster.storage.storage import StorageError
 
-class LeaseLostError(RuntimeError):
-    """Another process has taken the run over; this one must stop writing."""
+__all__ = ["FILE", "LeaseLostError", "check", "lease"]
 
 
 @contextmanager
@@ -31,6 +29,13 @@ def lease(directory: Path) -> Iterator[str]:
     Raises:
         ValueError: Another process holds it.
     """
+    address = address_of(directory)
+    with _local(directory) if address is None else _elsewhere(address) as token:
+        yield token
+
+
+@contextmanager
+def _local(directory: Path) -> Iterator[str]:
     place = directory.resolve()  # in `a/..` the parent of a would pass for one of its folders
     missing = [folder for folder in (place, *place.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
@@ -39,25 +44,34 @@ def lease(directory: Path) -> Iterator[str]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(
-                f"{directory} is being written by {_holder(directory)}; "
+                f"{directory} is being written by {_read(directory).in_words}; "
                 "wait for it to end or use another name"
             ) from error
-        token = uuid.uuid4().hex
-        holder = {
-            "token": token,
-            "user": _user(),
-            "host": socket.gethostname(),
-            "process": os.getpid(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        holder = Holder.me()
         file.truncate(0)
-        file.write(json.dumps(holder))
+        file.write(holder.model_dump_json(exclude_none=True))
         file.flush()
         try:
-            yield token
+            yield holder.token
         except BaseException:
             _discard(place, missing)
             raise
+
+
+@contextmanager
+def _elsewhere(address: str) -> Iterator[str]:
+    mirror = mirror_of(address)
+    with stored.lease(mirror.storage) as token:
+        try:
+            mirror.begin(states=False)
+            yield token
+        except BaseException:
+            with suppress(StorageError, ValueError):
+                if mirror.forget():
+                    mirror.storage.remove([FILE])
+            raise
+        finally:
+            mirror.end()
 
 
 def check(directory: Path, token: str) -> None:
@@ -66,8 +80,11 @@ def check(directory: Path, token: str) -> None:
     Raises:
         LeaseLostError: It does not.
     """
-    if _read(directory).get("token") != token:
-        raise LeaseLostError(f"{directory} was taken over by {_holder(directory)}")
+    address = address_of(directory)
+    if address is not None:
+        stored.check(mirror_of(address).storage, token)
+    elif _read(directory).token != token:
+        raise LeaseLostError(f"{directory} was taken over by {_read(directory).in_words}")
 
 
 def _discard(directory: Path, missing: list[Path]) -> None:
@@ -79,33 +96,8 @@ def _discard(directory: Path, missing: list[Path]) -> None:
                 folder.rmdir()
 
 
-def _user() -> str:
-    """Who runs this process; a container may have no name for its user."""
+def _read(directory: Path) -> Holder:
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
-
-
-def _holder(directory: Path) -> str:
-    """Who holds the directory, and since when."""
-    holder = _read(directory)
-    user = f"{holder['user']}@" if "user" in holder else ""
-    since = f", since {_said(holder['since'])}" if "since" in holder else ""
-    return f"{user}{holder.get('host', '?')} (process {holder.get('process', '?')}){since}"
-
-
-def _said(moment: str) -> str:
-    """A moment in this machine's time, such as "2026-03-01 14:05 UTC"."""
-    try:
-        return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    except ValueError:
-        return moment
-
-
-def _read(directory: Path) -> dict[str, str]:
-    try:
-        content = json.loads((directory / FILE).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return Holder.model_validate_json((directory / FILE).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return Holder()

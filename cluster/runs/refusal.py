@@ -1,12 +1,13 @@
 """Errors that no restart can fix, carried from a worker to its driver.
 
 Ray restarts a worker group after any error. That is right for a dead node, and wrong for bad input
-or an infinite loss, which would happen again. Such an error is written to a note in the run's
-directory, and the driver raises it. A single worker then ends normally. If other workers wait for
+or an infinite loss, which would happen again. Such an error is written to a note about the run, and
+the driver raises it. A single worker then ends normally. If other workers wait for
 it, it must fail, or they would wait for ever; Ray restarts the group, and the new workers see the
 note and end.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from scdfm.screen.atomic import write_json
+from cluster.storage.notes import Notes, notes_about
 
 FILE = "refusal.json"
 KINDS: dict[str, type[Exception]] = {
@@ -38,11 +39,6 @@ class Refusal:
 
     directory: Path
 
-    @property
-    def file(self) -> Path:
-        """Where the note is, if there is one."""
-        return self.directory / FILE
-
     @contextmanager
     def kept(self, *, alone: bool) -> Iterator[None]:
         """Write down an error that would happen again; a single worker then does not raise it."""
@@ -50,14 +46,14 @@ class Refusal:
             yield
         except tuple(KINDS.values()) as error:
             kind = next(name for name, known in KINDS.items() if isinstance(error, known))
-            write_json(self.file, {"kind": kind, "message": str(error)})
+            self._notes.write(FILE, json.dumps({"kind": kind, "message": str(error)}))
             if not alone:
                 raise
 
     @property
     def written(self) -> bool:
         """Whether a worker has given up."""
-        return self.file.is_file()
+        return self._notes.read(FILE) is not None
 
     def repeat(self) -> None:
         """Raise the error that a worker has written, if there is one.
@@ -65,11 +61,16 @@ class Refusal:
         Raises:
             ValueError, FloatingPointError, FileNotFoundError: As the worker met it.
         """
-        if self.written:
-            note = Note.model_validate_json(self.file.read_text())
+        text = self._notes.read(FILE)
+        if text is not None:
+            note = Note.model_validate_json(text)
             self.forget()
             raise KINDS[note.kind](note.message)
 
     def forget(self) -> None:
         """Remove what an earlier session has left."""
-        self.file.unlink(missing_ok=True)
+        self._notes.forget(FILE)
+
+    @property
+    def _notes(self) -> Notes:
+        return notes_about(self.directory)

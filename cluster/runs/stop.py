@@ -1,4 +1,4 @@
-"""A request to stop, as a file in a run's directory: a driver asks, its workers answer.
+"""A request to stop, as a note about a run: a driver asks, its workers answer.
 
 Workers look for it after every step, and between the units of a validation round. They keep the
 training state, answer which step that was, and leave.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from scdfm.screen.atomic import write_json
+from cluster.storage.notes import Notes, notes_about
 
 FILE = "stop.json"
 _TICK = 0.05  # seconds between two looks for an answer
@@ -28,40 +28,37 @@ _open: "list[Stoppable]" = []  # of this process
 
 @dataclass(frozen=True)
 class Stop:
-    """The request in a run's directory."""
+    """The request about what is in a directory."""
 
     directory: Path
 
     @property
-    def file(self) -> Path:
-        """Where it is, if there is one."""
-        return self.directory / FILE
-
-    @property
     def asked(self) -> bool:
         """Whether the workers are to stop."""
-        return self.file.is_file()
+        return self._notes.read(FILE) is not None
 
     def ask(self) -> None:
         """Ask the workers to stop."""
-        write_json(self.file, {_KEPT: None})
+        self._notes.write(FILE, json.dumps({_KEPT: None}))
 
     def answer(self, step: int) -> None:
-        """Say that the state after a step is on the disk."""
-        write_json(self.file, {_KEPT: step})
+        """Say that the state after a step is kept."""
+        self._notes.write(FILE, json.dumps({_KEPT: step}))
 
     @property
     def kept(self) -> int | None:
         """The step that was kept because of the request; None before that."""
-        try:
-            kept: int | None = json.loads(self.file.read_text())[_KEPT]
-        except FileNotFoundError:
-            return None
+        text = self._notes.read(FILE)
+        kept: int | None = None if text is None else json.loads(text)[_KEPT]
         return kept
 
     def forget(self) -> None:
         """Remove what an earlier session has left."""
-        self.file.unlink(missing_ok=True)
+        self._notes.forget(FILE)
+
+    @property
+    def _notes(self) -> Notes:
+        return notes_about(self.directory)
 
 
 class Stoppable(Protocol):

@@ -13,6 +13,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     ValidationError,
+    field_serializer,
     model_validator,
 )
 
@@ -20,6 +21,7 @@ from cluster.settings.choices import Compile, Precision
 from cluster.settings.failure import FailureLimits
 from cluster.settings.presets import with_preset
 from cluster.settings.yaml_file import forgiving_yaml, one_line, set_dotted
+from cluster.storage.mirror import local, named
 from data_store.batch_config import BatchConfig
 from scdfm.flow.config import LossConfig, SamplingConfig, Source, TrainingConfig
 from scdfm.flow.sources import SOURCES
@@ -86,7 +88,9 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
 
     store: str = Field(description="Directory of the store, or its address in an object store")
     name: Name = Field(description="Name of the run; its directory is OUTPUT/NAME")
-    output: Path = Field(default=Path("runs"), description="Folder of runs")
+    output: Path = Field(
+        default=Path("runs"), description="Folder of runs, or its address in an object store"
+    )
     seed: NonNegativeInt = Field(default=0, description="Seed of every random draw")
     init_from: Path | None = Field(
         default=None, description="Model, or run with one, whose weights to start from"
@@ -236,10 +240,14 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
             )
         return self
 
+    @field_serializer("output")
+    def _as_named(self, output: Path) -> str:
+        return named(output)
+
     @property
     def directory(self) -> Path:
-        """Where the run lives."""
-        return self.output / self.name
+        """Where the run lives; of one in an object store, where this process works on it."""
+        return local(self.output) / self.name
 
 
 def read_run(path: Path, *, overrides: dict[str, Any] | None = None) -> RunConfig:

@@ -72,6 +72,8 @@ class Keeper:
         trace: TracebackType | None,
     ) -> None:
         self.writer.__exit__(kind, error, trace)
+        if error is None:
+            self.directory.publish()
 
     def begin(self, checkpoint: Checkpoint | None) -> None:
         """Continue after a checkpoint, or begin with notes about graph and first weights."""
@@ -160,6 +162,7 @@ class Keeper:
                 self.directory.keep_model(model, step=step, metrics=metrics or {}, weights=weights)
             self.journal.force()
             self.directory.keep_state(state, step=step, keep=self.run.training.keep)
+            self.directory.publish()
 
         self.writer.start(write)
 

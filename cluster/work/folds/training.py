@@ -49,6 +49,7 @@ def train_with_folds(
             _train(fold, fingerprint=begun.fingerprint, one=one, report=report)
         facts = found(directory, validation=opened.config.validation)
         directory.write_manifest(begun.model_copy(update={"folds": facts}))
+        directory.publish()
         phase(log, "training on all folds")
     one(opened.config, directory, report=report)
 
@@ -56,12 +57,16 @@ def train_with_folds(
 def _train(fold: Fold, *, fingerprint: str, one: TrainOne, report: Report) -> None:
     """Train a fold on the version of the store that its run was begun with."""
     opened = OpenRun(fold.run, fingerprint=fingerprint)
-    if not opened.directory.finished:
+    directory = opened.directory
+    if directory.finished and directory.latest_state is None:
+        return
+    if not directory.finished:
         opened.check()
-        with opened.directory.held() as held:
+    with directory.held() as held:
+        if not held.finished:
             opened.prepare(held)
             one(fold.run, held, report=partial(_tell, fold=fold, report=report))
-    opened.directory.forget_states()
+        held.forget_states()
 
 
 def _tell(line: Line, *, fold: Fold, report: Report) -> None:

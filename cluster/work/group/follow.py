@@ -100,13 +100,14 @@ class Workers:
     @property
     def kept(self) -> str | None:
         """Which step they have kept."""
-        return _step(self._directory.stop.kept)
+        return said(self._directory.stop.kept)
 
     @property
     def stands(self) -> str | None:
         """Which step was kept last."""
-        return _step(self._directory.newest_step)
+        return said(self._directory.newest_step)
 
 
-def _step(number: int | None) -> str | None:
+def said(number: int | None) -> str | None:
+    """What is told of a step that is kept; None: of none."""
     return None if number is None else f"step {number} is kept"

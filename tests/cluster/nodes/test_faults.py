@@ -89,7 +89,7 @@ def test_a_folder_that_another_machine_does_not_see_is_told_apart(tmp_path: Path
         assert word.seen("n1") is None
         assert word.answered("n1")
         assert not word.answered("n2")
-        elsewhere = word._replace(folder=other)  # the same path on a machine with its own disk
+        elsewhere = word._replace(place=str(other))  # the same path on a machine with its own disk
         assert elsewhere.seen("n3") == "what the driver writes there is not seen"
     assert list(tmp_path.iterdir()) == [], "something was left"
 

@@ -1,0 +1,338 @@
+"""Files that live in an object store, and are worked on in a folder of this process.
+
+The store holds parts, each named by its content, and one index that says which part is which file
+now. Parts are sent first, the index last: it alone commits, all files at once. It is written only
+over the one that this writer has seen last, so a writer that others have taken over from is refused
+and has changed nothing. A reader that finds a part gone reads the index again.
+"""
+
+import functools
+import re
+import uuid
+from atexit import register
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from hashlib import file_digest
+from hashlib import sha256 as digest
+from pathlib import Path
+from threading import RLock
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, NonNegativeInt, ValidationError
+
+from cluster.storage.lease import LeaseLostError
+from cluster.storage.storage import Found, TakenError, storage_at
+from scdfm.screen.address import url_of
+from scdfm.screen.atomic import replaced
+
+INDEX, PARTS = "index.json", "parts"
+STATES = "checkpoints/"  # large, and read by workers only
+
+_FOLDER = "mirror"
+_OURS = re.compile(rf".*/scdfm-[^/]+\.store/{_FOLDER}/([a-z][a-z0-9+.]*)/(.+)")
+# Runs in a run's or sweep's folder have an index of their own; the rest is of one process only.
+_APART = re.compile(r"(folds/\d+|trials)/.*")
+_NOT_KEPT = re.compile(r"(ray|tune|stalls)/.*|(stop|refusal)\.json|lease|.*-journal|(.*/)?\..*")
+_GROWING = ".jsonl"
+_AT_ONCE = 8  # parts on their way
+_TRIES = 5  # to read while another process writes
+
+
+class Entry(BaseModel, frozen=True, extra="forbid"):
+    """What a file is."""
+
+    sha256: str
+    bytes: NonNegativeInt
+
+
+class Index(BaseModel, frozen=True, extra="forbid"):
+    """All files as they are together."""
+
+    version: Literal[1] = 1
+    writer: str  # fences those before it
+    number: NonNegativeInt = 0  # of writes
+    files: dict[str, Entry] = {}
+
+
+class _Kept(NamedTuple):
+    """A file in the folder, when it was hashed."""
+
+    stat: tuple[int, int, int]
+    entry: Entry
+
+
+class Mirror:
+    """The files of one run or sweep, in a store and in a folder of this process."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.folder = folder_of(address)
+        self.storage = storage_at(address)
+        self._lock = RLock()
+        self._index: Index | None = None
+        self._tag: str | None = None
+        self._writer: str | None = None
+        self._known: dict[str, _Kept] = {}
+        self._absent: set[str] = set()  # of the index, not fetched
+
+    @property
+    def there(self) -> bool:
+        """Whether the store has an index."""
+        return self._read() is not None
+
+    def names(self) -> list[str]:
+        """Names of the files that the store has now."""
+        found = self._read()
+        return [] if found is None else sorted(found[0].files)
+
+    def fetch(self, *, states: bool = True) -> None:
+        """Make the folder like the store.
+
+        Args:
+            states: Checkpoints, too; without them their folders are there and empty.
+
+        Raises:
+            ValueError: A part is damaged or missing.
+        """
+        with self._lock:
+            for last in (*[False] * (_TRIES - 1), True):
+                found = self._read()
+                self._index, self._tag = found or (None, None)
+                if found is None or self._lay_out(found[0], states=states, last=last):
+                    return
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the writer, as far as it knows."""
+        return self._writer is not None
+
+    def begin(self, *, states: bool = True) -> None:
+        """Make the folder like the store and be its writer; refuse all who were before.
+
+        Args:
+            states: As in `fetch`.
+
+        Raises:
+            LeaseLostError: Others begin to write at the same time.
+        """
+        with self._lock:
+            self._writer = uuid.uuid4().hex
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for _ in range(_TRIES):
+                self.fetch(states=states)
+                try:
+                    self._put(dict(self._index.files) if self._index else {})
+                except LeaseLostError:
+                    continue
+                self._sweep()
+                return
+            raise LeaseLostError(f"{self.address} is being written by others")
+
+    def end(self) -> None:
+        """Be a reader again."""
+        self._writer = None
+
+    def commit(self) -> None:
+        """Make the store like the folder; on return everything is kept.
+
+        Raises:
+            LeaseLostError: Another process writes now; nothing was changed.
+            StorageError: The store could not be reached; nothing was changed.
+        """
+        with self._lock:
+            assert self._writer is not None, "only a writer commits"
+            before = self._index.files if self._index else {}
+            new: dict[str, Entry] = {name: before[name] for name in self._absent & before.keys()}
+            sending: list[Callable[[], None]] = []
+            for name in self._here():
+                entry, send = self._entry(name)
+                new[name] = entry
+                if before.get(name) != entry:
+                    sending.append(send)
+            if new == before:
+                return
+            _all(sending)
+            self._put(new)
+            gone = {_part(*one) for one in before.items()} - {_part(*one) for one in new.items()}
+            self.storage.remove(sorted(gone))
+
+    def drop(self, below: str) -> None:
+        """Let the next commit forget files below a folder that were not fetched."""
+        self._absent = {name for name in self._absent if not name.startswith(below)}
+
+    def forget(self) -> bool:
+        """Remove the index if it names no file; whether it did."""
+        with self._lock:
+            if self._index is None or self._index.files:
+                return False
+            self.storage.remove([INDEX])
+            self._index = self._tag = None
+            return True
+
+    def _read(self) -> tuple[Index, str] | None:
+        found: Found | None = self.storage.read(INDEX)
+        if found is None:
+            return None
+        try:
+            return Index.model_validate_json(found.content), found.tag
+        except ValidationError:
+            raise ValueError(
+                f"{self.address}/{INDEX} is damaged, or of a newer version; restore it, or choose "
+                "another name"
+            ) from None
+
+    def _put(self, files: dict[str, Entry]) -> None:
+        assert self._writer is not None
+        number = self._index.number + 1 if self._index else 0
+        index = Index(writer=self._writer, number=number, files=dict(sorted(files.items())))
+        content = index.model_dump_json(indent=1).encode()
+        try:
+            tag = self.storage.put_if(INDEX, content, tag=self._tag)
+        except TakenError:
+            raise LeaseLostError(f"{self.address} was taken over by another process") from None
+        self._index, self._tag = index, tag
+
+    def _lay_out(self, index: Index, *, states: bool, last: bool) -> bool:
+        """Fetch what the folder lacks; False if the store has changed meanwhile."""
+        self._absent = {name for name in index.files if not states and name.startswith(STATES)}
+        for name in self._here():
+            if name not in index.files or name in self._absent:
+                (self.folder / name).unlink()
+        for folder in sorted(self.folder.rglob("*/"), reverse=True):
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in self._absent:
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        missing: list[str] = []
+
+        def fetch(name: str, entry: Entry) -> None:
+            if not self._take(name, entry):
+                missing.append(name)
+
+        wanted = index.files.keys() - self._absent
+        _all([functools.partial(fetch, name, index.files[name]) for name in sorted(wanted)])
+        # What is missing of a checkpoint is named by who reads it, and the one before is used.
+        broken = [name for name in missing if not name.startswith(STATES)]
+        if broken and last:
+            raise ValueError(
+                f"{self.address} is damaged: the part of {broken[0]} is missing or has other "
+                "bytes; restore it, or choose another name"
+            )
+        return not broken if last else not missing
+
+    def _take(self, name: str, entry: Entry) -> bool:
+        """Fetch a file, if the folder does not have it; False if it is not as the index says."""
+        path = self.folder / name
+        known = self._known.get(name)
+        if known is not None and known.entry == entry and _stat(path) == known.stat:
+            return True
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(path) as draft:
+            there = self.storage.fetch(_part(name, entry), draft)
+            if not there:
+                draft.touch()
+            whole = there and _sha256(draft) == entry.sha256
+        if not there:
+            path.unlink()
+            return False
+        stat = _stat(path)
+        if whole and stat is not None:
+            self._known[name] = _Kept(stat, entry)
+        return whole
+
+    def _here(self) -> list[str]:
+        """Names of the files in the folder that belong to the store."""
+        names = (path.relative_to(self.folder).as_posix() for path in _files(self.folder))
+        return sorted(n for n in names if not (_APART.fullmatch(n) or _NOT_KEPT.fullmatch(n)))
+
+    def _entry(self, name: str) -> tuple[Entry, Callable[[], None]]:
+        """What a file is now, and how to send just that."""
+        path = self.folder / name
+        stat, known = _stat(path), self._known.get(name)
+        if name.endswith(_GROWING):  # may grow between hashing and sending
+            content = path.read_bytes()
+            entry = Entry(sha256=digest(content).hexdigest(), bytes=len(content))
+            return entry, lambda: self.storage.put(_part(name, entry), content)
+        if known is None or known.stat != stat:
+            entry = Entry(sha256=_sha256(path), bytes=path.stat().st_size)
+            if stat is not None:
+                self._known[name] = _Kept(stat, entry)
+        else:
+            entry = known.entry
+        return entry, lambda: self.storage.send(path, _part(name, entry))
+
+    def _sweep(self) -> None:
+        """Remove parts of writers that were killed before they could commit."""
+        assert self._index is not None
+        used = {_part(name, entry) for name, entry in self._index.files.items()}
+        self.storage.remove(part for part in self.storage.names(PARTS) if part not in used)
+
+
+@functools.cache
+def mirror_of(address: str) -> Mirror:
+    """The one mirror that this process has of an address."""
+    return Mirror(address)
+
+
+def folder_of(address: str) -> Path:
+    """The folder in which this process works on what lives at an address."""
+    scheme, _, rest = address.partition("://")
+    return _root() / scheme / rest.strip("/")
+
+
+def local(place: Path) -> Path:
+    """The folder in which this process works on what is at a path or an address."""
+    address = url_of(place)
+    return place if address is None else folder_of(address)
+
+
+def address_of(path: Path | str) -> str | None:
+    """The address of a folder, also of another process, that mirrors one; None of others."""
+    found = _OURS.fullmatch(str(path))
+    return f"{found[1]}://{found[2]}" if found else None
+
+
+def named(path: Path | str) -> str:
+    """How to call a place: the address of what lives elsewhere, or the path."""
+    return address_of(path) or url_of(path) or str(path)
+
+
+@functools.cache
+def _root() -> Path:
+    """A folder of this process, which is removed when it ends."""
+    from data_store.publish.leftovers import scratch
+
+    stack = ExitStack()
+    register(stack.close)
+    return stack.enter_context(scratch()) / _FOLDER
+
+
+def _part(name: str, entry: Entry) -> str:
+    """The name of a part, which follows from its content: two writers cannot differ in it."""
+    return f"{PARTS}/{name}.{entry.sha256[:16]}"
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
+
+
+def _all(work: Iterable[Callable[[], None]]) -> None:
+    """Do everything, some of it at once; raises what went wrong first."""
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="parts") as pool:
+        for done in [pool.submit(one) for one in work]:
+            done.result()

@@ -22,6 +22,7 @@ from ray.train.torch import TorchTrainer
 from cluster.loopback import Listening, OnOneMachine
 from cluster.nodes.examine import Needs
 from cluster.nodes.following import following
+from cluster.nodes.limits import reason
 from cluster.nodes.preflight import check_here, check_nodes
 from cluster.nodes.stall import Watchdog, watched
 from cluster.notices import node_goes_away, told_to_end
@@ -87,7 +88,7 @@ def train(
             remedy=f"{remedy}, or leave --gpu out" if gpu else remedy,
         )
         check_nodes(replace(needs, cpus=cpus))
-        with opened.directory.held() as directory:
+        with opened.directory.held() as directory, directory.said.kept(reason=reason):
             phase(log, "preparing genes, split and graph")
             opened.prepare(directory)
             phase(log, "starting workers")
@@ -182,7 +183,7 @@ def train_here(
     """
     opened = OpenRun(run)
     opened.check()
-    with opened.directory.held() as directory:
+    with opened.directory.held() as directory, directory.said.kept():
         opened.prepare(directory)
         directory.stop.forget()
         asked = stop or directory.stop

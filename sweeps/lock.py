@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 # A trial's runs have their own, or no value depends on them.
 _OWN: dict[str, Any] = {
-    **dict.fromkeys(("name", "output", "split", "threads", "failure"), True),
+    **dict.fromkeys(("name", "output", "split", "threads", "failure", "watch"), True),
     "training": {"keep"},
 }
 

@@ -23,7 +23,7 @@ from sweeps.schema.rules import SearchConfig
 from sweeps.schema.sweep import Configuration, SweepConfig
 
 # Change neither a configuration nor its values.
-_OWN = {"name", "output", "split", "threads", "failure"}
+_OWN = {"name", "output", "split", "threads", "failure", "watch"}
 _TRIES = 1000
 
 

@@ -24,6 +24,7 @@ from cluster.runs.provenance import warn_if_untrained
 from cluster.runs.stop import stoppable
 from cluster.session import fits, require, session
 from cluster.settings.config import RunConfig
+from cluster.settings.watch import require_watchers
 from data_store.store.reader import Store
 from scdfm.screen.address import url_of
 from scdfm.screen.progress import phase
@@ -121,6 +122,7 @@ def _pending(sweep: SweepConfig, ledger: Ledger) -> bool:
 
 def check_data(sweep: SweepConfig) -> str:
     """Find bad input before any trial starts; return the store's fingerprint."""
+    require_watchers(sweep.run({}, split=0).watch)
     with _open_store(sweep.run({}, split=0).store) as store:
         for split in range(len(sweep.splits)):
             for run in _differing_inputs(sweep, split=split):

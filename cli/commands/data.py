@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.errors import FaultsError
+from cli.errors import FAILED, FaultsError
 from cli.names import as_given, from_text_or_file, labels_of
 from cli.options import Commands, Json, Overwrite, options_of
 from cli.show.progress import Bar
@@ -83,7 +83,13 @@ def verify(
         raise FaultsError
 
 
-@app.command(epilog=example("scdfm inspect stores/norman.zarr", "scdfm inspect runs/norman --json"))
+@app.command(
+    epilog=example(
+        "scdfm inspect stores/norman.zarr",
+        "scdfm inspect runs/norman --json",
+        "scdfm inspect runs/norman --follow",
+    )
+)
 def inspect(
     path: Annotated[
         Path,
@@ -91,17 +97,30 @@ def inspect(
             metavar="STORE|RUN|MODEL|PREDICTION", help="The directory or file to look at."
         ),
     ],
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show a run again and again, until it ends.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Show what is in a store, run, model or prediction."""
-    require_there(path, what="store, run, model or prediction")
-    from cli.show.describe import describe, pages
+    """Show what is in a store, run, model or prediction.
 
+    With --follow the exit status is 0 if the run is done at the end, else 1.
+    """
+    require_there(path, what="store, run, model or prediction")
+    from cli.show.describe import describe, kind_of, pages, run_pages
+
+    kind = kind_of(path)
+    if follow:
+        if kind != "run":
+            raise ValueError(f"--follow is for a run, and {path} is a {kind}; leave it out")
+        from cli.show.run.follow import follow as follow_run
+
+        raise typer.Exit(0 if follow_run(path, json=json) else FAILED)
     facts = describe(path)
     if json:
         show_json(facts)
     else:
-        show(*pages(facts))
+        show(*(run_pages(path, facts) if kind == "run" else pages(facts)))
 
 
 @app.command(

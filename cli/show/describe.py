@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cli.show.tables import Column, Grid, Row
+from cli.show.tables import Column, Grid, Row, pairs
 from scdfm.screen.census import spelled
 from scdfm.screen.names import listed
 
@@ -67,7 +67,12 @@ def describe(path: Path) -> dict[str, Any]:
         return _prediction_facts(path)
     from cluster.runs.inspect_run import describe_model, describe_run
 
-    return describe_model(path) if kind == "model" else describe_run(path)
+    if kind == "model":
+        return describe_model(path)
+    from cluster.runs.directory import RunDirectory
+    from cluster.work.watch.now import now, plain
+
+    return {**describe_run(path), **plain(now(RunDirectory(path)))}
 
 
 def _prediction_facts(path: Path) -> dict[str, Any]:
@@ -88,7 +93,22 @@ def _prediction_facts(path: Path) -> dict[str, Any]:
 
 def pages(facts: Mapping[str, Any]) -> list["RenderableType"]:
     """Tables of what `describe` found."""
-    return _store(facts) if facts.get("kind") == "store" else [_pairs(_lines(facts))]
+    return _store(facts) if facts.get("kind") == "store" else [pairs(_lines(facts))]
+
+
+def run_pages(path: Path, facts: Mapping[str, Any]) -> list["RenderableType"]:
+    """Where a run stands, and then what else `describe` found of it."""
+    import sys
+
+    from cli.show.run.state import lines_of
+    from cli.show.terminal import console
+    from cluster.runs.directory import RunDirectory
+    from cluster.work.watch.now import Now, now
+
+    plain = console(sys.stdout).options.ascii_only
+    lines = lines_of(now(RunDirectory(path)), path=path, plain=plain)
+    rest = {name: value for name, value in facts.items() if name not in {*Now._fields, *_TOLD}}
+    return [pairs(lines), "", pairs(_lines(rest))]
 
 
 def _values(facts: Mapping[str, Any]) -> str:
@@ -127,7 +147,7 @@ def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
             for version in facts["versions"]
         )
     detected = [f"  {line}" for line in facts["detections"]]
-    return [_pairs(shape), _contexts(facts["contexts"]), "  detected at ingest", *detected]
+    return [pairs(shape), _contexts(facts["contexts"]), "  detected at ingest", *detected]
 
 
 def _columns(told: str | list[str] | None) -> str:
@@ -161,18 +181,6 @@ def _contexts(contexts: Mapping[str, Mapping[str, Any]]) -> Grid:
     return Grid(columns, rows)
 
 
-def _pairs(facts: Mapping[str, Any]) -> "RenderableType":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=False, padding=(0, 2))
-    table.add_column(overflow="fold")
-    table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(Text(name, style="dim"), Text(str(value)))
-    return table
-
-
 def _spread(numbers: Mapping[str, float] | None) -> str:
     if numbers is None:
         return "unknown"
@@ -180,6 +188,7 @@ def _spread(numbers: Mapping[str, float] | None) -> str:
     return f"median {numbers['median']:,.0f}, {least:,.0f} to {most:,.0f}"
 
 
+_TOLD = {"kind", "path", "finished", "score"}  # of a run, in its first lines
 _LISTED = 6  # items of a list that are shown
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cli.show.live import LiveBar
 from cli.show.terminal import say
 from cli.show.times import duration
+from cluster.runs.history.losses import losses_of
 
 if TYPE_CHECKING:
     from scdfm.screen.progress import Progress
@@ -65,7 +66,7 @@ class Bar:
         if rate is None:
             since, before = self._first
             rate = (done - before) / (now - since) if now > since else 0.0
-        speed = _speed(rate, unit=self._unit)
+        speed = speed_of(rate, unit=self._unit)
         left = f"{duration((total - done) / rate)} left" if rate > 0 and done < total else ""
         count = f"{done}/{total} {self._unit}" if total else f"{done} {self._unit}" if done else ""
         words = [word for word in (speed, left, *note.split("  ")) if word]
@@ -111,8 +112,7 @@ class TrainingBar(Bar):
             best = "  best so far" if line.get("best") else ""
             where = ", ".join(filter(None, [fold, f"validation at step {line['step']}"]))
             self.tell(f"{where}: {numbers(line['validation'])}{best}")
-        losses = {name: value for name, value in line.items() if _is_loss(name, value)}
-        self._losses = losses or self._losses
+        self._losses = losses_of(line) or self._losses
         self._rate = line.get("steps_per_second", self._rate)
         step, steps = int(line["step"]), int(line["steps"])
         goes_on = "validation" not in line and ("loss" in line or step == 0)
@@ -130,11 +130,6 @@ class TrainingBar(Bar):
             return "scoring the untrained model"
         due = step == steps or (self._validate_every and step % self._validate_every == 0)
         return "scoring on validation conditions" if due else ""
-
-
-def _is_loss(name: str, value: object) -> bool:
-    """Whether an entry of a line is the loss or a part of it."""
-    return isinstance(value, float) and name not in ("learning_rate", "steps_per_second")
 
 
 class SweepBar(Bar):
@@ -167,16 +162,17 @@ class SweepBar(Bar):
 
 def numbers(values: Mapping[str, Any]) -> str:
     """Names and values, four digits each; a value that is undefined is null in a journal."""
-    return "  ".join(f"{name} {_number(value)}" for name, value in values.items())
+    return "  ".join(f"{name} {number(value)}" for name, value in values.items())
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """A value in four digits."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "undefined"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _speed(rate: float, *, unit: str) -> str:
+def speed_of(rate: float, *, unit: str) -> str:
     """Units per second, or per minute where that is less than one."""
     if rate <= 0:
         return ""

@@ -1,10 +1,10 @@
 """Tables that fit: wide ones become several tables or one fact per line; no number is cut."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
 
 _PADDING = 3  # columns of a terminal around every cell: two spaces and a divider
@@ -113,3 +113,16 @@ class Grid:
                 indent = "" if at == 0 else "  "
                 name = f"{column.name} " if column.name else ""
                 yield Text(f"{indent}{name}{cell}", overflow="fold")
+
+
+def pairs(facts: Mapping[str, Any]) -> "RenderableType":
+    """Facts by name, a line for each."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(Text(name, style="dim"), Text(str(value)))
+    return table

@@ -95,6 +95,13 @@ def as_json(value: Any) -> str:
     return to_json(value, indent=2, inf_nan_mode="null").decode() + "\n"
 
 
+def as_json_line(value: Any) -> str:
+    """The same in one line."""
+    from pydantic_core import to_json
+
+    return to_json(value, inf_nan_mode="null").decode()
+
+
 def require_file(path: Path | None, *, suffixes: tuple[str, ...], option: str = "--out") -> None:
     """Refuse a result file that could not be written, before the work is done.
 

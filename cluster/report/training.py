@@ -5,9 +5,8 @@ from pathlib import Path
 from cluster.report.figures.curves import losses, validation
 from cluster.report.page import Figure
 from cluster.runs.directory import RunDirectory
+from cluster.runs.history.losses import losses_of
 from scdfm.metrics import METRICS
-
-_NOT_LOSSES = {"step", "steps", "learning_rate", "steps_per_second"}
 
 
 def curves(run: Path) -> list[Figure]:
@@ -16,9 +15,8 @@ def curves(run: Path) -> list[Figure]:
     lines = list(directory.journal.lines())
     parts: dict[str, list[tuple[int, float]]] = {}
     for line in lines:
-        for name, value in line.items():
-            if isinstance(value, float) and name not in _NOT_LOSSES:
-                parts.setdefault(name, []).append((line["step"], value))
+        for name, value in losses_of(line).items():
+            parts.setdefault(name, []).append((line["step"], value))
     figures = [losses(parts)] if parts else []
     metric = directory.settings.validation.metric
     rounds = [

@@ -22,6 +22,7 @@ from cluster.runs.plan import (
 )
 from cluster.runs.provenance import provenance
 from cluster.settings.config import RunConfig
+from cluster.settings.watch import require_watchers
 from cluster.storage.mirror import named
 from data_store.store.reader import Store
 from scdfm.screen.atomic import sha256
@@ -48,10 +49,12 @@ class OpenRun:
         Raises:
             FileNotFoundError: No such store, list of edges or model to start from.
             ValueError: No whole store, a split with an empty part, a list of edges or a model to
-                start from that does not fit, or the run's directory holds what another
-                configuration has learnt, or what was learnt from other cells or edges.
+                start from that does not fit, no client for what is to watch, or the run's
+                directory holds what another configuration has learnt, or what was learnt from
+                other cells or edges.
         """
         _refuse_sweep(self.directory.path)
+        require_watchers(self.config.watch)
         with self.open_store() as store:
             if not self.directory.begun:
                 require_inputs(self.config, store)

@@ -6,6 +6,8 @@ Everything is in files, so that any process can continue what another began:
     given.safetensors                                        what options give the network, if any
     metrics.jsonl                                            what happened, a line for each event
     times.jsonl                                              when, and how fast
+    log.jsonl                                                what the driver said, and its error
+    tensorboard/                                             curves, for TensorBoard
     checkpoints/step-*/                                      the newest training states, the best's
     model/ best.json                                         the best model so far
     folds/0.json folds/0/ ...                                splits and runs of its folds, if any
@@ -30,6 +32,8 @@ from cluster.runs import lease
 from cluster.runs.find_model import MODEL, RUN
 from cluster.runs.history.journal import FILE as JOURNAL
 from cluster.runs.history.journal import Journal, with_rate
+from cluster.runs.history.said import FILE as LOG
+from cluster.runs.history.said import Said
 from cluster.runs.history.times import FILE as TIMES
 from cluster.runs.history.times import Times
 from cluster.runs.records import Best, Finished, Line, RunManifest
@@ -230,6 +234,11 @@ class RunDirectory:
     def times(self) -> Times:
         """When it happened, and how fast."""
         return Times(self.path / TIMES)
+
+    @property
+    def said(self) -> Said:
+        """What its driver said, and why it ended."""
+        return Said(self.path / LOG, once=self.path / RUN)
 
     @property
     def stop(self) -> Stop:

@@ -23,7 +23,7 @@ PLACES = {
     "split.path": "same split",
 }
 THREADS = "threads"  # sums are added up in another order; the steps are the same
-_LIMITS = "failure."  # when to give up; no value depends on them
+_UNREAD = ("failure", "watch")  # when to give up, and what is shown where; no value depends on it
 KEEP = "training.keep"  # checkpoints on disk
 
 
@@ -34,7 +34,7 @@ def changed(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
     for name in sorted(old.keys() | new.keys()):
         then, today = old.get(name), new.get(name)
         is_place = name in PLACES and None not in (then, today)
-        computing = name in (THREADS, KEEP) or name.startswith(_LIMITS)
+        computing = name in (THREADS, KEEP) or name.partition(".")[0] in _UNREAD
         if then != today and not is_place and not computing:
             found[name] = (then, today)
     return found

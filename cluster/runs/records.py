@@ -128,5 +128,6 @@ class Line(TypedDict, total=False):
     best: bool  # this round has the best model so far
     flow: dict[str, Any]  # beside a base: see FlowRound
     loss: float  # and each of its parts under its own name, such as cfm and mmd
+    gradient_norm: float  # before it is limited; the mean over the line's steps, as the losses
     learning_rate: float
     steps_per_second: float  # of older journals; now times.jsonl has it, and who is told of a line

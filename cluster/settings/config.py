@@ -20,6 +20,7 @@ from pydantic import (
 from cluster.settings.choices import Compile, Precision
 from cluster.settings.failure import FailureLimits
 from cluster.settings.presets import with_preset
+from cluster.settings.watch import USUAL, Watch
 from cluster.settings.yaml_file import forgiving_yaml, one_line, set_dotted
 from cluster.storage.mirror import local, named
 from data_store.batch_config import BatchConfig
@@ -136,6 +137,9 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     failure: FailureLimits = Field(
         default=FailureLimits(),
         description="How often workers start again, and how long the run waits for them",
+    )
+    watch: Watch = Field(
+        default=USUAL, description="Where curves are shown: tensorboard (usual), wandb, mlflow"
     )
 
     @model_validator(mode="before")

@@ -3,7 +3,7 @@
 Models and training states are written by another thread, from a copy, while training goes on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self, cast
 
@@ -21,8 +21,11 @@ from cluster.work.background import Background
 from cluster.work.build import make_card
 from cluster.work.folds.facts import folds_note
 from cluster.work.validation import Validation
+from cluster.work.watch.values import memory
+from cluster.work.watch.watched import Watched
 from scdfm.flow.checkpoint import Model, copied
-from scdfm.flow.training import Round, StepLog, Trainer
+from scdfm.flow.meter import StepLog
+from scdfm.flow.training import Round, Trainer
 from scdfm.screen.atomic import jsonable
 from scdfm.splits.told import validation_note
 
@@ -43,6 +46,7 @@ class Keeper:
         validation: Validation,
         how: Arithmetic,
         report: Report,
+        watch: Watched | None = None,
     ) -> None:
         """Keep a run.
 
@@ -55,10 +59,13 @@ class Keeper:
             validation: What judges it.
             how: How this machine computes.
             report: Receives every line of the journal.
+            watch: Shows its curves; none: nobody.
         """
+        self.watch = watch or Watched()
         self.run, self.directory, self.plan, self.trainer = run, directory, plan, trainer
         self.facts, self.validation, self.how, self.report = facts, validation, how, report
         self.journal = directory.journal
+        self.device = next(trainer.model.parameters()).device
         self.writer = Background("checkpoint")
 
     def __enter__(self) -> Self:
@@ -85,6 +92,7 @@ class Keeper:
         self.clock = self.directory.times.begin(
             step or 0, lines=sum(1 for _ in self.journal.lines()), note=damaged
         )
+        self.watch.begin(self.run, self.directory, step=step, tell=self._tell_fault)
         if step is not None:
             self._tell({"step": step} if damaged is None else {"step": step, "note": damaged})
         self._note_arithmetic(step)
@@ -98,16 +106,18 @@ class Keeper:
     def log(self, line: StepLog) -> None:
         """Record the mean of some steps."""
         self.writer.look()
-        told = {"step": line.step, "loss": line.loss, **line.parts}
+        facts = {**line.speed._asdict(), **memory(self.device)}
+        told = {
+            "step": line.step,
+            "loss": line.loss,
+            **line.parts,
+            "gradient_norm": line.gradient_norm,
+            "learning_rate": line.learning_rate,
+            "steps": self.trainer.last_step,
+        }
         # First the rate: who follows the journal finds it there.
-        self.clock.tell(line.step, rate=line.steps_per_second)
-        self._write(
-            cast(
-                Line,
-                {**told, "learning_rate": line.learning_rate, "steps": self.trainer.last_step},
-            ),
-            rate=line.steps_per_second,
-        )
+        self.clock.tell(line.step, facts=facts)
+        self._write(cast(Line, told), facts=facts)
 
     def keep(self, outcome: Round) -> None:
         """Record a validation round: journal, model if it is the best, then training state.
@@ -148,6 +158,7 @@ class Keeper:
         """Record that the run is done."""
         self.writer.wait()
         self.directory.finish(steps=self.trainer.progress.step)
+        self.watch.done = True
 
     def _save(
         self, step: int, *, model: Model | None = None, metrics: dict[str, float] | None = None
@@ -198,12 +209,21 @@ class Keeper:
         if note is not None:
             self._write({"step": step, "steps": self.trainer.last_step, "note": note})
 
-    def _write(self, line: Line, *, rate: float | None = None) -> None:
+    def _write(self, line: Line, *, facts: Mapping[str, float] | None = None) -> None:
         self.journal.write(line)
+        facts = facts or {}
+        rate = facts.get("steps_per_second")
         self._tell(line if rate is None else {**line, "steps_per_second": rate})
+        self.watch.add(line, facts=facts)
 
     def _tell(self, line: Line) -> None:
         self.report({**line, "steps": self.trainer.last_step})
+
+    def _tell_fault(self, fault: str) -> None:
+        """Say what is wrong with a watcher; not in the journal, which is of what was learnt."""
+        step = self.trainer.progress.step
+        self.clock.note(step, fault)
+        self._tell({"step": step, "note": fault})
 
     def _model(self, outcome: Round) -> Model:
         begun = self._begun

@@ -22,6 +22,7 @@ from cluster.work.group.peers import Peers, Wish
 from cluster.work.keeper import Keeper, Report
 from cluster.work.means import measured_units
 from cluster.work.validation import Validation
+from cluster.work.watch.watched import Watched
 from data_store.store.reader import Store
 from data_store.stream import Batch, Stream
 from scdfm.flow.training import Round, Trainer, fit
@@ -58,6 +59,7 @@ def learn(
     begun = directory.manifest
     assert begun is not None
     with (
+        Watched() as watch,  # at the very end: it may wait for a server
         arithmetic(run.precision, device=place.device, compile=run.compile) as how,
         # The store may have grown since `prepare`.
         Store.open(run.store, fingerprint=begun.fingerprint) as store,
@@ -97,6 +99,7 @@ def learn(
             validation=validation,
             how=how,
             report=report,
+            watch=watch,
         )
         if checkpoint is not None:
             trainer.restore(checkpoint.state)
@@ -144,8 +147,8 @@ def learn(
                 shared=peers.mean,
             )
             done = _go(rounds, keeper=keeper, rank=place.rank, on_round=on_round, peers=peers)
-    if place.rank == 0 and peers.leave and stop.asked:
-        directory.stop.answer(trainer.progress.step)
+        if place.rank == 0 and peers.leave and stop.asked:
+            directory.stop.answer(trainer.progress.step)
     return done
 
 

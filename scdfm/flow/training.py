@@ -7,7 +7,6 @@ the run's seed and the batch's index, so a stopped run continues as if it had no
 import copy
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from scdfm.flow.config import TrainingConfig
+from scdfm.flow.meter import Meter, Shared, StepLog
 from scdfm.flow.objective import StepCells
 from scdfm.flow.randomness import seed_torch, torch_generator
 from scdfm.flow.rounds import RoundMean
@@ -31,16 +31,6 @@ class StepLosses(Protocol):
         self, network: nn.Module, cells: StepCells, *, generator: torch.Generator
     ) -> Losses:
         """Loss of one step, with the step's own generator."""
-
-
-class StepLog(NamedTuple):
-    """What happened in a step, or on average since the last log line."""
-
-    step: int
-    loss: float
-    parts: dict[str, float]  # of the loss by name, before their weights
-    learning_rate: float
-    steps_per_second: float
 
 
 class Round(NamedTuple):
@@ -72,9 +62,6 @@ class Progress:
     judged: int = -1  # step of the last round
 
 
-Shared = Callable[[Tensor], Tensor]  # the mean of a tensor over all workers
-
-
 @dataclass
 class Trainer:
     """A model with all that a training step changes."""
@@ -102,6 +89,8 @@ class Trainer:
         last = self.training.average_rounds
         self.rounds = RoundMean(self.model, last=last) if last > 1 else None
         self.unlogged: list[Tensor] = []  # losses of steps that no line has told of, on CPU
+        self.norms: list[float] = []  # of their gradients
+        self.norm = 0.0  # of the last step's gradient, before it was limited
         for model in (self.model, self.averaged, self.rounds and self.rounds.network):
             if self.compiled and isinstance(model, VelocityField):
                 model.compile_velocity()
@@ -191,7 +180,8 @@ class Trainer:
             if weight.grad is not None
         }
         norm = nn.utils.get_total_norm(gradients.values())
-        if not math.isfinite(norm.item()):
+        self.norm = norm.item()
+        if not math.isfinite(self.norm):
             where = _first_non_finite(gradients) or "all weights together"
             names = dict.fromkeys(name for cells in batches for name in cells.names)
             elsewhere = "" if self.world == 1 else " or on another worker's cells"
@@ -271,6 +261,7 @@ class Trainer:
                 **asdict(self.progress),
                 # A line is the mean of some steps, of which some may come before a stop.
                 "unlogged": [losses.tolist() for losses in self.unlogged],
+                "norms": list(self.norms),
                 # How it was computed; another number may compute what follows.
                 "workers": self.world,
                 "threads": torch.get_num_threads(),
@@ -300,6 +291,7 @@ class Trainer:
         self.unlogged = [
             torch.tensor(losses, dtype=torch.float64) for losses in kept.pop("unlogged", [])
         ]
+        self.norms = list(kept.pop("norms", []))
         # An older version kept its state after rounds only.
         kept.setdefault("judged", kept["step"])
         known = {one.name for one in fields(Progress)}
@@ -368,17 +360,19 @@ def fit(
         Every validation round; the first before any step, so that the untrained model has a row.
     """
     steps = iter(batches)
-    meter = _Meter(trainer)
+    meter = Meter(trainer)
     while True:
         if trainer.due:
             yield trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
-            meter = _Meter(trainer)
+            meter = Meter(trainer)
         if trainer.over:
             return
-        cells = tuple(itertools.islice(steps, trainer.training.accumulate))
+        with meter.waiting():
+            cells = tuple(itertools.islice(steps, trainer.training.accumulate))
         if len(cells) < trainer.training.accumulate:
             return
-        meter.add(trainer.step(*cells), shared=shared)
+        seen = sum(len(batch.target) for batch in cells)
+        meter.add(trainer.step(*cells), cells=seen, shared=shared)
         if trainer.progress.step % trainer.training.log_every == 0 or trainer.due:
             log(meter.read())
         if trainer.due:
@@ -387,35 +381,3 @@ def fit(
             trainer.end_round()
         if stop():
             return
-
-
-class _Meter:
-    """Mean losses and rate since the last reading."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
-        self.names: tuple[str, ...] = ()  # of the parts
-        self._start_clock()
-
-    def _start_clock(self) -> None:
-        self.timed, self.began = 0, time.perf_counter()
-
-    def add(self, losses: Losses, *, shared: Shared) -> None:
-        self.names = tuple(losses.parts)
-        values = shared(torch.stack([losses.total, *losses.parts.values()]).detach())
-        self.trainer.unlogged.append(values.cpu().double())
-        self.timed += 1
-
-    def read(self) -> StepLog:
-        total, *parts = torch.stack(self.trainer.unlogged).mean(dim=0).tolist()
-        rate = self.timed / (time.perf_counter() - self.began)
-        step = self.trainer.progress.step
-        self.trainer.unlogged.clear()
-        self._start_clock()
-        return StepLog(
-            step=step,
-            loss=total,
-            parts=dict(zip(self.names, parts, strict=True)),
-            learning_rate=self.trainer.training.rate(step - 1),
-            steps_per_second=rate,
-        )

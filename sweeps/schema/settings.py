@@ -15,6 +15,7 @@ RESERVED = {
     "genes.choice": "all trials must be judged on the same genes",
     "threads": "a trial uses the cores of resources.cpu",
     "failure": "it decides no value; set it in base",
+    "watch": "it decides no value; set it in base",
 }
 
 

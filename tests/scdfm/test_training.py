@@ -2,15 +2,17 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import torch
 
+from scdfm.flow.meter import StepLog
 from scdfm.flow.method import flow_losses
 from scdfm.flow.objective import StepCells
-from scdfm.flow.training import Round, StepLog, Trainer, TrainingConfig, fit
+from scdfm.flow.training import Round, Trainer, TrainingConfig, fit
 from scdfm.model.paper import VelocityField
 from tests.scdfm import small
 
@@ -297,7 +299,35 @@ def test_logs_hold_the_mean_of_the_steps_since_the_last() -> None:
     logs: list[StepLog] = []
     run(trainer(steps=6, validate_every=6), logs=logs)
     assert [line.step for line in logs] == [2, 4, 6]
-    assert all(line.steps_per_second > 0 for line in logs)
+    assert all(line.speed.steps_per_second > 0 for line in logs)
+
+
+def test_logs_hold_the_gradient_norm_the_cells_and_the_wait_for_them() -> None:
+    made, logs = trainer(steps=2, log_every=2, validate_every=2, clip_norm=1e-3), list[StepLog]()
+    norms: list[float] = []
+
+    def late() -> Iterator[StepCells]:
+        for cells in batches(0):
+            time.sleep(0.02)
+            yield cells
+
+    clip = made._clip
+
+    def seen(cells: Sequence[StepCells]) -> None:
+        weights = [weight.grad for weight in made.model.parameters() if weight.grad is not None]
+        norms.append(sum(float((gradient**2).sum()) for gradient in weights) ** 0.5)
+        clip(cells)
+
+    made._clip = seen  # type: ignore[method-assign]
+    scores = {"mse": 1.0}
+    list(fit(made, late(), validate=lambda field: scores, watch="mse", mode="min", log=logs.append))
+    [line] = logs
+    assert line.gradient_norm == pytest.approx(sum(norms) / 2, rel=1e-5)
+    assert line.gradient_norm > 1e-3, "as it is before it is limited"
+    assert line.speed.waiting >= 0.02
+    assert line.speed.waiting * line.speed.steps_per_second < 1
+    cells = len(small.cells().target)
+    assert line.speed.cells_per_second == pytest.approx(cells * line.speed.steps_per_second)
 
 
 def test_warmup_must_end_before_training_does() -> None:

@@ -7,24 +7,30 @@ byte for byte. Lines are only added: a session that was killed took its time, to
 import json
 import os
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Required, TypedDict
+from typing import Required, TypedDict, cast
 
 FILE = "times.jsonl"
 
 
 class TimeLine(TypedDict, total=False):
-    """A line: a session begins, steps were logged, or a round was scored."""
+    """A line: a session begins, steps were logged, a round was scored, or a note."""
 
     session: Required[int]  # from 1
     step: Required[int]  # steps done
     seconds: Required[float]  # since the session began
     time: float  # when it began, seconds since 1970; as the next two, of its first line only
     lines: int  # that metrics.jsonl had then
+    key: str  # of the run for those who watch it: the same in all its sessions
     note: str
-    steps_per_second: float  # since the line before
+    steps_per_second: float  # since the line before, as the next two
+    cells_per_second: float  # perturbed cells, of all workers
+    waiting: float  # seconds that a step waited for its cells
+    memory: int  # bytes of the first worker now
+    gpu_memory: int  # bytes of its GPU, the most so far
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,11 @@ class Times:
         """How often the run was begun or continued."""
         return max((line["session"] for line in self.lines()), default=0)
 
+    @property
+    def key(self) -> str | None:
+        """What names the run to those who watch it; none before its first session."""
+        return next((line["key"] for line in self.lines() if "key" in line), None)
+
     def rates(self) -> dict[int, float]:
         """Steps per second by the step that they were logged at; the newest session counts."""
         return {
@@ -76,6 +87,7 @@ class Times:
             "seconds": 0.0,
             "time": round(time.time(), 3),
             "lines": lines,
+            "key": self.key or uuid.uuid4().hex[:16],
         }
         clock.write(first if note is None else {**first, "note": note})
         return clock
@@ -89,16 +101,26 @@ class Clock:
     session: int
     began: float = field(default_factory=time.monotonic)
 
-    def tell(self, step: int, *, rate: float | None = None) -> None:
+    def tell(self, step: int, *, facts: Mapping[str, float] | None = None) -> None:
         """Write how long the session lasts.
 
         Args:
             step: Steps done.
-            rate: Steps per second since it was written before.
+            facts: Speed and memory, by their names in a line.
         """
+        rounded = {
+            name: value if isinstance(value, int) else float(f"{value:.6g}")
+            for name, value in (facts or {}).items()
+        }
+        self.write(cast(TimeLine, {**self._now(step), **rounded}))
+
+    def note(self, step: int, text: str) -> None:
+        """Write something that the user should know."""
+        self.write({**self._now(step), "note": text})
+
+    def _now(self, step: int) -> TimeLine:
         seconds = round(time.monotonic() - self.began, 3)
-        line: TimeLine = {"session": self.session, "step": step, "seconds": seconds}
-        self.write(line if rate is None else {**line, "steps_per_second": round(rate, 4)})
+        return {"session": self.session, "step": step, "seconds": seconds}
 
     def write(self, line: TimeLine) -> None:
         """Add a line, on a line of its own also where a kill has torn the last one."""

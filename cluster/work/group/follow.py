@@ -15,7 +15,7 @@ _TICK = 0.5  # seconds between two looks
 
 
 class Follow:
-    """Passes on the lines of metrics.jsonl, with their rates, and where a session begins."""
+    """Passes on the lines of metrics.jsonl, with their rates, where a session begins, and notes."""
 
     def __init__(self, directory: RunDirectory, *, steps: int, report: Report) -> None:
         """Prepare to follow what is written from now on.
@@ -29,6 +29,7 @@ class Follow:
         self.steps, self.report = steps, report
         self.seen = len(list(self.journal.lines()))
         self.session = self.times.sessions
+        self.timed = len(list(self.times.lines()))
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._watch, name="follow", daemon=True)
 
@@ -53,16 +54,18 @@ class Follow:
     def look(self) -> None:
         """Pass on what was written since the last look."""
         times, lines = self._read()
-        for begun in times:
-            if begun["session"] > self.session:
-                self.session = begun["session"]
+        for time in times[self.timed :]:
+            begins = time["session"] > self.session
+            if begins:
+                self.session = time["session"]
                 # A session first drops lines that it will write again.
-                self.seen = begun["lines"]
-                line: Line = {"step": begun["step"], "steps": self.steps}
-                if "note" in begun:
-                    line["note"] = begun["note"]
-                if begun["step"] > 0 or "note" in line:
-                    self.report(line)
+                self.seen = time["lines"]
+            line: Line = {"step": time["step"], "steps": self.steps}
+            if "note" in time:
+                line["note"] = time["note"]
+            if "note" in line or (begins and time["step"] > 0):
+                self.report(line)
+        self.timed = max(self.timed, len(times))
         rates = self.times.rates()
         for one in lines[self.seen :]:
             self.report(with_rate(one, rates))

@@ -181,7 +181,7 @@ def test_a_run_of_before_goes_on(tiny_store_path: Path, tmp_path: Path, trained:
     for state in (run.directory / "checkpoints").iterdir():
         (state / "manifest.json").unlink()
         progress = json.loads((state / "progress.json").read_text())
-        for name in ("judged", "unlogged", "workers", "threads"):
+        for name in ("judged", "unlogged", "norms", "workers", "threads"):
             del progress[name]
         (state / "progress.json").write_text(json.dumps(progress))
     (run.directory / "model" / "manifest.json").unlink()

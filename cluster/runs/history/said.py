@@ -1,0 +1,110 @@
+"""log.jsonl: what the driver of a run said, and the error that ended its work.
+
+Workers that wait for room, a node that died, a worker that started again: who looks at the run from
+elsewhere, or later, finds it here. Lines are only added.
+"""
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from cluster.runs.stop import StoppedError
+
+FILE = "log.jsonl"
+BEGINS = "begins"  # level of the line with which a driver begins
+_LEVELS = {logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}
+_HOUSE = ("scdfm", "data_store", "cluster", "sweeps")  # loggers that speak to the user
+_LONGEST = 1_000  # characters
+
+
+class SaidLine(TypedDict):
+    """A line."""
+
+    time: float  # seconds since 1970
+    level: str  # begins, info, warning or error
+    said: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """A run's log.jsonl.
+
+    Attributes:
+        path: Where it is.
+        once: A file of the run; nothing is written before it is there, since a run that was
+            refused leaves nothing behind.
+    """
+
+    path: Path
+    once: Path
+
+    def lines(self) -> Iterator[SaidLine]:
+        """The whole lines; those that a kill has torn are left out."""
+        if not self.path.is_file():
+            return
+        for text in self.path.read_text(errors="replace").splitlines():
+            with suppress(json.JSONDecodeError):
+                yield json.loads(text)
+
+    def newest(self) -> list[SaidLine]:
+        """The lines of the last driver; the first says that it begins."""
+        lines = list(self.lines())
+        begun = [place for place, line in enumerate(lines) if line["level"] == BEGINS]
+        return lines[max(begun, default=0) :]
+
+    @contextmanager
+    def kept(self, *, reason: Callable[[BaseException], str] = str) -> Iterator[None]:
+        """Keep what our packages say during the block, and the error that ends it.
+
+        Args:
+            reason: Says of an error why, in a line.
+        """
+        keeper = _Keeper(self)
+        keeper.write(BEGINS, f"process {os.getpid()} on {socket.gethostname()}")
+        loggers = [logging.getLogger(name) for name in _HOUSE]
+        for logger in loggers:
+            logger.addHandler(keeper)
+        try:
+            yield
+        except (KeyboardInterrupt, StoppedError):
+            keeper.write("info", "stopped")
+            raise
+        except Exception as error:
+            keeper.write("error", reason(error) or type(error).__name__)
+            raise
+        finally:
+            for logger in loggers:
+                logger.removeHandler(keeper)
+
+
+class _Keeper(logging.Handler):
+    """Writes log records; keeps them as long as there is no run yet."""
+
+    def __init__(self, said: Said) -> None:
+        super().__init__(logging.INFO)
+        self._said = said
+        self._early: list[SaidLine] = []
+        self._one = threading.Lock()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        level = max(known for known in _LEVELS if known <= record.levelno)
+        self.write(_LEVELS[level], record.getMessage())
+
+    def write(self, level: str, text: str) -> None:
+        """Write a line; a disk that takes none stops no work."""
+        line = " ".join(text.split())[:_LONGEST]
+        with self._one, suppress(OSError):
+            self._early.append({"time": round(time.time(), 3), "level": level, "said": line})
+            if self._said.once.is_file():
+                with self._said.path.open("a") as file:
+                    file.write("".join(json.dumps(early) + "\n" for early in self._early))
+                self._early.clear()

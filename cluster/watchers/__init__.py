@@ -1,0 +1,1 @@
+"""Where a run's curves are shown while it trains, besides its own files."""

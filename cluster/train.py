@@ -88,9 +88,13 @@ def train(
             remedy=f"{remedy}, or leave --gpu out" if gpu else remedy,
         )
         check_nodes(replace(needs, cpus=cpus))
-        with opened.directory.held() as directory, directory.said.kept(reason=reason):
+        with (
+            opened.directory.held() as directory,
+            directory.said.kept(reason=reason) as prepared,
+        ):
             phase(log, "preparing genes, split and graph")
             opened.prepare(directory)
+            prepared()
             phase(log, "starting workers")
             one = partial(_fit, workers=workers, cpus=cpus, gpu=gpu)
             train_with_folds(opened, directory, one=one, report=report)
@@ -183,8 +187,9 @@ def train_here(
     """
     opened = OpenRun(run)
     opened.check()
-    with opened.directory.held() as directory, directory.said.kept():
+    with opened.directory.held() as directory, directory.said.kept() as prepared:
         opened.prepare(directory)
+        prepared()
         directory.stop.forget()
         asked = stop or directory.stop
         if not directory.finished:

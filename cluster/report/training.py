@@ -15,8 +15,8 @@ def curves(run: Path) -> list[Figure]:
     lines = list(directory.journal.lines())
     parts: dict[str, list[tuple[int, float]]] = {}
     for line in lines:
-        for name, value in losses_of(line).items():
-            parts.setdefault(name, []).append((line["step"], value))
+        for name, loss in losses_of(line).items():
+            parts.setdefault(name, []).append((line["step"], loss))
     figures = [losses(parts)] if parts else []
     metric = directory.settings.validation.metric
     rounds = [

@@ -23,10 +23,7 @@ class _Known:
         return core_schema.no_info_before_validator_function(_spelt_out, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        forms = {
-            name: {"anyOf": [{"type": "boolean"}, _inline(watcher.Settings)]}
-            for name, watcher in WATCHERS.items()
-        }
+        forms = {name: _form(watcher.Settings) for name, watcher in WATCHERS.items()}
         return {"type": "object", "properties": forms, "additionalProperties": False}
 
 
@@ -74,6 +71,7 @@ def _settings(name: str, given: Any) -> Any:
     return settings.model_dump(mode="json") or True
 
 
-def _inline(settings: type[BaseModel]) -> dict[str, Any]:
-    """The schema of a watcher's settings, to stand in another one."""
-    return {**settings.model_json_schema(), "title": settings.__name__}
+def _form(settings: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a watcher: on, off, or its settings."""
+    said = {"description": settings.__doc__ or settings.__name__}
+    return {**said, "anyOf": [{"type": "boolean"}, settings.model_json_schema()]}

@@ -19,7 +19,7 @@ _STATUS = {"done": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
 class MlflowSettings(BaseModel, frozen=True, extra="forbid"):
-    """Where MLflow's runs are, and which experiment a run belongs to."""
+    """MLflow: where its runs are, and which experiment a run belongs to."""
 
     tracking_uri: str | None = Field(
         default=None,

@@ -18,7 +18,7 @@ FOLDER = "tensorboard"
 
 
 class TensorBoardSettings(BaseModel, frozen=True, extra="forbid"):
-    """TensorBoard has none."""
+    """TensorBoard: event files in the run's folder."""
 
 
 class TensorBoard(Watcher):

@@ -14,7 +14,7 @@ from cluster.watchers.watcher import Curves, End, Session, Watcher, require_clie
 
 
 class WandbSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which project of Weights & Biases a run belongs to."""
+    """Weights & Biases: which project a run belongs to."""
 
     project: str = Field(default="scdfm", description="Project that the run belongs to")
     entity: str | None = Field(

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.show.progress import number, numbers
 from cli.show.run.state import fault_of, lines_of, state_of, step_of
@@ -57,7 +57,7 @@ def _drawn(path: Path) -> bool:
 def _in_lines(path: Path, *, json: bool) -> bool:
     from cluster.work.watch.now import plain
 
-    told, before = _Told(), {}
+    told, before = _Told(), dict[str, Any]()
     for now in _looks(path):
         facts = plain(now)
         if not json:

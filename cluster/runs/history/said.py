@@ -61,11 +61,14 @@ class Said:
         return lines[max(begun, default=0) :]
 
     @contextmanager
-    def kept(self, *, reason: Callable[[BaseException], str] = str) -> Iterator[None]:
+    def kept(self, *, reason: Callable[[BaseException], str] = str) -> Iterator[Callable[[], None]]:
         """Keep what our packages say during the block, and the error that ends it.
 
         Args:
             reason: Says of an error why, in a line.
+
+        Yields:
+            What to call once the run is there: writes what was said before.
         """
         keeper = _Keeper(self)
         keeper.write(BEGINS, f"process {os.getpid()} on {socket.gethostname()}")
@@ -73,7 +76,7 @@ class Said:
         for logger in loggers:
             logger.addHandler(keeper)
         try:
-            yield
+            yield keeper.catch_up
         except (KeyboardInterrupt, StoppedError):
             keeper.write("info", "stopped")
             raise
@@ -104,7 +107,15 @@ class _Keeper(logging.Handler):
         line = " ".join(text.split())[:_LONGEST]
         with self._one, suppress(OSError):
             self._early.append({"time": round(time.time(), 3), "level": level, "said": line})
-            if self._said.once.is_file():
-                with self._said.path.open("a") as file:
-                    file.write("".join(json.dumps(early) + "\n" for early in self._early))
-                self._early.clear()
+            self._write()
+
+    def catch_up(self) -> None:
+        """Write what waits for the run."""
+        with self._one, suppress(OSError):
+            self._write()
+
+    def _write(self) -> None:
+        if self._said.once.is_file() and self._early:
+            with self._said.path.open("a") as file:
+                file.write("".join(json.dumps(early) + "\n" for early in self._early))
+            self._early.clear()

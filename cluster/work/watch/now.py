@@ -72,7 +72,6 @@ def now(directory: RunDirectory) -> Now:
     state, doing = _state(directory, held, said=said, times=times, settings=settings)
     logged = [line for line in lines if "loss" in line]
     metric = settings.validation.metric
-    newest = next((line for line in reversed(times) if "memory" in line), None)
     return Now(
         state=state,
         doing=doing or (_scores(lines, settings) if state == "running" else None),
@@ -81,8 +80,8 @@ def now(directory: RunDirectory) -> Now:
         step=step,
         steps=steps,
         speed=_speed(times, to_go=steps - step),
-        memory=newest and newest["memory"],
-        gpu_memory=newest and newest.get("gpu_memory"),
+        memory=_newest(times, "memory"),
+        gpu_memory=_newest(times, "gpu_memory"),
         loss=[(line["step"], line["loss"]) for line in logged if line["loss"] is not None],
         losses=losses_of(logged[-1]) if logged else {},
         metric=metric,
@@ -167,6 +166,10 @@ def _speed(times: Sequence[TimeLine], *, to_go: int) -> Speed | None:
         waiting=_share(known) if known else None,
         left=to_go * seconds / steps if steps > 0 and to_go >= 0 else None,
     )
+
+
+def _newest(times: Sequence[TimeLine], name: Literal["memory", "gpu_memory"]) -> int | None:
+    return next((line[name] for line in reversed(times) if name in line), None)
 
 
 def _share(lines: Sequence[TimeLine]) -> float:

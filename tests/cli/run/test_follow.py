@@ -39,7 +39,7 @@ def test_a_curve_is_drawn_from_its_lowest_to_its_highest_value() -> None:
     assert sparkline([8.0, 8.0, 1.0, 1.0], width=2) == "█▁"
     assert sparkline([5.0], width=9) == "▁"
     assert sparkline([], width=9) == ""
-    assert sparkline([1e6, 1e3, 1.0], width=9, plain=True) == "@~_"
+    assert sparkline([1e6, 1e3, 1.0], width=9, plain=True) == "@=_"
     assert sparkline([0.0, -1.0], width=9) == "█▁"
 
 

@@ -1,6 +1,5 @@
 """Who works on a run now, as far as another process can see it without taking its lock."""
 
-import json
 import os
 import socket
 from datetime import datetime
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cluster.runs.lease import FILE
+from cluster.storage.lease import Holder as Lease
+from cluster.storage.mirror import address_of, mirror_of
 
 _LOCKS = Path("/proc/locks")
 
@@ -27,16 +28,23 @@ class Holder(NamedTuple):
 
 
 def holder(directory: Path) -> Holder | None:
-    """Who holds a run, or held it last; None: nobody ever did, or nothing can be read."""
-    path = directory / FILE
+    """Who holds a run, or held it last; None: nobody ever did, or nothing can be read.
+
+    Raises:
+        StorageError: The object store that the run is in cannot be reached.
+    """
+    address = address_of(directory)
+    found = None if address is None else mirror_of(address).storage.read(FILE)
     try:
-        told = json.loads(path.read_text())
-        host, process = str(told["host"]), int(told["process"])
-        since = datetime.fromisoformat(told["since"]).timestamp()
-    except (OSError, ValueError, KeyError, TypeError):
+        text = (directory / FILE).read_bytes() if found is None else found.content
+        told = Lease.model_validate_json(text)
+        process, since = int(told.process), datetime.fromisoformat(told.since).timestamp()
+    except (OSError, ValueError):
         return None
-    here = host == socket.gethostname()
-    return Holder(host, process, since, _holds(path, process) if here else None)
+    if found is not None:
+        return Holder(told.host, process, since, told.left > 0)
+    here = told.host == socket.gethostname()
+    return Holder(told.host, process, since, _holds(directory / FILE, process) if here else None)
 
 
 def moment(time: float) -> str:

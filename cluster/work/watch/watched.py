@@ -18,7 +18,7 @@ from cluster.work.watch.values import values_of
 
 _INSIDE = (FOLDS, "trials")  # folders of runs that belong to a run or sweep
 _PATIENCE = 5.0  # seconds for what is not yet shown at the end of a session
-_HURRY = 1.0  # the same, if something went wrong
+_HURRY = 1.0  # the same, if its process is to end
 
 
 class Watched:
@@ -45,7 +45,7 @@ class Watched:
         end: End = "done" if self.done else "stopped"
         if isinstance(error, Exception):
             end = "failed"
-        patience = _PATIENCE if error is None else _HURRY
+        patience = _PATIENCE if error is None or end == "failed" else _HURRY
         for one in self._all:
             one.close(end, patience=patience)
         self._look()

@@ -11,7 +11,8 @@ from sweeps.schema.sweep import SweepConfig
 
 if TYPE_CHECKING:
     from sweeps.results import Row, SweepResult
-    from sweeps.study import SweepFailedError, tune
+    from sweeps.running import SweepFailedError
+    from sweeps.study import tune
 
 __all__ = [
     "Row",
@@ -26,7 +27,7 @@ __all__ = [
 _LATER = {
     "Row": "sweeps.results",
     "SweepResult": "sweeps.results",
-    "SweepFailedError": "sweeps.study",
+    "SweepFailedError": "sweeps.running",
     "tune": "sweeps.study",
 }
 

@@ -4,39 +4,35 @@ Nothing is written where the sweep will live. Three configurations are measured 
 cluster, by a few steps each: the smallest, the base, the largest.
 """
 
-import hashlib
-import json
 import logging
 import os
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import optuna
 import ray
 from optuna.storages import InMemoryStorage
-from pydantic import ValidationError
 
 from cluster.session import session
 from cluster.settings.config import RunConfig
 from cluster.work.cost.limited import Cost, measure
 from data_store.store.reader import Store
-from scdfm.screen.atomic import write_text
 from scdfm.screen.progress import phase
+from sweeps.budget import extended
+from sweeps.costs import cost_key, gib, keep_costs, kept_costs
 from sweeps.directory import SweepDirectory
-from sweeps.schema.dimension import Value
+from sweeps.schema.checks import corners
+from sweeps.schema.dimension import Dimension, Value
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.search import StudySearch
-from sweeps.space import content_hash
 from sweeps.study import check_data, concurrent, left_of
 
 log = logging.getLogger(__name__)
 
 FIRST = 5  # configurations shown
-_CACHE = "costs.json"
 
 
 @dataclass(frozen=True)
@@ -106,6 +102,7 @@ def dry_run(sweep: SweepConfig, *, address: str | None = None) -> DryRun:
     phase(log, "checking the store and the splits")
     check_data(sweep)
     ledger = SweepDirectory(sweep.directory).ledger
+    sweep = extended(sweep, ledger)
     left = max(0, left_of(sweep, ledger))
     with session(address):
         at_once = min(concurrent(sweep), max(1, left))
@@ -139,15 +136,23 @@ def described(sweep: SweepConfig) -> dict[str, str]:
     """The values that each setting may take, in words."""
     found = {}
     for name, dimension in sweep.dimensions.items():
-        if dimension.values is not None:
-            found[name] = ", ".join(_shown(value) for value in dimension.values)
-            continue
-        assert dimension.low is not None
-        found[name] = f"{dimension.low:g} to {dimension.last:g}"
-        if dimension.step is not None:
-            found[name] += f" in steps of {dimension.step:g}"
-        found[name] += ", on a log scale" if dimension.log else ""
+        found[name] = _values_of(dimension)
+        if dimension.when:
+            told = ", ".join(f"{one} is {_shown(value)}" for one, value in dimension.when.items())
+            found[name] += f", when {told}"
     return found
+
+
+def _values_of(dimension: Dimension) -> str:
+    if dimension.tie is not None:
+        return f"= {dimension.tie}"
+    if dimension.values is not None:
+        return ", ".join(_shown(value) for value in dimension.values)
+    assert dimension.low is not None
+    told = f"{dimension.low:g} to {dimension.last:g}"
+    if dimension.step is not None:
+        told += f" in steps of {dimension.step:g}"
+    return told + (", on a log scale" if dimension.log else "")
 
 
 def first_configurations(sweep: SweepConfig) -> tuple[Configuration, ...]:
@@ -155,6 +160,7 @@ def first_configurations(sweep: SweepConfig) -> tuple[Configuration, ...]:
     first = list(sweep.listed.values())
     if not first and sweep.search.baseline_first:
         first = [sweep.baseline]
+    first += sweep.enqueued
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     search = StudySearch(sweep, storage=InMemoryStorage(), name=sweep.name, earlier=(), first=first)
     found: list[Configuration] = []
@@ -172,32 +178,27 @@ def extremes(sweep: SweepConfig) -> dict[str, Configuration]:
     Each setting alone is put to the value with the least or most work, then all together; where
     these contradict each other, the setting with the greatest effect counts.
     """
-    samples = sweep.samples()
+    base, space = sweep.baseline, sweep.whole_space
     if sweep.configurations:
-        ranked = sorted(samples, key=lambda one: work(sweep.run(one, split=0)))
-        return {"smallest": ranked[0], "base": sweep.baseline, "largest": ranked[-1]}
-    base = sweep.baseline
-    choices: dict[str, list[Value]] = {name: [base[name]] for name in base}
-    for one in samples:
-        for name, value in one.items():
-            choices[name].append(value)
+        ranked = sorted(sweep.samples(), key=lambda one: work(sweep.run(one, split=0)))
+        return {"smallest": ranked[0], "base": base, "largest": ranked[-1]}
+    singles = [(corner, whole) for corner, whole in corners(sweep) if len(corner) == 1]
+    weighed = [(work(sweep.run(whole, split=0)), corner, whole) for corner, whole in singles]
+    usual = work(sweep.run(base, split=0))
+    values: dict[str, list[tuple[float, Value]]] = {n: [(usual, base[n])] for n in space.tried}
+    for weight, corner, _ in weighed:
+        for name, value in corner.items():
+            values[name].append((weight, value))
 
-    def alone(name: str, value: Value) -> float:
-        return work(sweep.run({**base, name: value}, split=0))
-
-    def together(pick: Callable[..., Value]) -> Configuration:
-        chosen: Configuration = {}
-        for name, values in choices.items():
-            valid = [value for value in values if _runs(sweep, {**base, name: value})]
-            chosen[name] = pick(valid or [base[name]], key=lambda value: alone(name, value))
-        if _runs(sweep, chosen):
-            return chosen
-        singles: list[Configuration] = [{**base, name: value} for name, value in chosen.items()]
-        ranked = sorted(
-            (one for one in singles if _runs(sweep, one)),
-            key=lambda one: work(sweep.run(one, split=0)),
-        )
-        return ranked[0 if pick is min else -1] if ranked else base
+    def together(pick: Callable[..., Any]) -> Configuration:
+        chosen = {name: pick(own, key=itemgetter(0))[1] for name, own in values.items()}
+        try:
+            whole = space.complete((base | chosen).__getitem__)
+            sweep.run(whole, split=0)
+        except ValueError:
+            found: Configuration = pick(weighed, key=itemgetter(0))[2]
+            return found
+        return whole
 
     return {"smallest": together(min), "base": base, "largest": together(max)}
 
@@ -210,25 +211,19 @@ def work(run: RunConfig) -> float:
     return float(model.layers * cells * genes * per_gene + run.genes.model * model.width**2)
 
 
-def _runs(sweep: SweepConfig, configuration: Configuration) -> bool:
-    try:
-        sweep.run(configuration, split=0)
-    except ValueError:
-        return False
-    return True
-
-
 def _measured(sweep: SweepConfig) -> Sequence[Measured]:
     """Measure on a node that can hold a trial; what is known is not measured again."""
     with Store.open(sweep.run({}, split=0).store) as store:
         units = sum(not unit.is_control for unit in store.units)
         sizes = (store.fingerprint, len(store.genes))
     resources, remote = sweep.resources, ray.remote(_on_this_node)
-    kept, found = _kept(), list[Measured]()
+    kept, found = kept_costs(), list[Measured]()
     known: dict[str, Cost] = {}
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = [node["NodeManagerHostname"] for node in alive]
     for name, configuration in extremes(sweep).items():
         run = sweep.run(configuration, split=0)
-        key = _key(run, sizes=sizes, gpu=resources.gpu > 0, cpu=resources.cpu)
+        key = cost_key(run, sizes=sizes, gpu=resources.gpu > 0, cpu=resources.cpu, nodes=nodes)
         if key in kept:
             known[key] = kept[key]
         if key not in known:
@@ -239,7 +234,7 @@ def _measured(sweep: SweepConfig) -> Sequence[Measured]:
             known[key] = Cost.model_validate(told)
         seconds = known[key].run_seconds(run, units=units) * (1 + (run.validation.folds or 0))
         found.append(Measured(name, configuration, known[key], seconds))
-    _keep(kept | known)
+    keep_costs(kept | known)
     return found
 
 
@@ -273,50 +268,9 @@ def _needed(cost: Cost) -> str:
     return "" if cost.at_least else f" (about {gib(cost.bytes)})"
 
 
-def gib(size: float) -> str:
-    """Bytes as GiB."""
-    return f"{size / 2**30:.2g} GiB" if size < 99.5 * 2**30 else f"{size / 2**30:.0f} GiB"
-
-
 def _settings(configuration: Configuration) -> str:
     return ", ".join(f"{name}={_shown(value)}" for name, value in configuration.items())
 
 
 def _shown(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "none" if value is None else str(value)
-
-
-def _key(run: RunConfig, *, sizes: tuple[str, int], gpu: bool, cpu: int) -> str:
-    """What decides the cost of a run: its settings, the store, the software, the machine."""
-    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    facts = {
-        "run": content_hash(run),
-        "sizes": sizes,
-        "where": [gpu, cpu, platform.processor() or platform.machine(), os.cpu_count()],
-        "nodes": sorted(node["NodeManagerHostname"] for node in alive),
-        "torch": version("torch"),
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "scdfm" / _CACHE
-
-
-def _kept() -> dict[str, Cost]:
-    """Costs measured before; a file that cannot be read holds none."""
-    try:
-        told = json.loads(_cache().read_text())
-        return {key: Cost.model_validate(one) for key, one in told.items()}
-    except (OSError, ValueError, ValidationError, AttributeError):
-        return {}
-
-
-def _keep(costs: dict[str, Cost]) -> None:
-    whole = {key: one.model_dump() for key, one in costs.items() if one.stopped is None}
-    try:
-        _cache().parent.mkdir(parents=True, exist_ok=True)
-        write_text(_cache(), json.dumps(whole) + "\n")
-    except OSError as error:
-        log.debug("costs are not kept: %s", error)

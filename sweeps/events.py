@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from sweeps.schema.sweep import Configuration
 
-Kind = Literal["start", "round", "split", "complete", "pruned", "failed", "retry"]
+Kind = Literal["start", "round", "split", "complete", "pruned", "failed", "infeasible", "retry"]
 
 
 class SweepEvent(NamedTuple):
@@ -22,8 +22,8 @@ class SweepEvent(NamedTuple):
     step: int | None = None  # "round": steps of training on that split
     configuration: Configuration | None = None  # "start": what is tried
     name: str | None = None  # "start": of a listed configuration
-    error: str | None = None  # "failed", "retry": why
     taken: str | None = None  # "split": the run of another sweep that it was copied from
+    error: str | None = None  # "failed", "retry": why; "infeasible": what it needs
 
 
 OnEvent = Callable[[SweepEvent], None]

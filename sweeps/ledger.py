@@ -22,7 +22,18 @@ class Event(TypedDict, total=False):
     """A line of the ledger."""
 
     event: Required[
-        Literal["session", "start", "round", "split", "complete", "pruned", "failed", "abort"]
+        Literal[
+            "session",
+            "start",
+            "round",
+            "split",
+            "complete",
+            "pruned",
+            "failed",
+            "infeasible",
+            "abort",
+            "extend",
+        ]
     ]
     time: float  # seconds since 1970
     trial: str  # its key
@@ -31,14 +42,17 @@ class Event(TypedDict, total=False):
     rung: int  # round
     split: int  # split
     value: float  # round: mean so far; split: its objective
-    seconds: float  # complete, pruned, failed: of this session, and of killed ones before it
-    error: str  # failed
     taken: str  # split: the run of another sweep that it was copied from
-    trials: int  # session: that the budget allows
+    seconds: float  # of an end: of this session, and of killed ones before it
+    error: str  # failed: why; infeasible: what it needs
+    trials: int  # session, extend: that the budget allows
+    of: int  # extend: trials that the sweep's file allowed
+    begun: int  # extend: trials that had begun
     concurrent: int  # session
+    devices: float  # session: GPUs of a trial, or cores where it has none
 
 
-State = Literal["running", "complete", "pruned", "failed"]
+State = Literal["running", "complete", "pruned", "failed", "infeasible"]
 
 
 @dataclass
@@ -50,11 +64,12 @@ class Trial:
         number: From 1, in the order in which trials began.
         configuration: Its values by dotted name.
         baseline: It is the base itself.
-        state: "running" also when the sweep was stopped in the middle of it.
+        state: "running" also when the sweep was stopped in the middle of it; "infeasible" needs
+            more than the sweep's limits and was not trained.
         values: The objective of each finished split, by the split's position.
         rounds: Mean so far by rung, the count of validation rounds over all splits.
         seconds: Time spent in all sessions until the last that it ended in.
-        error: Why it failed.
+        error: Why it failed, or what it needs.
         again: It failed, the sweep was stopped because of failures, and it will be tried again.
     """
 
@@ -133,6 +148,24 @@ class Ledger:
             last = event["time"]
         return (total + (last - began if began is not None else 0.0)) / 3600
 
+    def device_hours(self, *, usual: float) -> float:
+        """Hours of trials that have ended, times their GPUs or cores.
+
+        Args:
+            usual: GPUs or cores of a trial of sessions that do not tell, as older ones.
+        """
+        total, devices = 0.0, usual
+        for event in self.events():
+            if event["event"] == "session":
+                devices = event.get("devices", usual)
+            total += event.get("seconds", 0.0) * devices
+        return total / 3600
+
+    def extension(self) -> Event | None:
+        """The last time that the budget was extended."""
+        found = [event for event in self.events() if event["event"] == "extend"]
+        return found[-1] if found else None
+
 
 def fold(events: Sequence[Event]) -> list[Trial]:
     """Add up events to trials."""
@@ -163,7 +196,7 @@ def _add(trial: Trial, event: Event) -> None:
             trial.rounds.setdefault(event["rung"], event["value"])
         case "split":
             trial.values[event["split"]] = event["value"]
-        case "complete" | "pruned" | "failed":
+        case "complete" | "pruned" | "failed" | "infeasible":
             trial.state, trial.again = event["event"], False
             trial.seconds += event["seconds"]
             trial.error = event.get("error")

@@ -1,8 +1,8 @@
 """sweep.lock.yaml: what a sweep's directory was begun with, so no other sweep continues it.
 
-Budget, resources and failure rules are left out: they may change between restarts. The places of
-the store, a list of edges, a split file or first weights are left out, too: only their content
-counts.
+Budget, resources, failure rules and what is queued are left out: they may change between restarts.
+The places of the store, a list of edges, a split file or first weights are left out, too: only
+their content counts.
 """
 
 import logging
@@ -129,8 +129,8 @@ class Lock:
         changed = _difference(before, now)
         if changed:
             raise ValueError(
-                f"{self.directory} holds another sweep: {changed}; set it back, or choose another "
-                "name"
+                f"{self.directory} holds another sweep: {changed}; set it back, or begin "
+                "one beside it with --new"
             )
         for line in _moves(before, now):
             log.info(line)

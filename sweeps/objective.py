@@ -23,9 +23,10 @@ from cluster.settings.config import RunConfig
 from cluster.train import train_here
 from scdfm.flow.training import Round
 from sweeps.directory import SweepDirectory
+from sweeps.limits import measured_excess
 from sweeps.pairs.finished import FinishedPairs
 from sweeps.schema.sweep import Configuration, SweepConfig
-from sweeps.space import split_run
+from sweeps.space import split_run, trial_key
 
 VALUE, RUNG = "value", "rung"  # names of what Ray Tune compares, and at which time
 LEASE_PATIENCE = 30.0  # seconds that a worker of a driver that died may hold a run
@@ -41,6 +42,9 @@ class Told(TypedDict, total=False):
     complete: Required[bool]
     score: float  # of a split that is finished
     taken: str  # beside score: the run of another sweep that it was copied from
+    infeasible: str  # what it needs and may not; it was not trained
+    limit: str  # which one it exceeds
+    share: float  # by how much, as a share of it
 
 
 Report = Callable[[Told], None]
@@ -55,9 +59,32 @@ def tune_trial(configuration: Configuration, sweep: SweepConfig, home: Path) -> 
         home: Working directory of the driver, from which paths resolve.
     """
     os.chdir(home)
+    if (found := _excess(configuration, sweep=sweep)) is not None:
+        ray.tune.report(found)
+        return
     seconds = sweep.run({}, split=0).failure.stall_timeout
     with watched(sweep.directory, who="a trial", seconds=seconds) as watchdog:
         run_trial(configuration, sweep=sweep, report=ray.tune.report, watchdog=watchdog)
+
+
+def _excess(configuration: Configuration, *, sweep: SweepConfig) -> Told | None:
+    """What is reported of a trial that needs more than the sweep's limits; None: it may train."""
+    begun = SweepDirectory(sweep.directory).runs(trial_key(sweep, configuration))
+    if begun or not sweep.limits.measured:
+        return None
+    found = measured_excess(configuration, sweep=sweep)
+    if found is None:
+        return None
+    return {
+        "value": 0.0,  # of rung 0, which no scheduler looks at
+        "rung": 0,
+        "split": 0,
+        "step": 0,
+        "complete": False,
+        "infeasible": found.line,
+        "limit": found.limit,
+        "share": found.share,
+    }
 
 
 def run_trial(

@@ -37,6 +37,7 @@ from scdfm.screen.progress import OnProgress
 from sweeps.directory import SweepDirectory
 from sweeps.ledger import Trial
 from sweeps.lock import Locked
+from sweeps.schema.space import Space
 from sweeps.space import distributions, identity
 
 log = logging.getLogger(__name__)
@@ -228,16 +229,17 @@ def _importances(done: Sequence[Tried], locked: Locked) -> Block:
     )
     if len(done) < _LEAST:
         return unknown
-    space = distributions(locked.space)
+    known, space = distributions(locked.space), Space(locked.space)
     study = optuna.create_study(
         direction="minimize" if locked.objective.direction == "min" else "maximize"
     )
     for one in done:
-        settings = dict(one.settings)
+        tried = space.parameters(dict(one.settings))
         # The base may lie outside the space.
-        if all(locked.space[name].holds(settings[name]) for name in space):
+        if all(locked.space[name].holds(value) for name, value in tried.items()):
+            own = {name: known[name] for name in tried}
             study.add_trial(
-                optuna.trial.create_trial(params=settings, distributions=space, value=one.value)
+                optuna.trial.create_trial(params=tried, distributions=own, value=one.value)
             )
     if len(study.trials) < _LEAST or len({trial.value for trial in study.trials}) < 2:
         return unknown

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Collection, Mapping
 
 import optuna
@@ -11,15 +12,23 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GridSampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 
 from cluster.runs.identity import PLACES
 from cluster.settings.config import RunConfig
 from cluster.settings.yaml_file import flat
 from scdfm.screen.randomness import numpy_generator
 from sweeps.directory import SweepDirectory
-from sweeps.schema.dimension import Dimension
+from sweeps.schema.dimension import Dimension, Value
 from sweeps.schema.rules import SearchConfig
+from sweeps.schema.space import Space
 from sweeps.schema.sweep import Configuration, SweepConfig
 
 # Change neither a configuration nor its values.
@@ -39,26 +48,85 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def distributions(space: Mapping[str, Dimension]) -> dict[str, BaseDistribution]:
-    """A space as Optuna knows it; sorted, because the order in a file must not change the draws."""
-    return {name: distribution(space[name]) for name in sorted(space)}
+    """What a space tries, as Optuna knows it; tied settings have no distribution."""
+    return {name: distribution(one) for name, one in Space(space).tried.items()}
 
 
-def sampler(search: SearchConfig, *, number: int) -> BaseSampler:
+def ask(study: optuna.Study, space: Space) -> tuple[optuna.Trial, Configuration]:
+    """A new trial of a study, and the configuration that its sampler proposes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        trial = study.ask()
+        return trial, space.complete(lambda name: _suggested(trial, name, space.dimensions[name]))
+
+
+def _suggested(trial: optuna.Trial, name: str, one: Dimension) -> Value:
+    match distribution(one):
+        case CategoricalDistribution() as known:
+            value: Value = trial.suggest_categorical(name, known.choices)
+            return value
+        case IntDistribution() as known:
+            return trial.suggest_int(name, known.low, known.high, step=known.step, log=known.log)
+        case FloatDistribution() as known:
+            return trial.suggest_float(name, known.low, known.high, step=known.step, log=known.log)
+        case other:
+            raise AssertionError(other)
+
+
+def sampler(search: SearchConfig, *, space: Space, number: int) -> BaseSampler:
     """The sampler that proposes configuration `number`.
 
-    A fresh one for each: its draws must not depend on restarts.
+    A fresh one for each: its draws must not depend on restarts. What a sampler has to remember,
+    Optuna keeps in the study. Arguments that decide draws are said aloud, because their defaults
+    differ between versions of Optuna.
     """
     seed = int(numpy_generator(search.seed, "search", number).integers(2**31))
-    if search.sampler == "random":
-        return RandomSampler(seed=seed)
-    # Said aloud, because their defaults differ between versions of Optuna.
-    return TPESampler(
-        n_startup_trials=search.startup, multivariate=True, constant_liar=True, seed=seed
-    )
+    match search.sampler:
+        case "random":
+            return RandomSampler(seed=seed)
+        case "grid":
+            # Places in its shuffled list are kept in the study, so there is one list.
+            points = {name: one.every() for name, one in space.tried.items()}
+            return GridSampler(points, seed=search.seed)
+        case "qmc":
+            # Likewise: how far a study has come belongs to this seed's sequence.
+            return QMCSampler(
+                qmc_type="sobol",
+                scramble=True,
+                seed=search.seed,
+                independent_sampler=RandomSampler(seed=seed),
+                warn_independent_sampling=False,
+            )
+        case "cmaes":
+            return CmaEsSampler(
+                n_startup_trials=search.startup,
+                independent_sampler=RandomSampler(seed=seed),
+                warn_independent_sampling=False,
+                seed=seed,
+                consider_pruned_trials=False,  # their values are of other rounds
+                use_separable_cma=False,
+                with_margin=False,
+                lr_adapt=False,
+            )
+        case "tpe":
+            return _tpe(search, space=space, seed=seed)
+
+
+def _tpe(search: SearchConfig, *, space: Space, seed: int) -> TPESampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return TPESampler(
+            n_startup_trials=search.startup,
+            n_ei_candidates=24,
+            multivariate=True,
+            group=space.conditional,  # else settings that are tried in some trials are independent
+            constant_liar=True,
+            seed=seed,
+        )
 
 
 def untried(
-    space: Mapping[str, Dimension], *, tried: Collection[str], seed: int, number: int
+    space: Space, *, tried: Collection[str], seed: int, number: int
 ) -> Configuration | None:
     """A random configuration that was not tried yet; None if the space seems used up.
 
@@ -70,9 +138,8 @@ def untried(
     """
     draw = int(numpy_generator(seed, "untried", number).integers(2**31))
     study = optuna.create_study(sampler=RandomSampler(seed=draw))
-    known = distributions(space)
     for _ in range(_TRIES):
-        configuration: Configuration = study.ask(known).params
+        configuration = ask(study, space)[1]
         if identity(configuration) not in tried:
             return configuration
     return None

@@ -5,33 +5,28 @@ their own checkpoints, and Optuna's study remembers every proposal.
 """
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import ray
-import ray.tune
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
-from cluster.nodes.stall import forget_living
 from cluster.runs.begin import require_inputs
 from cluster.runs.directory import RunDirectory
 from cluster.runs.provenance import warn_if_untrained
-from cluster.runs.stop import stoppable
 from cluster.session import fits, require, session
 from cluster.settings.config import RunConfig
 from cluster.settings.watch import require_watchers
 from data_store.store.reader import Store
 from scdfm.screen.address import url_of
 from scdfm.screen.progress import phase
+from sweeps.budget import Spent, devices, ended, extended, reached, require_used_up
+from sweeps.budget import extend as add_trials
 from sweeps.directory import SweepDirectory
 from sweeps.events import OnEvent
 from sweeps.ledger import Ledger, Trial
-from sweeps.objective import tune_trial
+from sweeps.limits import Counted
 from sweeps.prune import scheduler
 from sweeps.results import (
     Row,
@@ -40,23 +35,20 @@ from sweeps.results import (
     leaderboard,
     write_leaderboard,
 )
-from sweeps.room import room_for, timeout_of
+from sweeps.running import SweepFailedError, run_session
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.search import StudySearch, open_storage
 from sweeps.space import identity
-from sweeps.watch import TooManyFailures, Trials, Watch
+from sweeps.watch import Watch
 
 log = logging.getLogger(__name__)
-
-
-class SweepFailedError(RuntimeError):
-    """The sweep ended without a best model."""
 
 
 def tune(
     sweep: SweepConfig,
     *,
     address: str | None = None,
+    extend: int | None = None,
     report: OnEvent = lambda event: None,
 ) -> SweepResult:
     """Run a sweep, or continue it; a finished sweep only returns its result.
@@ -64,17 +56,24 @@ def tune(
     Args:
         sweep: What to search.
         address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
+        extend: Trials to add to a budget that is used up.
         report: Receives what happens to each trial.
 
     Raises:
         ValueError: The directory holds another sweep, a split is empty on this store, the store
-            or the cluster does not fit, or another process runs the sweep.
+            or the cluster does not fit, another process runs the sweep, or `extend` has nothing to
+            add to.
         SweepFailedError: Too many trials failed, or none finished all splits.
     """
     phase(log, "checking the store and the splits")
     fingerprint = check_data(sweep)
     directory = SweepDirectory(sweep.directory)
     ledger = directory.ledger
+    if extend is not None:
+        require_used_up(sweep, ledger)
+        with _held(sweep, directory, fingerprint=fingerprint):
+            sweep = add_trials(sweep, ledger, more=extend)
+    sweep = extended(sweep, ledger)
     if not _pending(sweep, ledger):
         with _held(sweep, directory, fingerprint=fingerprint):
             return _conclude(sweep, ledger)
@@ -117,13 +116,14 @@ def _held(sweep: SweepConfig, directory: SweepDirectory, *, fingerprint: str) ->
 
 def _pending(sweep: SweepConfig, ledger: Ledger) -> bool:
     """Whether the budget allows any more work."""
-    return left_of(sweep, ledger) > 0 and _seconds_left(sweep, ledger) != 0
+    return Spent.of(sweep, ledger).over(sweep.budget) is None
 
 
 def check_data(sweep: SweepConfig) -> str:
     """Find bad input before any trial starts; return the store's fingerprint."""
     require_watchers(sweep.run({}, split=0).watch)
     with _open_store(sweep.run({}, split=0).store) as store:
+        Counted(sweep).require_first()
         for split in range(len(sweep.splits)):
             for run in _differing_inputs(sweep, split=split):
                 require_inputs(run, store)
@@ -150,7 +150,7 @@ def _differing_inputs(sweep: SweepConfig, *, split: int) -> list[RunConfig]:
 
 def left_of(sweep: SweepConfig, ledger: Ledger) -> int:
     """Trials that the budget still allows, those to continue included."""
-    return sweep.budget.trials - sum(trial.over for trial in ledger.trials())
+    return sweep.budget.trials - ended(ledger.trials())
 
 
 def _seconds_left(sweep: SweepConfig, ledger: Ledger) -> float | None:
@@ -170,57 +170,36 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
     locked = directory.lock.read()
     earlier = ledger.trials()
     left, seconds = left_of(sweep, ledger), _seconds_left(sweep, ledger)
-    ledger.write({"event": "session", "trials": sweep.budget.trials, "concurrent": at_once})
-    watch = Watch(sweep, ledger=ledger, report=report)
-    room = room_for(sweep, watch)
-    failures = TooManyFailures(
-        watch,
-        allowed=sweep.failure.max_failed_fraction * sweep.budget.trials,
-        gives_up=lambda: room.expired,
+    ledger.write(
+        {
+            "event": "session",
+            "trials": sweep.budget.trials,
+            "concurrent": at_once,
+            "devices": devices(sweep),
+        }
     )
-    resources = {"cpu": sweep.resources.cpu, "gpu": sweep.resources.gpu}
-    trainable = ray.tune.with_parameters(tune_trial, sweep=sweep, home=Path.cwd())
-    trials = stoppable(Trials(directory, watch), stop=directory.stop)
-    with directory.tunes_own_files() as files, _quiet(), room, trials:
-        ray.tune.Tuner(
-            ray.tune.with_resources(trainable, resources),
-            tune_config=ray.tune.TuneConfig(
-                search_alg=StudySearch(
-                    sweep,
-                    storage=open_storage(directory.study),
-                    name=locked.study_name if locked is not None else sweep.name,
-                    earlier=[trial.configuration for trial in earlier],
-                    first=_first(sweep, earlier),
-                ),
-                scheduler=scheduler(sweep, earlier=earlier),
-                num_samples=left,
-                max_concurrent_trials=at_once,
-                reuse_actors=True,  # starting a worker takes longer than a short trial
-                time_budget_s=seconds,
-                trial_dirname_creator=_short_name,
-            ),
-            run_config=ray.tune.RunConfig(
-                name="trials",
-                storage_path=str(files),
-                stop=failures,
-                failure_config=ray.tune.FailureConfig(max_failures=sweep.failure.retries),
-                callbacks=[watch],
-                verbose=0,
-            ),
-        ).fit()
-    forget_living(sweep.directory)
-    if room.expired:
-        raise SweepFailedError(
-            f"gave up {room.line}; base.failure.placement_timeout is "
-            f"{timeout_of(sweep):g} s: raise it, add nodes, or lower resources"
-        )
-    if failures.stop_all():
-        ledger.write({"event": "abort"})
-        raise SweepFailedError(
-            f"{watch.failed} trials failed and failure.max_failed_fraction allows "
-            f"{sweep.failure.max_failed_fraction:g} of {sweep.budget.trials}; the first said: "
-            f"{watch.reason}; fix that and run the sweep again"
-        )
+    watch = Watch(sweep, ledger=ledger, report=report)
+    search = StudySearch(
+        sweep,
+        storage=open_storage(directory.study),
+        name=locked.study_name if locked is not None else sweep.name,
+        earlier=[trial.configuration for trial in earlier],
+        first=_first(sweep, earlier),
+        trials=left,
+        enough=lambda: reached(sweep.budget.no_gain, watch.no_gain),
+    )
+    run_session(
+        sweep,
+        watch=watch,
+        search=search,
+        scheduler=scheduler(sweep, earlier=earlier),
+        at_once=at_once,
+        trials=sweep.budget.trials,
+        seconds=seconds,
+        spent=lambda: reached(sweep.budget.device_hours, watch.device_hours),
+    )
+    if search.left_out:
+        log.info("%d configurations need more than limits allow", search.left_out)
 
 
 def concurrent(sweep: SweepConfig) -> int:
@@ -254,7 +233,7 @@ def _first(sweep: SweepConfig, earlier: Sequence[Trial]) -> list[Configuration]:
     first = [trial.configuration for trial in earlier if not trial.over]
     if sweep.search.baseline_first and identity(sweep.baseline) not in begun:
         first.insert(0, sweep.baseline)
-    return first
+    return [*first, *(one for one in sweep.enqueued if identity(one) not in begun)]
 
 
 def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
@@ -263,6 +242,9 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
     Raises:
         SweepFailedError: No trial finished all splits.
     """
+    over = Spent.of(sweep, ledger).over(sweep.budget)
+    if over not in (None, "budget.trials"):
+        log.info("%s is used up: the sweep has ended", over)
     rows = _ranked(sweep, ledger)
     if not rows or rows[0].rank is None:
         raise SweepFailedError(
@@ -283,32 +265,3 @@ def _ranked(sweep: SweepConfig, ledger: Ledger) -> tuple[Row, ...]:
     rows = leaderboard(sweep, ledger.trials())
     write_leaderboard(rows, path=SweepDirectory(sweep.directory).leaderboard)
     return rows
-
-
-def _short_name(trial: Any) -> str:
-    """A folder name without values, which may be long."""
-    return str(trial.trial_id)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Switch off Ray Tune's tables, logs and signal handler."""
-    settings = {
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C must end the command, not look like success
-        "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of trials that are told of in the ledger
-    }
-    before = {name: os.environ.get(name) for name in settings}
-    logger = logging.getLogger("ray.tune")
-    level = logger.level
-    os.environ.update(settings)
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -13,6 +13,7 @@ import ray.tune
 from ray.tune.stopper import NoopStopper
 
 from cluster.runs.directory import RunDirectory
+from sweeps.budget import begun_before_extension, devices, ended, unrecorded, without_gain
 from sweeps.directory import SweepDirectory
 from sweeps.events import Kind, OnEvent, SweepEvent
 from sweeps.ledger import Event, Ledger, Trial
@@ -36,7 +37,11 @@ class Watch(ray.tune.Callback):
         self._baseline = identity(sweep.baseline)
         self._keys: dict[str, str] = {}  # by Ray Tune's id of the trial
         self._began: dict[str, float] = {}
-        self._earlier: dict[str, float] = {}  # seconds of sessions that the ledger has no end of
+        # Seconds of sessions that the ledger has no end of.
+        begun = (trial for trial in self._trials.values() if not trial.over)
+        self._earlier = {trial.key: unrecorded(sweep, trial) for trial in begun}
+        self._devices, self._spent = devices(sweep), ledger.device_hours(usual=devices(sweep))
+        self._after = begun_before_extension(ledger)
         failures = [
             trial for trial in self._trials.values() if trial.state == "failed" and trial.over
         ]
@@ -53,6 +58,17 @@ class Watch(ray.tune.Callback):
         """Keys of the trials that train now."""
         return [key for key in self._began if not self._trials[key].over]
 
+    @property
+    def device_hours(self) -> float:
+        """Hours of all trials so far, times their GPUs or cores."""
+        here = sum(time.monotonic() - self._began[key] for key in self.running)
+        return self._spent + self._devices * (here + sum(self._earlier.values())) / 3600
+
+    @property
+    def no_gain(self) -> int:
+        """Trials that began after the best one, ended, and were not better."""
+        return without_gain(self._sweep, list(self._trials.values()), after=self._after)
+
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Number new trials in the order of their proposals; workers may start in another order."""
         for trial in trials:
@@ -66,8 +82,6 @@ class Watch(ray.tune.Callback):
         if known.key not in self._began:
             name = self._sweep.name_of(known.configuration)
             self._tell("start", known, configuration=known.configuration, name=name)
-            trained = SweepDirectory(self._sweep.directory).seconds(known.key)
-            self._earlier[known.key] = max(0.0, trained - known.seconds)
         self._began.setdefault(known.key, time.monotonic())
 
     def _number(self, trial: Any) -> Trial:
@@ -96,6 +110,8 @@ class Watch(ray.tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A validation round, or the end of a split."""
+        if "infeasible" in result:
+            return
         known = self._number(trial)
         value, rung, split = result[VALUE], result[RUNG], result["split"]
         if "score" in result:
@@ -119,8 +135,11 @@ class Watch(ray.tune.Callback):
         self._tell("retry", self._number(trial), error=_reason(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial finished all splits, or was pruned."""
+        """A trial finished all splits, was pruned, or needs more than it may."""
         known = self._number(trial)
+        if "infeasible" in trial.last_result:
+            self._end(known, "infeasible", error=trial.last_result["infeasible"])
+            return
         self._end(known, "complete" if trial.last_result.get("complete") else "pruned")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -132,13 +151,14 @@ class Watch(ray.tune.Callback):
     def _end(
         self,
         trial: Trial,
-        state: Literal["complete", "pruned", "failed"],
+        state: Literal["complete", "pruned", "failed", "infeasible"],
         *,
         error: str | None = None,
     ) -> None:
         here = time.monotonic() - self._began.get(trial.key, time.monotonic())
         seconds = round(here + self._earlier.pop(trial.key, 0.0), 3)
         trial.seconds += seconds
+        self._spent += self._devices * seconds / 3600
         event: Event = {"event": state, "trial": trial.key, "seconds": seconds}
         self._ledger.write(event if error is None else {**event, "error": error})
         trial.state, trial.again = state, False
@@ -167,7 +187,7 @@ class Watch(ray.tune.Callback):
                 kind=kind,
                 trial=trial.number,
                 trials=self._sweep.budget.trials,
-                over=sum(one.over for one in self._trials.values()),
+                over=ended(list(self._trials.values())),
                 metric=self._sweep.objective.metric,
                 best=best(complete, default=None),
                 value=value,
@@ -195,6 +215,11 @@ class TooManyFailures(ray.tune.Stopper):
     ) -> None:
         self._watch, self._allowed, self._gives_up = watch, allowed, gives_up
 
+    @property
+    def too_many(self) -> bool:
+        """Whether more failed than may."""
+        return self._watch.failed > self._allowed
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Be pickled as a stopper that never stops in Ray Tune's own files."""
         return NoopStopper, ()
@@ -205,7 +230,7 @@ class TooManyFailures(ray.tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether to stop everything."""
-        return self._watch.failed > self._allowed or self._gives_up()
+        return self.too_many or self._gives_up()
 
 
 class Trials:

@@ -1,5 +1,6 @@
 """The command that searches for the best settings."""
 
+import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sweeps.schema.sweep import SweepConfig
 
 app = Commands()
+log = logging.getLogger(__name__)
 
 
 @app.command(
@@ -22,6 +24,7 @@ app = Commands()
         "scdfm tune sweep.yaml",
         "scdfm tune demo --dry-run",
         "scdfm tune demo --set budget.trials=8",
+        "scdfm tune demo --extend 4",
     )
 )
 def tune(
@@ -39,6 +42,18 @@ def tune(
             "--dry-run", help="Say what it would try and cost, measured by a few steps; train not."
         ),
     ] = False,
+    extend: Annotated[
+        int | None,
+        typer.Option(
+            "--extend", min=1, help="Trials to add to a budget that is used up.", metavar="N"
+        ),
+    ] = None,
+    new: Annotated[
+        bool,
+        typer.Option(
+            "--new", help="Begin a fresh sweep beside one of the same name, as NAME-2, NAME-3."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Search settings and keep the best model.
@@ -53,13 +68,15 @@ def tune(
         what="store",
         remedy="ingest it, or name it with --set base.store=PATH",
     )
+    if new:
+        config = _beside(config, extend=extend)
     if plan:
         _plan(config, address=address, json=json)
         return
     with SweepBar() as bar:
         from sweeps.study import tune as tune_on_cluster
 
-        result = tune_on_cluster(config, address=address, report=bar.report)
+        result = tune_on_cluster(config, address=address, extend=extend, report=bar.report)
     if json:
         show_json(result._asdict())
         return
@@ -69,6 +86,17 @@ def tune(
         f"best model   {result.best_model}",
         f"leaderboard  {result.directory / 'leaderboard.csv'}",
     )
+
+
+def _beside(config: "SweepConfig", *, extend: int | None) -> "SweepConfig":
+    from sweeps.budget import beside
+
+    if extend is not None:
+        raise ValueError("--new begins a sweep and --extend goes on with one; give one of them")
+    fresh = beside(config)
+    if fresh.name != config.name:
+        log.info("a fresh sweep, %s; to go on with it: --set name=%s", fresh.name, fresh.name)
+    return fresh
 
 
 def _plan(config: "SweepConfig", *, address: str | None, json: bool) -> None:

@@ -150,6 +150,7 @@ class SweepBar(Bar):
             "complete": f"{trial} is complete: {scored}",
             "pruned": f"{trial} is given up: {scored}",
             "failed": f"{trial} failed: {event.error}",
+            "infeasible": f"{trial} is left out: {event.error}",
             "retry": f"{trial} is tried again: {event.error}",
         }.get(event.kind)
         if line is not None:

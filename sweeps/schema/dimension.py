@@ -1,4 +1,4 @@
-"""One line of a search space: the values that one setting may take."""
+"""One line of a search space: the values that one setting may take, or what it follows from."""
 
 import math
 from itertools import pairwise
@@ -15,15 +15,17 @@ from pydantic import (
     model_validator,
 )
 
+from sweeps.schema.expression import settings_in
+
 Value = bool | int | float | str | None
 _GOLDEN = 0.381966  # a place inside a range that no setting singles out
 
 
 class Dimension(BaseModel, frozen=True, extra="forbid"):
-    """A range of numbers (type float or int) or a list of values (type choice)."""
+    """A range of numbers (type float or int), a list of values (type choice), or a tie."""
 
-    type: Literal["float", "int", "choice"] = Field(
-        description="Real numbers, whole numbers, or a list of values"
+    type: Literal["float", "int", "choice"] | None = Field(
+        default=None, description="Real numbers, whole numbers, or a list of values"
     )
     low: FiniteFloat | None = Field(default=None, description="float, int: smallest value")
     high: FiniteFloat | None = Field(
@@ -38,9 +40,33 @@ class Dimension(BaseModel, frozen=True, extra="forbid"):
     values: tuple[StrictBool | StrictInt | StrictFloat | StrictStr | None, ...] | None = Field(
         default=None, description="choice: the values"
     )
+    when: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] | None = Field(
+        default=None,
+        description="Tried only when other settings of the space have these values; else the "
+        "base's value",
+    )
+    tie: str | None = Field(
+        default=None,
+        description="Instead of a type: arithmetic on other settings, such as model.width // 64",
+    )
+
+    @model_validator(mode="after")
+    def _follows_or_is_tried(self) -> Self:
+        if self.tie is None and self.type is None:
+            raise ValueError("type is missing; set it to float, int or choice, or give a tie")
+        if self.tie is None:
+            return self
+        tried = self.model_dump(exclude={"tie", "when"}, exclude_defaults=True)
+        if tried:
+            raise ValueError(f"{next(iter(tried))} does not belong to a tie; remove one of both")
+        if not settings_in(self.tie):
+            raise ValueError(f"tie must name a setting, got {self.tie!r}; set the value in base")
+        return self
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:
+        if self.tie is not None:
+            return self
         choice = self.type == "choice"
         ranged = {"low": self.low, "high": self.high, "step": self.step, "log": self.log or None}
         if choice and not self.values:
@@ -90,6 +116,11 @@ class Dimension(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @property
+    def needs(self) -> frozenset[str]:
+        """Settings that decide whether it counts, or its value."""
+        return frozenset(self.when or ()) | (settings_in(self.tie) if self.tie else frozenset())
+
+    @property
     def last(self) -> float:
         """The largest value of a range: high, or the last step below it."""
         assert self.low is not None
@@ -108,6 +139,26 @@ class Dimension(BaseModel, frozen=True, extra="forbid"):
         if self.step is not None:
             inside = self.low + self.step
         return tuple(dict.fromkeys(self.cast(one) for one in (self.low, inside, self.last)))
+
+    def every(self) -> tuple[Value, ...]:
+        """All values, in order; of a choice, or of a range that has steps."""
+        if self.values is not None:
+            return self.values
+        assert self.low is not None
+        step = self.step or 1.0
+        count = round((self.last - self.low) / step) + 1
+        # Twelve digits keep 0.1 + 2 * 0.1 the number that a user would write.
+        return tuple(self.cast(float(f"{self.low + step * i:.12g}")) for i in range(count))
+
+    @property
+    def count(self) -> float:
+        """How many values there are; infinite for a range without steps."""
+        if self.values is not None:
+            return len(self.values)
+        assert self.low is not None
+        if self.type == "float" and self.step is None:
+            return math.inf
+        return round((self.last - self.low) / (self.step or 1.0)) + 1
 
     def cast(self, value: float) -> int | float:
         """A number of this range's type."""

@@ -24,6 +24,10 @@ def sweep_schema() -> dict[str, Any]:
     }
     searched = {"propertyNames": {"enum": settings()}}
     parts["space"] = {**parts["space"], **searched}
+    parts["enqueue"] = {
+        **parts["enqueue"],
+        "items": {**parts["enqueue"]["items"], **searched},
+    }
     parts["configurations"] = {
         **parts["configurations"],
         "additionalProperties": {**parts["configurations"]["additionalProperties"], **searched},

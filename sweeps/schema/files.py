@@ -57,12 +57,13 @@ def spelled_out(sweep: SweepConfig) -> dict[str, Any]:
     values["base"] = sweep.run({}, split=0).model_dump(
         mode="json", exclude={"name", "output", "split"}
     )
+    # Configurations are run as they stand, and none of their values is left out.
     if not sweep.configurations:
         del values["configurations"]
-        return values
-    # A list of configurations is run as it stands, and none of its values is left out.
+        return {**values, "enqueue": [dict(one) for one in sweep.enqueue]}
     values["configurations"] = dict(sweep.configurations)
-    return {name: one for name, one in values.items() if name not in ("space", "search")}
+    apart = ("space", "search", "enqueue")
+    return {name: one for name, one in values.items() if name not in apart}
 
 
 def make_sweep(

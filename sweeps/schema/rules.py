@@ -47,37 +47,52 @@ class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
 class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     """How configurations are proposed."""
 
-    sampler: Literal["tpe", "random"] = Field(
-        default="tpe", description="Tree-structured Parzen estimator, or random"
+    sampler: Literal["tpe", "random", "grid", "qmc", "cmaes"] = Field(
+        default="tpe",
+        description="Tree-structured Parzen estimator, random, every point of a grid, "
+        "quasi-random (Sobol), or CMA-ES",
     )
     seed: NonNegativeInt = Field(default=0, description="Decides what is proposed")
-    startup: NonNegativeInt = Field(default=10, description="Random trials before TPE takes over")
+    startup: NonNegativeInt = Field(
+        default=10, description="tpe, cmaes: random trials before it takes over"
+    )
     baseline_first: bool = Field(default=True, description="The base itself is the first trial")
 
     @model_validator(mode="after")
     def _only_what_the_sampler_reads(self) -> Self:
-        if self.sampler == "random":
-            _refuse_unread(self, ("startup",), reader="sampler tpe", got="random")
+        if self.sampler not in ("tpe", "cmaes"):
+            _refuse_unread(self, ("startup",), reader="sampler tpe or cmaes", got=self.sampler)
         return self
 
 
 class PruneConfig(BaseModel, frozen=True, extra="forbid"):
     """When a trial is stopped early. Rounds are validation rounds, counted over all splits."""
 
-    scheduler: Literal["asha", "none"] = Field(
-        default="asha", description="Stop poor trials early (asha), or none"
+    scheduler: Literal["asha", "median", "none"] = Field(
+        default="asha",
+        description="Stop poor trials early: by successive halving (asha), those worse than the "
+        "median of all others (median), or none",
     )
     grace: PositiveInt = Field(
-        default=1, description="Validation rounds that every trial gets, counted over all splits"
+        default=1,
+        description="asha, median: validation rounds that every trial gets, over all splits",
     )
     factor: float = Field(
-        default=2, gt=1, description="At each rung one trial in this many goes on; above 1"
+        default=2, gt=1, description="asha: at each rung one trial in this many goes on; above 1"
+    )
+    least: PositiveInt = Field(
+        default=4, description="median: other trials that must have reached a round to compare"
     )
 
     @model_validator(mode="after")
     def _only_what_the_scheduler_reads(self) -> Self:
-        if self.scheduler == "none":
-            _refuse_unread(self, ("grace", "factor"), reader="scheduler asha", got="none")
+        got = self.scheduler
+        if got == "none":
+            _refuse_unread(self, ("grace",), reader="scheduler asha or median", got=got)
+        if got != "asha":
+            _refuse_unread(self, ("factor",), reader="scheduler asha", got=got)
+        if got != "median":
+            _refuse_unread(self, ("least",), reader="scheduler median", got=got)
         return self
 
 
@@ -99,6 +114,16 @@ class BudgetConfig(BaseModel, frozen=True, extra="forbid"):
     hours: PositiveFloat | None = Field(
         default=None, description="Hours in all, over all restarts (default: no limit)"
     )
+    device_hours: PositiveFloat | None = Field(
+        default=None,
+        description="Hours of all trials together, times the GPUs of a trial, or its cores where "
+        "it has no GPU (default: no limit)",
+    )
+    no_gain: PositiveInt | None = Field(
+        default=None,
+        description="Stop once so many trials, begun after the best one, found nothing better "
+        "(default: never)",
+    )
     concurrent: PositiveInt | Literal["auto"] = Field(
         default="auto", description="Trials at once; auto: all that fit"
     )
@@ -109,6 +134,38 @@ class BudgetConfig(BaseModel, frozen=True, extra="forbid"):
         if given != "auto" and not (type(given) is int and given > 0):
             raise ValueError("concurrent must be auto or a whole number above 0")
         return given
+
+
+class LimitsConfig(BaseModel, frozen=True, extra="forbid"):
+    """What a configuration may need; the search is told of those that need more, and none is run.
+
+    Weights are counted. Memory and time are measured by a few steps, where the trial would run.
+    """
+
+    parameters: PositiveInt | None = Field(
+        default=None, description="Weights of the network (default: no limit)"
+    )
+    memory: PositiveFloat | None = Field(
+        default=None,
+        description="GiB of a trial: of its GPU, or of its process (default: no limit)",
+    )
+    step_seconds: PositiveFloat | None = Field(
+        default=None, description="Seconds of a training step (default: no limit)"
+    )
+
+    @property
+    def measured(self) -> bool:
+        """Whether steps must be taken to know."""
+        return self.memory is not None or self.step_seconds is not None
+
+
+class ConfirmConfig(BaseModel, frozen=True, extra="forbid"):
+    """More seeds before a trial is called best; beside the budget, which is the search's."""
+
+    top: PositiveInt = Field(default=3, description="Best trials to train again")
+    seeds: int = Field(
+        default=3, ge=2, description="Seeds of each of them and of the base, the trial's included"
+    )
 
 
 class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):

@@ -5,7 +5,7 @@ What to try is either a `space`, from which configurations are proposed, or a li
 """
 
 import math
-from itertools import combinations, product
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,20 +13,29 @@ from pydantic import BaseModel, Field, model_validator
 
 from cluster.settings.config import Name, RunConfig, make_run
 from cluster.settings.presets import preset
-from cluster.settings.yaml_file import forgiving_yaml
+from cluster.settings.yaml_file import flat, forgiving_yaml
+from scdfm.method import DEFAULT, settings_of
 from scdfm.splits import SplitConfig
+from sweeps.schema.checks import (
+    check_base,
+    check_configurations,
+    check_rounds,
+    check_space,
+    corners,
+)
 from sweeps.schema.dimension import Dimension, Value
 from sweeps.schema.rules import (
     BudgetConfig,
     FailureConfig,
+    LimitsConfig,
     ObjectiveConfig,
     PruneConfig,
     ResourcesConfig,
     SearchConfig,
 )
-from sweeps.schema.settings import require_setting
+from sweeps.schema.space import Configuration, Space
 
-Configuration = dict[str, Value]  # values by dotted name, one for each setting that is tried
+__all__ = ["Configuration", "SweepConfig"]
 
 
 class SweepConfig(BaseModel, frozen=True, extra="forbid"):
@@ -50,6 +59,11 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         description="What to search: a setting's dotted name, such as model.width, "
         "and its range or values",
     )
+    enqueue: tuple[Configuration, ...] = Field(
+        default=(),
+        description="Configurations to try right after the base, each with settings of the space "
+        "by dotted name; others are the base's",
+    )
     configurations: dict[str, Configuration] = Field(
         default={},
         description="Instead of a space: configurations by name, each with settings by dotted name",
@@ -59,6 +73,9 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     )
     prune: PruneConfig = Field(default=PruneConfig(), description="When a trial is stopped early")
     budget: BudgetConfig = Field(default=BudgetConfig(), description="What the sweep may cost")
+    limits: LimitsConfig = Field(
+        default=LimitsConfig(), description="What a configuration may need"
+    )
     resources: ResourcesConfig = Field(
         default=ResourcesConfig(), description="Cores and GPUs of one trial"
     )
@@ -114,18 +131,35 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         """The base's own values of the settings that are tried."""
         return self._own_values({})
 
-    def _own_values(self, configuration: Configuration) -> Configuration:
-        run = self.run(configuration, split=0).model_dump(mode="json")
-        return {name: self._own_value(run, name) for name in self.settings}
+    @property
+    def whole_space(self) -> Space:
+        """The space with all that decides what is tried in it."""
+        known = _values(self.run({}, split=0))
+        return Space(self.dimensions, base={**known, **self._own_values({})})
 
-    def _own_value(self, run: dict[str, Any], name: str) -> Value:
-        value: Any = run
-        for part in name.split("."):
-            value = value[part]
+    @property
+    def enqueued(self) -> tuple[Configuration, ...]:
+        """The configurations to try right after the base, each with all settings of the space."""
+        return tuple(self._own_values(self.filled_in(given)) for given in self.enqueue)
+
+    def filled_in(self, given: Configuration) -> Configuration:
+        """A configuration with what it leaves out: from the base, or what is tied.
+
+        Raises:
+            ValueError: A tied setting has no value.
+        """
+        own = {name: self._cast(name, value) for name, value in given.items()}
+        return self.whole_space.complete((self.baseline | own).__getitem__) | own
+
+    def _own_values(self, configuration: Configuration) -> Configuration:
+        values = _values(self.run(configuration, split=0))
+        return {name: self._cast(name, values.get(name)) for name in self.settings}
+
+    def _cast(self, name: str, value: Value) -> Value:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         # 10 and 10.0 are one value of a float range, and must be one configuration.
         ranged = name in self.space and self.space[name].type == "float"
-        return float(value) if ranged and number else value
+        return float(value or 0) if ranged and number else value
 
     def run(
         self, configuration: Configuration, *, split: int, output: Path | None = None
@@ -175,7 +209,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         listed = given.get("configurations") if isinstance(given, dict) else None
         if not listed or not isinstance(listed, dict):
             return given
-        for name in ("space", "search"):
+        for name in ("space", "search", "enqueue"):
             if given.get(name):
                 raise ValueError(
                     f"{name} and configurations exclude each other: all of a list is run, "
@@ -220,92 +254,26 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _every_choice_can_run(self) -> Self:
-        for name in self.settings:
-            require_setting(name, within="space" if self.space else "configurations")
-        judged_by = (self.base.get("validation") or {}).get("metric", self.objective.metric)
-        if judged_by != self.objective.metric:
-            raise ValueError(
-                f"base.validation.metric is {judged_by!r} and objective.metric "
-                f"{self.objective.metric!r}; a trial keeps the model that it is judged by: "
-                "make them equal or leave out the first"
-            )
-        self.run({}, split=0)
+        check_base(self)
         if self.configurations:
-            self._every_listed_one_can_run()
-            return self
-        usual = self._usual()
-        for corner in self._corners():
-            try:
-                self.run(usual | corner, split=0)
-            except ValueError as error:
-                tried = ", ".join(f"{name}={value!r}" for name, value in corner.items())
-                fault = str(error).removeprefix("base: ")
-                raise ValueError(f"space allows {tried}, which cannot run: {fault}") from error
+            check_configurations(self)
+        else:
+            check_space(self)
+        if self.prune.scheduler != "none":
+            check_rounds(self)
         return self
-
-    def _every_listed_one_can_run(self) -> None:
-        seen: dict[str, str] = {}
-        for name, configuration in self.configurations.items():
-            try:
-                content = self.run(configuration, split=0).model_dump_json()
-            except ValueError as error:
-                fault = str(error).removeprefix("base: ")
-                raise ValueError(f"configurations.{name} cannot run: {fault}") from error
-            if content in seen:
-                raise ValueError(
-                    f"configurations must differ, got {seen[content]!r} and {name!r} alike; "
-                    "remove one"
-                )
-            seen[content] = name
 
     def samples(self) -> list[Configuration]:
-        """Every listed configuration, or the base and some values of a space, one at a time."""
+        """Every listed configuration, or the base, some values of a space alone, what is queued."""
         if self.configurations:
             return list(self.listed.values())
-        usual = self._usual()
-        alone = [usual | corner for corner in self._corners() if len(corner) == 1]
-        return [self.baseline, *alone]
+        alone = (whole for corner, whole in corners(self) if len(corner) == 1)
+        return [self.baseline, *alone, *self.enqueued]
 
-    def _usual(self) -> Configuration:
-        """The base if it lies in the space, else some value that does."""
-        own = self.baseline
-        return {
-            name: own[name] if dimension.holds(own[name]) else dimension.samples()[0]
-            for name, dimension in self.space.items()
-        }
 
-    def _corners(self) -> list[Configuration]:
-        """Each value alone, then each pair, because contradictions are between two settings."""
-        tried = {name: dimension.samples() for name, dimension in self.space.items()}
-        alone: list[Configuration] = [{name: v} for name, values in tried.items() for v in values]
-        pairs: list[Configuration] = [
-            {one: a, other: b}
-            for one, other in combinations(tried, 2)
-            for a, b in product(tried[one], tried[other])
-        ]
-        return alone + pairs
-
-    @model_validator(mode="after")
-    def _rounds_compare(self) -> Self:
-        if self.prune.scheduler == "none":
-            return self
-        for name in ("training.steps", "training.validate_every"):
-            if name in self.settings:
-                raise ValueError(
-                    f"asha compares trials round by round, and trying {name} changes what a "
-                    "round is; set prune.scheduler to none or leave {name} out"
-                )
-        if self.run({}, split=0).validation.folds is not None:
-            raise ValueError(
-                "asha compares trials round by round, and with base.validation.folds a trial has "
-                "no round before all its folds are trained; set prune.scheduler to none or leave "
-                "the folds out"
-            )
-        rounds = self.rounds * len(self.splits)
-        if self.prune.grace > rounds:
-            raise ValueError(
-                f"prune.grace must be at most the {rounds} validation rounds of a trial, got "
-                f"{self.prune.grace}; lower it, validate more often, or write "
-                "prune: {scheduler: none}"
-            )
-        return self
+def _values(run: RunConfig) -> dict[str, Any]:
+    """Values of a run by dotted name, those of another method than flow filled in."""
+    values = run.model_dump(mode="json")
+    if run.method != DEFAULT:
+        values["settings"] = settings_of(run).model_dump(mode="json")
+    return flat(values, into_lists=False)

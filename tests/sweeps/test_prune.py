@@ -22,10 +22,10 @@ def trial(number: int, state: State, *values: float) -> Trial:
 
 def decision(sweep: SweepConfig, earlier: list[Trial], *, rung: int, value: float) -> str:
     """What becomes of a new trial that reaches a rung with a value."""
-    asha = scheduler(sweep, earlier=earlier)
+    known = scheduler(sweep, earlier=earlier)
     new = cast(Any, SimpleNamespace(trial_id="new"))
-    asha.on_trial_add(cast(Any, None), new)
-    return str(asha.on_trial_result(cast(Any, None), new, {RUNG: rung, VALUE: value}))
+    known.on_trial_add(cast(Any, None), new)
+    return str(known.on_trial_result(cast(Any, None), new, {RUNG: rung, VALUE: value}))
 
 
 def test_a_new_trial_is_compared_with_trials_of_earlier_sessions(tiny: dict[str, Any]) -> None:
@@ -50,3 +50,25 @@ def test_what_reached_its_last_round_is_not_pruned(tiny: dict[str, Any]) -> None
 def test_no_scheduler_prunes_nothing(tiny: dict[str, Any]) -> None:
     sweep = SweepConfig.model_validate(tiny | {"prune": {"scheduler": "none"}})
     assert isinstance(scheduler(sweep, earlier=[]), FIFOScheduler)
+
+
+def test_the_median_is_taken_of_the_same_round_only(tiny: dict[str, Any]) -> None:
+    median = {"scheduler": "median", "least": 3}
+    sweep = SweepConfig.model_validate(tiny | {"prune": median})
+    # Their first rounds are poor, so a mean over all rounds so far would let any value go on.
+    earlier = [trial(number, "pruned", 9.0, 0.1 * number) for number in (1, 2, 3)]
+    assert decision(sweep, earlier, rung=2, value=0.21) == TrialScheduler.STOP
+    assert decision(sweep, earlier, rung=2, value=0.19) == TrialScheduler.CONTINUE
+    assert decision(sweep, earlier[:2], rung=2, value=0.9) == TrialScheduler.CONTINUE
+    assert decision(sweep, earlier, rung=4, value=99.0) == TrialScheduler.CONTINUE  # its last
+
+
+def test_the_median_knows_which_way_is_better(tiny: dict[str, Any]) -> None:
+    changed = {
+        "prune": {"scheduler": "median", "least": 1},
+        "objective": {"metric": "pearson_delta"},
+    }
+    sweep = SweepConfig.model_validate(tiny | changed)
+    earlier = [trial(1, "pruned", 0.5)]
+    assert decision(sweep, earlier, rung=1, value=0.4) == TrialScheduler.STOP
+    assert decision(sweep, earlier, rung=1, value=0.6) == TrialScheduler.CONTINUE

@@ -7,6 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from sweeps import SweepConfig
 from sweeps.directory import SweepDirectory
 from sweeps.schema.dimension import Dimension
+from sweeps.schema.space import Space
 from sweeps.space import content_hash, distributions, identity, split_run, trial_key, untried
 
 
@@ -66,7 +67,7 @@ def test_splits_of_a_trial_share_its_hash_and_differ_in_place(tiny: dict[str, An
 
 
 def test_a_space_that_is_used_up_holds_nothing_untried() -> None:
-    space = {"a": Dimension(type="choice", values=(1, 2))}
+    space = Space({"a": Dimension(type="choice", values=(1, 2))})
     tried = {identity({"a": 1})}
     assert untried(space, tried=tried, seed=0, number=1) == {"a": 2}
     assert untried(space, tried=tried | {identity({"a": 2})}, seed=0, number=2) is None
@@ -74,5 +75,5 @@ def test_a_space_that_is_used_up_holds_nothing_untried() -> None:
 
 def test_the_order_of_a_file_does_not_change_the_proposals(tiny: dict[str, Any]) -> None:
     there = SweepConfig.model_validate(tiny).space
-    back = dict(reversed(there.items()))
-    assert untried(there, tried=(), seed=3, number=0) == untried(back, tried=(), seed=3, number=0)
+    one, other = Space(there), Space(dict(reversed(there.items())))
+    assert untried(one, tried=(), seed=3, number=0) == untried(other, tried=(), seed=3, number=0)

@@ -15,7 +15,8 @@ from cluster.predict.actors import predict
 from cluster.settings.config import make_run
 from cluster.train import train
 from sweeps import SweepConfig
-from sweeps.study import SweepFailedError, tune
+from sweeps.running import SweepFailedError
+from sweeps.study import tune
 from tests.cluster.small import settings
 from tests.cluster.test_predict import request
 from tests.sweeps.conftest import TINY

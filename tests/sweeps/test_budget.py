@@ -1,0 +1,143 @@
+"""What a sweep has spent, what it may spend, and how more is allowed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps import SweepConfig
+from sweeps.budget import Spent, beside, extend, extended, require_used_up, without_gain
+from sweeps.directory import SweepDirectory
+from sweeps.ledger import Event, Ledger, State, Trial
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def begun(sweep: SweepConfig, *events: Event) -> Ledger:
+    """The ledger of a sweep with these events."""
+    sweep.directory.mkdir(parents=True, exist_ok=True)
+    ledger = SweepDirectory(sweep.directory).ledger
+    for event in events:
+        ledger.write(event)
+    return ledger
+
+
+def trial(key: str, state: State, *values: float, seconds: float = 60.0) -> list[Event]:
+    """Events of a trial on two splits."""
+    start: Event = {
+        "event": "start",
+        "trial": key,
+        "configuration": {"graph.k": 4},
+        "baseline": False,
+    }
+    ends: list[Event] = [
+        {"event": "split", "trial": key, "split": at, "value": value}
+        for at, value in enumerate(values)
+    ]
+    if state != "running":
+        ends.append({"event": state, "trial": key, "seconds": seconds})
+    return [start, *ends]
+
+
+def sweep_of(tiny: dict[str, Any], **budget: Any) -> SweepConfig:
+    return SweepConfig.model_validate(tiny | {"budget": budget})
+
+
+def test_hours_of_devices_are_those_of_each_session(tiny: dict[str, Any]) -> None:
+    sweep = sweep_of(tiny, trials=9, device_hours=0.1)
+    ledger = begun(
+        sweep,
+        *trial("old", "complete", 1, 1, seconds=60),  # a session of an older version
+        {"event": "session", "devices": 4.0},
+        *trial("a", "pruned", 1, seconds=60),
+        {"event": "session", "devices": 0.5},
+        *trial("b", "failed", seconds=60),
+    )
+    assert ledger.device_hours(usual=1) == pytest.approx(5.5 / 60)
+    assert Spent.of(sweep, ledger).over(sweep.budget) is None
+    begun(sweep, *trial("c", "complete", 1, 1, seconds=90))
+    assert Spent.of(sweep, ledger).over(sweep.budget) == "budget.device_hours"
+
+
+def test_a_sweep_ends_after_trials_that_found_nothing_better(tiny: dict[str, Any]) -> None:
+    sweep = sweep_of(tiny, trials=9, no_gain=2)
+    ledger = begun(sweep, *trial("a", "complete", 3, 3), *trial("b", "complete", 1, 1))
+    assert Spent.of(sweep, ledger).no_gain == 0
+    begun(sweep, *trial("c", "pruned", 2), *trial("d", "infeasible"), *trial("e", "running"))
+    assert Spent.of(sweep, ledger).over(sweep.budget) is None
+    begun(sweep, *trial("f", "complete", 2, 1))
+    assert Spent.of(sweep, ledger).over(sweep.budget) == "budget.no_gain"
+    begun(sweep, *trial("g", "complete", 0.5, 0.5))
+    assert Spent.of(sweep, ledger).over(sweep.budget) is None
+
+
+def test_more_is_better_where_it_is(tiny: dict[str, Any]) -> None:
+    sweep = SweepConfig.model_validate(tiny | {"objective": {"metric": "pearson_delta"}})
+    values = {"a": 0.2, "b": 0.1, "c": 0.1}
+    trials = [
+        Trial(
+            key=key,
+            number=at,
+            configuration={},
+            baseline=False,
+            state="complete",
+            values={0: value},
+        )
+        for at, (key, value) in enumerate(values.items(), start=1)
+    ]
+    assert without_gain(sweep, trials) == 2
+
+
+def test_what_is_infeasible_costs_no_trial(tiny: dict[str, Any]) -> None:
+    sweep = sweep_of(tiny, trials=2)
+    ledger = begun(sweep, *trial("a", "infeasible"), *trial("b", "complete", 1, 1))
+    assert Spent.of(sweep, ledger).over(sweep.budget) is None
+
+
+def test_a_budget_that_is_used_up_is_extended_and_asking_again_adds_nothing(
+    tiny: dict[str, Any],
+) -> None:
+    sweep = sweep_of(tiny, trials=2)
+    ledger = begun(sweep, *trial("a", "complete", 1, 1))
+    with pytest.raises(ValueError, match=r"1 of 2 trials are left; run `scdfm tune` without"):
+        require_used_up(sweep, ledger)
+    begun(sweep, *trial("b", "complete", 2, 2))
+    assert extend(sweep, ledger, more=3).budget.trials == 5
+    assert extended(sweep, ledger).budget.trials == 5
+    with pytest.raises(ValueError, match="3 of 5 trials are left"):
+        extend(sweep, ledger, more=3)
+    begun(sweep, *(event for key in "cde" for event in trial(key, "pruned", 3)))
+    assert extend(sweep, ledger, more=1).budget.trials == 6
+    # A budget that was changed in the file since then counts.
+    assert extended(sweep_of(tiny, trials=4), ledger).budget.trials == 4
+
+
+def test_extending_a_sweep_that_found_nothing_better_begins_to_count_anew(
+    tiny: dict[str, Any],
+) -> None:
+    sweep = sweep_of(tiny, trials=40, no_gain=2)
+    ledger = begun(sweep, *(event for key in "abc" for event in trial(key, "complete", 1, 1)))
+    assert Spent.of(sweep, ledger).over(sweep.budget) == "budget.no_gain"
+    more = extend(sweep, ledger, more=5)
+    assert more.budget.trials == 8
+    assert Spent.of(more, ledger).over(more.budget) is None
+
+
+def test_time_that_is_used_up_is_not_extended_by_trials(tiny: dict[str, Any]) -> None:
+    sweep = sweep_of(tiny, trials=2, device_hours=0.01)
+    ledger = begun(sweep, *trial("a", "complete", 1, 1))
+    with pytest.raises(
+        ValueError, match=r"budget.device_hours is used up .* --set budget.device_h"
+    ):
+        extend(sweep, ledger, more=3)
+
+
+def test_a_fresh_sweep_has_the_next_free_name(tiny: dict[str, Any]) -> None:
+    sweep = sweep_of(tiny, trials=2)
+    assert beside(sweep).name == "tiny"
+    for name in ("tiny", "tiny-2"):
+        (sweep.output / name).mkdir(parents=True)
+    assert beside(sweep).name == "tiny-3"

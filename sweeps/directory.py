@@ -5,6 +5,7 @@ ledger.jsonl                        what happened to every trial
 study.db                            Optuna's study; opens in optuna-dashboard
 trials/KEY/split-N/                 the runs
 leaderboard.csv                     what was found so far
+choice.json                         which trial is best, and how sure that is
 best/ best-splits/N/ best.yaml      the winner: its models, and a run file to train it again
 lease stop.json                     who writes; that trials are to stop
 """
@@ -60,6 +61,11 @@ class SweepDirectory:
     def leaderboard(self) -> Path:
         """What was found so far, CSV."""
         return self.path / "leaderboard.csv"
+
+    @property
+    def choice(self) -> Path:
+        """Which trial is best, and how sure that is, JSON."""
+        return self.path / "choice.json"
 
     @property
     def best(self) -> Path:

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Literal, Required, TypedDict
 
@@ -39,6 +40,7 @@ class Event(TypedDict, total=False):
     trial: str  # its key
     configuration: Configuration  # start
     baseline: bool  # start
+    confirms: str  # start: key of the trial that has the same settings and another seed
     rung: int  # round
     split: int  # split
     value: float  # round: mean so far; split: its objective
@@ -48,6 +50,7 @@ class Event(TypedDict, total=False):
     trials: int  # session, extend: that the budget allows
     of: int  # extend: trials that the sweep's file allowed
     begun: int  # extend: trials that had begun
+    confirming: bool  # session: of further seeds only
     concurrent: int  # session
     devices: float  # session: GPUs of a trial, or cores where it has none
 
@@ -70,6 +73,7 @@ class Trial:
         rounds: Mean so far by rung, the count of validation rounds over all splits.
         seconds: Time spent in all sessions until the last that it ended in.
         error: Why it failed, or what it needs.
+        confirms: Key of the trial that it repeats with another seed; none: it is one of the search.
         again: It failed, the sweep was stopped because of failures, and it will be tried again.
     """
 
@@ -82,6 +86,7 @@ class Trial:
     rounds: dict[int, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: str | None = None
+    confirms: str | None = None
     again: bool = False
 
     @property
@@ -135,13 +140,26 @@ class Ledger:
                 ) from error
 
     def trials(self) -> list[Trial]:
-        """What is known about every trial, in the order in which they began."""
-        return fold(list(self.events()))
+        """What is known about every trial of the search, in the order in which they began."""
+        return [trial for trial in fold(list(self.events())) if trial.confirms is None]
+
+    def repeats(self) -> list[Trial]:
+        """What is known about trials that were trained again with another seed."""
+        return [trial for trial in fold(list(self.events())) if trial.confirms is not None]
+
+    def _of_the_search(self) -> Iterator[Event]:
+        """All events but those of sessions that trained further seeds, which no budget counts."""
+        confirming = False
+        for event in self.events():
+            if event["event"] == "session":
+                confirming = event.get("confirming", False)
+            if not confirming and event["event"] != "extend":
+                yield event
 
     def hours(self) -> float:
-        """Time the sweep has taken, all sessions together; pauses between them do not count."""
+        """Time the search has taken, all sessions together; pauses between them do not count."""
         total, began, last = 0.0, None, 0.0
-        for event in self.events():
+        for event in self._of_the_search():
             if event["event"] == "session" or began is None:
                 total += last - began if began is not None else 0.0
                 began = event["time"]
@@ -149,13 +167,13 @@ class Ledger:
         return (total + (last - began if began is not None else 0.0)) / 3600
 
     def device_hours(self, *, usual: float) -> float:
-        """Hours of trials that have ended, times their GPUs or cores.
+        """Hours of the search's trials that have ended, times their GPUs or cores.
 
         Args:
             usual: GPUs or cores of a trial of sessions that do not tell, as older ones.
         """
         total, devices = 0.0, usual
-        for event in self.events():
+        for event in self._of_the_search():
             if event["event"] == "session":
                 devices = event.get("devices", usual)
             total += event.get("seconds", 0.0) * devices
@@ -168,23 +186,25 @@ class Ledger:
 
 
 def fold(events: Sequence[Event]) -> list[Trial]:
-    """Add up events to trials."""
+    """Add up events to trials; a repeat has the number of the trial that it repeats."""
     trials: dict[str, Trial] = {}
+    searched = count(1)
     for event in events:
         if event["event"] == "abort":
             # The user is asked to mend the cause, so what failed gets another chance.
             for trial in trials.values():
                 trial.again = trial.state == "failed"
         elif event["event"] == "start":
-            trials.setdefault(
-                event["trial"],
-                Trial(
+            if event["trial"] not in trials:
+                confirms = event.get("confirms")
+                known = trials.get(confirms or "")
+                trials[event["trial"]] = Trial(
                     key=event["trial"],
-                    number=len(trials) + 1,
+                    number=next(searched) if confirms is None else known.number if known else 0,
                     configuration=event["configuration"],
                     baseline=event["baseline"],
-                ),
-            )
+                    confirms=confirms,
+                )
         elif "trial" in event:
             _add(trials[event["trial"]], event)
     return list(trials.values())

@@ -3,6 +3,7 @@
 A sweep tells what was tried and what mattered, then about its best model.
 """
 
+import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -163,6 +164,9 @@ def search_section(directory: SweepDirectory) -> Section:
     ]
     hours = directory.ledger.hours()
     told = f"{len(done)} of {len(tried)} trials finished, in {60 * hours:.0f} minutes of search."
+    if directory.choice.is_file():
+        chosen = str(json.loads(directory.choice.read_text())["choice"])
+        told += f" {chosen[0].upper()}{chosen[1:]}."
     return Section("Search", [Text(told), *blocks])
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from cluster.runs.find_model import MODEL
 from cluster.settings.config import write_run
 from scdfm.screen.atomic import replaced_directory, write_text
+from sweeps.confirm import Verdict, compare, confirmed, scores
 from sweeps.directory import SweepDirectory
 from sweeps.ledger import State, Trial
 from sweeps.schema.sweep import Configuration, SweepConfig
@@ -33,6 +34,8 @@ class Row(BaseModel, frozen=True, extra="forbid"):
     seconds: float
     error: str | None
     directory: Path
+    over_seeds: float | None = None  # mean over all splits and seeds, of one that was confirmed
+    verdict: Verdict | None = None  # how it differs from the base
 
 
 class SweepResult(NamedTuple):
@@ -41,6 +44,7 @@ class SweepResult(NamedTuple):
     directory: Path
     leaderboard: tuple[Row, ...]
     best_model: Path
+    choice: str = ""  # which trial is best and how sure that is
 
     @property
     def best(self) -> Row:
@@ -48,14 +52,64 @@ class SweepResult(NamedTuple):
         return self.leaderboard[0]
 
 
-def leaderboard(sweep: SweepConfig, trials: Sequence[Trial]) -> tuple[Row, ...]:
-    """Rank the trials that finished all splits; the others follow without a rank."""
-    whole = [one for one in trials if _complete(one, sweep)]
+def leaderboard(
+    sweep: SweepConfig, trials: Sequence[Trial], repeats: Sequence[Trial] = ()
+) -> tuple[Row, ...]:
+    """Rank the trials that finished all splits; the others follow without a rank.
+
+    Of those that were confirmed, the mean over all seeds counts, and the best of them is first.
+
+    Args:
+        sweep: The sweep.
+        trials: Of its search.
+        repeats: Their further seeds.
+    """
+    whole = ranked(sweep, trials)
     rest = [one for one in trials if not _complete(one, sweep)]
-    sign = 1 if sweep.objective.direction == "min" else -1
-    whole.sort(key=lambda trial: (sign * trial.mean, trial.number))
-    ranked = [_row(sweep, trial, rank=rank) for rank, trial in enumerate(whole, start=1)]
-    return (*ranked, *(_row(sweep, trial, rank=None) for trial in rest))
+    known = {one.key: scores(sweep, one, repeats=repeats) for one in trials}
+    means = {one.key: confirmed(sweep, known[one.key]) for one in whole}
+    base = next((known[one.key] for one in trials if one.baseline), {})
+    order = _confirmed_first(sweep, whole, means=means)
+    rows = [_row(sweep, trial, rank=rank) for rank, trial in enumerate(order, start=1)]
+    rows += [_row(sweep, trial, rank=None) for trial in rest]
+    return tuple(
+        row.model_copy(
+            update={
+                "over_seeds": means.get(one.key),
+                "verdict": None if one.baseline else compare(known[one.key], base),
+            }
+        )
+        for row, one in zip(rows, [*order, *rest], strict=True)
+    )
+
+
+def ranked(sweep: SweepConfig, trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that finished all splits, the best first, by their first seed."""
+    whole = [one for one in trials if _complete(one, sweep)]
+    return sorted(whole, key=lambda trial: (_sign(sweep) * trial.mean, trial.number))
+
+
+def _confirmed_first(
+    sweep: SweepConfig, whole: Sequence[Trial], *, means: dict[str, float | None]
+) -> list[Trial]:
+    """Trials in their final order.
+
+    The base is trained with further seeds wherever it stands. It is among the best only if it was
+    before, or if it is better than one of them over all seeds.
+    """
+    top = [] if sweep.confirm is None else list(whole[: sweep.confirm.top])
+    over_seeds = {one.key: mean for one in whole if (mean := means[one.key]) is not None}
+    best = [one for one in top if one.key in over_seeds]
+    base = next((one for one in whole if one.baseline and one.key in over_seeds), None)
+    if base is not None and base not in best and best:
+        worst = max(_sign(sweep) * over_seeds[one.key] for one in best)
+        best += [base] if _sign(sweep) * over_seeds[base.key] < worst else []
+    best.sort(key=lambda one: (_sign(sweep) * over_seeds[one.key], one.number))
+    return [*best, *(one for one in whole if one not in best)]
+
+
+def _sign(sweep: SweepConfig) -> int:
+    return 1 if sweep.objective.direction == "min" else -1
 
 
 def _complete(trial: Trial, sweep: SweepConfig) -> bool:
@@ -79,6 +133,38 @@ def _row(sweep: SweepConfig, trial: Trial, *, rank: int | None) -> Row:
     )
 
 
+def choice(sweep: SweepConfig, rows: Sequence[Row]) -> str:
+    """Which trial is best and how sure that is, in a sentence.
+
+    Args:
+        sweep: The sweep.
+        rows: Its leaderboard; the first has a rank.
+    """
+    best, metric = rows[0], sweep.objective.metric
+    named = f"trial {best.trial}" + (f" ({best.name})" if best.name else "")
+    if best.baseline:
+        return f"{named}, the base itself, is the best"
+    if not any(row.baseline and row.rank is not None for row in rows):
+        return f"{named} is the best; the base did not finish all splits to compare with"
+    if best.verdict is None:
+        return (
+            f"{named} is the best; one split and one seed cannot tell whether it is better than "
+            "the base: add splits, or confirm: {top: 3, seeds: 3}"
+        )
+    verdict, sign = best.verdict, _sign(sweep)
+    found = (
+        "and the base tie"
+        if verdict.tie
+        else "is better than the base"
+        if sign * verdict.difference < 0
+        else "is worse than the base"
+    )
+    return (
+        f"{named} {found}: {metric} {verdict.difference:+.3g} (95 % {verdict.low:.3g} to "
+        f"{verdict.high:.3g}, {verdict.pairs} pairs of split and seed)"
+    )
+
+
 def write_leaderboard(rows: Sequence[Row], *, path: Path) -> None:
     """Write the leaderboard as CSV, a column for each split and each setting that is tried."""
     text = io.StringIO()
@@ -87,11 +173,14 @@ def write_leaderboard(rows: Sequence[Row], *, path: Path) -> None:
     names = list(rows[0].configuration) if rows else []
     columns = [*(f"split {split}" for split in range(splits)), *names]
     named = ("name",) if any(row.name for row in rows) else ()
-    head = ("rank", "trial", *named, "state", "baseline", "value")
+    seeds = ("over_seeds",) if any(row.over_seeds is not None for row in rows) else ()
+    head = ("rank", "trial", *named, "state", "baseline", "value", *seeds)
     tail = ("seconds", "error", "directory")
-    writer.writerow([*head, *columns, *tail])
+    compared = ("difference", "low", "high", "pairs") if any(row.verdict for row in rows) else ()
+    writer.writerow([*head, *columns, *compared, *tail])
     for row in rows:
         cells = [*row.splits, *(row.configuration[name] for name in names)]
+        cells += [getattr(row.verdict, name, None) for name in compared]
         first, last = ([getattr(row, name) for name in part] for part in (head, tail))
         writer.writerow([*first, *cells, *last])
     write_text(path, text.getvalue())

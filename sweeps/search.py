@@ -34,6 +34,35 @@ def open_storage(study: Path) -> RDBStorage:
     )
 
 
+class ListSearch(Searcher):
+    """Proposes configurations of a list, one after the other."""
+
+    def __init__(self, configurations: Sequence[Configuration]) -> None:
+        super().__init__()
+        self._left = list(configurations)
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next configuration, or the sign that there is none."""
+        return self._left.pop(0) if self._left else Searcher.FINISHED
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing follows from how a trial ended."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Leave an empty file for Ray Tune, which is never asked to restore."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never asked for; see `save`."""
+        raise NotImplementedError("what is missing is known from the ledger")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled as an empty searcher in Ray Tune's own files."""
+        return Searcher, ()
+
+
 class StudySearch(Searcher):
     """Asks a stored study, which a killed session can leave in any state."""
 
@@ -154,9 +183,10 @@ class StudySearch(Searcher):
             fresh = untried(self._space, tried=self._tried, seed=seed, number=len(self._tried))
             if fresh is None:
                 return None
-            if self._counted.excess(fresh) is None:
+            found = self._counted.excess(fresh)
+            if found is None:
                 return self._begin(trial_id, fresh)
-            self._tried.add(identity(fresh))
+            self._refuse(self._given(fresh), fresh, found)
         return None
 
     def _refuse(self, trial: optuna.Trial, configuration: Configuration, found: Excess) -> None:
@@ -186,12 +216,16 @@ class StudySearch(Searcher):
         if key in self._left:
             trial = self._again(self._left.pop(key), trial_id)
         elif key not in self._told and self._space.holds(configuration):
-            self._study.enqueue_trial(self._space.parameters(configuration))
-            trial = ask(self._study, self._space)[0]
+            trial = self._given(configuration)
         else:
             self._number(configuration)
             return configuration
         return self._running(trial_id, trial, configuration)
+
+    def _given(self, configuration: Configuration) -> optuna.Trial:
+        """A trial of the study with values that no sampler proposed."""
+        self._study.enqueue_trial(self._space.parameters(configuration))
+        return ask(self._study, self._space)[0]
 
     def _again(self, left: FrozenTrial, trial_id: str) -> optuna.Trial:
         """Go on with a trial of a killed session, so that the study holds it once."""

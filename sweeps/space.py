@@ -80,6 +80,13 @@ def sampler(search: SearchConfig, *, space: Space, number: int) -> BaseSampler:
     Optuna keeps in the study. Arguments that decide draws are said aloud, because their defaults
     differ between versions of Optuna.
     """
+    with warnings.catch_warnings():
+        # One of them, and an argument of another, may still change; what they propose is tested.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return _sampler(search, space=space, number=number)
+
+
+def _sampler(search: SearchConfig, *, space: Space, number: int) -> BaseSampler:
     seed = int(numpy_generator(search.seed, "search", number).integers(2**31))
     match search.sampler:
         case "random":
@@ -109,20 +116,14 @@ def sampler(search: SearchConfig, *, space: Space, number: int) -> BaseSampler:
                 lr_adapt=False,
             )
         case "tpe":
-            return _tpe(search, space=space, seed=seed)
-
-
-def _tpe(search: SearchConfig, *, space: Space, seed: int) -> TPESampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return TPESampler(
-            n_startup_trials=search.startup,
-            n_ei_candidates=24,
-            multivariate=True,
-            group=space.conditional,  # else settings that are tried in some trials are independent
-            constant_liar=True,
-            seed=seed,
-        )
+            return TPESampler(
+                n_startup_trials=search.startup,
+                n_ei_candidates=24,
+                multivariate=True,
+                group=space.conditional,  # else what is tried in some trials is independent
+                constant_liar=True,
+                seed=seed,
+            )
 
 
 def untried(

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from ray.tune.schedulers import FIFOScheduler
+
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
 from cluster.runs.begin import require_inputs
@@ -20,9 +22,11 @@ from cluster.settings.config import RunConfig
 from cluster.settings.watch import require_watchers
 from data_store.store.reader import Store
 from scdfm.screen.address import url_of
+from scdfm.screen.atomic import write_json
 from scdfm.screen.progress import phase
 from sweeps.budget import Spent, devices, ended, extended, reached, require_used_up
 from sweeps.budget import extend as add_trials
+from sweeps.confirm import Repeat, missing
 from sweeps.directory import SweepDirectory
 from sweeps.events import OnEvent
 from sweeps.ledger import Ledger, Trial
@@ -31,13 +35,15 @@ from sweeps.prune import scheduler
 from sweeps.results import (
     Row,
     SweepResult,
+    choice,
     export_best,
     leaderboard,
+    ranked,
     write_leaderboard,
 )
 from sweeps.running import SweepFailedError, run_session
 from sweeps.schema.sweep import Configuration, SweepConfig
-from sweeps.search import StudySearch, open_storage
+from sweeps.search import ListSearch, StudySearch, open_storage
 from sweeps.space import identity
 from sweeps.watch import Watch
 
@@ -74,7 +80,7 @@ def tune(
         with _held(sweep, directory, fingerprint=fingerprint):
             sweep = add_trials(sweep, ledger, more=extend)
     sweep = extended(sweep, ledger)
-    if not _pending(sweep, ledger):
+    if not _pending(sweep, ledger) and not _repeats(sweep, ledger):
         with _held(sweep, directory, fingerprint=fingerprint):
             return _conclude(sweep, ledger)
     needs = _needs(sweep, fingerprint=fingerprint)
@@ -83,12 +89,15 @@ def tune(
         # What the cluster could never run is refused before anything is written.
         check_nodes(replace(needs, pieces=concurrent(sweep)))
         with _held(sweep, directory, fingerprint=fingerprint):
-            if _pending(sweep, ledger):
-                phase(log, "starting trials")
-                try:
+            try:
+                if _pending(sweep, ledger):
+                    phase(log, "starting trials")
                     _run_trials(sweep, ledger=ledger, report=report)
-                finally:
-                    _ranked(sweep, ledger)
+                if repeats := _repeats(sweep, ledger):
+                    phase(log, "training the best with further seeds")
+                    _run_repeats(sweep, repeats, ledger=ledger, report=report)
+            finally:
+                _ranked(sweep, ledger)
             return _conclude(sweep, ledger)
 
 
@@ -202,6 +211,32 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
         log.info("%d configurations need more than limits allow", search.left_out)
 
 
+def _repeats(sweep: SweepConfig, ledger: Ledger) -> list[Repeat]:
+    """What is to be trained with further seeds."""
+    best = [trial.configuration for trial in ranked(sweep, ledger.trials())]
+    return missing(sweep, best, repeats=ledger.repeats())
+
+
+def _run_repeats(
+    sweep: SweepConfig, repeats: Sequence[Repeat], *, ledger: Ledger, report: OnEvent
+) -> None:
+    """Train the best and the base with further seeds, none of them pruned.
+
+    Raises:
+        SweepFailedError: Too many of them failed.
+    """
+    at_once = concurrent(sweep)
+    ledger.write({"event": "session", "confirming": True, "concurrent": at_once})
+    run_session(
+        sweep,
+        watch=Watch(sweep, ledger=ledger, report=report, repeats=repeats),
+        search=ListSearch([one.configuration for one in repeats]),
+        scheduler=FIFOScheduler(),  # type: ignore[no-untyped-call]
+        at_once=at_once,
+        trials=len(repeats),
+    )
+
+
 def concurrent(sweep: SweepConfig) -> int:
     """Trials to run at once.
 
@@ -257,11 +292,13 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
                 RunDirectory(run).forget_states()
     best = export_best(sweep, rows[0])
     warn_if_untrained(best)
-    return SweepResult(directory=sweep.directory, leaderboard=rows, best_model=best)
+    chosen = choice(sweep, rows)
+    write_json(SweepDirectory(sweep.directory).choice, {"trial": rows[0].trial, "choice": chosen})
+    return SweepResult(directory=sweep.directory, leaderboard=rows, best_model=best, choice=chosen)
 
 
 def _ranked(sweep: SweepConfig, ledger: Ledger) -> tuple[Row, ...]:
     """The leaderboard, also as a file."""
-    rows = leaderboard(sweep, ledger.trials())
+    rows = leaderboard(sweep, ledger.trials(), ledger.repeats())
     write_leaderboard(rows, path=SweepDirectory(sweep.directory).leaderboard)
     return rows

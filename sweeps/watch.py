@@ -5,7 +5,7 @@ here may hold a live display, which cannot be pickled; Tune's file gets an empty
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from ray.tune.stopper import NoopStopper
 
 from cluster.runs.directory import RunDirectory
 from sweeps.budget import begun_before_extension, devices, ended, unrecorded, without_gain
+from sweeps.confirm import Repeat
 from sweeps.directory import SweepDirectory
 from sweeps.events import Kind, OnEvent, SweepEvent
 from sweeps.ledger import Event, Ledger, Trial
@@ -31,9 +32,28 @@ class Watch(ray.tune.Callback):
         reason: Why the first of them did.
     """
 
-    def __init__(self, sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
+    def __init__(
+        self,
+        sweep: SweepConfig,
+        *,
+        ledger: Ledger,
+        report: OnEvent,
+        repeats: Sequence[Repeat] = (),
+    ) -> None:
+        """Go on from a ledger.
+
+        Args:
+            sweep: The sweep.
+            ledger: Is written to.
+            report: Receives what happens.
+            repeats: What is trained with further seeds; none: trials are those of the search.
+        """
         self._sweep, self._ledger, self._report = sweep, ledger, report
-        self._trials = {trial.key: trial for trial in ledger.trials()}
+        self._repeats = {identity(one.configuration): one.confirms for one in repeats}
+        self._numbers = {trial.key: trial.number for trial in ledger.trials()}
+        known = ledger.repeats() if repeats else ledger.trials()
+        self._trials = {trial.key: trial for trial in known}
+        self._total = len(repeats) or sweep.budget.trials
         self._baseline = identity(sweep.baseline)
         self._keys: dict[str, str] = {}  # by Ray Tune's id of the trial
         self._began: dict[str, float] = {}
@@ -92,17 +112,22 @@ class Watch(ray.tune.Callback):
         self._keys[trial.trial_id] = key
         if key not in self._trials:
             baseline = identity(configuration) == self._baseline
-            self._ledger.write(
-                {
-                    "event": "start",
-                    "trial": key,
-                    "configuration": configuration,
-                    "baseline": baseline,
-                }
-            )
-            number = len(self._trials) + 1
+            confirms = self._repeats.get(identity(configuration))
+            event: Event = {
+                "event": "start",
+                "trial": key,
+                "configuration": configuration,
+                "baseline": baseline,
+            }
+            self._ledger.write(event if confirms is None else {**event, "confirms": confirms})
             self._trials[key] = Trial(
-                key=key, number=number, configuration=configuration, baseline=baseline
+                key=key,
+                number=len(self._trials) + 1
+                if confirms is None
+                else self._numbers.get(confirms, 0),
+                configuration=configuration,
+                baseline=baseline,
+                confirms=confirms,
             )
         return self._trials[key]
 
@@ -186,7 +211,7 @@ class Watch(ray.tune.Callback):
             SweepEvent(
                 kind=kind,
                 trial=trial.number,
-                trials=self._sweep.budget.trials,
+                trials=self._total,
                 over=ended(list(self._trials.values())),
                 metric=self._sweep.objective.metric,
                 best=best(complete, default=None),

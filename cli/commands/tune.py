@@ -84,6 +84,7 @@ def tune(
     show(
         leaderboard.draw(result.leaderboard, metric=metric, mode=mode),
         f"best model   {result.best_model}",
+        f"choice       {result.choice}",
         f"leaderboard  {result.directory / 'leaderboard.csv'}",
     )
 

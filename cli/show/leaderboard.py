@@ -16,12 +16,14 @@ def draw(rows: Sequence["Row"], *, metric: str, mode: str) -> Grid:
     """A line for each trial: rank, validation metric, what was tried, how it ended."""
     splits = len(rows[0].splits) if rows and len(rows[0].splits) > 1 else 0
     named = any(row.name for row in rows)
+    seeds = any(row.over_seeds is not None for row in rows)
     settings = list(rows[0].configuration) if rows else []
     columns = [
         Column("rank"),
         Column("trial"),
         *([Column("name", "left")] if named else []),
         Column(f"{metric} {ARROWS[mode]}"),
+        *([Column("all seeds")] if seeds else []),
         *(Column(f"split {split}") for split in range(splits)),
         *(Column(name) for name in settings),
         Column("time"),
@@ -34,6 +36,7 @@ def draw(rows: Sequence["Row"], *, metric: str, mode: str) -> Grid:
             _number(row.trial),
             *([row.name or "-"] if named else []),
             _number(row.value),
+            *([_number(row.over_seeds)] if seeds else []),
             *(_number(value) for value in row.splits[:splits]),
             *(_number(row.configuration[name]) for name in settings),
             duration(row.seconds),
@@ -47,6 +50,8 @@ def draw(rows: Sequence["Row"], *, metric: str, mode: str) -> Grid:
 def _remark(row: "Row") -> str:
     """What is special about a trial: the base's own settings, or how it ended early."""
     words = ["base"] if row.baseline else []
+    if row.verdict is not None and row.verdict.tie and row.rank == 1:
+        words.append("ties with the base")
     if row.state != "complete":
         words.append(row.state)
     if row.error:

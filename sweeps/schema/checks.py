@@ -26,6 +26,11 @@ def check_base(sweep: "SweepConfig") -> None:
             f"{sweep.objective.metric!r}; a trial keeps the model that it is judged by: "
             "make them equal or leave out the first"
         )
+    if sweep.confirm is not None and "seed" in sweep.settings:
+        raise ValueError(
+            "confirm trains the best with further seeds, and the sweep tries seeds itself; remove "
+            "one of both"
+        )
     sweep.run({}, split=0)
 
 

@@ -26,6 +26,7 @@ from sweeps.schema.checks import (
 from sweeps.schema.dimension import Dimension, Value
 from sweeps.schema.rules import (
     BudgetConfig,
+    ConfirmConfig,
     FailureConfig,
     LimitsConfig,
     ObjectiveConfig,
@@ -75,6 +76,11 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     budget: BudgetConfig = Field(default=BudgetConfig(), description="What the sweep may cost")
     limits: LimitsConfig = Field(
         default=LimitsConfig(), description="What a configuration may need"
+    )
+    confirm: ConfirmConfig | None = Field(
+        default=None,
+        description="More seeds of the best few and the base, before one is called best "
+        "(default: none)",
     )
     resources: ResourcesConfig = Field(
         default=ResourcesConfig(), description="Cores and GPUs of one trial"

@@ -114,7 +114,7 @@ def test_a_queued_configuration_may_lie_outside_the_space(tiny: dict[str, Any]) 
             "which cannot run: model.heads: expected a whole number",
         ),
         (
-            {"space": {"model.width": WIDTH, "model.heads": {"tie": "1 / (model.width - 32)"}}},
+            {"space": {"model.width": WIDTH, "model.heads": {"tie": "1 / (model.width - 16)"}}},
             "no value",
         ),
         (

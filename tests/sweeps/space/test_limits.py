@@ -16,7 +16,7 @@ from scdfm.gene_graph.graph import none_graph
 from sweeps import SweepConfig
 from sweeps.limits import Counted, measured_excess
 from sweeps.schema.files import make_sweep
-from sweeps.search import StudySearch
+from sweeps.search import NUMBER, StudySearch
 
 WIDTHS = {"model.width": {"type": "choice", "values": [16, 32, 64, 128]}}
 
@@ -90,9 +90,10 @@ def test_a_trial_that_was_measured_and_left_out_gives_its_place_to_another(
     assert asked.suggest("2")["model.width"] == 32
     asked.on_trial_complete("2", {"value": 1.0, "rung": 2, "complete": True})
     assert asked.suggest("3") == Searcher.FINISHED
-    first, second = optuna.load_study(study_name="toy", storage=storage).get_trials()[:2]
-    assert (first.state, first.constraints) == (TrialState.PRUNED, {"memory": 2.0})
-    assert (second.state, second.constraints) == (TrialState.COMPLETE, {})
+    known = optuna.load_study(study_name="toy", storage=storage).get_trials()
+    by_width = {one.params["model.width"]: one for one in known if NUMBER in one.user_attrs}
+    assert (by_width[16].state, by_width[16].constraints) == (TrialState.PRUNED, {"memory": 2.0})
+    assert (by_width[32].state, by_width[32].constraints) == (TrialState.COMPLETE, {})
 
 
 def test_a_base_that_exceeds_the_limits_is_refused_in_one_line(wide: SweepConfig) -> None:

@@ -22,12 +22,12 @@ from cluster.work.cost.limited import Cost, measure
 from data_store.store.reader import Store
 from scdfm.screen.progress import phase
 from sweeps.budget import extended
-from sweeps.costs import cost_key, gib, keep_costs, kept_costs
 from sweeps.directory import SweepDirectory
+from sweeps.proposals.costs import cost_key, gib, keep_costs, kept_costs
+from sweeps.proposals.search import StudySearch
 from sweeps.schema.checks import corners
 from sweeps.schema.dimension import Dimension, Value
 from sweeps.schema.sweep import Configuration, SweepConfig
-from sweeps.search import StudySearch
 from sweeps.study import check_data, concurrent, left_of
 
 log = logging.getLogger(__name__)

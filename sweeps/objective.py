@@ -23,8 +23,8 @@ from cluster.settings.config import RunConfig
 from cluster.train import train_here
 from scdfm.flow.training import Round
 from sweeps.directory import SweepDirectory
-from sweeps.limits import measured_excess
 from sweeps.pairs.finished import FinishedPairs
+from sweeps.proposals.limits import measured_excess
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import split_run, trial_key
 

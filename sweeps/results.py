@@ -13,9 +13,9 @@ from pydantic import BaseModel
 from cluster.runs.find_model import MODEL
 from cluster.settings.config import write_run
 from scdfm.screen.atomic import replaced_directory, write_text
-from sweeps.confirm import Verdict, compare, confirmed, scores
 from sweeps.directory import SweepDirectory
 from sweeps.ledger import State, Trial
+from sweeps.proposals.confirm import Verdict, compare, confirmed, scores
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import split_run
 

@@ -26,12 +26,13 @@ from scdfm.screen.atomic import write_json
 from scdfm.screen.progress import phase
 from sweeps.budget import Spent, devices, ended, extended, reached, require_used_up
 from sweeps.budget import extend as add_trials
-from sweeps.confirm import Repeat, missing
 from sweeps.directory import SweepDirectory
 from sweeps.events import OnEvent
 from sweeps.ledger import Ledger, Trial
-from sweeps.limits import Counted
-from sweeps.prune import scheduler
+from sweeps.proposals.confirm import Repeat, missing
+from sweeps.proposals.limits import Counted
+from sweeps.proposals.prune import scheduler
+from sweeps.proposals.search import ListSearch, StudySearch, open_storage
 from sweeps.results import (
     Row,
     SweepResult,
@@ -43,7 +44,6 @@ from sweeps.results import (
 )
 from sweeps.running import SweepFailedError, run_session
 from sweeps.schema.sweep import Configuration, SweepConfig
-from sweeps.search import ListSearch, StudySearch, open_storage
 from sweeps.space import identity
 from sweeps.watch import Watch
 

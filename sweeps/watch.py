@@ -14,11 +14,11 @@ from ray.tune.stopper import NoopStopper
 
 from cluster.runs.directory import RunDirectory
 from sweeps.budget import begun_before_extension, devices, ended, unrecorded, without_gain
-from sweeps.confirm import Repeat
 from sweeps.directory import SweepDirectory
 from sweeps.events import Kind, OnEvent, SweepEvent
 from sweeps.ledger import Event, Ledger, Trial
 from sweeps.objective import RUNG, VALUE
+from sweeps.proposals.confirm import Repeat
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import identity, trial_key
 

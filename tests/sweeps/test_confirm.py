@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sweeps import SweepConfig
-from sweeps.confirm import Verdict, compare, confirmed, missing, scores
 from sweeps.ledger import State, Trial
+from sweeps.proposals.confirm import Verdict, compare, confirmed, missing, scores
 from sweeps.results import choice, leaderboard, write_leaderboard
 
 

@@ -6,7 +6,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from sweeps import SweepConfig
 from sweeps.ledger import State, Trial
 from sweeps.objective import RUNG, VALUE
-from sweeps.prune import scheduler
+from sweeps.proposals.prune import scheduler
 
 
 def trial(number: int, state: State, *values: float) -> Trial:

@@ -14,9 +14,9 @@ from cluster.work.cost.parameters import count_parameters
 from cluster.work.cost.steps import vocabulary
 from scdfm.gene_graph.graph import none_graph
 from sweeps import SweepConfig
-from sweeps.limits import Counted, measured_excess
+from sweeps.proposals.limits import Counted, measured_excess
+from sweeps.proposals.search import NUMBER, StudySearch
 from sweeps.schema.files import make_sweep
-from sweeps.search import NUMBER, StudySearch
 
 WIDTHS = {"model.width": {"type": "choice", "values": [16, 32, 64, 128]}}
 
@@ -116,7 +116,9 @@ def test_memory_and_time_are_measured_once(
     assert found is not None
     assert (found.limit, found.share > 0) == ("memory", True)
     assert "limits.memory is 0.001 GiB" in found.line
-    monkeypatch.setattr("sweeps.limits.measure", None)  # from here on, what was kept must do
+    monkeypatch.setattr(
+        "sweeps.proposals.limits.measure", None
+    )  # from here on, what was kept must do
     enough = wide.limits.model_copy(update={"memory": 64.0, "step_seconds": 60.0})
     assert measured_excess(wide.baseline, sweep=wide.model_copy(update={"limits": enough})) is None
     brief = wide.limits.model_copy(update={"step_seconds": 1e-9})

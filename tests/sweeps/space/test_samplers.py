@@ -10,9 +10,9 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from sweeps import SweepConfig
+from sweeps.proposals.search import NUMBER, StudySearch
 from sweeps.schema.files import make_sweep
 from sweeps.schema.sweep import Configuration
-from sweeps.search import NUMBER, StudySearch
 from sweeps.space import identity
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -14,8 +14,8 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
-from sweeps.limits import Counted, Excess
 from sweeps.objective import RUNG, VALUE
+from sweeps.proposals.limits import Counted, Excess
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import ask, identity, sampler, untried
 

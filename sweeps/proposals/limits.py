@@ -10,7 +10,7 @@ from cluster.work.cost.parameters import count_parameters
 from cluster.work.cost.steps import vocabulary
 from data_store.store.reader import Store
 from scdfm.model.vocabulary import Vocabulary
-from sweeps.costs import cost_key, gib, keep_costs, kept_costs
+from sweeps.proposals.costs import cost_key, gib, keep_costs, kept_costs
 from sweeps.schema.sweep import Configuration, SweepConfig
 
 

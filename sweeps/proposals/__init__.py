@@ -1,0 +1,1 @@
+"""Which configurations are tried: proposed, left out, stopped early, trained again."""

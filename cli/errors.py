@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import typer
 
+from scdfm.screen.address import with_addresses
+
 FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -94,5 +96,5 @@ def _fault_of_option(fault: dict[str, object]) -> str:
 
 
 def _line(text: str) -> str:
-    text = " ".join(text.split())
+    text = with_addresses(" ".join(text.split()))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... (scdfm --debug shows all)"

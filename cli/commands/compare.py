@@ -34,10 +34,12 @@ def compare(
         require_there(path, what="run or model")
     with Bar("compare", unit="cells") as bar:
         from cluster.runs.find_model import models_below
+        from cluster.storage.reading import fetched
         from cluster.work.compare import compare as compare_runs
         from cluster.work.compare import evaluated
 
-        each = (one for path in runs for one in models_below(path) or [path])
+        here = [fetched(path) for path in runs]
+        each = (one for path in here for one in models_below(path) or [path])
         targets = [*{one.resolve(): one for one in each}.values()]
         found = compare_runs(targets, evaluated(targets, again=again, progress=bar.progress))
     if json:

@@ -46,6 +46,11 @@ def evaluate(
     `scdfm predict` gives for the same seed. The result is kept beside the model.
     """
     require_file(out, suffixes=(".json", ".csv"))
+    if target is not None:
+        require_there(target, what="run, model or prediction")
+        from cluster.storage.reading import fetched
+
+        target = fetched(target)
     _require(target, options)
     if target is not None and _show_splits(target, options, out=out, json=json):
         return
@@ -84,8 +89,6 @@ def evaluate(
 
 def _require(target: Path | None, options: EvaluateOptions) -> None:
     """Refuse what is not there before torch is loaded."""
-    if target is not None:
-        require_there(target, what="run, model or prediction")
     for place, what in ((options.store, "store"), (options.split, "split")):
         if place is not None:
             require_there(place, what=what)

@@ -11,6 +11,7 @@ from cli.show.progress import Bar
 from cli.show.terminal import require_file, require_folder, require_there, say, show
 from cli.usage import example
 from cluster.options import ReportOptions
+from scdfm.screen.address import url_of
 
 app = Commands()
 
@@ -48,8 +49,13 @@ def report(
     A run that was not evaluated is evaluated first, and the result is kept with it.
     """
     for target in targets:
+        require_there(target, what="run, sweep or evaluation")
+    from cluster.storage.reading import fetched
+
+    places, targets = targets, [fetched(target) for target in targets]
+    for target in targets:
         _require_known(target)
-    path = out or _beside(targets[0], format)
+    path = out or _beside(places[0], format)
     require_file(path, suffixes=(f".{format}",))
     if figures is not None:
         require_folder(figures)
@@ -78,7 +84,6 @@ def _require_known(target: Path) -> None:
     """
     from cluster.runs.find_model import SWEEP, model_directory
 
-    require_there(target, what="run, sweep or evaluation")
     if target.is_file():
         if target.suffix != ".json":
             raise ValueError(
@@ -91,4 +96,6 @@ def _require_known(target: Path) -> None:
 
 def _beside(target: Path, format: Format) -> Path:
     """Where the report of a target lies, if its reader does not say."""
+    if url_of(target) is not None:
+        return Path(f"{target.name}-report.{format}")
     return target / f"report.{format}" if target.is_dir() else target.with_suffix(f".{format}")

@@ -11,6 +11,7 @@ from cli.show.progress import TrainingBar, numbers
 from cli.show.terminal import require_there, show, show_json
 from cli.usage import example
 from cluster.options import TrainOptions
+from scdfm.screen.address import url_of
 
 app = Commands()
 
@@ -34,7 +35,8 @@ def train(
 
     config = read_run(run, overrides=overrides(changes))
     require_there(config.store, what="store", remedy="ingest it, or name it with --set store=PATH")
-    if not config.directory.exists():  # a run that was begun has its own copy of what they held
+    # A run that was begun has its own copy of what they held.
+    if url_of(config.output) is None and not config.directory.exists():
         for setting, place in (
             ("split.path", config.split.path),
             ("graph.path", config.graph.path),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cli.show.tables import Column, Grid, Row, pairs
+from scdfm.screen.address import url_of
 from scdfm.screen.census import spelled
 from scdfm.screen.names import listed
 
@@ -22,10 +23,8 @@ def kind_of(path: Path) -> Kind:
         FileNotFoundError: Nothing is there.
         ValueError: It is nothing that scdfm writes.
     """
-    from scdfm.screen.address import url_of
-
     if url_of(path):
-        return "store"  # the only thing that can be read over a network
+        return "store"  # the only thing that is read where it is
     if not path.exists():
         raise FileNotFoundError(
             f"expected a store, run, model or prediction at {path}, found nothing there"
@@ -56,6 +55,7 @@ def describe(path: Path) -> dict[str, Any]:
         FileNotFoundError: Nothing is there.
         ValueError: It is none of them, or a damaged one.
     """
+    path = _here(path)
     kind = kind_of(path)
     if kind == "store":
         from data_store.store.reader import Store
@@ -73,6 +73,16 @@ def describe(path: Path) -> dict[str, Any]:
     from cluster.work.watch.now import now, plain
 
     return {**describe_run(path), **plain(now(RunDirectory(path)))}
+
+
+def _here(path: Path) -> Path:
+    """Where a run or model can be read; the address itself of a store of cells."""
+    address = url_of(path)
+    if address is None:
+        return path
+    from cluster.storage.reading import looked_up
+
+    return looked_up(address) or path
 
 
 def _prediction_facts(path: Path) -> dict[str, Any]:

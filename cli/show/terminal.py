@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from cli.show.fitting import columns, fitted
+from scdfm.screen.address import with_addresses
 from scdfm.screen.progress import is_phase
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def console(stream: IO[str]) -> "Console":
 
 def say(line: str) -> None:
     """Print a message for the user."""
-    rows = fitted(line, width=columns(sys.stderr))
+    rows = fitted(with_addresses(line), width=columns(sys.stderr))
     sys.stderr.write("".join(f"{row}\n" for row in rows))
     sys.stderr.flush()
 
@@ -79,7 +80,7 @@ def show(*parts: "RenderableType") -> None:
     out = console(sys.stdout)
     for part in parts:
         if isinstance(part, str):
-            part = "\n".join(fitted(part, width=columns(sys.stdout)))
+            part = "\n".join(fitted(with_addresses(part), width=columns(sys.stdout)))
         out.print(part, markup=False)
 
 
@@ -92,7 +93,7 @@ def as_json(value: Any) -> str:
     """JSON of anything pydantic knows; NaN, which JSON does not have, becomes null."""
     from pydantic_core import to_json
 
-    return to_json(value, indent=2, inf_nan_mode="null").decode() + "\n"
+    return with_addresses(to_json(value, indent=2, inf_nan_mode="null").decode()) + "\n"
 
 
 def as_json_line(value: Any) -> str:

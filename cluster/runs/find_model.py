@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cluster.storage.reading import fetched
 from scdfm.flow.files import CARD
 
 RUN, MODEL = "run.yaml", "model"  # of a run's directory
@@ -10,12 +11,13 @@ BEST_SPLITS = "best-splits"  # beside it
 
 
 def model_directory(target: Path) -> Path:
-    """The model directory that a run, a sweep or a model directory stands for.
+    """The model directory that a run, a sweep or a model stands for; what is elsewhere is fetched.
 
     Raises:
         FileNotFoundError: Nothing is there.
         ValueError: It is none of them, or the run has no model yet.
     """
+    target = fetched(target)
     if not target.exists():
         raise FileNotFoundError(f"no such run or model: {target}")
     path = found_model(target)

@@ -6,6 +6,8 @@ from typing import cast
 from cluster.runs.find_model import found_model
 from cluster.runs.provenance import model_identity
 from cluster.runs.records import SourceFacts
+from cluster.storage.mirror import named
+from cluster.storage.reading import fetched
 from scdfm.flow.checkpoint import load_model, read_card
 from scdfm.flow.files import CARD, WEIGHTS
 from scdfm.flow.fine_tune import match, require_same_size, start_from
@@ -25,6 +27,7 @@ def source_model(path: Path) -> Path:
         FileNotFoundError: Nothing is there.
         ValueError: It is none of them.
     """
+    path = fetched(path)
     if not path.exists():
         raise FileNotFoundError(f"init_from: no such model: {path}")
     place = found_model(path)
@@ -79,7 +82,7 @@ def source_facts(path: Path, *, vocabulary: Vocabulary) -> SourceFacts:
     card = read_card(model)
     found = match(vocabulary, source=card.vocabulary)
     return SourceFacts(
-        path=str(model),
+        path=named(model),
         **model_identity(model, card)._asdict(),
         **found._asdict(),
     )
@@ -105,7 +108,7 @@ def begin_from(field: VelocityField, *, facts: SourceFacts) -> None:
     Raises:
         ValueError: The model is gone or has changed.
     """
-    path = Path(facts.path)
+    path = fetched(facts.path)
     if not (path / WEIGHTS).is_file() or sha256(path / WEIGHTS) != facts.weights:
         raise ValueError(
             f"init_from {path} is no longer the model that this run was begun with; restore it, "

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.runs.directory import RunDirectory
+from cluster.storage.mirror import named
 from scdfm.flow.checkpoint import ModelCard, read_base, read_card
 from scdfm.flow.files import GRAPH, SPLIT, WEIGHTS
 from scdfm.gene_graph.graph import GeneGraph
@@ -18,18 +19,19 @@ def describe_run(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: The run file is damaged.
     """
-    run, best = RunDirectory(path), RunDirectory(path).best
+    run = RunDirectory(path).fetch()
+    best = run.best
     settings = run.settings
     return {
         "kind": "run",
-        "path": str(path),
+        "path": named(path),
         "finished": run.finished,
         "step": max((line["step"] for line in run.journal.lines()), default=0),
         "steps": settings.training.steps,
         "seconds": round(run.seconds, 1),
         "sessions": run.times.sessions,
         "best": best.plain() if best is not None else None,
-        "model": str(run.model) if run.model is not None else None,
+        "model": named(run.model) if run.model is not None else None,
         "folds": _folds(run, of=settings.validation.folds),
         "split": _split(path / SPLIT) if (path / SPLIT).is_file() else None,
         "settings": settings.model_dump(mode="json"),
@@ -53,7 +55,7 @@ def describe_model(path: Path) -> dict[str, Any]:
     graph = GeneGraph.load(path / GRAPH)
     return {
         "kind": "model",
-        "path": str(path),
+        "path": named(path),
         "genes": len(card.genes),
         "evaluation_genes": len(card.evaluation_genes),
         "perturbation": card.perturbation,

@@ -23,14 +23,12 @@ from pydantic import BaseModel, NonNegativeInt, ValidationError
 
 from cluster.storage.lease import LeaseLostError
 from cluster.storage.storage import Found, TakenError, storage_at
-from scdfm.screen.address import url_of
+from scdfm.screen.address import MIRROR, url_of, with_addresses
 from scdfm.screen.atomic import replaced
 
 INDEX, PARTS = "index.json", "parts"
 STATES = "checkpoints/"  # large, and read by workers only
 
-_FOLDER = "mirror"
-_OURS = re.compile(rf".*/scdfm-[^/]+\.store/{_FOLDER}/([a-z][a-z0-9+.]*)/(.+)")
 # Runs in a run's or sweep's folder have an index of their own; the rest is of one process only.
 _APART = re.compile(r"(folds/\d+|trials)/.*")
 _NOT_KEPT = re.compile(r"(ray|tune|stalls)/.*|(stop|refusal)\.json|lease|.*-journal|(.*/)?\..*")
@@ -77,17 +75,17 @@ class Mirror:
         self._absent: set[str] = set()  # of the index, not fetched
 
     @property
-    def there(self) -> bool:
-        """Whether the store has an index."""
-        return self._read() is not None
+    def holds(self) -> bool:
+        """Whether an index was seen in the store."""
+        return self._index is not None
 
     def names(self) -> list[str]:
         """Names of the files that the store has now."""
         found = self._read()
         return [] if found is None else sorted(found[0].files)
 
-    def fetch(self, *, states: bool = True) -> None:
-        """Make the folder like the store.
+    def fetch(self, *, states: bool = True) -> bool:
+        """Make the folder like the store; False if the store has nothing.
 
         Args:
             states: Checkpoints, too; without them their folders are there and empty.
@@ -99,8 +97,11 @@ class Mirror:
             for last in (*[False] * (_TRIES - 1), True):
                 found = self._read()
                 self._index, self._tag = found or (None, None)
-                if found is None or self._lay_out(found[0], states=states, last=last):
-                    return
+                if found is None:
+                    return False
+                if self._lay_out(found[0], states=states, last=last):
+                    return True
+            return True  # a checkpoint lacks parts, and who reads it says so
 
     @property
     def writes(self) -> bool:
@@ -270,6 +271,13 @@ class Mirror:
         self.storage.remove(part for part in self.storage.names(PARTS) if part not in used)
 
 
+def mirror_above(path: Path) -> Mirror | None:
+    """The mirror that holds a path of this process; None of other paths."""
+    addresses = (address_of(folder) for folder in (path, *path.parents))
+    mirrors = (mirror_of(address) for address in addresses if address is not None)
+    return next((one for one in mirrors if one.holds), None)
+
+
 @functools.cache
 def mirror_of(address: str) -> Mirror:
     """The one mirror that this process has of an address."""
@@ -290,8 +298,8 @@ def local(place: Path) -> Path:
 
 def address_of(path: Path | str) -> str | None:
     """The address of a folder, also of another process, that mirrors one; None of others."""
-    found = _OURS.fullmatch(str(path))
-    return f"{found[1]}://{found[2]}" if found else None
+    text = with_addresses(str(path))
+    return text if text != str(path) else None
 
 
 def named(path: Path | str) -> str:
@@ -306,7 +314,7 @@ def _root() -> Path:
 
     stack = ExitStack()
     register(stack.close)
-    return stack.enter_context(scratch()) / _FOLDER
+    return stack.enter_context(scratch()) / MIRROR
 
 
 def _part(name: str, entry: Entry) -> str:

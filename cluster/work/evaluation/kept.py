@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from cluster.runs.find_model import MODEL, RUN
+from cluster.work.evaluation.published import HeldError, published
 from cluster.work.evaluation.record import Evaluation
 from scdfm.screen.atomic import replaced_directory, sha256, write_json
 
@@ -107,7 +108,7 @@ class KeptEvaluation:
     def keep(self, record: Evaluation, means: Means, sample: Sample) -> None:
         """Write an evaluation in place of an older one; a folder that is not ours is left alone."""
         try:
-            with replaced_directory(self.path) as draft:
+            with published(self.path), replaced_directory(self.path) as draft:
                 write_json(draft / RECORD, record.model_dump(mode="json"))
                 np.savez(draft / MEANS, **_arrays(means))
                 np.savez_compressed(
@@ -118,7 +119,9 @@ class KeptEvaluation:
                 )
         except OSError as error:
             # The scores are worth more than their copy.
-            log.warning("the evaluation is not kept in %s: %s", self.path, error.strerror)
+            log.warning("the evaluation is not kept in %s: %s", self.path, error.strerror or error)
+        except HeldError as error:
+            log.warning("the evaluation is not kept: %s", error)
 
 
 def _arrays(means: Means) -> dict[str, Any]:

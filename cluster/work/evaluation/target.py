@@ -6,6 +6,7 @@ from typing import NamedTuple
 from cluster.runs.directory import RunDirectory
 from cluster.runs.find_model import RUN, found_model
 from cluster.runs.store_version import open_version
+from cluster.storage.reading import fetched
 from data_store.prediction import read_facts
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import Model
@@ -73,5 +74,5 @@ def prediction_origin(target: Path) -> PredictionOrigin | None:
     origin = None if facts is None else facts.get("origin")
     if not isinstance(origin, dict):
         return None
-    model = found_model(Path(str(origin["model"])))
-    return PredictionOrigin(str(origin["store"]), (model or Path(str(origin["model"]))) / SPLIT)
+    named = fetched(str(origin["model"]))
+    return PredictionOrigin(str(origin["store"]), (found_model(named) or named) / SPLIT)

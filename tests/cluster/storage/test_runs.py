@@ -68,7 +68,7 @@ def test_a_run_in_an_object_store_learns_the_same_bytes(
     model = model_directory(Path(address))
     kept = kept_beside(model).of(model / "model.safetensors")
     assert kept is not None
-    assert (kept.seconds, kept.units) == (record.seconds, record.units)
+    assert (kept.weights, kept.cells) == (record.weights, record.cells)
 
 
 def test_a_run_killed_before_its_index_goes_on_to_the_same_bytes(

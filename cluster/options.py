@@ -6,18 +6,26 @@ from typing import Self
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from cluster.settings.choices import Precision
+from cluster.settings.group_size import GroupSize
 
 
 class TrainOptions(BaseModel, frozen=True, extra="forbid"):
-    """What training may use. Only `workers` changes results: a step takes one batch of each."""
+    """What training may use. Only the most `workers` change results: a step takes their batches."""
 
-    workers: PositiveInt = Field(
-        default=1, description="Ray workers; a step takes one batch of each"
+    workers: str = Field(
+        default="1",
+        description="Ray workers, such as 2; 1-4: as many as there is room for. A step takes the "
+        "batches of the most",
     )
     cpus_per_worker: PositiveInt | None = Field(
         default=None, description="Cores of each worker (default: an equal share)"
     )
     gpu: bool = Field(default=False, description="A GPU for each worker")
+
+    @field_validator("workers")
+    @classmethod
+    def _a_number_or_a_range(cls, given: str) -> str:
+        return str(GroupSize.read(given))
 
 
 class EvaluateOptions(BaseModel, frozen=True, extra="forbid"):

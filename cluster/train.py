@@ -32,6 +32,7 @@ from cluster.runs.provenance import warn_if_untrained
 from cluster.runs.stop import Stop, StoppedError, stoppable
 from cluster.session import local_folder, require, session, share
 from cluster.settings.config import RunConfig
+from cluster.settings.group_size import GroupSize
 from cluster.storage.mirror import address_of, named
 from cluster.work.build import Place
 from cluster.work.folds.training import train_with_folds
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 def train(
     run: RunConfig,
     *,
-    workers: int = 1,
+    workers: int | tuple[int, int] = 1,
     cpus_per_worker: int | None = None,
     gpu: bool = False,
     address: str | None = None,
@@ -60,7 +61,9 @@ def train(
 
     Args:
         run: What to train.
-        workers: Data-parallel workers; a step uses one batch of each.
+        workers: Data-parallel workers; or the fewest and the most, of which as many train as the
+            cluster has room for, also while its nodes come and go. A step takes the batches of the
+            most.
         cpus_per_worker: Cores of a worker; default an equal share of the cluster.
         gpu: One GPU for each worker.
         address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
@@ -75,13 +78,14 @@ def train(
     done = opened.result()
     if done is not None:
         return done
-    needs = _needs(opened, workers=workers, gpu=gpu)
+    size = GroupSize.of(workers)
+    needs = _needs(opened, workers=size.least, gpu=gpu)
     check_here(needs, address=address)
     with session(address):
-        cpus = cpus_per_worker or share(workers)
+        cpus = cpus_per_worker or share(size.most)
         remedy = "ask for fewer --workers or --cpus-per-worker"
         require(
-            workers,
+            size.least,
             what="worker",
             cpus=cpus,
             gpus=1 if gpu else 0,
@@ -96,7 +100,7 @@ def train(
             opened.prepare(directory)
             prepared()
             phase(log, "starting workers")
-            one = partial(_fit, workers=workers, cpus=cpus, gpu=gpu)
+            one = partial(_fit, size=size, cpus=cpus, gpu=gpu)
             train_with_folds(opened, directory, one=one, report=report)
     result = opened.directory.result()
     warn_if_untrained(result.model)
@@ -116,7 +120,13 @@ def _needs(opened: OpenRun, *, workers: int, gpu: bool) -> Needs:
 
 
 def _fit(
-    run: RunConfig, directory: RunDirectory, *, workers: int, cpus: int, gpu: bool, report: Report
+    run: RunConfig,
+    directory: RunDirectory,
+    *,
+    size: GroupSize,
+    cpus: int,
+    gpu: bool,
+    report: Report,
 ) -> None:
     """Have workers train, and pass on what they write.
 
@@ -131,16 +141,19 @@ def _fit(
         with (
             directory.rays_own_files() as files,
             following(
-                directory.path, limits=run.failure, workers=workers, cpus=cpus, gpus=int(gpu)
+                directory.path, limits=run.failure, workers=size, cpus=cpus, gpus=int(gpu)
             ) as kept,
             stoppable(_workers(directory, lost=kept.lost, follow=follow), stop=directory.stop),
             follow,
         ):
             TorchTrainer(
-                partial(_worker, run, directory, home=Path.cwd()),
+                partial(_worker, run, directory, home=Path.cwd(), most=size.most),
                 torch_config=Listening() if local is None else OnOneMachine(folder=str(local)),
                 scaling_config=ScalingConfig(
-                    num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(cpus, gpu=gpu)
+                    # A pair makes the group elastic; the annotation is that of Ray Train before.
+                    num_workers=(size.least, size.most) if size.elastic else size.most,  # type: ignore[arg-type]
+                    use_gpu=gpu,
+                    resources_per_worker=_resources(cpus, gpu=gpu),
                 ),
                 run_config=ray.train.RunConfig(
                     name=directory.path.name,
@@ -229,7 +242,7 @@ def _threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _worker(run: RunConfig, directory: RunDirectory, *, home: Path) -> None:
+def _worker(run: RunConfig, directory: RunDirectory, *, home: Path, most: int) -> None:
     """Train on this worker's share of the batches, reporting every validation round.
 
     Raises:
@@ -264,6 +277,7 @@ def _worker(run: RunConfig, directory: RunDirectory, *, home: Path) -> None:
                 rank=me.get_world_rank(),
                 world=me.get_world_size(),
                 device=ray.train.torch.get_device(),
+                most=most,
             ),
             on_round=on_round,
             report=teller(directory),

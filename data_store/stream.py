@@ -138,15 +138,32 @@ class Stream:
         )
 
     def batches(
-        self, *, start: int = 0, stop: int | None = None, rank: int = 0, world: int = 1
+        self,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        rank: int = 0,
+        world: int = 1,
+        together: int | None = None,
     ) -> Generator[Batch, None, None]:
         """Batches start + rank, start + rank + world, ... below stop, drawn ahead in threads.
 
         Closing the generator ends the threads.
+
+        Args:
+            start: First batch of all workers.
+            stop: Batch after the last; None: there is no last.
+            rank: Of this worker.
+            world: Workers.
+            together: Batches that all workers take in a step, shared out anew for each step;
+                None: they come out even.
         """
         if not 0 <= rank < world:
             raise ValueError(f"expected a rank from 0 below world {world}, got {rank}")
         indices: Iterator[int] = itertools.count(start + rank, world)
+        if together is not None and together % world:
+            steps = itertools.count(start, together)
+            indices = (one for at in steps for one in range(at + rank, at + together, world))
         if stop is not None:
             indices = itertools.takewhile(stop.__gt__, indices)
         threads = _THREADS_REMOTE if self._store.files.remote else _THREADS

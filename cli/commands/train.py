@@ -45,11 +45,12 @@ def train(
             if place is not None:
                 require_there(place, what=setting)
     with TrainingBar(validate_every=config.training.validate_every) as bar:
+        from cluster.settings.group_size import GroupSize
         from cluster.train import train as train_on_cluster
 
         result = train_on_cluster(
             config,
-            workers=options.workers,
+            workers=GroupSize.read(options.workers),
             cpus_per_worker=options.cpus_per_worker,
             gpu=options.gpu,
             address=address,

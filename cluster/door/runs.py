@@ -56,7 +56,7 @@ def train(
     run: RunConfig | Mapping[str, Any] | str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
-    workers: int | None = None,
+    workers: int | tuple[int, int] | None = None,
     cpus_per_worker: int | None = None,
     gpu: bool = False,
     address: str | None = None,
@@ -67,7 +67,8 @@ def train(
     Args:
         run: Settings, as a dict with the names of a run file, or a run file.
         overrides: Values by dotted name, such as {"model.width": 256}.
-        workers: Ray workers that share each step; none: train in this process, without Ray.
+        workers: Ray workers that share each step, or the fewest and the most, of which as many
+            train as there is room for; none: train in this process, without Ray.
         cpus_per_worker: Cores of each; none: an equal share of the cluster.
         gpu: Train on a GPU; with workers, one for each.
         address: Of a Ray cluster, with workers; none: RAY_ADDRESS, else Ray starts here.

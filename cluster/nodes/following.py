@@ -23,6 +23,7 @@ from cluster.nodes.limits import (
 from cluster.nodes.stall import forget_living, stalls
 from cluster.nodes.waiting import Waiting
 from cluster.settings.failure import FailureLimits
+from cluster.settings.group_size import GroupSize
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +41,14 @@ class Kept(NamedTuple):
 
 @contextmanager
 def following(
-    directory: Path, *, limits: FailureLimits, workers: int, cpus: float, gpus: float
+    directory: Path, *, limits: FailureLimits, workers: GroupSize, cpus: float, gpus: float
 ) -> Iterator[Kept]:
     """Say what happens to the workers of a run, for the time of the block.
 
     Args:
         directory: Of the run.
         limits: Of the run.
-        workers: At once.
+        workers: At once, fewest and most.
         cpus: Cores of one.
         gpus: GPUs of one.
 
@@ -57,12 +58,16 @@ def following(
     told = Told(f"run-{os.urandom(8).hex()}")
     says = _Says(told, directory)
     failures = FailureConfig(
-        max_failures=limits.worker_restarts, controller_failure_limit=limits.controller_restarts
+        max_failures=limits.worker_restarts,
+        # An elastic group fails to start until a lost node is missed; the controller counts.
+        controller_failure_limit=-1 if workers.elastic else limits.controller_restarts,
     )
-    waiting = Waiting("worker", pieces=workers, cpus=cpus, gpus=gpus, waits=says.waits)
-    with kept_by_ray(limits), waiting, _explained(limits, waiting):
+    waiting = Waiting("worker", pieces=workers.least, cpus=cpus, gpus=gpus, waits=says.waits)
+    with kept_by_ray(limits, elastic=workers.elastic), waiting, _explained(limits, waiting):
         try:
-            yield Kept(failures, [Controller(limits, told)], lambda: says.lost)
+            yield Kept(
+                failures, [Controller(limits, told, elastic=workers.elastic)], lambda: says.lost
+            )
         finally:
             with suppress(RayError, RuntimeError):  # the cluster is gone
                 says.waits()  # what happened last

@@ -27,10 +27,15 @@ from cluster.settings.failure import FailureLimits
 _SPACE = b"scdfm"
 _LONGEST = 60.0  # seconds before a restart
 _ANSWER = 30.0  # seconds that Ray waits for a worker longer than the worker's own watchdog
+_LOOKS_AGAIN = 15.0  # seconds after which an elastic group that is not placed is sized anew
 
 
 class NoRoomError(RuntimeError):
     """Workers found no room on the cluster in time."""
+
+
+class UnstartedError(RuntimeError):
+    """Workers died while they started, more often than they may."""
 
 
 class State(BaseModel, frozen=True):
@@ -65,17 +70,28 @@ class Told(NamedTuple):
 class Controller(ControllerCallback, WorkerGroupCallback):
     """Called by Ray Train's controller, in its process."""
 
-    def __init__(self, limits: FailureLimits, told: Told) -> None:
-        self._limits, self._told = limits, told
+    def __init__(self, limits: FailureLimits, told: Told, *, elastic: bool = False) -> None:
+        """Keep limits.
+
+        Args:
+            limits: Of the run.
+            told: Where to tell what happens.
+            elastic: The number of workers may change: a node that has just died counts as room
+                until it is missed, so a group that finds none is sized again.
+        """
+        self._limits, self._told, self._elastic = limits, told, elastic
+        self._waits_since: float | None = None
         self._died, self._unstarted = 0, 0  # restarts after workers ran, and after they did not
         self._last = ""
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
         """Workers wait for room."""
+        self._waits_since = self._waits_since or time.monotonic()
         self._tell("waiting")
 
     def after_worker_group_start(self, worker_group: Any) -> None:
         """Workers are there."""
+        self._waits_since = None
         self._tell("running")
 
     def after_controller_state_update(self, previous_state: Any, current_state: Any) -> None:
@@ -83,15 +99,20 @@ class Controller(ControllerCallback, WorkerGroupCallback):
 
         Raises:
             NoRoomError: They found none in time; Ray Train does not try again after it.
+            UnstartedError: They failed too often; where Ray Train does not count.
         """
         if not isinstance(current_state, RestartingState | ReschedulingState):
             return
         error: Exception = current_state.training_failed_error
         cause = getattr(error, "controller_failure", error)
         if isinstance(cause, WorkerGroupStartupTimeoutError):
-            raise NoRoomError("no room")
+            if not self._elastic or self._waited > self._limits.placement_timeout:
+                raise NoRoomError("no room")
+            return
         pause = min(self._limits.backoff * 2**self._restarts, _LONGEST)
         self._count(current_state, error)
+        if self._elastic and self._unstarted > self._limits.controller_restarts:
+            raise UnstartedError(reason(error))
         self._tell("restarting")
         time.sleep(pause)
 
@@ -107,6 +128,11 @@ class Controller(ControllerCallback, WorkerGroupCallback):
             f"{reason(error)}; workers start again from the last checkpoint "
             f"(restart {number} of {of})"
         )
+
+    @property
+    def _waited(self) -> float:
+        """Seconds since workers last ran."""
+        return 0.0 if self._waits_since is None else time.monotonic() - self._waits_since
 
     @property
     def _restarts(self) -> int:
@@ -139,10 +165,13 @@ def _short(error: BaseException) -> str:
 
 
 @contextmanager
-def kept_by_ray(limits: FailureLimits) -> Iterator[None]:
+def kept_by_ray(limits: FailureLimits, *, elastic: bool = False) -> Iterator[None]:
     """Let Ray Train itself keep the limits that it has settings for, in the environment."""
+    patience = limits.placement_timeout
     settings = {
-        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": limits.placement_timeout,
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": min(_LOOKS_AGAIN, patience)
+        if elastic
+        else patience,
         # A worker that is frozen, or whose machine is, cannot end itself.
         "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": limits.stall_timeout + _ANSWER,
     }

@@ -60,6 +60,7 @@ class Computed(_Record, frozen=True):
     compiled: bool
     workers: int | None = None  # none: an older version, which did not write it
     threads: int | None = None  # of each worker
+    batches: int | None = None  # of a step, of all workers; none: of as many workers
 
 
 class Best(_Record, frozen=True):

@@ -28,6 +28,15 @@ class Place(NamedTuple):
     rank: int = 0
     world: int = 1
     device: torch.device = torch.device("cpu")
+    most: int | None = None  # workers whose batches make a step, where fewer may do; None: world
+
+    def together(self, accumulate: int) -> int:
+        """Batches of a step, of all workers."""
+        return (self.most or self.world) * accumulate
+
+    def own(self, accumulate: int) -> int:
+        """Batches of a step that this worker takes."""
+        return len(range(self.rank, self.together(accumulate), self.world))
 
 
 def make_trainer(
@@ -54,6 +63,8 @@ def make_trainer(
         losses=partial(losses, settings=settings_of(run), products=how.products),
         seed=run.seed,
         world=place.world,
+        together=place.together(run.training.accumulate),
+        own=place.own(run.training.accumulate),
         wrapped=wrap(field) if wrap else None,
         compiled=how.compiled,
     )

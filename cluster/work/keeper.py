@@ -194,6 +194,7 @@ class Keeper:
             **self.how.facts(),
             workers=self.trainer.world,
             threads=torch.get_num_threads(),
+            batches=self.trainer.together,
         )
         known = () if step is None else begun.arithmetic
         before = tuple(one for one in known if one.step < now.step)

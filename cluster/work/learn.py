@@ -116,7 +116,9 @@ def learn(
             references=run.loss.mmd_cells or 0,
         )
         start = trainer.progress.next_batch
-        drawn = stream.batches(start=start, rank=place.rank, world=place.world)
+        drawn = stream.batches(
+            start=start, rank=place.rank, world=place.world, together=trainer.together
+        )
         peers = Peers(place, wish=lambda: Wish.LEAVE if stop.asked else wish())
 
         def leave() -> bool:

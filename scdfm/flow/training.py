@@ -70,13 +70,17 @@ class Trainer:
     training: TrainingConfig
     losses: StepLosses
     seed: int
-    world: int = 1  # data-parallel workers; a step uses `training.accumulate` batches of each
+    world: int = 1  # data-parallel workers
+    together: int = 0  # batches of a step; 0: `training.accumulate` of each worker
+    own: int = 0  # of these, how many this worker takes; 0: `training.accumulate`
     wrapped: nn.Module | None = None  # the model inside its data-parallel wrapper
     compiled: bool = False  # run a velocity field through torch.compile
     until: int | None = None  # last step, where known beforehand; rates are those of all steps
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
+        self.together = self.together or self.world * self.training.accumulate
+        self.own = self.own or self.training.accumulate
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(),
             lr=self.training.learning_rate,
@@ -111,7 +115,7 @@ class Trainer:
         """Take one optimiser step on one or more batches, all of the same weight.
 
         Returns:
-            Their mean losses.
+            This worker's losses, whose mean over workers is that over all batches.
 
         Raises:
             FloatingPointError: Loss or gradient is not finite; names step, part and conditions.
@@ -120,16 +124,22 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.training.rate(self.progress.step)
         self.optimiser.zero_grad(set_to_none=True)
+        # Workers average their gradients, also where some take more batches than others.
+        share = self.world / self._all(batches)
         losses = []
         for number, cells in enumerate(batches, start=1):
             with self._alone(number < len(batches)):
-                losses.append(self._backward(cells, share=1 / len(batches)))
+                losses.append(self._backward(cells, share=share))
         self._clip(batches)
         self.optimiser.step()
         self._average()
         self.progress.step += 1
-        self.progress.next_batch += self.world * len(batches)
-        return losses[0] if len(losses) == 1 else _mean(losses)
+        self.progress.next_batch += self._all(batches)
+        return losses[0] if share == 1 else _weighed(losses, share=share)
+
+    def _all(self, batches: Sequence[StepCells]) -> int:
+        """Batches of a step, those of other workers included."""
+        return self.together if len(batches) == self.own else self.world * len(batches)
 
     def _alone(self, alone: bool) -> AbstractContextManager[None]:
         """Workers exchange gradients after the last batch of a step only."""
@@ -323,14 +333,16 @@ def _first_non_finite(tensors: dict[str, Tensor]) -> str | None:
     return None
 
 
-def _mean(losses: Sequence[Losses]) -> Losses:
-    """The mean of some batches' losses."""
-    totals = torch.stack([one.total.detach() for one in losses])
-    parts = {
-        name: torch.stack([one.parts[name].detach() for one in losses]).mean()
-        for name in losses[0].parts
-    }
-    return Losses(total=totals.mean(), parts=parts)
+def _weighed(losses: Sequence[Losses], *, share: float) -> Losses:
+    """The sum of some batches' losses, each with its share."""
+
+    def one(values: list[Tensor]) -> Tensor:
+        mean = torch.stack(values).mean()
+        weight = share * len(values)
+        return mean if weight == 1 else mean * weight
+
+    parts = {name: one([some.parts[name].detach() for some in losses]) for name in losses[0].parts}
+    return Losses(total=one([some.total.detach() for some in losses]), parts=parts)
 
 
 def fit(
@@ -368,8 +380,8 @@ def fit(
         if trainer.over:
             return
         with meter.waiting():
-            cells = tuple(itertools.islice(steps, trainer.training.accumulate))
-        if len(cells) < trainer.training.accumulate:
+            cells = tuple(itertools.islice(steps, trainer.own))
+        if len(cells) < trainer.own:
             return
         seen = sum(len(batch.target) for batch in cells)
         meter.add(trainer.step(*cells), cells=seen, shared=shared)

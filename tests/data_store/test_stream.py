@@ -63,6 +63,24 @@ def test_workers_share_the_same_batches(store: Store, world: int) -> None:
     assert all(same(a, b) for a, b in zip(alone, shared, strict=True))
 
 
+@pytest.mark.parametrize(("world", "together"), [(1, 3), (2, 3), (3, 4), (2, 4)])
+def test_fewer_workers_take_the_batches_of_each_step_among_them(
+    store: Store, world: int, together: int
+) -> None:
+    stream = make(store)
+    taken = [
+        [one.index for one in stream.batches(
+            start=4, stop=4 + 2 * together, rank=rank, world=world, together=together
+        )]
+        for rank in range(world)
+    ]  # fmt: skip
+    for step in (0, 1):
+        first = 4 + step * together
+        own = [[i for i in some if first <= i < first + together] for some in taken]
+        assert sorted(i for some in own for i in some) == list(range(first, first + together))
+        assert [len(some) for some in own] == [len(range(r, together, world)) for r in range(world)]
+
+
 def test_a_batch_holds_cells_of_its_units_and_controls_of_their_contexts(store: Store) -> None:
     whole = store.expression(0, 600)
     for i in range(20):

@@ -93,6 +93,27 @@ def test_a_step_on_several_batches_has_their_mean_gradient() -> None:
         torch.testing.assert_close(gradient, (first[name] + second[name]) / 2)
 
 
+def test_workers_that_share_a_step_unevenly_have_its_gradient_and_losses() -> None:
+    def stepped(*numbers: int, **group: int) -> tuple[Trainer, torch.Tensor]:
+        made = trainer()
+        for name, value in group.items():
+            setattr(made, name, value)
+        losses = made.step(*(next(batches(number)) for number in numbers))
+        return made, losses.total.detach()
+
+    whole, loss = stepped(0, 1, 2, together=3, own=3)
+    first, one = stepped(0, 2, world=2, together=3, own=2)
+    other, two = stepped(1, world=2, together=3, own=1)
+    torch.testing.assert_close((one + two) / 2, loss)
+    assert [made.progress.next_batch for made in (whole, first, other)] == [3, 3, 3]
+    both = zip(first.model.parameters(), other.model.parameters(), strict=True)
+    for weight, (a, b) in zip(whole.model.parameters(), both, strict=True):
+        if weight.grad is not None:
+            assert a.grad is not None
+            assert b.grad is not None
+            torch.testing.assert_close((a.grad + b.grad) / 2, weight.grad)
+
+
 def test_several_batches_a_step_are_drawn_one_after_the_other() -> None:
     made = trainer(accumulate=3)
     run(made)

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 from ray.train import ControllerError, WorkerGroupError
-from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.exceptions import (
+    WorkerGroupStartupFailedError,
+    WorkerGroupStartupTimeoutError,
+)
 from ray.train.v2._internal.execution.controller.state import (
     ReschedulingState,
     RestartingState,
     RunningState,
 )
 
-from cluster.nodes.limits import Controller, NoRoomError, State, Told
+from cluster.nodes.limits import Controller, NoRoomError, State, Told, UnstartedError
 from cluster.runs.identity import changed
 from cluster.settings.config import make_run
 from cluster.settings.failure import FailureLimits
@@ -58,3 +61,26 @@ def test_restarts_come_later_each_time_and_a_long_wait_is_the_end(ray_session: N
         controller.after_controller_state_update(RunningState(), late)
     told.forget()
     assert told.heard() == State(doing="starting")
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_an_elastic_group_is_sized_again_until_it_has_waited_too_long(ray_session: None) -> None:
+    told = Told("elastic")
+    limits = FailureLimits(backoff=0, placement_timeout=0.2, controller_restarts=1)
+    controller = Controller(limits, told, elastic=True)
+    late = ReschedulingState(ControllerError(WorkerGroupStartupTimeoutError(2)))
+    controller.before_worker_group_start(None)
+    controller.after_controller_state_update(RunningState(), late)
+    assert told.heard() == State(doing="waiting")
+    time.sleep(0.25)
+    with pytest.raises(NoRoomError):
+        controller.after_controller_state_update(RunningState(), late)
+    controller.after_worker_group_start(None)
+    controller.before_worker_group_start(None)
+    controller.after_controller_state_update(RunningState(), late)  # it waits anew
+    failed = ReschedulingState(ControllerError(WorkerGroupStartupFailedError("no disk")))
+    controller.after_controller_state_update(RunningState(), failed)
+    with pytest.raises(UnstartedError, match="no disk"):
+        controller.after_controller_state_update(RunningState(), failed)
+    told.forget()

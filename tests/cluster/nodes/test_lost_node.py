@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from cluster.runs.directory import RunDirectory
 from cluster.settings.config import make_run, write_run
+from scdfm.flow.files import WEIGHTS
 from tests.cluster.nodes.cluster_of_two import HEAD, SECOND, Two
 from tests.cluster.small import settings
+from tests.cluster.test_group_size import alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -69,9 +73,9 @@ class Driver:
         assert self.process.stderr is not None
         self.process.stderr.close()
 
-    def end(self) -> int:
+    def end(self, *, seconds: float = 60) -> int:
         """Its exit status."""
-        status = self.process.wait(timeout=60)
+        status = self.process.wait(timeout=seconds)
         self._reader.join()
         return status
 
@@ -99,3 +103,29 @@ def test_a_lost_node_is_named_the_wait_is_spoken_of_and_ctrl_c_ends_it(
     kept = RunDirectory(lost.directory).latest_state
     assert kept is not None
     assert int(kept.name.removeprefix("step-")) >= 10
+
+
+def test_a_run_of_one_to_two_workers_goes_on_with_one_and_learns_the_same(
+    two: Two, tiny_store_path: Path, tmp_path: Path
+) -> None:
+    training = {"steps": 60, "learning_rate": 1e-3, "validate_every": 10, "log_every": 10}
+    lost, calm = (
+        make_run(settings(tiny_store_path, tmp_path / name, training=training), where="test")
+        for name in ("lost", "calm")
+    )
+    write_run(lost, tmp_path / "run.yaml")
+    arguments = ("--workers", "1-2", "--cpus-per-worker", "1")
+    with Driver(two, "train", tmp_path / "run.yaml", *arguments) as driver:
+        driver.wait_for("validation at step 10")
+        two.tell("remove")
+        driver.wait_for("workers start again from the last checkpoint (restart 1 of 3)")
+        assert driver.end(seconds=200) == 0
+    directory = RunDirectory(lost.directory)
+    assert directory.manifest is not None
+    assert [how.workers for how in directory.manifest.arithmetic] == [2, 1]
+    assert {how.batches for how in directory.manifest.arithmetic} == {2}
+    assert any("2 workers of 1 thread" in line for line in driver.lines)
+    alone(calm, most=2)
+    by_both, by_one = (load_file(run.directory / "model" / WEIGHTS) for run in (lost, calm))
+    for name, values in by_one.items():
+        np.testing.assert_allclose(by_both[name], values, atol=1e-4, err_msg=name)

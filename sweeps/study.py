@@ -10,20 +10,25 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from ray.tune.schedulers import FIFOScheduler
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
 from cluster.runs.begin import require_inputs
 from cluster.runs.directory import RunDirectory
+from cluster.runs.plan import planned_split, validation_cells
 from cluster.runs.provenance import warn_if_untrained
 from cluster.session import fits, require, session
 from cluster.settings.config import RunConfig
 from cluster.settings.watch import require_watchers
 from data_store.store.reader import Store
+from scdfm.metrics.pseudobulk import Pseudobulks
+from scdfm.metrics.registry import METRICS
 from scdfm.screen.address import url_of
 from scdfm.screen.atomic import write_json
 from scdfm.screen.progress import phase
+from scdfm.screen.randomness import numpy_generator
 from sweeps.budget import Spent, devices, ended, extended, reached, require_used_up
 from sweeps.budget import extend as add_trials
 from sweeps.directory import SweepDirectory
@@ -48,6 +53,8 @@ from sweeps.space import identity
 from sweeps.watch import Watch
 
 log = logging.getLogger(__name__)
+
+_GENES = 8  # of made-up means
 
 
 def tune(
@@ -136,6 +143,7 @@ def check_data(sweep: SweepConfig) -> str:
         for split in range(len(sweep.splits)):
             for run in _differing_inputs(sweep, split=split):
                 require_inputs(run, store)
+            _require_metric(sweep, store, split=split)
         return store.fingerprint
 
 
@@ -147,6 +155,33 @@ def _open_store(address: str) -> Store:
             f"expected a store at {address}, found nothing there; ingest one there, or name where "
             "it is with --set base.store=PATH"
         ) from error
+
+
+def _require_metric(sweep: SweepConfig, store: Store, *, split: int) -> None:
+    """Refuse a metric that no validation round could have on these units, whatever is predicted."""
+    run, name = sweep.run({}, split=split), sweep.objective.metric
+    cells = validation_cells(
+        planned_split(run, store), store, units=run.validation.units, seed=run.seed
+    )
+    if not cells or run.validation.folds is not None:
+        return
+    units = [store.units[one.unit] for one in cells]
+    draw = numpy_generator(0, "any prediction")
+    predicted, real = draw.normal(size=(2, len(units), _GENES))
+    anything = Pseudobulks(
+        contexts=tuple(unit.context for unit in units),
+        conditions=tuple(str(number) for number in range(len(units))),
+        genes=tuple(f"gene {number}" for number in range(_GENES)),
+        predicted=predicted,
+        real=real,
+        control=np.zeros_like(real),
+    )
+    if not np.isfinite(METRICS[name].values(anything)).any():
+        count = "1 unit" if len(units) == 1 else f"{len(units)} units"
+        raise ValueError(
+            f"objective.metric {name} is undefined on the {count} that validate on split {split} "
+            f"({run.split.kind}); choose another metric, or a split that validates on more"
+        )
 
 
 def _differing_inputs(sweep: SweepConfig, *, split: int) -> list[RunConfig]:

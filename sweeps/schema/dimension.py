@@ -88,6 +88,10 @@ class Dimension(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 f"low must not be above high, got low={self.low:g}, high={self.high:g}; swap them"
             )
+        if self.low == self.high:
+            raise ValueError(
+                f"low and high are both {self.low:g}, which leaves nothing to try; set it in base"
+            )
         if self.log and self.low <= 0:
             raise ValueError(f"log needs low above 0, got low={self.low:g}; raise it")
         if self.log and self.step is not None:

@@ -74,6 +74,11 @@ def make_sweep(
     Raises:
         ValueError: A sweep that could not run, in one line.
     """
+    if not _OF_SWEEPS & values.keys() and values.keys() & {*RunConfig.model_fields, "preset"}:
+        raise ValueError(
+            f"{where} is a run file, expected a sweep; use `scdfm train`, or name it as the base "
+            "of a sweep: base: PATH"
+        )
     for name, value in (overrides or {}).items():
         values = _set(values, name, value)
     try:

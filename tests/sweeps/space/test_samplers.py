@@ -159,3 +159,13 @@ def test_a_space_that_a_sampler_cannot_search_is_refused_in_one_line(
         sweep_of(tiny, sampler, space)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_tpe_finds_more_in_as_many_trials_than_random_does(tiny: dict[str, Any]) -> None:
+    def best(sampler: str, seed: int) -> float:
+        sweep = sweep_of(tiny, sampler, NUMBERS)
+        search = sweep.search.model_copy(update={"seed": seed})
+        return min(map(value, proposals(sweep.model_copy(update={"search": search}), trials=40)))
+
+    better = [best("tpe", seed) < best("random", seed) for seed in range(5)]
+    assert sum(better) >= 4  # benchmarks/sweep.py has 20 seeds

@@ -1,0 +1,149 @@
+"""How good a search is: the best of 40 trials on a toy objective, by sampler, over 20 seeds.
+
+    python benchmarks/sweep.py --toy [--trials 40] [--seeds 20] [--json]
+
+The toy has the settings of a real sweep, and a value that follows from them at once: a bowl in four
+numbers on the scales on which they are searched, with a place for the best choice, plus noise as
+between seeds of a training. What counts is the value without noise of the trial that looks best,
+its regret: 0 is the best there is. No Ray, no training; proposals are those of `scdfm tune`.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+from optuna.storages import InMemoryStorage
+
+from scdfm.screen.randomness import numpy_generator
+from sweeps.proposals.search import StudySearch
+from sweeps.schema.files import make_sweep
+from sweeps.schema.sweep import Configuration, SweepConfig
+
+SAMPLERS = ("tpe", "random", "qmc")
+NOISE = 0.02  # sd of a trial's value
+BEST = {  # where the bowl is deepest, and how far away 1 is: decades of a log scale, or units
+    "loss.mmd_weight": (0.4, 1.0),
+    "training.learning_rate": (8e-4, 0.8),
+    "model.dropout": (0.12, 0.25),
+    "graph.k": (22.0, 20.0),
+}
+LOGARITHMIC = ("loss.mmd_weight", "training.learning_rate")
+WIDTHS = {64: 0.25, 128: 0.08, 256: 0.0, 512: 0.05}  # what a choice costs
+SPACE = {
+    "loss.mmd_weight": {"type": "float", "low": 0.01, "high": 10, "log": True},
+    "training.learning_rate": {"type": "float", "low": 1e-5, "high": 1e-2, "log": True},
+    "model.dropout": {"type": "float", "low": 0.0, "high": 0.5},
+    "graph.k": {"type": "int", "low": 5, "high": 60},
+    "model.width": {"type": "choice", "values": list(WIDTHS)},
+}
+
+
+class Outcome(NamedTuple):
+    """Of a sampler, over seeds.
+
+    Attributes:
+        sampler: Its name.
+        median: Of the regrets.
+        quartiles: Of the regrets, lower and upper.
+        better: Seeds in which it is better than random.
+        chance: Of so many or more, were it no better than random (sign test).
+    """
+
+    sampler: str
+    median: float
+    quartiles: tuple[float, float]
+    better: int
+    chance: float
+
+
+def toy_sweep(sampler: str, *, seed: int, trials: int) -> SweepConfig:
+    """The toy as a sweep."""
+    return make_sweep(
+        {
+            "name": "toy",
+            "base": {"store": "none.zarr", "split": {"kind": "additive"}},
+            "space": SPACE,
+            "search": {"sampler": sampler, "seed": seed, "baseline_first": False},
+            "prune": {"scheduler": "none"},
+            "budget": {"trials": trials},
+        },
+        where="toy",
+    )
+
+
+def regret(configuration: Configuration) -> float:
+    """The value without noise; 0 is the best there is."""
+    found = WIDTHS[int(str(configuration["model.width"]))]
+    for name, (best, unit) in BEST.items():
+        value = float(str(configuration[name]))
+        away = math.log10(value / best) if name in LOGARITHMIC else value - best
+        found += (away / unit) ** 2
+    return found
+
+
+def search(sampler: str, *, seed: int, trials: int) -> float:
+    """The regret of the trial that looks best."""
+    sweep = toy_sweep(sampler, seed=seed, trials=trials)
+    asked = StudySearch(sweep, storage=InMemoryStorage(), name="toy", earlier=(), first=())
+    found: list[tuple[float, float]] = []
+    for number in range(trials):
+        proposed: Configuration = asked.suggest(str(number))
+        true = regret(proposed)
+        noisy = true + NOISE * float(numpy_generator(seed, "noise", number).normal())
+        asked.on_trial_complete(str(number), {"value": noisy, "rung": 1, "complete": True})
+        found.append((noisy, true))
+    return min(found)[1]
+
+
+def compare(*, seeds: int, trials: int) -> list[Outcome]:
+    """Every sampler on the same seeds."""
+    regrets = {
+        sampler: [search(sampler, seed=seed, trials=trials) for seed in range(seeds)]
+        for sampler in SAMPLERS
+    }
+    outcomes = []
+    for sampler, values in regrets.items():
+        better = sum(one < other for one, other in zip(values, regrets["random"], strict=True))
+        low, high = np.quantile(values, [0.25, 0.75])
+        outcomes.append(
+            Outcome(
+                sampler,
+                statistics.median(values),
+                (float(low), float(high)),
+                better,
+                sum(math.comb(seeds, k) for k in range(better, seeds + 1)) / 2**seeds,
+            )
+        )
+    return outcomes
+
+
+def main(arguments: list[str]) -> None:
+    """Print a line for each sampler."""
+    parser = argparse.ArgumentParser(description="How good a search is.")
+    parser.add_argument("--toy", action="store_true", required=True, help="the toy objective")
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args(arguments)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    outcomes = compare(seeds=asked.seeds, trials=asked.trials)
+    if asked.json:
+        told: list[dict[str, Any]] = [one._asdict() for one in outcomes]
+        print(json.dumps(told, indent=1))
+        return
+    print(f"best of {asked.trials} trials, {asked.seeds} seeds: median (quartiles) of the regret")
+    for one in outcomes:
+        low, high = one.quartiles
+        line = f"{one.sampler:8} {one.median:.4f} ({low:.4f} to {high:.4f})"
+        if one.sampler != "random":
+            line += f"  better than random in {one.better} of {asked.seeds}, p {one.chance:.2g}"
+        print(line)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

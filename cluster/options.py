@@ -10,7 +10,10 @@ from cluster.settings.group_size import GroupSize
 
 
 class TrainOptions(BaseModel, frozen=True, extra="forbid"):
-    """What training may use. Only the most `workers` change results: a step takes their batches."""
+    """What training may use, and how many models.
+
+    Of what it may use only the most `workers` change results: a step takes their batches.
+    """
 
     workers: str = Field(
         default="1",
@@ -21,6 +24,11 @@ class TrainOptions(BaseModel, frozen=True, extra="forbid"):
         default=None, description="Cores of each worker (default: an equal share)"
     )
     gpu: bool = Field(default=False, description="A GPU for each worker")
+    ensemble: int | None = Field(
+        default=None,
+        ge=2,
+        description="Models to train and use as one, as the setting ensemble (default: one model)",
+    )
 
     @field_validator("workers")
     @classmethod
@@ -116,7 +124,7 @@ class PredictOptions(BaseModel, frozen=True, extra="forbid"):
     gpu: bool = Field(default=False, description="A GPU for each actor")
     summary: Path | None = Field(
         default=None,
-        description="Write the mean of each gene in each condition, too: .csv or .parquet",
+        description="Write mean and interval of each gene in each condition: .csv or .parquet",
     )
 
 

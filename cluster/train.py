@@ -35,12 +35,12 @@ from cluster.settings.config import RunConfig
 from cluster.settings.group_size import GroupSize
 from cluster.storage.mirror import address_of, named
 from cluster.work.build import Place
-from cluster.work.folds.training import train_with_folds
 from cluster.work.group.follow import Follow, Workers
 from cluster.work.group.heard import FarWorkers, Heard, teller
 from cluster.work.group.peers import Wish
 from cluster.work.keeper import Report
 from cluster.work.learn import learn
+from cluster.work.members.training import train_whole
 from scdfm.flow.training import Round
 from scdfm.screen.address import url_of
 from scdfm.screen.progress import phase
@@ -101,7 +101,7 @@ def train(
             prepared()
             phase(log, "starting workers")
             one = partial(_fit, size=size, cpus=cpus, gpu=gpu)
-            train_with_folds(opened, directory, one=one, report=report)
+            train_whole(opened, directory, one=one, report=report)
     result = opened.directory.result()
     warn_if_untrained(result.model)
     return result
@@ -189,8 +189,8 @@ def train_here(
     Args:
         run: What to train.
         device: "cpu" or "cuda".
-        on_round: Called after every validation round, of folds not; False stops early, and the
-            result says that it is not finished.
+        on_round: Called after every validation round, of folds and members not; False stops early,
+            and the result says that it is not finished.
         report: Receives every line of metrics.jsonl.
         watchdog: Ends the process if it takes no step; none: it is a caller's.
         stop: Where another process may ask to stop; default the run's directory.
@@ -223,7 +223,7 @@ def train_here(
                     raise StoppedError(f"{held} was asked to stop; train it again to go on")
 
             with _threads(run.threads):
-                train_with_folds(opened, directory, one=one, report=report)
+                train_whole(opened, directory, one=one, report=report)
     return opened.directory.result()
 
 

@@ -85,12 +85,15 @@ class PredictionDirectory:
             shards=(rows, len(genes)),
             fill_value=np.nan,
         )
-        with warnings.catch_warnings():
-            # Readers then need not list the directory, where our own files would puzzle them. That
-            # it is not yet in the zarr v3 specification is known.
-            warnings.simplefilter("ignore", UserWarning)
-            zarr.consolidate_metadata(group.store)
+        _consolidate(group)
         self._marks.mkdir()
+
+    def add(self, name: str, value: Any) -> None:
+        """Put something that AnnData can hold beside the cells, into uns["scdfm"]."""
+        group = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+        with anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=False):
+            write_elem(group["uns/scdfm"], name, value)
+        _consolidate(group)
 
     def write_shard(self, shard: int, values: NDArray[np.float32]) -> None:
         """Write one shard of X, (cells, genes), and mark it as done.
@@ -248,6 +251,26 @@ def opened_values(path: Path) -> Iterator[Values]:
     with h5py.File(path) as file:
         rows: Any = sparse_dataset(file["X"])
         yield lambda start, stop: np.asarray(rows[start:stop].toarray())
+
+
+def read_beside(path: Path, name: str) -> Any:
+    """What `add` put beside the cells of a complete prediction, .zarr or .h5ad.
+
+    Raises:
+        KeyError: It is not there.
+    """
+    if path.is_dir():
+        return read_elem(zarr.open_group(path, mode="r")[f"uns/scdfm/{name}"])
+    with h5py.File(path) as file:
+        return read_elem(file[f"uns/scdfm/{name}"])
+
+
+def _consolidate(group: Any) -> None:
+    with warnings.catch_warnings():
+        # Readers then need not list the directory, where our own files would puzzle them. That
+        # it is not yet in the zarr v3 specification is known.
+        warnings.simplefilter("ignore", UserWarning)
+        zarr.consolidate_metadata(group.store)
 
 
 def _outline(group: Any) -> Outline:

@@ -25,6 +25,7 @@ _PLACES = {
     "evaluate": "cluster.door.scores:evaluate",
     "score": "cluster.door.score:score",
     "predict": "cluster.door.runs:predict",
+    "intervals": "cluster.door.intervals:intervals",
     "metrics": "scdfm.metrics",
     "baselines": "scdfm.metrics.baselines",
 }

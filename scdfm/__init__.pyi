@@ -8,6 +8,7 @@ from anndata import AnnData
 
 from cluster.door.cells import control_cells as control_cells
 from cluster.door.cells import open_store as open_store
+from cluster.door.intervals import intervals as intervals
 from cluster.door.model import TrainedModel as TrainedModel
 from cluster.door.model import load_model as load_model
 from cluster.door.runs import train as train
@@ -95,6 +96,7 @@ def predict(
     cells: int = 256,
     genes: Sequence[str] | None = None,
     seed: int = 0,
+    interval: float = 0.9,
     precision: Precision = "auto",
     controls: bool = False,
     out: str | Path,

@@ -33,7 +33,10 @@ def train(
     """
     from cluster.settings.config import read_run
 
-    config = read_run(run, overrides=overrides(changes))
+    given = overrides(changes)
+    if options.ensemble is not None:
+        given["ensemble"] = options.ensemble
+    config = read_run(run, overrides=given)
     require_there(config.store, what="store", remedy="ingest it, or name it with --set store=PATH")
     # A run that was begun has its own copy of what they held.
     if url_of(config.output) is None and not config.directory.exists():
@@ -59,9 +62,10 @@ def train(
     if json:
         show_json(result._asdict())
         return
+    several = f", the median of {config.ensemble} members" if config.ensemble else ""
     show(
         f"run         {result.directory}",
-        f"best step   {result.best_step}",
+        f"best step   {result.best_step}{several}",
         f"validation  {numbers(result.metrics) or 'none'}",
         f"model       {result.model}",
     )

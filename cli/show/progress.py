@@ -104,6 +104,7 @@ class TrainingBar(Bar):
     def report(self, line: Mapping[str, Any]) -> None:
         """Show a line: step and losses, a validation round, a note, or where a session begins."""
         fold = f"fold {line['fold']} of {line['folds']}" if "fold" in line else ""
+        fold = f"member {line['member']} of {line['members']}" if "member" in line else fold
         if fold != self._fold:  # another training begins
             self._fold, self._losses, self._rate = fold, {}, 0.0
         if "note" in line:

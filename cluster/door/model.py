@@ -11,7 +11,7 @@ this order.
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ import torch
 from numpy.typing import NDArray
 
 from cluster.door.controls import Columns, MemoryControls, read_controls
+from cluster.predict.intervals import INTERVALS, Intervals, intervals_of, trust_in
 from cluster.predict.request import (
     Unit,
     asked_condition,
     gene_ids,
-    unseen_tokens,
+    trained_of,
     warn_of_unseen,
 )
 from cluster.predict.rows import joined, rows_of
@@ -37,13 +38,14 @@ from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.runs.provenance import model_identity, versions
 from cluster.settings.choices import Precision
 from cluster.work.model_sampler import sampler_of
-from cluster.work.sampler import Sampler, Start, refuse_copies, starting_cells
+from cluster.work.sampler import Generated, Sampler, Start, refuse_copies, starting_cells
 from data_store.store.schema import LOG
 from scdfm.flow.checkpoint import Model, ModelCard
-from scdfm.flow.checkpoint import load_model as read_model
+from scdfm.flow.ensemble import open_model
 from scdfm.method import DEFAULT
 from scdfm.screen.conditions import Condition
 from scdfm.splits import Split
+from scdfm.splits.distance import Trained
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,7 @@ class TrainedModel:
         cells: int | None = None,
         genes: Sequence[str] | None = None,
         seed: int = 0,
+        interval: float = 0.9,
         with_controls: bool = False,
         layer: str | None = None,
         context_column: str | None = None,
@@ -114,6 +117,7 @@ class TrainedModel:
             cells: Cells of each condition in each context; none: one from each control cell.
             genes: Which to keep, in this order; none: all of the model's.
             seed: Decides every draw.
+            interval: Share of cases in which the true mean of a gene should be within its interval.
             with_controls: Add the control cells, as `scdfm predict --with-controls` does.
             layer: "X" or a layer with the values; none: X, or `counts` where X holds no counts.
             context_column: obs column of cell line or patient; none: `context` if there is one,
@@ -127,14 +131,17 @@ class TrainedModel:
         Returns:
             log1p per 10k in X, CSR float32, (contexts x conditions x cells, genes). obs is that of
             `scdfm predict`: `condition`, `context`, `source_cell`, `replicate` (how often that
-            cell was used before), `control`, and `unseen`: tokens that no training cell had.
-            uns["scdfm"] holds the scale, the control's label and the provenance.
+            cell was used before), `control`, `unseen`: tokens that no training cell had, and
+            `distance` from the training conditions (docs/uncertainty.md). uns["scdfm"] holds the
+            scale, the control's label, the provenance, and what `scdfm.intervals` gives as a table.
 
         Raises:
             ValueError: A condition is the control or unknown, genes are missing, the values are
                 neither counts nor log1p per 10k, or cells are perturbed; in one line.
         """
         asked = self._conditions(conditions)
+        if not 0 < interval < 1:
+            raise ValueError(f"interval must be above 0 and below 1, got {interval}")
         kept = gene_ids(genes, self.card)
         where = Columns(
             layer=layer,
@@ -150,13 +157,19 @@ class TrainedModel:
             refuse_copies(self.card, cells=cells, controls=counts)
         if device is not None:
             self._model.field.to(_device(device))
-        unseen = unseen_tokens(asked, self.split, self.card.words)
+        trained = trained_of(self.card, self.split, words=self.card.words)
+        unseen = trained.unseen(asked)
         warn_of_unseen(unseen)
-        units = self._units(asked, counts, cells=cells, with_controls=with_controls)
+        units = self._units(
+            asked, counts, cells=cells, with_controls=with_controls, trained=trained
+        )
         starts = [_start(known, unit, seed=seed) for unit in units]
         with arithmetic(precision, device=self.device) as how:
             sampler = sampler_of(self._model, genes=kept, seed=seed, products=how.products)
             values = _values(sampler, known, units, starts, kept=kept)
+        intervals = self._intervals(
+            values, known, units, starts, kept=kept, level=interval, seed=seed
+        )
         names = [known.names[known.places(start.rows)] for start in starts]
         obs = [
             rows_of(unit, sources=name, replicates=start.replicates, unseen=unseen)
@@ -171,8 +184,42 @@ class TrainedModel:
             "scale": LOG,
             "control": self.card.words.spell(()),
             "provenance": json.dumps(self._facts(known, seed=seed, how=how), sort_keys=True),
+            INTERVALS: intervals.plain(),
         }
+        log.info(intervals.note)
+        log.info(intervals.far)
         return predicted
+
+    def _intervals(
+        self,
+        values: sp.csr_matrix,
+        controls: MemoryControls,
+        units: Sequence[Unit],
+        starts: Sequence[Start],
+        *,
+        kept: NDArray[np.int64],
+        level: float,
+        seed: int,
+    ) -> Intervals:
+        """Means and intervals of all units, from their cells."""
+        trust = trust_in(self._model)
+        most = trust.canonical(seed)
+        ends = np.cumsum([unit.cells for unit in units])
+
+        def generated(number: int) -> Iterator[Generated]:
+            first = int(ends[number]) - units[number].cells
+            # Further cells are other draws of the same controls.
+            rows = controls.rows(units[number].context)
+            start = starts[number].some(slice(0, None if most is None else min(most, len(rows))))
+            yield Generated(
+                cells=values[first : first + len(start.rows)].toarray(),
+                start=controls.expression(start.rows)[:, kept],
+            )
+
+        predicted = [unit for unit in units if unit.condition]
+        return intervals_of(
+            predicted, generated, controls=controls, trust=trust, genes=kept, level=level
+        )
 
     def _units(
         self,
@@ -181,11 +228,12 @@ class TrainedModel:
         *,
         cells: int | None,
         with_controls: bool,
+        trained: Trained,
     ) -> list[Unit]:
         """What is predicted, by context, and the controls last, as `scdfm predict` orders them."""
         spell = self.card.words.spell
         predicted = [
-            Unit(context, one, spell(one), cells or count)
+            Unit(context, one, spell(one), cells or count, trained.distance(one, context=context))
             for context, count in controls.items()
             for one in conditions
         ]
@@ -226,7 +274,7 @@ def load_model(path: str | Path, *, device: str = "cpu") -> TrainedModel:
         ValueError: It is none of them, holds no model yet or is damaged; or there is no GPU.
     """
     directory = model_directory(Path(path))
-    model = read_model(directory)
+    model = open_model(directory)
     model.field.to(_device(device))
     return TrainedModel(model, path=directory)
 
@@ -245,7 +293,7 @@ def _start(controls: MemoryControls, unit: Unit, *, seed: int) -> Start:
     """The control cells that a unit starts from, or is."""
     rows = controls.rows(unit.context)
     if not unit.condition:
-        return Start(rows, rows, np.zeros(len(rows), dtype=np.int64))
+        return Start(rows, rows, np.zeros(len(rows), dtype=np.int64), np.arange(len(rows)))
     return starting_cells(
         rows, condition=unit.condition, cells=unit.cells, seed=seed, context=unit.context
     )

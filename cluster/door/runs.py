@@ -104,8 +104,9 @@ def _tell(line: Line) -> None:
     """Log a validation round; `logging.basicConfig(level="INFO")` shows it."""
     scores = [f"{name} {v:.5g}" for name, v in line.get("validation", {}).items() if v is not None]
     if scores:
-        fold = f"fold {line['fold']} of {line['folds']}, " if "fold" in line else ""
-        log.info("%sstep %d of %d: %s", fold, line["step"], line["steps"], ", ".join(scores))
+        part = f"fold {line['fold']} of {line['folds']}, " if "fold" in line else ""
+        part = f"member {line['member']} of {line['members']}, " if "member" in line else part
+        log.info("%sstep %d of %d: %s", part, line["step"], line["steps"], ", ".join(scores))
 
 
 def as_run(

@@ -24,7 +24,7 @@ from cluster.predict.options import PredictionRequest
 from cluster.predict.place import Begun, PredictionPlace
 from cluster.predict.request import SHARD, THREADS, Part, Work, look_up, warn_of_unseen
 from cluster.predict.rows import obs_of
-from cluster.predict.summary import require_table, write_summary
+from cluster.predict.summary import add_intervals, require_table, write_summary
 from cluster.runs.find_model import model_directory
 from cluster.runs.lease import check
 from cluster.runs.precision import set_up
@@ -35,7 +35,8 @@ from cluster.work.controls import StoreControls
 from cluster.work.model_sampler import sampler_of
 from cluster.work.sampler import Sampler, columns_in, starting_cells
 from data_store.store.reader import Store
-from scdfm.flow.checkpoint import load_model, read_card
+from scdfm.flow.checkpoint import read_card
+from scdfm.flow.ensemble import open_model
 from scdfm.screen.address import url_of
 from scdfm.screen.progress import OnProgress, Progress, phase
 
@@ -63,7 +64,7 @@ def predict(
         actors: Ray actors that share the work, one core each.
         gpu: One GPU for each actor.
         address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
-        summary: File for the means of each condition, .csv or .parquet; see `summary_of`.
+        summary: File for means and intervals of each condition, .csv or .parquet.
         report: Receives how many shards are done.
 
     Raises:
@@ -100,11 +101,15 @@ def predict(
                         if not begun:
                             _begin(place, here, store)
                         _fill(here, place, token, actors=actors, gpu=gpu, report=report)
+                    phase(log, "making means and intervals")
+                    intervals = add_intervals(place.cells, here, store)
+                    log.info(intervals.note)
+                    log.info(intervals.far)
                     place.cells.seal(here.provenance.facts())
                 place.finish()
             place.tidy()
         if summary is not None:
-            write_summary(summary, work, store)
+            write_summary(summary, work)
     return request.out
 
 
@@ -229,7 +234,7 @@ class Predictor:
                 f"expected a GPU with {promised} for precision {request.precision}, got one "
                 f"without; ask for --precision {how.precision}"
             )
-        model = load_model(request.model)
+        model = open_model(request.model)
         model.field.to(self.device)
         return sampler_of(model, genes=self.work.genes, seed=request.seed, products=how.products)
 

@@ -27,6 +27,7 @@ class Identity(BaseModel, frozen=True, extra="forbid"):
     genes: str  # hash of their names in order
     controls: bool  # control cells are written, too
     seed: int
+    interval: float  # level of the intervals that are kept with the cells
     source: Source | None  # of flow, as are the settings of sampling
     sampling: SamplingConfig | None
     batch: int | None = None  # cells generated together, by other methods than flow

@@ -29,6 +29,12 @@ class PredictionRequest(BaseModel, frozen=True, extra="forbid"):
         description=f"Genes to write: A,B {_LIST} `gene` (default: all of the model)",
     )
     seed: NonNegativeInt = Field(default=0, description="Seed of every random draw")
+    interval: float = Field(
+        default=0.9,
+        gt=0,
+        lt=1,
+        description="Share of cases in which the true mean should be within its interval",
+    )
     controls: bool = Field(
         default=False, description="Write the control cells of the contexts, too"
     )

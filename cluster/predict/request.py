@@ -21,12 +21,13 @@ from cluster.work.sampler import columns_in, refuse_copies
 from data_store.prediction import CHUNK_CELLS
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import ModelCard, read_card
-from scdfm.flow.files import BASE, GRAPH, SPLIT, WEIGHTS
+from scdfm.flow.files import BASE, GRAPH, SPLIT, WEIGHTS, is_ensemble, members_of
 from scdfm.method import DEFAULT
 from scdfm.screen.atomic import sha256
 from scdfm.screen.conditions import CONTROL, Condition, Words
 from scdfm.screen.names import nearest
 from scdfm.splits import Split
+from scdfm.splits.distance import NONE, Distance, Trained
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Unit(NamedTuple):
     condition: Condition  # () for controls that are written with the predictions
     label: str  # as the store writes it
     cells: int
+    distance: Distance = NONE  # from what the model was trained on
 
 
 class Part(NamedTuple):
@@ -121,6 +123,7 @@ def look_up(
         genes=hashed(*(card.genes[gene] for gene in genes)),
         controls=request.controls,
         seed=request.seed,
+        interval=request.interval,
         source=card.source if flow else None,
         sampling=card.sampling if flow else None,
         batch=None if flow else card.sampling.batch,
@@ -133,18 +136,18 @@ def look_up(
         versions={package: versions()[package] for package in COMPUTING},
     )
     model = model_identity(path, card)
+    trained = trained_of(card, Split.load(path / SPLIT), words=words_of(card, store))
     provenance = Provenance(
         identity=identity,
         origin=Origin(
             model=str(request.model), store=str(request.store), run=model.run, step=model.step
         ),
-        unseen=unseen_tokens(conditions, Split.load(path / SPLIT), words_of(card, store)),
+        unseen=trained.unseen(conditions),
         versions=versions(),
         mean=card.mean_in_words,
     )
-    return Work(
-        request.model_copy(update={"model": path}), _units(identity, store), genes, provenance
-    )
+    units = _units(identity, store, trained)
+    return Work(request.model_copy(update={"model": path}), units, genes, provenance)
 
 
 def _conditions(request: PredictionRequest, card: ModelCard, store: Store) -> tuple[Condition, ...]:
@@ -164,9 +167,15 @@ def _contexts(request: PredictionRequest, store: Store) -> tuple[str, ...]:
     return contexts
 
 
-def _units(identity: Identity, store: Store) -> tuple[Unit, ...]:
+def _units(identity: Identity, store: Store, trained: Trained) -> tuple[Unit, ...]:
     predicted = [
-        Unit(context, condition, store.words.spell(condition), identity.cells)
+        Unit(
+            context,
+            condition,
+            store.words.spell(condition),
+            identity.cells,
+            trained.distance(condition, context=context),
+        )
         for context in identity.contexts
         for condition in identity.conditions
     ]
@@ -180,6 +189,8 @@ def _units(identity: Identity, store: Store) -> tuple[Unit, ...]:
 
 def _model_hash(path: Path, card: ModelCard) -> str:
     """The hash of what decides a model's cells: weights, graph, network, and its means' base."""
+    if is_ensemble(path):
+        return hashed(*(_model_hash(one, read_card(one)) for one in members_of(path)))
     network = card.model.model_dump_json(exclude_defaults=True)
     if card.method != DEFAULT:
         network = json.dumps([card.method, card.settings], sort_keys=True)
@@ -187,11 +198,9 @@ def _model_hash(path: Path, card: ModelCard) -> str:
     return hashed(sha256(path / WEIGHTS), sha256(path / GRAPH), network, *base)
 
 
-def unseen_tokens(conditions: Sequence[Condition], split: Split, words: Words) -> tuple[str, ...]:
-    """Tokens of the conditions that no training cell had."""
-    trained = {token for name in split.train for token in words.parse(name)}
-    asked = {token for condition in conditions for token in condition}
-    return tuple(sorted(asked - trained))
+def trained_of(card: ModelCard, split: Split, *, words: Words) -> Trained:
+    """What a model was trained on."""
+    return Trained(split, words, contexts=card.contexts)
 
 
 def warn_of_unseen(tokens: Sequence[str]) -> None:

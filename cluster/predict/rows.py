@@ -12,14 +12,15 @@ from data_store.store.partner import CONDITION, CONTEXT, CONTROL
 from data_store.store.reader import Store
 
 SOURCE_CELL, REPLICATE, UNSEEN = "source_cell", "replicate", "unseen"
+DISTANCE = "distance"
 
 
 def obs_of(work: Work, store: Store) -> pd.DataFrame:
     """A row for each cell.
 
     Columns are the condition as the store writes it, the context, the control cell it started
-    from and how often that was used before, whether it IS a control cell, and its tokens that no
-    training cell had, with commas.
+    from and how often that was used before, whether it IS a control cell, its tokens that no
+    training cell had, with commas, and its distance from the training conditions.
     """
     return joined([_rows(unit, work, store) for unit in work.units])
 
@@ -62,6 +63,7 @@ def rows_of(
             REPLICATE: replicates,
             CONTROL: not unit.condition,
             UNSEEN: ",".join(token for token in unit.condition if token in unseen),
+            DISTANCE: unit.distance.steps,
         },
         index=[f"{unit.context}|{unit.label}|{cell}" for cell in range(unit.cells)],
     )

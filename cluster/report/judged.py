@@ -18,7 +18,7 @@ from cluster.work.evaluation.kept import CONTROL, GENERATED, REAL, Means, Sample
 from cluster.work.evaluation.record import Evaluation, UnitFacts
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import read_card
-from scdfm.flow.files import WEIGHTS
+from scdfm.flow.files import identity_file
 from scdfm.metrics import METRICS
 from scdfm.screen.conditions import Words
 from scdfm.screen.names import COMMA, apart
@@ -152,11 +152,11 @@ def judged(target: Path, *, store: str | None, progress: OnProgress | None = Non
     """
     model = model_directory(target)
     kept = kept_beside(model)
-    found = kept.of(model / WEIGHTS)
+    found = kept.of(identity_file(model))
     if found is None:
         log.info(f"{target} has no evaluation of this model yet: evaluating it")
         evaluate(target, store=store, progress=progress)
-        found = kept.of(model / WEIGHTS)
+        found = kept.of(identity_file(model))
     if found is None:
         raise ValueError(
             f"expected to keep an evaluation in {kept.path}, got none; make the folder writable"

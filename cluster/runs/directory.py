@@ -11,6 +11,7 @@ Everything is in files, so that any process can continue what another began:
     checkpoints/step-*/                                      the newest training states, the best's
     model/ best.json                                         the best model so far
     folds/0.json folds/0/ ...                                splits and runs of its folds, if any
+    members/0/ ...                                           runs of an ensemble's members, if any
     result.json                                              written last: the run is done
     lease refusal.json stop.json                             who writes; why a worker gave up; that
                                                              workers are to stop
@@ -43,11 +44,13 @@ from cluster.settings.config import RunConfig, read_run, write_run
 from cluster.storage.mirror import INDEX, Mirror, address_of, mirror_of, named
 from data_store.disk.room import room_for
 from scdfm.flow.checkpoint import Model, load_state, save_model, save_state
+from scdfm.flow.ensemble import Kind, save_ensemble
+from scdfm.flow.files import SPLIT
 from scdfm.screen.atomic import discard_drafts, write_json
 from scdfm.splits import Split
 
 MANIFEST, RESULT, BEST, CHECKPOINTS = "manifest.json", "result.json", "best.json", "checkpoints"
-FOLDS = "folds"
+FOLDS, MEMBERS = "folds", "members"
 _STATE = "step-"
 _ROOM = "lower training.keep, and run the command again to go on"
 
@@ -98,9 +101,11 @@ class RunDirectory:
         mirror = self._mirror
         if mirror is not None:
             mirror.fetch(states=False)
-            if (self.path / FOLDS).is_dir():
-                for name in mirror.storage.names(FOLDS):
-                    if re.fullmatch(rf"{FOLDS}/\d+/{INDEX}", name):
+            # The splits of folds are the run's own files; of members it has none.
+            folds = [FOLDS] if (self.path / FOLDS).is_dir() else []
+            for inside in (*folds, MEMBERS):
+                for name in mirror.storage.names(inside):
+                    if re.fullmatch(rf"{inside}/\d+/{INDEX}", name):
                         RunDirectory((self.path / name).parent).fetch()
         return self
 
@@ -176,13 +181,21 @@ class RunDirectory:
         Before that a run may still be changed; otherwise it would be stuck with a setting that its
         machine refuses.
         """
-        folds = (fold.begun for fold in self.folds)
-        return self.latest_state is not None or self.finished or any(folds)
+        parts = (one.begun for one in (*self.folds, *self.members))
+        return self.latest_state is not None or self.finished or any(parts)
 
     @property
     def folds(self) -> list["RunDirectory"]:
         """The runs of its folds that are there, in their order."""
-        found = [path for path in (self.path / FOLDS).glob("*/") if path.name.isdigit()]
+        return self._inside(FOLDS)
+
+    @property
+    def members(self) -> list["RunDirectory"]:
+        """The runs of an ensemble's members that are there, in their order; not its folds."""
+        return self._inside(MEMBERS)
+
+    def _inside(self, folder: str) -> list["RunDirectory"]:
+        found = [path for path in (self.path / folder).glob("*/") if path.name.isdigit()]
         return [RunDirectory(path) for path in sorted(found, key=lambda path: int(path.name))]
 
     @property
@@ -259,8 +272,8 @@ class RunDirectory:
 
     @property
     def seconds(self) -> float:
-        """Time it was trained in all its sessions, its folds included."""
-        return self.times.seconds() + sum(fold.seconds for fold in self.folds)
+        """Time it was trained in all its sessions, its folds and members included."""
+        return self.times.seconds() + sum(one.seconds for one in (*self.folds, *self.members))
 
     def history(self) -> Iterator[Line]:
         """What happened, each logged step with its rate."""
@@ -308,6 +321,31 @@ class RunDirectory:
         with room_for(self.path / MODEL, remedy=_ROOM):
             save_model(model, self.path / MODEL, weights=weights)
             write_json(self.path / BEST, {"step": step, "metrics": metrics})
+
+    def keep_ensemble(
+        self,
+        members: Sequence[Path],
+        *,
+        of: Kind,
+        seed: int,
+        best: Best,
+        facts: dict[str, Any],
+    ) -> None:
+        """Put the models of members, by their runs' directories, together as the run's model.
+
+        Raises:
+            OSError: The disk is full.
+        """
+        with room_for(self.path / MODEL, remedy=_ROOM):
+            save_ensemble(
+                [member / MODEL for member in members],
+                self.path / MODEL,
+                of=of,
+                split=self.path / SPLIT,
+                seed=seed,
+                facts=facts,
+            )
+            write_json(self.path / BEST, best.plain())
 
     def keep_state(self, state: dict[str, Any], *, step: int, keep: int = 1) -> None:
         """Write a training state; leave the newest `keep` and the one of the best model.

@@ -9,7 +9,7 @@ from cluster.runs.records import SourceFacts
 from cluster.storage.mirror import named
 from cluster.storage.reading import fetched
 from scdfm.flow.checkpoint import load_model, read_card
-from scdfm.flow.files import CARD, WEIGHTS
+from scdfm.flow.files import CARD, MEMBERS, WEIGHTS, is_ensemble
 from scdfm.flow.fine_tune import match, require_same_size, start_from
 from scdfm.method import DEFAULT
 from scdfm.model.config import ModelConfig
@@ -31,6 +31,11 @@ def source_model(path: Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"init_from: no such model: {path}")
     place = found_model(path)
+    if place is not None and is_ensemble(place):
+        raise ValueError(
+            f"init_from: expected one model, got {path}, which holds several; name one of them, "
+            f"such as {place / MEMBERS / '0'}"
+        )
     if place is not None:
         return place
     raise ValueError(

@@ -6,7 +6,8 @@ from typing import Any
 from cluster.runs.directory import RunDirectory
 from cluster.storage.mirror import named
 from scdfm.flow.checkpoint import ModelCard, read_base, read_card
-from scdfm.flow.files import GRAPH, SPLIT, WEIGHTS
+from scdfm.flow.ensemble import read_ensemble
+from scdfm.flow.files import GRAPH, SPLIT, WEIGHTS, is_ensemble, members_of
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.method import DEFAULT
 from scdfm.splits import Split
@@ -33,6 +34,7 @@ def describe_run(path: Path) -> dict[str, Any]:
         "best": best.plain() if best is not None else None,
         "model": named(run.model) if run.model is not None else None,
         "folds": _folds(run, of=settings.validation.folds),
+        "ensemble": _members(run, of=settings.ensemble),
         "split": _split(path / SPLIT) if (path / SPLIT).is_file() else None,
         "settings": settings.model_dump(mode="json"),
     }
@@ -61,9 +63,11 @@ def describe_model(path: Path) -> dict[str, Any]:
         "perturbation": card.perturbation,
         "perturbations": list(card.perturbations),
         "unmeasured_perturbations": list(card.vocabulary.unmeasured),
-        "weights_bytes": (path / WEIGHTS).stat().st_size,
+        "ensemble": _ensemble(path),
+        "weights_bytes": sum((one / WEIGHTS).stat().st_size for one in members_of(path)),
         **own,
         "mean": _mean(path, card),
+        "interval": None if card.interval is None else card.interval.model_dump(),
         "graph_edges": graph.edges,
         "split": _split(path / SPLIT),
         "provenance": card.provenance,
@@ -81,7 +85,7 @@ def _mean(path: Path, card: ModelCard) -> dict[str, Any] | None:
             **card.mean.model_dump(mode="json"),
             "interval": None if interval is None else [round(end, 3) for end in interval],
         },
-        "base": read_base(path).facts(),
+        "base": read_base(members_of(path)[0]).facts(),
     }
 
 
@@ -96,6 +100,21 @@ def _folds(run: RunDirectory, *, of: int | None) -> dict[str, Any] | None:
         "step": None if found is None else found.step,
         "alone": None if found is None else list(found.alone),
     }
+
+
+def _members(run: RunDirectory, *, of: int | None) -> dict[str, int] | None:
+    """How many members of an ensemble are done; None of a run of one model."""
+    if of is None:
+        return None
+    return {"of": of, "finished": sum(one.finished for one in run.members or run.folds)}
+
+
+def _ensemble(path: Path) -> dict[str, Any] | None:
+    """What an ensemble's members are; None of one model."""
+    if not is_ensemble(path):
+        return None
+    facts = read_ensemble(path)
+    return {"members": len(facts.seeds), **facts.model_dump(exclude={"weights"})}
 
 
 def _split(path: Path) -> dict[str, Any]:

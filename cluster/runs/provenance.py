@@ -15,7 +15,7 @@ import torch
 from cluster.runs.records import Hardware, RunManifest
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import ModelCard, read_card
-from scdfm.flow.files import WEIGHTS
+from scdfm.flow.files import identity_file, is_ensemble
 from scdfm.screen.atomic import sha256
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class ModelIdentity(NamedTuple):
 
     run: str | None
     step: int | None
-    weights: str  # sha256
+    weights: str  # sha256; of an ensemble, of the file that has those of its members
 
 
 def provenance(store: Store, *, run: str, address: str) -> RunManifest:
@@ -65,13 +65,13 @@ def model_identity(path: Path, card: ModelCard) -> ModelIdentity:
     return ModelIdentity(
         run=card.provenance.get("run"),
         step=card.provenance.get("step"),
-        weights=sha256(path / WEIGHTS),
+        weights=sha256(identity_file(path)),
     )
 
 
 def warn_if_untrained(model: Path) -> None:
     """Say that a best model is the one that training began with."""
-    if model_identity(model, read_card(model)).step == 0:
+    if not is_ensemble(model) and model_identity(model, read_card(model)).step == 0:
         log.warning(
             f"no round of training scored better than the model before its first step, so {model} "
             "has its first weights; train longer (training.steps) or change training.learning_rate"

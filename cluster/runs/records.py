@@ -6,6 +6,7 @@ from typing import Any, Required, TypedDict
 from pydantic import BaseModel
 
 from scdfm.flow.combined import FlowWeight
+from scdfm.flow.intervals import IntervalFactor
 
 
 class _Record(BaseModel, frozen=True, extra="allow"):
@@ -87,6 +88,7 @@ class FoldFacts(_Record, frozen=True):
     alone: tuple[int, ...]  # steps that each fold by itself found best
     guess: bool = False  # they validate on units that ask another question than test units
     flow: FlowWeight | None = None  # by all folds at that step, where a base is combined with it
+    interval: IntervalFactor | None = None  # likewise
 
     def scores(self, step: int) -> dict[str, float]:
         """The mean over folds of each metric after so many steps; NaN where it is undefined."""
@@ -124,10 +126,13 @@ class Line(TypedDict, total=False):
     steps: int  # of the whole run
     fold: int  # of a run with folds, while they train: which, from 1, and how many
     folds: int
+    member: int  # of an ensemble, while they train: likewise
+    members: int
     note: str
     validation: dict[str, float | None]
     best: bool  # this round has the best model so far
     flow: dict[str, Any]  # beside a base: see FlowRound
+    interval: dict[str, Any]  # how wide intervals must be: see IntervalFactor
     loss: float  # and each of its parts under its own name, such as cfm and mmd
     gradient_norm: float  # before it is limited; the mean over the line's steps, as the losses
     learning_rate: float

@@ -96,6 +96,12 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     init_from: Path | None = Field(
         default=None, description="Model, or run with one, whose weights to start from"
     )
+    ensemble: int | None = Field(
+        default=None,
+        ge=2,
+        description="Models to train and use as one: from so many seeds, or the validation folds "
+        "(default: one model)",
+    )
     split: SplitConfig = Field(description="Which conditions train, validate and test")
     genes: GeneChoice = Field(
         default=GeneChoice(), description="How many genes, and how they are chosen"
@@ -199,6 +205,23 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
                         f"method {self.method} learns at once and takes no steps, so it would "
                         f"ignore {name}; remove it"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def members_differ(self) -> Self:
+        if self.ensemble is None:
+            return self
+        folds = self.validation.folds
+        if folds not in (None, self.ensemble):
+            raise ValueError(
+                f"the members of an ensemble are the folds where there are some, got "
+                f"ensemble={self.ensemble} and validation.folds={folds}; set both to the same"
+            )
+        if METHODS[self.method].fits and folds is None:
+            raise ValueError(
+                f"method {self.method} draws nothing, so its members would all be the same; leave "
+                "ensemble out, or set validation.folds"
+            )
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from cluster.runs.records import SourceFacts
 from cluster.settings.config import RunConfig
 from scdfm.flow.checkpoint import ModelCard
 from scdfm.flow.combined import FlowWeight
+from scdfm.flow.intervals import IntervalFactor
 from scdfm.flow.randomness import seed_torch
 from scdfm.flow.training import Trainer
 from scdfm.gene_graph.graph import GeneGraph
@@ -97,9 +98,22 @@ def first_weights(
 
 
 def make_card(
-    run: RunConfig, plan: Plan, *, facts: dict[str, Any], mean: FlowWeight | None = None
+    run: RunConfig,
+    plan: Plan,
+    *,
+    facts: dict[str, Any],
+    mean: FlowWeight | None = None,
+    interval: IntervalFactor | None = None,
 ) -> ModelCard:
-    """Describe a run's model; `mean` is the weight of its flow, where it has a base."""
+    """Describe a run's model.
+
+    Args:
+        run: The run.
+        plan: Of the run.
+        facts: Its provenance.
+        mean: The weight of its flow, where it has a base.
+        interval: How wide intervals must be.
+    """
     names = dict(zip(plan.genes.model.tolist(), plan.vocabulary.genes, strict=True))
     return ModelCard(
         method=run.method,
@@ -116,5 +130,6 @@ def make_card(
         seed=run.seed,
         words=plan.words,
         mean=mean,
+        interval=interval,
         provenance=facts,
     )

@@ -19,7 +19,7 @@ from cluster.work.evaluate import evaluate
 from cluster.work.evaluation.kept import kept_beside
 from cluster.work.evaluation.record import Evaluation
 from scdfm.flow.checkpoint import read_card
-from scdfm.flow.files import SPLIT, WEIGHTS
+from scdfm.flow.files import SPLIT, identity_file
 from scdfm.metrics import METRICS, PROFILES
 from scdfm.metrics.table import Number
 from scdfm.screen.progress import OnProgress
@@ -91,7 +91,7 @@ def evaluated(
     found = []
     for target in targets:
         model = model_directory(target)
-        known = None if again else kept_beside(model).of(model / WEIGHTS)
+        known = None if again else kept_beside(model).of(identity_file(model))
         if known is not None and not _is_own(known, model):
             # Beside a run at its usual, a mean would be over other genes or conditions.
             log.info("%s was evaluated on other genes, conditions or cells", target)

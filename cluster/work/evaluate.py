@@ -53,7 +53,8 @@ from cluster.work.means import PredictedMean
 from cluster.work.model_sampler import sampler_of
 from cluster.work.sampler import columns_in, refuse_copies
 from data_store.store.reader import Store
-from scdfm.flow.checkpoint import Model, load_model
+from scdfm.flow.checkpoint import Model
+from scdfm.flow.ensemble import open_model
 from scdfm.method import DEFAULT, METHODS, settings_of
 from scdfm.metrics import METRICS, Evidence, Training
 from scdfm.metrics.baselines import BASELINES
@@ -132,7 +133,7 @@ def evaluate(
         predictions = {OURS: target, **(predictions or {})}
         store, split, target = store or origin.store, split or origin.split, None
     path = None if target is None else model_directory(target)
-    model = None if path is None else load_model(path)
+    model = None if path is None else open_model(path)
     if model is None and (store is None or split is None or not predictions):
         raise ValueError(
             "expected a run or model, or --predictions with --store and --split; name one"
@@ -315,7 +316,8 @@ def _row_of(method: str) -> str:
 
 
 def _first_weights(model: Model) -> nn.Module:
-    """The network as training found it."""
+    """The network as training found it; of an ensemble that of its first member."""
+    model = model.members[0] if model.members else model
     card = model.card
     network = first_weights(card, seed=card.seed, vocabulary=card.vocabulary, graph=model.graph)
     if isinstance(network, VelocityField) and isinstance(model.field, VelocityField):

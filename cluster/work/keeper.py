@@ -136,6 +136,8 @@ class Keeper:
         }
         if self.validation.flow is not None:
             line["flow"] = self.validation.flow.plain()
+        if self.validation.interval is not None:
+            line["interval"] = self.validation.interval.model_dump()
         self._write(line)
         self.clock.tell(outcome.step)
         best = outcome.improved or self.directory.best is None
@@ -241,6 +243,7 @@ class Keeper:
                 "validation": jsonable(outcome.metrics),
             },
             mean=self.validation.weight,
+            interval=self.validation.interval,
         )
         return Model(
             self.trainer.sampler,

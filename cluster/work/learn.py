@@ -86,6 +86,7 @@ def learn(
             store,
             how,
             weight=weight,
+            interval=None if begun.folds is None else begun.folds.interval,
             place=place,
             between=between,
             watchdog=watchdog,

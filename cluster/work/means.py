@@ -56,32 +56,45 @@ def predicted_mean(
         clamp: Whether expression below 0 cannot be: then nor can a mean.
         unit: Its mean change, where that is known; then cells only say what they would have told.
     """
-    cells, plain, change = 0, _Sums(control), _Sums(control)
+    sums = RunningMean(control, clamp=clamp)
     for batch in batches:
-        cells += len(batch.cells)
-        values = batch.cells.astype(np.float64)
-        plain.add(values)
-        change.add(values - batch.start)
-    if unit is not None:
-        mean = control + unit.change
+        sums.add(batch.cells, batch.start)
+    return sums.found(unit)
+
+
+class RunningMean:
+    """The mean of a unit's generated cells, while they come."""
+
+    def __init__(self, control: Array, *, clamp: bool) -> None:
+        """Begin; see `predicted_mean`."""
+        self.control, self.clamp, self.cells = control, clamp, 0
+        self.plain, self.change = _Sums(control), _Sums(control)
+
+    def add(self, cells: NDArray[np.float32], start: NDArray[np.float32]) -> None:
+        """Add generated cells beside those that they started from, (cells, genes) each."""
+        self.cells += len(cells)
+        values = cells.astype(np.float64)
+        self.plain.add(values)
+        self.change.add(values - start)
+
+    def found(self, unit: Calibrated | None = None) -> PredictedMean:
+        """What they say so far, or what is known of the unit without them."""
+        cells, plain, change = self.cells, self.plain, self.change
+        corrected = unit is not None or change.error(cells) <= plain.error(cells)
+        if unit is not None:
+            mean, noise = self.control + unit.change, unit.noise
+        elif corrected:
+            mean, noise = self.control + change.total / cells, change.noise(cells)
+        else:
+            mean, noise = plain.total / cells, plain.noise(cells)
         return PredictedMean(
-            mean=np.maximum(mean, 0) if clamp else mean,
+            mean=np.maximum(mean, 0) if self.clamp else mean,
             cells=cells,
-            noise=unit.noise,
-            error=float(unit.noise.mean()),
+            noise=noise,
+            error=float(noise.mean()),
             plain_error=plain.error(cells),
-            corrected=True,
+            corrected=corrected,
         )
-    corrected = change.error(cells) <= plain.error(cells)
-    mean = control + change.total / cells if corrected else plain.total / cells
-    return PredictedMean(
-        mean=np.maximum(mean, 0) if clamp else mean,
-        cells=cells,
-        noise=(change if corrected else plain).noise(cells),
-        error=min(change.error(cells), plain.error(cells)),
-        plain_error=plain.error(cells),
-        corrected=corrected,
-    )
 
 
 class _Sums:

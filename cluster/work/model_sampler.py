@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from cluster.work.combined import CombinedSampler
+from cluster.work.members.sampler import EnsembleSampler
 from cluster.work.moved import moved_or_same
 from cluster.work.sampler import Sampler
 from scdfm.flow.checkpoint import Model
@@ -15,8 +16,24 @@ def sampler_of(
     model: Model, *, genes: NDArray[np.int64], seed: int, products: torch.dtype | None
 ) -> Sampler:
     """A model's sampler for the blocks that hold these gene ids; it stays on the field's device."""
-    wanted = set(genes.tolist())
     card = model.card
+    if model.members:
+        members = tuple(
+            sampler_of(member, genes=genes, seed=seed, products=products)
+            for member in model.members
+        )
+        return EnsembleSampler(
+            method=METHODS[card.method],
+            field=model.field,
+            settings=settings_of(card),
+            blocks=[np.unique(genes)],
+            # Each member gets a batch of its own size.
+            batch=len(members) * card.sampling.batch,
+            seed=seed,
+            products=products,
+            members=members,
+        )
+    wanted = set(genes.tolist())
     blocks = card.blocks(which="all")
     method, settings = METHODS[card.method], settings_of(card)
     plain = Sampler(

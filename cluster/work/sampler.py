@@ -32,11 +32,18 @@ class Start(NamedTuple):
     rows: NDArray[np.int64]  # numbers of the control cells, (cells,)
     others: NDArray[np.int64]  # another control for each of them, of the same context
     replicates: NDArray[np.int64]  # how often the row was used before, (cells,)
+    places: NDArray[np.int64]  # of the cell among all of its unit, from 0, (cells,)
     context: str = ""
 
     def some(self, cells: slice | NDArray[np.bool_]) -> "Start":
         """The same for some of the cells."""
-        return Start(self.rows[cells], self.others[cells], self.replicates[cells], self.context)
+        return Start(
+            self.rows[cells],
+            self.others[cells],
+            self.replicates[cells],
+            self.places[cells],
+            self.context,
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,10 @@ class Sampler:
     def over(self, blocks: Sequence[NDArray[np.int64]]) -> Self:
         """The same sampler for other genes."""
         return replace(self, blocks=blocks)
+
+    def of(self, network: nn.Module) -> "Sampler":
+        """The same sampler of another network."""
+        return replace(self, field=network)
 
     @property
     def flow(self) -> "Sampler":
@@ -159,6 +170,7 @@ def starting_cells(
         rows=controls[order[place % count]],
         others=controls[order[(place + apart) % count]],
         replicates=place // count,
+        places=place,
         context=context,
     )
 

@@ -4,6 +4,8 @@ Where a base is combined with the flow, a round scores both together, since that
 predictions will be. The flow's weight is found anew on every round, and the model that a round
 chooses keeps it; each unit is scored with the weight that the others find. The base of a round is
 fitted to training cells alone. The base of a model is fitted to validation cells, too.
+
+What a round was wrong by says how wide the intervals of its model must be.
 """
 
 from collections.abc import Callable
@@ -21,11 +23,12 @@ from cluster.runs.records import FlowRound
 from cluster.settings.config import RunConfig
 from cluster.work.build import Place, make_card
 from cluster.work.controls import StoreControls
+from cluster.work.errors import control_variances, measured_noise, model_variances
 from cluster.work.group.shared import share_of, together, told_by_first
 from cluster.work.means import measured_units, pseudobulks
 from cluster.work.moved import moved_or_same
 from cluster.work.sampler import Sampler
-from data_store.store.reader import Store
+from data_store.store.reader import Store, Unit
 from scdfm.flow.combined import (
     FlowWeight,
     combined_change,
@@ -33,6 +36,7 @@ from scdfm.flow.combined import (
     weigh,
     weights_by_others,
 )
+from scdfm.flow.intervals import IntervalFactor, factor_of, ratios
 from scdfm.method import METHODS, settings_of
 from scdfm.metrics import Pseudobulks, round_scores
 from scdfm.metrics.baselines import MeasuredUnits
@@ -55,6 +59,8 @@ class Validation:
         how: How this machine computes.
         weight: Of the flow, as the latest round or the run's folds found it; None without a base.
         flow: What the latest round says of the flow; None without a base.
+        interval: How wide intervals must be, as the latest round or the run's folds found it;
+            None: it is not known.
         place: This worker's; it scores its share of the units.
         between: Called after each unit; may raise.
         watchdog: Rests while others are waited for.
@@ -66,6 +72,7 @@ class Validation:
     how: Arithmetic
     weight: FlowWeight | None = None
     flow: FlowRound | None = None
+    interval: IntervalFactor | None = None
     place: Place = field(default_factory=Place)
     between: Callable[[], None] = lambda: None
     watchdog: Watchdog = field(default_factory=Watchdog)
@@ -103,7 +110,19 @@ class Validation:
         )
 
     def _scores(self, units: Pseudobulks, *, genes: NDArray[np.int64]) -> dict[str, float]:
-        return round_scores(units if self._fit is None else self._combined(units, genes=genes))
+        predicted = units if self._fit is None else self._combined(units, genes=genes)
+        errors = ratios(
+            predicted.real - predicted.predicted,
+            variance=self._variances[:, genes],
+            # Without a base the variance has no unit that noise could be added to.
+            noise=self._noise[:, genes] if self._fit is not None else np.zeros(1),
+        )
+        self.interval = factor_of(
+            errors,
+            has_unit=self._fit is not None,
+            guess=not self.plan.split.validates_as_tested,
+        )
+        return round_scores(predicted)
 
     def _combined(self, units: Pseudobulks, *, genes: NDArray[np.int64]) -> Pseudobulks:
         base, flow = self._without_validation[:, genes], units.predicted_delta
@@ -142,11 +161,37 @@ class Validation:
     @cached_property
     def _without_validation(self) -> Array:
         """What a base without their cells says of the validation units, (units, model genes)."""
-        assert self._fit is not None
-        learnt = measured_units(self.store, self.plan.training, columns=self.plan.genes.model)
-        units = [self.store.units[part.unit] for part in self.plan.validation]
-        base = self._fit(learnt)
+        base, units = self._learnt_base, self._units
+        assert base is not None
         return base.delta([u.context for u in units], [u.tokens for u in units]).delta
+
+    @cached_property
+    def _learnt_base(self) -> Base | None:
+        """A base without the cells of the validation units."""
+        if self._fit is None:
+            return None
+        columns = self.plan.genes.model
+        return self._fit(measured_units(self.store, self.plan.training, columns=columns))
+
+    @property
+    def _units(self) -> list[Unit]:
+        return [self.store.units[part.unit] for part in self.plan.validation]
+
+    @cached_property
+    def _variances(self) -> Array:
+        """Of the error of predictions of the validation units, (units, model genes)."""
+        controls = StoreControls(self.store, self.plan.genes.model)
+        return model_variances(
+            self._learnt_base,
+            [unit.tokens for unit in self._units],
+            cells=control_variances(controls, [unit.context for unit in self._units]),
+        )
+
+    @cached_property
+    def _noise(self) -> Array:
+        """Of the validation units as they were measured, (units, model genes)."""
+        columns = self.plan.genes.model
+        return measured_noise(self.store, self.plan.validation, columns=columns)
 
 
 def _bounded(units: Pseudobulks, *, clamp: bool) -> Pseudobulks:

@@ -22,7 +22,8 @@ from scdfm.screen.conditions import Condition, Words
 TABLES, CELLS = (".csv", ".tsv", ".parquet"), (".h5ad", ".zarr")
 _CONDITION = ("condition", "perturbation", "pert", "label", "treatment")
 _CONTEXT = ("context", "cell_line", "cell_type", "patient", "batch", "donor")
-_COUNT = "cells"  # in a table of means: how many they are of
+_BESIDE = ("cells", "distance")  # in a table of means: numbers of a unit, not of a gene
+_ENDS = (":low", ":high")  # of the interval of the gene that is named before
 _LARGEST = 15.0  # of log1p per 10k is 9.2; a model may overshoot
 
 Unit = tuple[str, Condition]  # context and tokens
@@ -110,7 +111,8 @@ def _table(path: Path) -> tuple[pd.DataFrame, list[str], Any]:
     genes = [
         str(name)
         for name in table.columns
-        if name not in (*known, _COUNT)
+        if name not in (*known, *_BESIDE)
+        and not (str(name).endswith(_ENDS) and str(name).rpartition(":")[0] in table.columns)
         and pd.api.types.is_numeric_dtype(table[name])
         and name != "index"
     ]

@@ -24,7 +24,8 @@ from torch import nn
 
 from scdfm.flow.combined import FlowWeight
 from scdfm.flow.config import SamplingConfig, Source
-from scdfm.flow.files import BASE, CARD, GRAPH, SPLIT, WEIGHTS
+from scdfm.flow.files import BASE, CARD, GRAPH, MEMBERS, SPLIT, WEIGHTS, is_ensemble
+from scdfm.flow.intervals import IntervalFactor
 from scdfm.flow.sampling import canonical_blocks
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.method import DEFAULT, METHODS, settings_of
@@ -59,6 +60,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     seed: int  # of the run; fixes the canonical blocks
     words: Words = USUAL  # of the store; models of before they were kept have the usual ones
     mean: FlowWeight | None = None  # the flow's beside the base, where `sampling.mean` has one
+    interval: IntervalFactor | None = None  # how wide intervals must be, by validation units
     normalisation: str = "log1p(counts / library size * 10000)"
     provenance: dict[str, Any]  # store and its fingerprint, run, step, validation score, versions
 
@@ -102,6 +104,7 @@ class Model:
     graph: GeneGraph
     split: Split
     base: Base | None = None  # where `sampling.mean` has one
+    members: tuple["Model", ...] = ()  # of an ensemble, whose field holds theirs
 
 
 def save_model(
@@ -125,12 +128,17 @@ def save_model(
 
 
 def load_model(path: Path) -> Model:
-    """Read a model directory.
+    """Read the directory of one model; `scdfm.flow.ensemble.open_model` reads several, too.
 
     Raises:
-        ValueError: Not a model directory, a part is missing or damaged, or it comes from another
-            version.
+        ValueError: Not a model directory, an ensemble's, a part is missing or damaged, or it comes
+            from another version.
     """
+    if is_ensemble(path):
+        raise ValueError(
+            f"expected one model, got {path}, which holds several; name one of them, such as "
+            f"{path / MEMBERS / '0'}"
+        )
     card = read_card(path)
     combined = card.sampling.mean.combined
     for part in (WEIGHTS, GRAPH, SPLIT, *([BASE] if combined else [])):

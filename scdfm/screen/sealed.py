@@ -16,8 +16,11 @@ _HASHES = "sha256"
 
 
 def seal(directory: Path) -> None:
-    """Write the hashes of all files in a directory that is complete otherwise."""
-    files = sorted(path for path in directory.iterdir() if path.name != FILE)
+    """Write the hashes of all files in a directory that is complete otherwise.
+
+    A folder in it has hashes of its own.
+    """
+    files = sorted(path for path in directory.iterdir() if path.is_file() and path.name != FILE)
     (directory / FILE).write_text(_text({path.name: sha256(path) for path in files}))
 
 

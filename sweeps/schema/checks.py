@@ -16,7 +16,7 @@ _MOST_OF_A_GRID = 10_000  # points; the sampler keeps all of them in memory
 
 
 def check_base(sweep: "SweepConfig") -> None:
-    """Refuse settings that are none, a second metric, and a base that is not a run."""
+    """Refuse settings that are none, a second metric, and a base that is not a run of one model."""
     for name in sweep.settings:
         require_setting(name, within="space" if sweep.space else "configurations")
     judged_by = (sweep.base.get("validation") or {}).get("metric", sweep.objective.metric)
@@ -31,7 +31,11 @@ def check_base(sweep: "SweepConfig") -> None:
             "confirm trains the best with further seeds, and the sweep tries seeds itself; remove "
             "one of both"
         )
-    sweep.run({}, split=0)
+    if "ensemble" in sweep.settings or sweep.run({}, split=0).ensemble is not None:
+        raise ValueError(
+            "a sweep compares single models, and ensemble makes each trial several; remove it, and "
+            "train the best settings with `scdfm train --ensemble`"
+        )
 
 
 def check_configurations(sweep: "SweepConfig") -> None:

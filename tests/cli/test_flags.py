@@ -35,14 +35,16 @@ FROZEN = {
     "export": "STORE OUT.h5ad --conditions --normalised --genes-of --overwrite",
     "split": "STORE --kind --fold --seed --fraction --genes --context --path --test "
     "--validation --out --json",
-    "train": "RUN.yaml --workers --cpus-per-worker --gpu --no-gpu --set --address --json",
+    "train": "RUN.yaml --workers --cpus-per-worker --gpu --no-gpu --ensemble --set --address "
+    "--json",
     "tune": "SWEEP.yaml|NAME --set --address --dry-run --json",
     "evaluate": "[RUN|MODEL|PREDICTION] --store --split --predictions --metrics --profile --cells "
     "--seed --repeats --untrained --precision --gpu --no-gpu --out --json",
     "report": "RUN|SWEEP|EVALUATION --conditions --store --out --format --figures",
     "compare": "RUN|MODEL... --metrics --again --json",
     "predict": "MODEL --store --conditions --out --contexts --cells --genes --seed "
-    "--with-controls --precision --overwrite --actors --gpu --no-gpu --summary --address",
+    "--interval --with-controls --precision --overwrite --actors --gpu --no-gpu --summary "
+    "--address",
     "import-release": "CHECKPOINT.pt MODEL --store --mask --vocabulary --perturbations --heads "
     "--split --kind --fold --k --negative-edges --overwrite --json",
     "config schema": "run|sweep --out",

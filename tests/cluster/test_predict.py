@@ -58,7 +58,7 @@ def test_the_number_of_actors_and_the_format_change_no_value(
     np.testing.assert_array_equal(np.asarray(one.X), two.X.toarray())
     assert one.shape == (2 * 2 * 150, 24)
     assert list(one.obs.columns) == [
-        "condition", "context", "source_cell", "replicate", "control", "unseen",
+        "condition", "context", "source_cell", "replicate", "control", "unseen", "distance",
     ]  # fmt: skip
     assert one.obs.equals(two.obs)
     assert {path.name for path in tmp_path.iterdir()} == {"one.zarr", "two.h5ad"}

@@ -37,6 +37,7 @@ def fault(settings: dict[str, Any], folder: Path) -> str:
         ({"base": {"model": {"width": 8}}}, "store is missing"),
         ({"base": {"store": "s", "name": "mine"}}, "set name next to base"),
         ({"base": {"store": "s", "validation": {"metric": "mae"}}}, "make them equal"),
+        ({"base": {"store": "s", "ensemble": 2}}, "a sweep compares single models"),
         ({"splits": []}, "splits is missing"),
         ({"splits": [{"kind": "additive"}, {"kind": "additive", "fold": 0}]}, "must differ"),
         ({"resources": {"workers": 2}}, "one process"),

@@ -146,7 +146,7 @@ class ModelRow:
 
     def of(self, field: nn.Module) -> "ModelRow":
         """The same row of another network, of which nothing was generated yet."""
-        return replace(self, sampler=replace(self.sampler, field=field), held=Held())
+        return replace(self, sampler=self.sampler.of(field), held=Held())
 
     def generate(
         self,

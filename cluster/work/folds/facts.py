@@ -15,6 +15,7 @@ from cluster.runs.plan import SPLIT
 from cluster.runs.records import Best, FlowRound, FoldFacts, Line
 from cluster.settings.config import RunConfig, ValidationConfig
 from scdfm.flow.combined import Evidence, FlowWeight, weigh
+from scdfm.flow.intervals import IntervalFactor, pooled
 from scdfm.splits import Split, SplitConfig
 
 
@@ -83,6 +84,7 @@ def found(directory: RunDirectory, *, validation: ValidationConfig) -> FoldFacts
         alone=tuple(one.step for one in own if one is not None),
         guess=guess,
         flow=_flow(folds, step=best, guess=guess),
+        interval=_interval(folds, step=best),
     )
 
 
@@ -100,6 +102,17 @@ def _flow(folds: Sequence[RunDirectory], *, step: int, guess: bool) -> FlowWeigh
         np.array([x for one in told for x in getattr(one, of)]) for of in ("both", "square")
     )
     return weigh(Evidence(both, square), guess=guess)
+
+
+def _interval(folds: Sequence[RunDirectory], *, step: int) -> IntervalFactor | None:
+    """How wide intervals must be by the units of all folds together."""
+    told = [
+        IntervalFactor.model_validate(line["interval"])
+        for fold in folds
+        for line in fold.journal.lines()
+        if line["step"] == step and "interval" in line
+    ]
+    return pooled(told, apart=True)
 
 
 def folds_note(facts: FoldFacts | None, *, metric: str) -> str | None:

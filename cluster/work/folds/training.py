@@ -12,7 +12,7 @@ from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory
 from cluster.runs.records import Line
 from cluster.settings.config import RunConfig
-from cluster.work.folds.facts import Fold, folds_of, found
+from cluster.work.folds.facts import folds_of, found
 from cluster.work.keeper import Report
 from scdfm.screen.progress import phase
 
@@ -46,7 +46,7 @@ def train_with_folds(
     if folds and begun.folds is None:
         for fold in folds:
             phase(log, f"training {fold}")
-            _train(fold, fingerprint=begun.fingerprint, one=one, report=report)
+            train_part(fold, fingerprint=begun.fingerprint, one=one, report=report)
         facts = found(directory, validation=opened.config.validation)
         directory.write_manifest(begun.model_copy(update={"folds": facts}))
         directory.publish()
@@ -54,9 +54,22 @@ def train_with_folds(
     one(opened.config, directory, report=report)
 
 
-def _train(fold: Fold, *, fingerprint: str, one: TrainOne, report: Report) -> None:
-    """Train a fold on the version of the store that its run was begun with."""
-    opened = OpenRun(fold.run, fingerprint=fingerprint)
+class Part(Protocol):
+    """A run in the directory of another, such as a fold."""
+
+    @property
+    def run(self) -> RunConfig:
+        """The run itself."""
+        ...
+
+    def line(self, line: Line, /) -> Line:
+        """A line of its journal that says whose it is."""
+        ...
+
+
+def train_part(part: Part, *, fingerprint: str, one: TrainOne, report: Report) -> None:
+    """Train a part on the version of the store that its run was begun with."""
+    opened = OpenRun(part.run, fingerprint=fingerprint)
     directory = opened.directory
     if directory.finished and directory.latest_state is None:
         return
@@ -65,9 +78,9 @@ def _train(fold: Fold, *, fingerprint: str, one: TrainOne, report: Report) -> No
     with directory.held() as held:
         if not held.finished:
             opened.prepare(held)
-            one(fold.run, held, report=partial(_tell, fold=fold, report=report))
+            one(part.run, held, report=partial(_tell, part=part, report=report))
         held.forget_states()
 
 
-def _tell(line: Line, *, fold: Fold, report: Report) -> None:
-    report(fold.line(line))
+def _tell(line: Line, *, part: Part, report: Report) -> None:
+    report(part.line(line))

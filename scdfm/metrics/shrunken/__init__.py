@@ -19,8 +19,9 @@ neither torch nor a model.
 """
 
 from scdfm.metrics.shrunken.base import Base, Delta
+from scdfm.metrics.shrunken.by_gene import variance_by_gene
 from scdfm.metrics.shrunken.fit import fit
 from scdfm.metrics.shrunken.moved import moved, shift_to
 from scdfm.metrics.shrunken.unshrunken import unshrunken
 
-__all__ = ["Base", "Delta", "fit", "moved", "shift_to", "unshrunken"]
+__all__ = ["Base", "Delta", "fit", "moved", "shift_to", "unshrunken", "variance_by_gene"]

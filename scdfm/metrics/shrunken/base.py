@@ -25,6 +25,14 @@ class Delta(NamedTuple):
     incomplete: NDArray[np.bool_]
 
 
+class Variances(NamedTuple):
+    """Posterior variances of units' changes, averaged over genes, (units,) each."""
+
+    known: Array  # of the effects of tokens that were seen
+    unseen: Array  # of tokens that were not
+    interaction: Array  # of combinations
+
+
 @dataclass(frozen=True)
 class Base:
     """Shrunken effects of tokens; changes are in log1p expression.
@@ -97,13 +105,19 @@ class Base:
         It holds what is not known of the effects, and of a combination its interaction. A token
         never seen counts with the mean variance of tokens.
         """
+        known, unseen, interaction = self.variances(conditions)
+        return known + unseen + interaction
+
+    def variances(self, conditions: Sequence[Condition]) -> "Variances":
+        """The same by where it comes from."""
         members = design(conditions, tokens=self.tokens)
-        unseen = self._unseen(conditions, members)
-        typical = float(self.tau.mean())
-        of_effects = self._of_effects(members) + unseen * typical
-        interaction = self.nu * several(conditions) * (members @ self.tau + unseen * typical)
-        variance: Array = np.square(self._scale(conditions)) * of_effects + interaction
-        return variance
+        unseen = self._unseen(conditions, members) * float(self.tau.mean())
+        square = np.square(self._scale(conditions))
+        return Variances(
+            known=square * self._of_effects(members),
+            unseen=square * unseen,
+            interaction=self.nu * several(conditions) * (members @ self.tau + unseen),
+        )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as flat arrays, for a file."""

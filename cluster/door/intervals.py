@@ -1,0 +1,62 @@
+"""The table that comes with predicted cells: mean and interval of each gene in each condition."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anndata
+import pandas as pd
+
+from cluster.predict.intervals import INTERVALS, Intervals
+from data_store.prediction import read_beside, read_outline
+
+
+def intervals(predicted: anndata.AnnData | str | Path) -> pd.DataFrame:
+    """Mean and interval of each gene in each condition and context, of predicted cells.
+
+    Args:
+        predicted: What a model's `predict` gave, or a file of `scdfm predict`.
+
+    Returns:
+        A row for each gene of each condition and context: `condition`, `context`, `gene`, `mean`,
+        `low`, `high` (log1p per 10k), `cells` that the mean is of, `distance` from the training
+        conditions, `new` (why), `nearest` training condition. `attrs` says the `level` of the
+        intervals and, in `note`, what they hold.
+
+    Raises:
+        ValueError: The cells came without the table, as those of an older version.
+    """
+    kept: Any = None
+    genes: tuple[str, ...] = ()
+    if isinstance(predicted, anndata.AnnData):
+        ours = predicted.uns.get("scdfm")
+        kept = ours.get(INTERVALS) if isinstance(ours, dict) else None
+        genes = () if kept is None else _of_all(kept, predicted)
+    else:
+        path = Path(predicted)
+        with suppress(KeyError):
+            kept, genes = read_beside(path, INTERVALS), read_outline(path).genes
+    if kept is None:
+        raise ValueError(
+            "expected cells that scdfm predicted, got some without a table of intervals; predict "
+            "them again"
+        )
+    found = Intervals.read(kept, genes=genes)
+    table = found.long
+    table.attrs = {"level": found.level, "note": found.note}
+    return table
+
+
+def _of_all(kept: Any, predicted: anndata.AnnData) -> tuple[str, ...]:
+    """The genes of the table; uns does not follow when cells lose some.
+
+    Raises:
+        ValueError: They have lost some.
+    """
+    genes = tuple(map(str, predicted.var_names))
+    if len(genes) != kept["mean"].shape[1]:
+        raise ValueError(
+            f"expected the {kept['mean'].shape[1]} genes that were predicted, got {len(genes)}; "
+            "take the table before leaving genes out"
+        )
+    return genes

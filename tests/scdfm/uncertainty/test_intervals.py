@@ -1,0 +1,89 @@
+"""Facts of intervals: a plain formula, and how often the truth is inside."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm, t
+
+from scdfm.flow.intervals import (
+    IntervalFactor,
+    Unsure,
+    factor_of,
+    half_width,
+    pooled,
+    ratios,
+)
+
+
+def test_without_members_an_interval_is_normal() -> None:
+    unsure = Unsure(cells=np.array([0.01, 0.0]), model=np.array([0.04, 0.09]))
+    found = half_width(unsure, level=0.8, factor=1.5)
+    np.testing.assert_allclose(found, norm.ppf(0.9) * np.sqrt([0.01 + 2.25 * 0.04, 2.25 * 0.09]))
+    alone = half_width(unsure._replace(model=None), level=0.8, factor=1.5)
+    np.testing.assert_allclose(alone, norm.ppf(0.9) * np.sqrt([0.01, 0.0]))
+
+
+def test_what_three_members_differ_by_has_students_t_and_holds_their_cells_noise() -> None:
+    known = Unsure(cells=np.ones(1), model=np.array([0.04]), members=np.array([0.25]))
+    found = half_width(known, level=0.9, factor=2, members=3)
+    wanted = norm.ppf(0.95) ** 2 * 4 * 0.04 + t.ppf(0.95, 2) ** 2 * 4 / 3 * 0.25
+    np.testing.assert_allclose(found, np.sqrt(wanted))
+
+
+@pytest.mark.parametrize("members", [2, 3, 8])
+@pytest.mark.parametrize("shared", [0.0, 0.5, 2.0])
+def test_nine_of_ten_truths_are_inside(members: int, shared: float) -> None:
+    genes, noise = 6_000, 0.3
+    draw = np.random.default_rng((members, int(10 * shared)))
+    # The truth is one more draw of what the members are draws of, and all share one more error.
+    truth = draw.normal(size=genes) + draw.normal(0, shared, genes)
+    means = draw.normal(size=(members, genes)) + draw.normal(0, noise, (members, genes))
+    unsure = Unsure(
+        cells=np.full(genes, noise**2 / members),
+        model=np.full(genes, shared**2),
+        members=means.var(axis=0, ddof=1),
+    )
+    half = half_width(unsure, level=0.9, members=members)
+    inside = np.abs(truth - means.mean(axis=0)) <= half
+    assert 0.89 <= inside.mean() <= 0.97
+
+
+def test_a_factor_found_on_some_units_is_right_for_others() -> None:
+    draw = np.random.default_rng(1)
+    variance, noise = draw.gamma(2, 0.02, (12, 500)), np.full((12, 500), 1e-4)
+    error = draw.normal(0, np.sqrt(4 * variance))
+    found = factor_of(ratios(error[:6], variance=variance[:6], noise=noise[:6]), has_unit=True)
+    assert found is not None
+    assert (found.units, found.guess) == (6, False)
+    assert found.factor == pytest.approx(2, rel=0.06)
+    half = half_width(Unsure(noise[0], variance[6:].ravel()[:500]), level=0.9, factor=found.factor)
+    assert np.mean(np.abs(error[6]) <= half) == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_unit_without_a_prediction_says_nothing() -> None:
+    error = np.array([[0.1, np.nan], [0.2, 0.1]])
+    assert len(ratios(error, variance=np.ones((2, 2)), noise=np.zeros((2, 2)))) == 1
+    assert factor_of([], has_unit=True) is None
+
+
+def test_few_units_and_guesses_narrow_less() -> None:
+    units = [[0.5 * norm.ppf(0.95)] * 20]
+    factor = {
+        (count, guess): factor_of(units * count, has_unit=True, guess=guess)
+        for count in (1, 8)
+        for guess in (False, True)
+    }
+    told = {key: one.factor for key, one in factor.items() if one is not None}
+    assert told[1, False] == pytest.approx(1 - 0.5 / 3)
+    assert told[8, False] == pytest.approx(1 - 0.5 * 0.8)
+    assert told[1, True] == told[8, True] == 1
+    shape = factor_of(units, has_unit=False, guess=True)
+    assert shape is not None
+    assert shape.factor == pytest.approx(0.5)
+
+
+def test_members_of_the_same_units_count_them_once() -> None:
+    two = [IntervalFactor(factor=1, units=4), IntervalFactor(factor=7, units=4, guess=True)]
+    assert pooled(two, apart=False) == IntervalFactor(factor=5, units=4, guess=True)
+    folds = pooled([two[0], IntervalFactor(factor=4, units=1)], apart=True)
+    assert folds == IntervalFactor(factor=2, units=5)
+    assert pooled([], apart=True) is None

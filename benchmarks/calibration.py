@@ -116,10 +116,11 @@ def lines(asked: argparse.Namespace, simulator: int) -> list[dict[str, Any]]:
     found = []
     for kind, one in ((f"{asked.members} members", model), ("one model", model.members[0])):
         factor = None if one.card.interval is None else one.card.interval.factor
-        after, before = (
-            judged(TrainedModel(each, path=path), store, truth=truth, level=asked.level)
-            for each in (one, unchecked(one))
-        )
+        after = judged(TrainedModel(one, path=path), store, truth=truth, level=asked.level)
+        before = after
+        if factor != 1:
+            plain = TrainedModel(unchecked(one), path=path)
+            before = judged(plain, store, truth=truth, level=asked.level)
         after["before"] = before["inside"]
         found.append({"screen": simulator, "model": kind, "k": factor, **after})
     return found

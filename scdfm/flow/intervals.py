@@ -87,9 +87,8 @@ def factor_of(
 ) -> IntervalFactor | None:
     """The factor with which 90 % of all genes of all units lie within their intervals.
 
-    Where variances have a unit, a factor below 1 comes from few validation units as often as from
-    a model that is better than it thinks. So of n of them only n / (n + 2) of it is believed, and
-    nothing where they ask another question than test units do.
+    Where variances have a unit it is at least 1: validation units are few, and that they happen to
+    be easy is no reason to narrow what a model says of itself.
 
     Args:
         of_units: What `ratios` found, of each unit.
@@ -104,9 +103,8 @@ def factor_of(
         return None
     count = len(every)
     factor = float(np.quantile(np.array(every), LEVEL) / norm.ppf((1 + LEVEL) / 2))
-    if has_unit and factor < 1:
-        factor = 1 + (0 if guess else count / (count + 2)) * (factor - 1)
-    return IntervalFactor(factor=max(factor, LEAST), units=count, guess=guess)
+    least = 1.0 if has_unit else LEAST
+    return IntervalFactor(factor=max(factor, least), units=count, guess=guess)
 
 
 def pooled(factors: Sequence[IntervalFactor], *, apart: bool) -> IntervalFactor | None:

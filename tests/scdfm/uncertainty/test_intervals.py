@@ -65,20 +65,14 @@ def test_a_unit_without_a_prediction_says_nothing() -> None:
     assert factor_of([], has_unit=True) is None
 
 
-def test_few_units_and_guesses_narrow_less() -> None:
-    units = [[0.5 * norm.ppf(0.95)] * 20]
-    factor = {
-        (count, guess): factor_of(units * count, has_unit=True, guess=guess)
-        for count in (1, 8)
-        for guess in (False, True)
-    }
-    told = {key: one.factor for key, one in factor.items() if one is not None}
-    assert told[1, False] == pytest.approx(1 - 0.5 / 3)
-    assert told[8, False] == pytest.approx(1 - 0.5 * 0.8)
-    assert told[1, True] == told[8, True] == 1
-    shape = factor_of(units, has_unit=False, guess=True)
-    assert shape is not None
-    assert shape.factor == pytest.approx(0.5)
+def test_units_widen_what_a_base_says_of_itself_and_never_narrow_it() -> None:
+    for times, factor in ((0.5, 1.0), (1.0, 1.0), (1.7, 1.7)):
+        found = factor_of([[times * norm.ppf(0.95)] * 20] * 3, has_unit=True, guess=True)
+        assert found is not None
+        assert (found.factor, found.units, found.guess) == (pytest.approx(factor), 3, True)
+        shape = factor_of([[times * norm.ppf(0.95)] * 20], has_unit=False)
+        assert shape is not None
+        assert shape.factor == pytest.approx(times)
 
 
 def test_members_of_the_same_units_count_them_once() -> None:

@@ -24,9 +24,9 @@ from cluster.settings.config import make_run
 from cluster.train import train_here
 from data_store.simulate import simulate
 from data_store.simulate_options import SimulateOptions
+from scdfm.flow.certainty.ensemble import open_model
+from scdfm.flow.certainty.intervals import IntervalFactor
 from scdfm.flow.checkpoint import Model
-from scdfm.flow.ensemble import open_model
-from scdfm.flow.intervals import IntervalFactor
 from scdfm.screen.conditions import USUAL
 
 SETTINGS: dict[str, Any] = {

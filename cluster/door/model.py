@@ -40,8 +40,8 @@ from cluster.settings.choices import Precision
 from cluster.work.model_sampler import sampler_of
 from cluster.work.sampler import Generated, Sampler, Start, refuse_copies, starting_cells
 from data_store.store.schema import LOG
+from scdfm.flow.certainty.ensemble import open_model
 from scdfm.flow.checkpoint import Model, ModelCard
-from scdfm.flow.ensemble import open_model
 from scdfm.method import DEFAULT
 from scdfm.screen.conditions import Condition
 from scdfm.splits import Split

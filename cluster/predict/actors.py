@@ -35,8 +35,8 @@ from cluster.work.controls import StoreControls
 from cluster.work.model_sampler import sampler_of
 from cluster.work.sampler import Sampler, columns_in, starting_cells
 from data_store.store.reader import Store
+from scdfm.flow.certainty.ensemble import open_model
 from scdfm.flow.checkpoint import read_card
-from scdfm.flow.ensemble import open_model
 from scdfm.screen.address import url_of
 from scdfm.screen.progress import OnProgress, Progress, phase
 

@@ -2,8 +2,8 @@
 
 Means are corrected by the starting cells, as `evaluate` corrects them: for a few cells they are
 nearer to the mean of many than the plain average of the cells in the file. What an interval holds
-is in `scdfm.flow.intervals`. An ensemble's cells are its members' in turn, so the mean of every
-member is known from the cells.
+is in `scdfm.flow.certainty.intervals`. An ensemble's cells are its members' in turn, so the mean of
+every member is known from the cells.
 """
 
 from collections import Counter
@@ -23,9 +23,9 @@ from cluster.work.errors import control_variances, model_variances
 from cluster.work.means import RunningMean
 from cluster.work.sampler import Generated
 from data_store.store.partner import CONDITION, CONTEXT
+from scdfm.flow.certainty.intervals import Unsure, half_width
 from scdfm.flow.checkpoint import Model, ModelCard, read_base, read_card
 from scdfm.flow.files import members_of
-from scdfm.flow.intervals import Unsure, half_width
 from scdfm.method import METHODS, settings_of
 from scdfm.metrics.shrunken import Base
 

@@ -43,8 +43,8 @@ from cluster.runs.stop import Stop
 from cluster.settings.config import RunConfig, read_run, write_run
 from cluster.storage.mirror import INDEX, Mirror, address_of, mirror_of, named
 from data_store.disk.room import room_for
+from scdfm.flow.certainty.ensemble import Kind, save_ensemble
 from scdfm.flow.checkpoint import Model, load_state, save_model, save_state
-from scdfm.flow.ensemble import Kind, save_ensemble
 from scdfm.flow.files import SPLIT
 from scdfm.screen.atomic import discard_drafts, write_json
 from scdfm.splits import Split

@@ -5,8 +5,8 @@ from typing import Any
 
 from cluster.runs.directory import RunDirectory
 from cluster.storage.mirror import named
+from scdfm.flow.certainty.ensemble import read_ensemble
 from scdfm.flow.checkpoint import ModelCard, read_base, read_card
-from scdfm.flow.ensemble import read_ensemble
 from scdfm.flow.files import GRAPH, SPLIT, WEIGHTS, is_ensemble, members_of
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.method import DEFAULT

@@ -5,8 +5,8 @@ from typing import Any, Required, TypedDict
 
 from pydantic import BaseModel
 
+from scdfm.flow.certainty.intervals import IntervalFactor
 from scdfm.flow.combined import FlowWeight
-from scdfm.flow.intervals import IntervalFactor
 
 
 class _Record(BaseModel, frozen=True, extra="allow"):

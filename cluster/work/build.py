@@ -12,9 +12,9 @@ from cluster.runs.plan import GIVEN, Plan
 from cluster.runs.precision import Arithmetic
 from cluster.runs.records import SourceFacts
 from cluster.settings.config import RunConfig
+from scdfm.flow.certainty.intervals import IntervalFactor
 from scdfm.flow.checkpoint import ModelCard
 from scdfm.flow.combined import FlowWeight
-from scdfm.flow.intervals import IntervalFactor
 from scdfm.flow.randomness import seed_torch
 from scdfm.flow.training import Trainer
 from scdfm.gene_graph.graph import GeneGraph

@@ -1,7 +1,7 @@
 """How wrong a model may be before its error is measured: a variance for each gene of a unit.
 
 With a base it is the base's posterior variance; without, only its shape is known, that of the
-variance between control cells. `scdfm.flow.intervals` says what becomes of it.
+variance between control cells. `scdfm.flow.certainty.intervals` says what becomes of it.
 """
 
 from collections.abc import Sequence

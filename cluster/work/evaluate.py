@@ -53,8 +53,8 @@ from cluster.work.means import PredictedMean
 from cluster.work.model_sampler import sampler_of
 from cluster.work.sampler import columns_in, refuse_copies
 from data_store.store.reader import Store
+from scdfm.flow.certainty.ensemble import open_model
 from scdfm.flow.checkpoint import Model
-from scdfm.flow.ensemble import open_model
 from scdfm.method import DEFAULT, METHODS, settings_of
 from scdfm.metrics import METRICS, Evidence, Training
 from scdfm.metrics.baselines import BASELINES

@@ -29,6 +29,7 @@ from cluster.work.means import measured_units, pseudobulks
 from cluster.work.moved import moved_or_same
 from cluster.work.sampler import Sampler
 from data_store.store.reader import Store, Unit
+from scdfm.flow.certainty.intervals import IntervalFactor, factor_of, ratios
 from scdfm.flow.combined import (
     FlowWeight,
     combined_change,
@@ -36,7 +37,6 @@ from scdfm.flow.combined import (
     weigh,
     weights_by_others,
 )
-from scdfm.flow.intervals import IntervalFactor, factor_of, ratios
 from scdfm.method import METHODS, settings_of
 from scdfm.metrics import Pseudobulks, round_scores
 from scdfm.metrics.baselines import MeasuredUnits

@@ -22,10 +22,10 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from scdfm.flow.certainty.intervals import IntervalFactor
 from scdfm.flow.combined import FlowWeight
 from scdfm.flow.config import SamplingConfig, Source
 from scdfm.flow.files import BASE, CARD, GRAPH, MEMBERS, SPLIT, WEIGHTS, is_ensemble
-from scdfm.flow.intervals import IntervalFactor
 from scdfm.flow.sampling import canonical_blocks
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.method import DEFAULT, METHODS, settings_of
@@ -128,7 +128,7 @@ def save_model(
 
 
 def load_model(path: Path) -> Model:
-    """Read the directory of one model; `scdfm.flow.ensemble.open_model` reads several, too.
+    """Read the directory of one model; `open_model` of `certainty.ensemble` reads several, too.
 
     Raises:
         ValueError: Not a model directory, an ensemble's, a part is missing or damaged, or it comes

@@ -14,8 +14,8 @@ from cluster.runs.directory import FOLDS, RunDirectory
 from cluster.runs.plan import SPLIT
 from cluster.runs.records import Best, FlowRound, FoldFacts, Line
 from cluster.settings.config import RunConfig, ValidationConfig
+from scdfm.flow.certainty.intervals import IntervalFactor, pooled
 from scdfm.flow.combined import Evidence, FlowWeight, weigh
-from scdfm.flow.intervals import IntervalFactor, pooled
 from scdfm.splits import Split, SplitConfig
 
 

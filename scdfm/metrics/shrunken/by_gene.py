@@ -8,7 +8,7 @@ shared out by what it comes from, and its mean over genes stays the same:
     interaction                           half as that, half as the unit's own effects are large
 
 This sharing is a choice of ours, not a posterior; intervals are calibrated after it
-(`scdfm.flow.intervals`).
+(`scdfm.flow.certainty.intervals`).
 """
 
 from collections.abc import Sequence

@@ -30,10 +30,10 @@ from cluster.work.evaluate import evaluate
 from cluster.work.members.facts import member_seed, members_of_run
 from data_store.sources.predictions import read_predictions
 from data_store.store.reader import Store
+from scdfm.flow.certainty.ensemble import open_model
+from scdfm.flow.certainty.intervals import pooled
 from scdfm.flow.checkpoint import load_model, read_card
-from scdfm.flow.ensemble import open_model
 from scdfm.flow.files import CARD, ENSEMBLE, WEIGHTS
-from scdfm.flow.intervals import pooled
 from tests.cluster.combined.conftest import combining
 from tests.cluster.small import settings
 

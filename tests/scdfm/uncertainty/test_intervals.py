@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t
 
-from scdfm.flow.intervals import (
+from scdfm.flow.certainty.intervals import (
     IntervalFactor,
     Unsure,
     factor_of,

@@ -13,10 +13,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
+from scdfm.flow.certainty.intervals import pooled
 from scdfm.flow.checkpoint import Model, ModelCard, load_model, read_card
 from scdfm.flow.combined import FlowWeight
 from scdfm.flow.files import CARD, ENSEMBLE, GRAPH, MEMBERS, SPLIT, WEIGHTS, is_ensemble, members_of
-from scdfm.flow.intervals import pooled
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.screen.atomic import replaced_directory, sha256
 from scdfm.screen.sealed import require_sealed, seal

@@ -107,8 +107,9 @@ def inspect(
     With --follow the exit status is 0 if the run is done at the end, else 1.
     """
     require_there(path, what="store, run, model or prediction")
-    from cli.show.describe import describe, kind_of, pages, run_pages
+    from cli.show.describe import describe, here, kind_of, pages, run_pages
 
+    path = here(path)
     kind = kind_of(path)
     if follow:
         if kind != "run":

@@ -55,7 +55,7 @@ def describe(path: Path) -> dict[str, Any]:
         FileNotFoundError: Nothing is there.
         ValueError: It is none of them, or a damaged one.
     """
-    path = _here(path)
+    path = here(path)
     kind = kind_of(path)
     if kind == "store":
         from data_store.store.reader import Store
@@ -75,7 +75,7 @@ def describe(path: Path) -> dict[str, Any]:
     return {**describe_run(path), **plain(now(RunDirectory(path)))}
 
 
-def _here(path: Path) -> Path:
+def here(path: Path) -> Path:
     """Where a run or model can be read; the address itself of a store of cells."""
     address = url_of(path)
     if address is None:
@@ -116,7 +116,8 @@ def run_pages(path: Path, facts: Mapping[str, Any]) -> list["RenderableType"]:
     from cluster.work.watch.now import Now, now
 
     plain = console(sys.stdout).options.ascii_only
-    lines = lines_of(now(RunDirectory(path)), path=path, plain=plain)
+    run = RunDirectory(path)
+    lines = lines_of(now(run), name=str(run), plain=plain)
     rest = {name: value for name, value in facts.items() if name not in {*Now._fields, *_TOLD}}
     return [pairs(lines), "", pairs(_lines(rest))]
 

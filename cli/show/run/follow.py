@@ -37,7 +37,7 @@ def _looks(path: Path) -> Iterator["Now"]:
     from cluster.work.watch.now import now
 
     while True:
-        yield (found := now(RunDirectory(path)))
+        yield (found := now(RunDirectory(path).fetch()))
         if found.over:
             return
         time.sleep(_LOOK)
@@ -46,11 +46,13 @@ def _looks(path: Path) -> Iterator["Now"]:
 def _drawn(path: Path) -> bool:
     from rich.live import Live
 
-    out = console(sys.stdout)
+    from cluster.runs.directory import RunDirectory
+
+    out, name = console(sys.stdout), str(RunDirectory(path))
     plain = out.options.ascii_only
     with Live(console=out, auto_refresh=False, vertical_overflow="crop") as live:
         for now in _looks(path):
-            live.update(pairs(lines_of(now, path=path, plain=plain)), refresh=True)
+            live.update(pairs(lines_of(now, name=name, plain=plain)), refresh=True)
     return now.state == "done"
 
 

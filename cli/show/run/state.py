@@ -1,7 +1,6 @@
 """Where a run stands, in a few lines that fit into 80 columns."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.show.progress import number, numbers, speed_of
@@ -38,17 +37,17 @@ def step_of(now: "Now") -> str:
     return "  ".join(parts)
 
 
-def lines_of(now: "Now", *, path: Path, plain: bool = False) -> dict[str, str]:
+def lines_of(now: "Now", *, name: str, plain: bool = False) -> dict[str, str]:
     """Lines by name; those that a run has nothing to say in are left out.
 
     Args:
         now: Where the run stands.
-        path: Of the run, as the user spells it.
+        name: Of the run, as the user calls it.
         plain: ASCII only.
     """
     loss, scores = ([value for _, value in curve] for curve in (now.loss, now.scores))
     found = {
-        "run": str(path),
+        "run": name,
         "state": state_of(now),
         "step": step_of(now),
         "loss": f"{_curve(loss, plain=plain)}{numbers(now.losses).removeprefix('loss ')}",

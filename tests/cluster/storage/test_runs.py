@@ -9,6 +9,7 @@ import pytest
 
 from cluster.door.model import load_model
 from cluster.runs.begin import OpenRun
+from cluster.runs.directory import RunDirectory
 from cluster.runs.find_model import model_directory
 from cluster.runs.inspect_run import describe_run
 from cluster.runs.lease import lease
@@ -19,6 +20,7 @@ from cluster.storage.reading import fetched
 from cluster.train import train_here
 from cluster.work.evaluate import evaluate
 from cluster.work.evaluation.kept import kept_beside
+from cluster.work.watch.now import now
 from tests.cluster.small import settings
 
 # Trains, and is killed when the state of step 4 was sent and the index was not.
@@ -58,6 +60,7 @@ def test_a_run_in_an_object_store_learns_the_same_bytes(
     assert load_model(address).card.provenance["run"] == "tiny"
     assert model_directory(Path(f"{address}/model")) == result.model
     facts = describe_run(fetched(address))
+    assert now(RunDirectory(fetched(address))).state == "done"
     assert (facts["path"], facts["finished"], facts["step"]) == (address, True, 6)
     before = mirror_of(address).names()
     assert train_here(run) == result

@@ -1,7 +1,9 @@
 """log.jsonl: what the driver of a run said, and the error that ended its work.
 
-Workers that wait for room, a node that died, a worker that started again: who looks at the run from
-elsewhere, or later, finds it here. Lines are only added.
+Workers that wait for room, a node that died, a worker that started again: who looks at the run
+from elsewhere, or later, finds it here. Lines are only added. Of a run in an object store the
+driver sends the file there, beside what the workers commit, in a thread of its own: a store that
+cannot be reached holds nobody up.
 """
 
 import json
@@ -17,12 +19,15 @@ from pathlib import Path
 from typing import TypedDict
 
 from cluster.runs.stop import StoppedError
+from cluster.storage.mirror import address_of, mirror_of
+from cluster.storage.storage import Storage
 
 FILE = "log.jsonl"
 BEGINS = "begins"  # level of the line with which a driver begins
 _LEVELS = {logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}
 _HOUSE = ("scdfm", "data_store", "cluster", "sweeps")  # loggers that speak to the user
 _LONGEST = 1_000  # characters
+_SENDING = 2.0  # seconds for the last lines
 
 
 class SaidLine(TypedDict):
@@ -48,11 +53,22 @@ class Said:
 
     def lines(self) -> Iterator[SaidLine]:
         """The whole lines; those that a kill has torn are left out."""
-        if not self.path.is_file():
-            return
-        for text in self.path.read_text(errors="replace").splitlines():
+        for text in self._content().decode(errors="replace").splitlines():
             with suppress(json.JSONDecodeError):
                 yield json.loads(text)
+
+    @property
+    def store(self) -> Storage | None:
+        """The object store that the run is in."""
+        address = address_of(self.path.parent)
+        return None if address is None else mirror_of(address).storage
+
+    def _content(self) -> bytes:
+        store = self.store
+        found = None if store is None else store.read(FILE)
+        if found is not None:
+            return found.content
+        return self.path.read_bytes() if self.path.is_file() else b""
 
     def newest(self) -> list[SaidLine]:
         """The lines of the last driver; the first says that it begins."""
@@ -86,6 +102,7 @@ class Said:
         finally:
             for logger in loggers:
                 logger.removeHandler(keeper)
+            keeper.end()
 
 
 class _Keeper(logging.Handler):
@@ -96,6 +113,8 @@ class _Keeper(logging.Handler):
         self._said = said
         self._early: list[SaidLine] = []
         self._one = threading.Lock()
+        store = said.store
+        self._sender = None if store is None else _Sender(said.path, store)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
@@ -119,3 +138,35 @@ class _Keeper(logging.Handler):
             with self._said.path.open("a") as file:
                 file.write("".join(json.dumps(early) + "\n" for early in self._early))
             self._early.clear()
+            if self._sender is not None:
+                self._sender.new.set()
+
+    def end(self) -> None:
+        """Have the last lines sent, if that is soon done."""
+        if self._sender is not None:
+            self._sender.over = True
+            self._sender.new.set()
+            self._sender.thread.join(_SENDING)
+
+
+class _Sender:
+    """Sends a file to a store whenever it is longer, in a thread.
+
+    Attributes:
+        new: Is set when it is.
+        over: Is set, before that, when it was the last time.
+    """
+
+    def __init__(self, path: Path, store: Storage) -> None:
+        self._path, self._store = path, store
+        self.new, self.over = threading.Event(), False
+        self.thread = threading.Thread(target=self._send, name="log", daemon=True)
+        self.thread.start()
+
+    def _send(self) -> None:
+        while not self.over:
+            self.new.wait()
+            self.new.clear()
+            # What could not be sent goes with the next line.
+            with suppress(OSError, ValueError):
+                self._store.put(FILE, self._path.read_bytes())

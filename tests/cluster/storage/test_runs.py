@@ -21,6 +21,7 @@ from cluster.train import train_here
 from cluster.work.evaluate import evaluate
 from cluster.work.evaluation.kept import kept_beside
 from cluster.work.watch.now import now
+from scdfm.flow.training import Round
 from tests.cluster.small import settings
 
 # Trains, and is killed when the state of step 4 was sent and the index was not.
@@ -117,3 +118,19 @@ def test_folds_live_there_too(tiny_store_path: Path, bucket: str, tmp_path: Path
     assert describe_run(fetched(f"{bucket}/runs/tiny"))["folds"]["finished"] == 2
     names = mirror_of(f"{bucket}/runs/tiny/folds/0").names()
     assert not any(name.startswith("checkpoints/") for name in names)
+
+
+def test_why_a_run_in_an_object_store_ended_is_read_from_there(
+    tiny_store_path: Path, bucket: str
+) -> None:
+    run = far(tiny_store_path, bucket)
+
+    def fail(outcome: Round) -> bool:
+        raise OSError("the network is gone")
+
+    with pytest.raises(OSError, match="the network"):
+        train_here(run, on_round=fail)
+    found = now(RunDirectory(fetched(f"{bucket}/runs/tiny")))
+    assert found.state == "stopped"
+    assert found.fault is not None
+    assert found.fault["said"] == "the network is gone"

@@ -9,6 +9,7 @@ it (k = 1). Trainings and screens are kept under --work and used again.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -138,7 +139,12 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=8, help="cells of the truth over the screen's")
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)
-    found = pd.DataFrame([line for one in asked.simulators for line in lines(asked, one)])
+    told: list[dict[str, Any]] = []
+    for one in asked.simulators:
+        for line in lines(asked, one):
+            told.append(line)
+            print(line, file=sys.stderr, flush=True)
+    found = pd.DataFrame(told)
     print(found.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
     each = found.groupby("model")[["before", "inside"]].mean()
     print("\nmean over screens\n" + each.to_string(float_format=lambda value: f"{value:.3f}"))

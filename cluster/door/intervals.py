@@ -24,6 +24,7 @@ def intervals(predicted: anndata.AnnData | str | Path) -> pd.DataFrame:
         intervals and, in `note`, what they hold.
 
     Raises:
+        FileNotFoundError: Nothing is there.
         ValueError: The cells came without the table, as those of an older version.
     """
     kept: Any = None
@@ -34,7 +35,9 @@ def intervals(predicted: anndata.AnnData | str | Path) -> pd.DataFrame:
         genes = () if kept is None else _of_all(kept, predicted)
     else:
         path = Path(predicted)
-        with suppress(KeyError):
+        if not path.exists():
+            raise FileNotFoundError(f"no such prediction: {path}")
+        with suppress(KeyError, OSError):  # no table, or no file of ours
             kept, genes = read_beside(path, INTERVALS), read_outline(path).genes
     if kept is None:
         raise ValueError(

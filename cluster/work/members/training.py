@@ -51,8 +51,8 @@ def train_whole(opened: OpenRun, directory: RunDirectory, *, one: TrainOne, repo
         best=best,
         facts=_facts(opened.config, best=best),
     )
-    _note(directory, runs, run=opened.config, best=best, report=report)
-    directory.finish(steps=best.step)
+    _note(directory, runs, run=opened.config, report=report)
+    directory.finish(steps=opened.config.training.steps)
     directory.publish()
 
 
@@ -66,7 +66,6 @@ def _note(
     runs: list[RunDirectory],
     *,
     run: RunConfig,
-    best: Best,
     report: Report,
 ) -> None:
     """Say what the members have reached, once."""
@@ -76,7 +75,7 @@ def _note(
     told = ", ".join("undefined" if score is None else f"{score:.4g}" for score in scores)
     steps = ", ".join(str(one.step) for one in each if one is not None)
     line: Line = {
-        "step": best.step,
+        "step": run.training.steps,
         "steps": run.training.steps,
         "note": f"{len(runs)} members: {name} {told}; best at steps {steps}",
     }

@@ -231,6 +231,15 @@ def test_a_notebook_gets_what_the_command_writes(
     assert mine.attrs == theirs.attrs
 
 
+def test_cells_without_a_table_are_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.h5ad").write_text("no file of ours")
+    for cells in (anndata.AnnData(np.ones((2, 3))), tmp_path / "x.h5ad"):
+        with pytest.raises(ValueError, match=r"^expected cells that scdfm predicted, got some"):
+            scdfm.intervals(cells)
+    with pytest.raises(FileNotFoundError, match="no such prediction"):
+        scdfm.intervals(tmp_path / "y.h5ad")
+
+
 def test_one_model_has_intervals_and_says_that_no_members_were_compared(
     combined: Path, trained: Path, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ command runs in another thread. Nothing heavy is imported here, so that signals 
 start.
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ _SAVING = 5.0  # seconds for a step to end, so that its state can be kept
 _PATIENCE = 2.0  # seconds for the command to close its files, with Ray and then without
 _HURRY = 1.0  # the same, when the step did not end
 _TICK = 0.05  # seconds between two looks for a signal
+_RESET = 0x80000000  # SA_RESETHAND
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -99,6 +101,7 @@ class Command:
                 time.sleep(_PATIENCE)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        _listen([signal.Signals(number)], self._on_signal)
         if self._signal is not None or self._over.is_set():
             self._leave(signal.Signals(number))  # the second, or the work is over
         self._signal = signal.Signals(number)
@@ -165,12 +168,36 @@ def _listen(
 ) -> None:
     for number in numbers:
         signal.signal(number, handler)
+        _end_by_the_next(number)
+
+
+def _end_by_the_next(number: signal.Signals) -> None:
+    """Have the kernel end this process by the next signal but one, unless Python hears the next.
+
+    A library that never comes back and lets no Python code run meanwhile, as HDF5 on some damaged
+    files, could not be interrupted otherwise: nobody would hear the second signal either.
+    """
+    if not sys.platform.startswith("linux"):
+        return  # the layout below is that of Linux
+    action, library = _Action(), ctypes.CDLL(None)
+    if library.sigaction(number, None, ctypes.byref(action)) == 0:
+        action.flags |= _RESET
+        library.sigaction(number, ctypes.byref(action), None)
+
+
+class _Action(ctypes.Structure):
+    """C's struct sigaction on Linux."""
+
+    _fields_ = (
+        ("handler", ctypes.c_void_p),
+        ("mask", ctypes.c_ulong * 16),
+        ("flags", ctypes.c_uint),
+        ("restorer", ctypes.c_void_p),
+    )
 
 
 def _interrupt(thread: threading.Thread) -> None:
     """Raise KeyboardInterrupt in a thread, as soon as it runs Python code again."""
-    import ctypes
-
     assert thread.ident is not None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt)

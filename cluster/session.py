@@ -7,6 +7,7 @@ import math
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -101,8 +102,13 @@ def abandon() -> None:
 
 
 def bury() -> None:
-    """Kill what `abandon` has halted; only just before this process ends."""
-    kill(_halted)
+    """Kill what `abandon` has halted; only just before this process ends.
+
+    On Linux it dies with this process, as Ray has it: even between a kill and the end Ray's library
+    could take its moment.
+    """
+    if not sys.platform.startswith("linux"):
+        kill(_halted)
 
 
 @contextmanager

@@ -276,6 +276,31 @@ def test_a_command_that_calls_ray_until_the_end_is_not_ended_by_ray(temporary: P
     assert said.endswith("scdfm: interrupted; run the command again to go on\n")
 
 
+def test_the_second_signal_ends_a_command_whose_library_lets_no_python_run() -> None:
+    program = (
+        "import cli.app, ctypes\n"
+        "def work(arguments, stopping):\n"
+        "    print('ready', flush=True)\n"
+        "    ctypes.PyDLL(None).sleep(100)\n"  # keeps the interpreter's lock
+        "cli.app.run = work\n"
+        "from cli.main import main\n"
+        "main()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        began = time.monotonic()
+        process.send_signal(INT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(INT)
+        assert process.wait(10) == -INT  # which a shell calls 130
+    assert time.monotonic() - began < 5
+
+
 def _interrupted(program: str) -> tuple[str, float]:
     """What a program says when it is interrupted once it is ready, and the seconds to its end."""
     with subprocess.Popen(

@@ -20,11 +20,13 @@ class TunedSweep:
         directory: The sweep's.
         leaderboard: A row for each trial, the best first; settings that were tried are columns.
         configuration: Settings of the best trial, by dotted name.
+        choice: Which trial is best, and how sure that is, in a sentence.
     """
 
     def __init__(self, result: SweepResult) -> None:
         self.directory = result.directory
         self.configuration = dict(result.best.configuration)
+        self.choice = result.choice
         self.leaderboard = pd.DataFrame(
             [
                 {

@@ -15,7 +15,7 @@ from cluster.settings.config import write_run
 from scdfm.screen.atomic import replaced_directory, write_text
 from sweeps.directory import SweepDirectory
 from sweeps.ledger import State, Trial
-from sweeps.proposals.confirm import Verdict, compare, confirmed, scores
+from sweeps.proposals.confirm import Verdict, base_scores, compare, confirmed, scores
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import split_run
 
@@ -68,7 +68,9 @@ def leaderboard(
     rest = [one for one in trials if not _complete(one, sweep)]
     known = {one.key: scores(sweep, one, repeats=repeats) for one in trials}
     means = {one.key: confirmed(sweep, known[one.key]) for one in whole}
-    base = next((known[one.key] for one in trials if one.baseline), {})
+    base = base_scores(sweep, repeats) | next(
+        (dict(known[one.key]) for one in trials if one.baseline), {}
+    )
     order = _confirmed_first(sweep, whole, means=means)
     rows = [_row(sweep, trial, rank=rank) for rank, trial in enumerate(order, start=1)]
     rows += [_row(sweep, trial, rank=None) for trial in rest]
@@ -144,7 +146,8 @@ def choice(sweep: SweepConfig, rows: Sequence[Row]) -> str:
     named = f"trial {best.trial}" + (f" ({best.name})" if best.name else "")
     if best.baseline:
         return f"{named}, the base itself, is the best"
-    if not any(row.baseline and row.rank is not None for row in rows):
+    finished = any(row.baseline and row.rank is not None for row in rows)
+    if best.verdict is None and not finished:
         return f"{named} is the best; the base did not finish all splits to compare with"
     if best.verdict is None:
         return (

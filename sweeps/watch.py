@@ -53,7 +53,8 @@ class Watch(ray.tune.Callback):
         self._numbers = {trial.key: trial.number for trial in ledger.trials()}
         known = ledger.repeats() if repeats else ledger.trials()
         self._trials = {trial.key: trial for trial in known}
-        self._total = len(repeats) or sweep.budget.trials
+        over = sum(trial.over for trial in known)
+        self._total = over + len(repeats) if repeats else sweep.budget.trials
         self._baseline = identity(sweep.baseline)
         self._keys: dict[str, str] = {}  # by Ray Tune's id of the trial
         self._began: dict[str, float] = {}

@@ -88,6 +88,13 @@ def scores(sweep: SweepConfig, trial: Trial, *, repeats: Sequence[Trial]) -> Sco
     return {pair: value for pair, value in found.items() if math.isfinite(value)}
 
 
+def base_scores(sweep: SweepConfig, repeats: Sequence[Trial]) -> dict[tuple[int, int], float]:
+    """Scores of the base with further seeds, which it has also where the search left it out."""
+    key = trial_key(sweep, sweep.baseline)
+    absent = Trial(key=key, number=0, configuration=sweep.baseline, baseline=True)
+    return dict(scores(sweep, absent, repeats=repeats))
+
+
 def confirmed(sweep: SweepConfig, known: Scores) -> float | None:
     """Mean over all seeds and splits; None while one is missing."""
     wanted = {

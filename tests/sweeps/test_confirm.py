@@ -111,6 +111,16 @@ def test_what_cannot_be_told_is_said(sweep: SweepConfig) -> None:
     assert "the base did not finish" in choice(sweep, rows)
 
 
+def test_a_base_that_the_search_left_out_is_compared_by_its_further_seeds(
+    sweep: SweepConfig,
+) -> None:
+    repeats = [repeat(sweep, at, seed, 0.1 * at, 0.1 * at) for at in (4, 7) for seed in (1, 2)]
+    rows = leaderboard(sweep, [trial(sweep, 7, 0.7, 0.7)], repeats)
+    assert rows[0].verdict is not None
+    assert (rows[0].verdict.pairs, rows[0].verdict.tie) == (4, False)
+    assert "is worse than the base: mse +0.3" in choice(sweep, rows)
+
+
 def test_an_interval_is_that_of_students_t_over_pairs() -> None:
     base = {(seed, split): 1.0 for seed in (0, 1) for split in (0, 1)}
     other = {(0, 0): 0.8, (0, 1): 1.0, (1, 0): 0.6, (2, 0): 9.0}

@@ -30,6 +30,8 @@ def step_of(now: "Now") -> str:
     parts = [f"{now.step} of {now.steps}"]
     if now.fold is not None:
         parts.append("fold {} of {}".format(*now.fold))
+    if now.member is not None:
+        parts.append("member {} of {}".format(*now.member))
     if now.speed is not None and not now.over:
         parts.append(speed_of(now.speed.steps_per_second, unit="steps"))
         if now.speed.left is not None and now.step < now.steps:

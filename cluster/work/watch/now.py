@@ -37,6 +37,7 @@ class Now(NamedTuple):
     doing: str | None  # what the driver said last, while it waits; or what follows a step
     holder: Holder | None
     fold: tuple[int, int] | None  # which of how many trains now
+    member: tuple[int, int] | None  # likewise
     step: int
     steps: int
     speed: Speed | None  # none: no step was logged
@@ -63,7 +64,8 @@ def now(directory: RunDirectory) -> Now:
         ValueError: Its file is damaged.
     """
     settings, said = directory.settings, directory.said.newest()
-    fold, part = _part(directory, of=settings.validation.folds)
+    fold, part = _part(directory, directory.folds, of=settings.validation.folds)
+    member, part = (None, part) if fold else _part(part, part.members, of=settings.ensemble)
     lines, times = list(part.journal.lines()), list(part.times.lines())
     step = max([line["step"] for line in lines + times], default=0)
     steps = next((line["steps"] for line in reversed(lines) if "steps" in line), None)
@@ -77,6 +79,7 @@ def now(directory: RunDirectory) -> Now:
         doing=doing or (_scores(lines, settings) if state == "running" else None),
         holder=held,
         fold=fold,
+        member=member,
         step=step,
         steps=steps,
         speed=_speed(times, to_go=steps - step),
@@ -97,13 +100,13 @@ def now(directory: RunDirectory) -> Now:
 
 
 def _part(
-    directory: RunDirectory, *, of: int | None
+    directory: RunDirectory, parts: Sequence[RunDirectory], *, of: int | None
 ) -> tuple[tuple[int, int] | None, RunDirectory]:
-    """The fold that trains now, and the directory of what trains."""
+    """The fold or member that trains now, and the directory of what trains."""
     if of is not None and not directory.times.sessions:
-        for number, fold in enumerate(directory.folds, start=1):
-            if not fold.finished:
-                return (number, of), fold
+        for number, part in enumerate(parts, start=1):
+            if not part.finished:
+                return (number, of), part
     return None, directory
 
 

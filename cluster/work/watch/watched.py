@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cluster.runs.directory import FOLDS, RunDirectory
+from cluster.runs.directory import FOLDS, MEMBERS, RunDirectory
 from cluster.runs.records import Line
 from cluster.settings.config import RunConfig
 from cluster.settings.watch import watched_by
@@ -16,7 +16,7 @@ from cluster.watchers.watcher import End, Session
 from cluster.work.watch.aside import Aside
 from cluster.work.watch.values import values_of
 
-_INSIDE = (FOLDS, "trials")  # folders of runs that belong to a run or sweep
+_INSIDE = (FOLDS, MEMBERS, "trials")  # folders of runs that belong to a run or sweep
 _PATIENCE = 5.0  # seconds for what is not yet shown at the end of a session
 _HURRY = 1.0  # the same, if its process is to end
 
@@ -101,7 +101,7 @@ def _session(run: RunConfig, directory: RunDirectory, *, step: int | None) -> Se
 
 
 def _names(directory: Path) -> tuple[str, ...]:
-    """A run's name; of a fold or a sweep's trial after the name of what it belongs to."""
+    """A run's name; of a fold, a member or a sweep's trial after the name of what it belongs to."""
     parts = directory.parts
     inside = [place for place, name in enumerate(parts) if name in _INSIDE and place > 0]
     return parts[min(inside, default=len(parts)) - 1 :]

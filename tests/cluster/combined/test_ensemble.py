@@ -28,6 +28,7 @@ from cluster.settings.config import make_run, read_run
 from cluster.train import train_here
 from cluster.work.evaluate import evaluate
 from cluster.work.members.facts import member_seed, members_of_run
+from cluster.work.watch.now import now
 from data_store.sources.predictions import read_predictions
 from data_store.store.reader import Store
 from scdfm.flow.certainty.ensemble import open_model
@@ -111,7 +112,10 @@ def test_an_ensemble_stopped_anywhere_ends_with_the_same_bytes(
 
     with pytest.raises(KeyboardInterrupt):
         train_here(run, report=report)
-    done = [int(one.path.name) + 1 for one in RunDirectory(run.directory).members if one.finished]
+    members = RunDirectory(run.directory).members
+    done = [int(one.path.name) + 1 for one in members if one.finished]
+    trains = now(RunDirectory(run.directory)).member
+    assert trains == (None if len(done) == 2 else (len(members), 2))
     again: list[Line] = []
     assert train_here(run, report=again.append).finished
     assert contents(run.directory) == contents(ensemble)

@@ -76,15 +76,7 @@ class PredictionDirectory:
             write_elem(group, "uns", uns)
             for name in ("layers", "obsm", "obsp", "varm", "varp"):
                 write_elem(group, name, {})
-        create(
-            group,
-            "X",
-            shape=(len(obs), len(genes)),
-            dtype=np.float32,
-            chunks=(CHUNK_CELLS, len(genes)),
-            shards=(rows, len(genes)),
-            fill_value=np.nan,
-        )
+        _create_values(group, cells=len(obs), genes=len(genes), rows=rows)
         _consolidate(group)
         self._marks.mkdir()
 
@@ -95,8 +87,15 @@ class PredictionDirectory:
             write_elem(group["uns/scdfm"], name, value)
         _consolidate(group)
 
-    def write_shard(self, shard: int, values: NDArray[np.float32]) -> None:
-        """Write one shard of X, (cells, genes), and mark it as done.
+    def lay_out_values(self, *, cells: int, genes: int, rows: int) -> None:
+        """Lay out X alone, where shards are made that belong elsewhere."""
+        _create_values(
+            zarr.open_group(self.path, mode="w", zarr_format=3), cells=cells, genes=genes, rows=rows
+        )
+        self._marks.mkdir()
+
+    def write_shard(self, shard: int, values: NDArray[np.float32]) -> Path:
+        """Write one shard of X, (cells, genes), and mark it as done; its file.
 
         Raises:
             ValueError: A value is not finite.
@@ -110,6 +109,17 @@ class PredictionDirectory:
             matrix: Any = zarr.open_array(self.path / "X", mode="r+")
             rows = matrix.shards[0]
             matrix[shard * rows : shard * rows + len(values)] = values
+        self.mark(shard)
+        return self._shard_file(shard)
+
+    def place_of_shard(self, shard: int) -> Path:
+        """Where the file of a shard belongs."""
+        file = self._shard_file(shard)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file
+
+    def mark(self, shard: int) -> None:
+        """Mark a shard as done whose file is there."""
         write_text(self._marks / str(shard), sha256(self._shard_file(shard)))
 
     def is_written(self, shard: int) -> bool:
@@ -207,6 +217,18 @@ class PredictionDirectory:
 
     def _shard_file(self, shard: int) -> Path:
         return self.path / "X" / "c" / str(shard) / "0"
+
+
+def _create_values(group: Any, *, cells: int, genes: int, rows: int) -> None:
+    create(
+        group,
+        "X",
+        shape=(cells, genes),
+        dtype=np.float32,
+        chunks=(CHUNK_CELLS, genes),
+        shards=(rows, genes),
+        fill_value=np.nan,
+    )
 
 
 def read_facts(path: Path) -> Facts | None:

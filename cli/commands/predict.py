@@ -10,6 +10,7 @@ from cli.show.terminal import require_file, require_folder, require_there, say, 
 from cli.usage import example
 from cluster.options import PredictOptions
 from cluster.predict.options import PredictionRequest
+from scdfm.screen.address import url_of
 from scdfm.screen.conditions import Words
 
 app = Commands()
@@ -59,7 +60,7 @@ def predict(
         )
     if options.summary is not None:
         say(f"written: {options.summary}")
-    show(f"predictions {written}")
+    show(f"predictions {url_of(written) or written}")
 
 
 def _with_names_apart(request: PredictionRequest) -> PredictionRequest:

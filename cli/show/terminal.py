@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from cli.show.fitting import columns, fitted
-from scdfm.screen.address import with_addresses
+from scdfm.screen.address import url_of, with_addresses
 from scdfm.screen.progress import is_phase
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def require_folder(path: Path) -> None:
     Raises:
         FileNotFoundError: Its directory does not exist.
     """
-    if not path.parent.is_dir():
+    if url_of(path) is None and not path.parent.is_dir():
         raise FileNotFoundError(
             f"expected a directory {path.parent} for {path.name}, got none; create it"
         )

@@ -20,6 +20,7 @@ from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
 from cluster.nodes.stall import Watchdog, stalls, watched
 from cluster.nodes.waiting import Waiting, is_alive
+from cluster.predict.far import place_of
 from cluster.predict.options import PredictionRequest
 from cluster.predict.place import Begun, PredictionPlace
 from cluster.predict.request import SHARD, THREADS, Part, Work, look_up, warn_of_unseen
@@ -31,6 +32,7 @@ from cluster.runs.precision import set_up
 from cluster.runs.store_version import open_version
 from cluster.session import require, session
 from cluster.settings.failure import FailureLimits
+from cluster.storage.mirror import address_of
 from cluster.work.controls import StoreControls
 from cluster.work.model_sampler import sampler_of
 from cluster.work.sampler import Sampler, columns_in, starting_cells
@@ -75,7 +77,7 @@ def predict(
         require_table(summary)
     # A cluster's workers stand elsewhere, so paths are absolute from here on.
     asked = request.model_copy(update={"store": _absolute(request.store)})
-    place = PredictionPlace(request.out.absolute(), overwrite=request.overwrite)
+    place = place_of(request.out, overwrite=request.overwrite)
     with open_version(
         asked.store,
         trained_on=read_card(model_directory(request.model)).provenance.get("fingerprint"),
@@ -83,12 +85,13 @@ def predict(
         contexts=request.contexts,
     ) as store:
         work = look_up(request, store, device="cuda" if gpu else "cpu")
+        place = place.about(work.identity, size=(work.cells, len(work.genes)), rows=SHARD)
         warn_of_unseen(work.provenance.unseen)
         if place.is_done(work.identity):
             place.tidy_after(work.identity)
         else:
             here = work._replace(
-                request=asked.model_copy(update={"model": work.request.model.absolute()})
+                request=asked.model_copy(update={"model": _elsewhere(work.request.model)})
             )
             with place.writing() as token:
                 begun = place.goes_on(_begun(here))
@@ -98,18 +101,19 @@ def predict(
                     with session(address):
                         _require(here, actors=actors, gpu=gpu)
                         check_nodes(needs)
-                        if not begun:
-                            _begin(place, here, store)
+                        _lay_out(place, here, store, goes_on=begun)
                         _fill(here, place, token, actors=actors, gpu=gpu, report=report)
+                    place.gather()
                     phase(log, "making means and intervals")
-                    intervals = add_intervals(place.cells, here, store)
+                    intervals = add_intervals(place.cells, work, store)
                     log.info(intervals.note)
                     log.info(intervals.far)
                     place.cells.seal(here.provenance.facts())
                 place.finish()
             place.tidy()
         if summary is not None:
-            write_summary(summary, work)
+            local = work.request.model_copy(update={"out": place.out})
+            write_summary(summary, work._replace(request=local))
     return request.out
 
 
@@ -117,10 +121,17 @@ def _absolute(store: str) -> str:
     return url_of(store) or str(Path(store).absolute())
 
 
+def _elsewhere(path: Path) -> Path:
+    """How a process on any machine names a path; an address for what lives at one."""
+    address = url_of(path) or address_of(path)
+    return path.absolute() if address is None else Path(address)
+
+
 def _begun(work: Work) -> Begun:
+    model = work.request.model
     return Begun(
         provenance=work.provenance,
-        model=str(work.request.model.resolve()),
+        model=url_of(model) or str(model.resolve()),
         store=url_of(work.request.store) or str(Path(work.request.store).resolve()),
     )
 
@@ -142,8 +153,8 @@ def _needs(work: Work, *, actors: int, gpu: bool) -> Needs:
     """What the work needs of the nodes of its actors."""
     request = work.request
     return Needs(
-        outputs=(request.out.absolute().parent,),
-        inputs=(request.model,),
+        outputs=(url_of(request.out.parent) or request.out.absolute().parent,),
+        inputs=() if url_of(request.model) else (request.model,),
         store=request.store,
         fingerprint=work.identity.store,
         gpu=gpu,
@@ -152,10 +163,11 @@ def _needs(work: Work, *, actors: int, gpu: bool) -> Needs:
     )
 
 
-def _begin(place: PredictionPlace, work: Work, store: Store) -> None:
+def _lay_out(place: PredictionPlace, work: Work, store: Store, *, goes_on: bool) -> None:
     """Lay the result out."""
-    card = read_card(work.request.model)
-    place.begin(
+    card = read_card(model_directory(work.request.model))
+    lay_out = place.go_on if goes_on else place.begin
+    lay_out(
         _begun(work),
         obs=obs_of(work, store),
         genes=tuple(card.genes[k] for k in work.genes),
@@ -168,7 +180,7 @@ def _fill(
     work: Work, place: PredictionPlace, token: str, *, actors: int, gpu: bool, report: OnProgress
 ) -> None:
     """Give the missing shards to actors, one at a time to each."""
-    todo = [shard for shard in range(work.shards) if not place.cells.is_written(shard)]
+    todo = place.missing(work.shards)
     phase(log, "starting actors")
     kind = ray.remote(
         num_cpus=THREADS, num_gpus=1 if gpu else 0, max_restarts=RESTARTS, max_task_retries=RESTARTS
@@ -219,9 +231,14 @@ class Predictor:
     def __init__(self, work: Work, place: PredictionPlace, token: str, *, gpu: bool) -> None:
         torch.set_num_threads(THREADS)
         self.device = torch.device("cuda" if gpu else "cpu")
-        self.work, self.place, self.token = work, place, token
+        self.work, self.place, self.token = work, place.here(), token
         self.store = Store.open(work.request.store, fingerprint=work.identity.store)
         self.watchdog = Watchdog()
+
+    @cached_property
+    def model(self) -> Path:
+        """Where the model is on this machine."""
+        return model_directory(self.work.request.model)
 
     @cached_property
     def sampler(self) -> Sampler:
@@ -234,14 +251,14 @@ class Predictor:
                 f"expected a GPU with {promised} for precision {request.precision}, got one "
                 f"without; ask for --precision {how.precision}"
             )
-        model = open_model(request.model)
+        model = open_model(self.model)
         model.field.to(self.device)
         return sampler_of(model, genes=self.work.genes, seed=request.seed, products=how.products)
 
     @cached_property
     def controls(self) -> StoreControls:
         """The store's controls, as the model reads them."""
-        return StoreControls(self.store, columns_in(self.store, read_card(self.work.request.model)))
+        return StoreControls(self.store, columns_in(self.store, read_card(self.model)))
 
     @cached_property
     def kept(self) -> NDArray[np.int64]:
@@ -253,7 +270,7 @@ class Predictor:
         with watched(self.place.partial, who="an actor", seconds=STALL) as self.watchdog:
             values = np.concatenate([self.cells(part) for part in self.work.parts(shard)])
         check(self.place.partial, self.token)
-        self.place.cells.write_shard(shard, values)
+        self.place.keep(shard, values)
 
     def cells(self, part: Part) -> NDArray[np.float32]:
         """Generate some cells of a unit, or read them where they are controls, (cells, genes)."""

@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from cluster.predict.identity import Identity, Provenance
@@ -95,6 +98,25 @@ class PredictionPlace:
             )
         return False
 
+    def about(self, identity: Identity, *, size: tuple[int, int], rows: int) -> Self:
+        """The same place for the shards of one request, of so many cells and genes."""
+        return self
+
+    def here(self) -> Self:
+        """The same place for an actor."""
+        return self
+
+    def missing(self, shards: int) -> list[int]:
+        """Shards that are not written."""
+        return [shard for shard in range(shards) if not self.cells.is_written(shard)]
+
+    def keep(self, shard: int, values: NDArray[np.float32]) -> None:
+        """Write a shard, (cells, genes)."""
+        self.cells.write_shard(shard, values)
+
+    def gather(self) -> None:
+        """Get all shards; they are here."""
+
     @contextmanager
     def writing(self) -> Iterator[str]:
         """Be the only writer for the time of the block; yields the lease's token."""
@@ -134,6 +156,11 @@ class PredictionPlace:
             obs=obs, genes=genes, control=control, facts=work.provenance.facts(), rows=rows
         )
         write_text(mark, work.model_dump_json(indent=1))
+
+    def go_on(
+        self, work: Begun, *, obs: pd.DataFrame, genes: tuple[str, ...], control: str, rows: int
+    ) -> None:
+        """Prepare to go on with what was begun; its files are here."""
 
     def finish(self) -> None:
         """Put the complete prediction at `out`."""

@@ -21,7 +21,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
@@ -42,6 +42,7 @@ from cluster.runs.refusal import Refusal
 from cluster.runs.stop import Stop
 from cluster.settings.config import RunConfig, read_run, write_run
 from cluster.storage.mirror import INDEX, Mirror, address_of, mirror_of, named
+from cluster.storage.storage import StorageError
 from data_store.disk.room import room_for
 from scdfm.flow.certainty.ensemble import Kind, save_ensemble
 from scdfm.flow.checkpoint import Model, load_state, save_model, save_state
@@ -100,7 +101,8 @@ class RunDirectory:
         """Get the newest files of a run in an object store, its checkpoints' folders empty."""
         mirror = self._mirror
         if mirror is not None:
-            mirror.fetch(states=False)
+            if mirror.fetch(states=False):
+                mirror.fetch_log()
             # The splits of folds are the run's own files; of members it has none.
             folds = [FOLDS] if (self.path / FOLDS).is_dir() else []
             for inside in (*folds, MEMBERS):
@@ -150,7 +152,13 @@ class RunDirectory:
             ValueError: Another process holds it.
         """
         with lease.lease(self.path) as token:
-            yield replace(self, token=token)
+            try:
+                yield replace(self, token=token)
+            finally:
+                mirror = self._mirror
+                if mirror is not None:
+                    with suppress(StorageError, ValueError):  # the work is worth more
+                        mirror.send_log()
 
     def require_held(self) -> None:
         """Make sure that this process may still write; workers can outlive their driver.

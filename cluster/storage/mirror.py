@@ -27,12 +27,16 @@ from scdfm.screen.address import MIRROR, url_of, with_addresses
 from scdfm.screen.atomic import replaced
 
 INDEX, PARTS = "index.json", "parts"
+LOG = "log.jsonl"  # the driver's own, while a worker is the writer: beside the index
 STATES = "checkpoints/"  # large, and read by workers only
 
-# Runs in a run's or sweep's folder have an index of their own; the rest is of one process only.
-_APART = re.compile(r"(folds/\d+|trials)/.*")
-_NOT_KEPT = re.compile(r"(ray|tune|stalls)/.*|(stop|refusal)\.json|lease|.*-journal|(.*/)?\..*")
-_GROWING = ".jsonl"
+# Runs in a run's or sweep's folder have an index of their own, shards their own names; the rest is
+# of one process only.
+_APART = re.compile(r"((folds|members)/\d+|trials|(cells|making)\.zarr)/.*")
+_NOT_KEPT = re.compile(
+    rf"(ray|tune|stalls)/.*|(stop|refusal)\.json|lease|{re.escape(LOG)}|.*-journal|(.*/)?\..*"
+)
+_SMALL = 32 * 2**20  # bytes; such files may grow while they are sent: journals, curves
 _AT_ONCE = 8  # parts on their way
 _TRIES = 5  # to read while another process writes
 
@@ -158,6 +162,17 @@ class Mirror:
             gone = {_part(*one) for one in before.items()} - {_part(*one) for one in new.items()}
             self.storage.remove(sorted(gone))
 
+    def send_log(self) -> None:
+        """Send what the driver has said."""
+        if (self.folder / LOG).is_file():
+            self.storage.put(LOG, (self.folder / LOG).read_bytes())
+
+    def fetch_log(self) -> None:
+        """Get what the driver has said, as far as it was sent."""
+        found = self.storage.read(LOG)
+        if found is not None and not self.writes:
+            (self.folder / LOG).write_bytes(found.content)
+
     def drop(self, below: str) -> None:
         """Let the next commit forget files below a folder that were not fetched."""
         self._absent = {name for name in self._absent if not name.startswith(below)}
@@ -252,16 +267,18 @@ class Mirror:
         """What a file is now, and how to send just that."""
         path = self.folder / name
         stat, known = _stat(path), self._known.get(name)
-        if name.endswith(_GROWING):  # may grow between hashing and sending
+        if known is not None and known.stat == stat:
+            entry = known.entry
+        elif stat is not None and stat[1] < _SMALL:
             content = path.read_bytes()
             entry = Entry(sha256=digest(content).hexdigest(), bytes=len(content))
+            if len(content) == stat[1]:
+                self._known[name] = _Kept(stat, entry)
             return entry, lambda: self.storage.put(_part(name, entry), content)
-        if known is None or known.stat != stat:
+        else:
             entry = Entry(sha256=_sha256(path), bytes=path.stat().st_size)
             if stat is not None:
                 self._known[name] = _Kept(stat, entry)
-        else:
-            entry = known.entry
         return entry, lambda: self.storage.send(path, _part(name, entry))
 
     def _sweep(self) -> None:

@@ -152,6 +152,7 @@ def learn(
             done = _go(rounds, keeper=keeper, rank=place.rank, on_round=on_round, peers=peers)
         if place.rank == 0 and peers.leave and stop.asked:
             directory.stop.answer(trainer.progress.step)
+    directory.publish()  # what watchers wrote last
     return done
 
 

@@ -9,12 +9,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from cluster.settings.config import Name, RunConfig, make_run
 from cluster.settings.presets import preset
 from cluster.settings.yaml_file import flat, forgiving_yaml
 from scdfm.method import DEFAULT, settings_of
+from scdfm.screen.address import url_of
 from scdfm.splits import SplitConfig
 from sweeps.schema.checks import (
     check_base,
@@ -94,6 +95,17 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         description="Copy what another sweep below output has trained with the same settings, "
         "cells, split and code, instead of training it again",
     )
+
+    @field_validator("output")
+    @classmethod
+    def _a_folder(cls, output: Path) -> Path:
+        address = url_of(output)
+        if address is not None:
+            raise ValueError(
+                f"expected a folder that all nodes see for a sweep, got {address}; only runs and "
+                "predictions can be in an object store"
+            )
+        return output
 
     @property
     def directory(self) -> Path:

@@ -66,7 +66,8 @@ def leaderboard(
     """
     whole = ranked(sweep, trials)
     rest = [one for one in trials if not _complete(one, sweep)]
-    known = {one.key: scores(sweep, one, repeats=repeats) for one in trials}
+    own = sweep.run({}, split=0).seed
+    known = {one.key: scores(one, own=own, repeats=repeats) for one in trials}
     means = {one.key: confirmed(sweep, known[one.key]) for one in whole}
     base = base_scores(sweep, repeats) | next(
         (dict(known[one.key]) for one in trials if one.baseline), {}

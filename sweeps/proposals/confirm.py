@@ -77,9 +77,14 @@ def missing(
     return [one for one in wanted if identity(one.configuration) not in over]
 
 
-def scores(sweep: SweepConfig, trial: Trial, *, repeats: Sequence[Trial]) -> Scores:
-    """Scores of a trial with all its seeds; of those that finished all splits."""
-    own = sweep.run({}, split=0).seed
+def scores(trial: Trial, *, own: int, repeats: Sequence[Trial]) -> Scores:
+    """Scores of a trial with all its seeds; of those that finished all splits.
+
+    Args:
+        trial: Of the search.
+        own: Its seed, the base's.
+        repeats: Trainings with further seeds, of any trial.
+    """
     found: dict[tuple[int, int], float] = {}
     for one in (trial, *(one for one in repeats if one.confirms == trial.key)):
         seed = one.configuration.get(SEED, own) if one.confirms else own
@@ -92,17 +97,19 @@ def base_scores(sweep: SweepConfig, repeats: Sequence[Trial]) -> dict[tuple[int,
     """Scores of the base with further seeds, which it has also where the search left it out."""
     key = trial_key(sweep, sweep.baseline)
     absent = Trial(key=key, number=0, configuration=sweep.baseline, baseline=True)
-    return dict(scores(sweep, absent, repeats=repeats))
+    return dict(scores(absent, own=sweep.run({}, split=0).seed, repeats=repeats))
 
 
 def confirmed(sweep: SweepConfig, known: Scores) -> float | None:
     """Mean over all seeds and splits; None while one is missing."""
+    if sweep.confirm is None or len(known) <= len(sweep.splits):
+        return None  # without a look at the base, which takes a while for a thousand trials
     wanted = {
         (seed, split)
         for seed in (sweep.run({}, split=0).seed, *seeds(sweep))
         for split in range(len(sweep.splits))
     }
-    if sweep.confirm is None or not wanted <= known.keys():
+    if not wanted <= known.keys():
         return None
     return sum(known[pair] for pair in wanted) / len(wanted)
 

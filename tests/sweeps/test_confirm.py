@@ -139,7 +139,7 @@ def test_seeds_that_did_not_end_confirm_nothing(sweep: SweepConfig) -> None:
     half = repeat(sweep, 7, 1, 0.2)
     half.state = "running"
     repeats = [half, repeat(sweep, 7, 2, 0.3, float("nan"))]
-    known = scores(sweep, first, repeats=repeats)
+    known = scores(first, own=0, repeats=repeats)
     assert known == {(0, 0): 0.1, (0, 1): 0.1, (2, 0): 0.3}
     assert confirmed(sweep, known) is None
 

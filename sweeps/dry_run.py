@@ -59,6 +59,7 @@ class DryRun:
     Attributes:
         name: Of the sweep.
         trials: That the budget still allows.
+        again: Trainings with further seeds after them, at most.
         splits: Of each trial.
         steps: Of each split.
         space: What is tried, by the setting's name.
@@ -74,6 +75,7 @@ class DryRun:
 
     name: str
     trials: int
+    again: int
     splits: int
     steps: int
     space: dict[str, str]
@@ -109,14 +111,16 @@ def dry_run(sweep: SweepConfig, *, address: str | None = None) -> DryRun:
         measured = tuple(_measured(sweep))
     _require_fitting(sweep, measured, at_once=at_once)
     base = next(one for one in measured if one.name == "base")
+    again = further_trainings(sweep)
     hours, most = (
-        left * len(sweep.splits) * one / at_once / 3600
+        (left + again) * len(sweep.splits) * one / at_once / 3600
         for one in (base.split_seconds, max(one.split_seconds for one in measured))
     )
     devices = sweep.resources.gpu or sweep.resources.cpu
     return DryRun(
         name=sweep.name,
         trials=left,
+        again=again,
         splits=len(sweep.splits),
         steps=sweep.run({}, split=0).training.steps,
         space=described(sweep),
@@ -130,6 +134,13 @@ def dry_run(sweep: SweepConfig, *, address: str | None = None) -> DryRun:
         device_hours=hours * at_once * devices,
         limit_hours=sweep.budget.hours,
     )
+
+
+def further_trainings(sweep: SweepConfig) -> int:
+    """Trainings with further seeds, of the best few and the base."""
+    if sweep.confirm is None:
+        return 0
+    return (sweep.confirm.top + 1) * (sweep.confirm.seeds - 1)
 
 
 def described(sweep: SweepConfig) -> dict[str, str]:

@@ -23,6 +23,11 @@ def pages(found: "DryRun") -> list["RenderableType"]:
         f"sweep     {found.name}: {_count(found.trials, 'trial')} left, each "
         f"{_count(found.splits, 'split')} of {found.steps:,} steps",
         *(f"space     {name}: {values}" for name, values in found.space.items()),
+        *(
+            [f"confirm   {_count(found.again, 'training')} with further seeds"]
+            if found.again
+            else []
+        ),
         f"at once   {_count(found.at_once, 'trial')} of {devices}",
         *_budget(found),
     ]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sweeps import SweepConfig
+from sweeps.dry_run import further_trainings
 from sweeps.ledger import State, Trial
 from sweeps.proposals.confirm import Verdict, compare, confirmed, missing, scores
 from sweeps.results import choice, leaderboard, write_leaderboard
@@ -142,6 +143,11 @@ def test_seeds_that_did_not_end_confirm_nothing(sweep: SweepConfig) -> None:
     known = scores(first, own=0, repeats=repeats)
     assert known == {(0, 0): 0.1, (0, 1): 0.1, (2, 0): 0.3}
     assert confirmed(sweep, known) is None
+
+
+def test_a_dry_run_counts_the_trainings_with_further_seeds(sweep: SweepConfig) -> None:
+    assert further_trainings(sweep) == 6  # two more seeds of the two best and the base
+    assert further_trainings(sweep.model_copy(update={"confirm": None})) == 0
 
 
 def test_seeds_are_either_tried_or_confirmed(tiny: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """How good a search is: the best of 40 trials on a toy objective, by sampler, over 20 seeds.
 
     python benchmarks/sweep.py --toy [--trials 40] [--seeds 20] [--json]
+    python benchmarks/sweep.py --board 1000      # seconds to read a ledger of so many trials
 
 The toy has the settings of a real sweep, and a value that follows from them at once: a bowl in four
 numbers on the scales on which they are searched, with a place for the best choice, plus noise as
@@ -13,6 +14,9 @@ import json
 import math
 import statistics
 import sys
+import tempfile
+import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +24,9 @@ import optuna
 from optuna.storages import InMemoryStorage
 
 from scdfm.screen.randomness import numpy_generator
+from sweeps.ledger import Ledger
 from sweeps.proposals.search import StudySearch
+from sweeps.results import leaderboard, write_leaderboard
 from sweeps.schema.files import make_sweep
 from sweeps.schema.sweep import Configuration, SweepConfig
 
@@ -122,15 +128,42 @@ def compare(*, seeds: int, trials: int) -> list[Outcome]:
     return outcomes
 
 
+def board(trials: int) -> None:
+    """Print how long it takes to read the ledger of a sweep, and to rank its trials."""
+    sweep, draw = toy_sweep("tpe", seed=0, trials=trials), numpy_generator(0, "board")
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder))
+        with ledger.path.open("w") as file:
+            for number in range(trials):
+                own = {"trial": f"{number:016x}", "baseline": number == 0}
+                event = {"event": "start", "configuration": {**sweep.baseline}, **own}
+                lines: list[dict[str, Any]] = [event]
+                lines += [{"event": "round", "rung": k, "value": draw.random()} for k in range(40)]
+                lines += [{"event": "split", "split": 0, "value": draw.random()}]
+                lines += [{"event": "complete", "seconds": 1.0}]
+                file.writelines(json.dumps({"time": number, **own, **one}) + "\n" for one in lines)
+        began = time.perf_counter()
+        known = ledger.trials()
+        read = time.perf_counter()
+        write_leaderboard(leaderboard(sweep, known), path=Path(folder) / "leaderboard.csv")
+        ranked = time.perf_counter()
+    print(f"{trials} trials: ledger {read - began:.2f} s, leaderboard {ranked - read:.2f} s")
+
+
 def main(arguments: list[str]) -> None:
     """Print a line for each sampler."""
     parser = argparse.ArgumentParser(description="How good a search is.")
-    parser.add_argument("--toy", action="store_true", required=True, help="the toy objective")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--toy", action="store_true", help="the toy objective")
+    what.add_argument("--board", type=int, metavar="TRIALS", help="a ledger of so many trials")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if asked.board:
+        board(asked.board)
+        return
     outcomes = compare(seeds=asked.seeds, trials=asked.trials)
     if asked.json:
         told: list[dict[str, Any]] = [one._asdict() for one in outcomes]

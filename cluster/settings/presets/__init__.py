@@ -4,6 +4,8 @@ What the user sets wins. If the user chooses another `kind` of split or graph, n
 section is filled in, because the preset's options belong to its own kind.
 """
 
+import copy
+import functools
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from typing import Any
@@ -23,6 +25,12 @@ def preset(name: str) -> dict[str, Any]:
     """
     if name not in NAMES:
         raise ValueError(f"preset {name!r} does not exist; use one of {', '.join(NAMES)}")
+    return copy.deepcopy(_read(name))
+
+
+@functools.cache
+def _read(name: str) -> dict[str, Any]:
+    """A preset's file; a sweep makes a run of each of its trials."""
     with as_file(files("cluster.settings.presets") / f"{name}.yaml") as path:
         return forgiving_yaml(path)
 

@@ -187,6 +187,7 @@ DATA = (
         "glioblastoma",
         _REAL["glioblastoma_panobinostat"].splits,
         screen=_REAL["glioblastoma_panobinostat"],
+        settings={"validation": {"folds": 4}},  # one drug: a single unit validates otherwise
     ),
     DataSet(
         "mcfaline", _REAL["mcfaline_subset"].splits, screen=_REAL["mcfaline_subset"], cells=None

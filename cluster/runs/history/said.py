@@ -23,7 +23,7 @@ from cluster.storage.mirror import address_of, mirror_of
 from cluster.storage.storage import Storage
 
 FILE = "log.jsonl"
-BEGINS = "begins"  # level of the line with which a driver begins
+BEGINS, ENDS = "begins", "ends"  # levels of a driver's first line, and of its last unless killed
 _LEVELS = {logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}
 _HOUSE = ("scdfm", "data_store", "cluster", "sweeps")  # loggers that speak to the user
 _LONGEST = 1_000  # characters
@@ -34,7 +34,7 @@ class SaidLine(TypedDict):
     """A line."""
 
     time: float  # seconds since 1970
-    level: str  # begins, info, warning or error
+    level: str  # begins, info, warning, error or ends
     said: str
 
 
@@ -87,7 +87,8 @@ class Said:
             What to call once the run is there: writes what was said before.
         """
         keeper = _Keeper(self)
-        keeper.write(BEGINS, f"process {os.getpid()} on {socket.gethostname()}")
+        me = f"process {os.getpid()} on {socket.gethostname()}"
+        keeper.write(BEGINS, me)
         loggers = [logging.getLogger(name) for name in _HOUSE]
         for logger in loggers:
             logger.addHandler(keeper)
@@ -102,6 +103,7 @@ class Said:
         finally:
             for logger in loggers:
                 logger.removeHandler(keeper)
+            keeper.write(ENDS, me)
             keeper.end()
 
 

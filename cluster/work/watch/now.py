@@ -9,7 +9,7 @@ from cluster.nodes.stall import stalls
 from cluster.runs.directory import RunDirectory
 from cluster.runs.history.holder import Holder, holder
 from cluster.runs.history.losses import losses_of
-from cluster.runs.history.said import BEGINS, SaidLine
+from cluster.runs.history.said import BEGINS, ENDS, SaidLine
 from cluster.runs.history.times import TimeLine
 from cluster.runs.records import Best, Line
 from cluster.settings.config import RunConfig
@@ -122,18 +122,25 @@ def _state(
     if directory.finished:
         return "done", None
     stepped = _time_of(times)
-    if held is None or not held.alive:
-        heard = max([stepped, *(line["time"] for line in said)])
-        patience = settings.failure.stall_timeout
-        if held is None or held.alive is False or time.time() - heard > patience:
-            return "stopped", None
-    words = [line for line in said if line["level"] != BEGINS]
+    if held is None or not _lives(held, said=said, stepped=stepped, settings=settings):
+        return "stopped", None
+    words = [line for line in said if line["level"] not in (BEGINS, ENDS)]
     last = words[-1] if words else None
     if max([held.since, *(line["time"] for line in said if line["level"] == BEGINS)]) > stepped:
         return "waiting", last["said"] if last else "starting"
     if last is not None and last["time"] > stepped and last["said"].startswith(_WAITS):
         return "waiting", last["said"]
     return "running", None
+
+
+def _lives(held: Holder, *, said: Sequence[SaidLine], stepped: float, settings: RunConfig) -> bool:
+    """Whether somebody works on the run; of another machine as long as it gives signs."""
+    if held.alive is not None:
+        return held.alive
+    if said and said[-1]["level"] == ENDS:
+        return False
+    heard = max([held.since, stepped, *(line["time"] for line in said)])
+    return time.time() - heard <= settings.failure.stall_timeout
 
 
 def _time_of(times: Sequence[TimeLine]) -> float:

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -92,18 +93,29 @@ def test_a_run_that_is_refused_leaves_no_log(tiny_store_path: Path, tmp_path: Pa
 def test_a_run_on_another_machine_is_believed_as_long_as_it_gives_signs(run: RunConfig) -> None:
     train_here(run, on_round=lambda outcome: outcome.step < 2)
     lease = run.directory / "lease"
-    lease.write_text(json.dumps(json.loads(lease.read_text()) | {"host": "elsewhere"}))
+
+    def elsewhere(*, ago: float) -> None:
+        began = datetime.fromtimestamp(time.time() - ago, UTC).isoformat()
+        told = json.loads(lease.read_text()) | {"host": "elsewhere", "since": began}
+        lease.write_text(json.dumps(told))
+        for name in ("times.jsonl", "log.jsonl"):
+            path = run.directory / name
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            for line in lines:
+                if "time" in line:
+                    line["time"] -= ago
+            path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    elsewhere(ago=0)
+    assert at(run).state == "stopped", "its driver has said so"
+    log = run.directory / "log.jsonl"
+    log.write_text(log.read_text().splitlines(keepends=True)[0])  # as a lost machine leaves it
     found = at(run)
     assert found.holder is not None
-    assert (found.state, found.holder.host, found.holder.alive) == ("running", "elsewhere", None)
-    # As it was an hour ago.
-    for name in ("times.jsonl", "log.jsonl"):
-        path = run.directory / name
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        early = [
-            {**line, "time": line["time"] - 3_600} if "time" in line else line for line in lines
-        ]
-        path.write_text("".join(json.dumps(line) + "\n" for line in early))
+    assert (found.state, found.holder.host, found.holder.alive) == ("waiting", "elsewhere", None)
+    RunDirectory(run.directory).times.begin(2, lines=0)
+    assert at(run).state == "running"
+    elsewhere(ago=3_600)
     assert at(run).state == "stopped"
 
 

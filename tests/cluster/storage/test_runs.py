@@ -120,6 +120,21 @@ def test_folds_live_there_too(tiny_store_path: Path, bucket: str, tmp_path: Path
     assert not any(name.startswith("checkpoints/") for name in names)
 
 
+def test_an_ensemble_lives_there_too(tiny_store_path: Path, bucket: str, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"training": {"steps": 2, "validate_every": 1}, "ensemble": 2}
+    here = make_run(settings(tiny_store_path, tmp_path, **changes), where="test")
+    one, other = train_here(here), train_here(far(tiny_store_path, bucket, **changes))
+    hashes = (one.model / "ensemble.json").read_bytes()
+    assert (other.model / "ensemble.json").read_bytes() == hashes
+    names = mirror_of(f"{bucket}/runs/tiny").names()
+    assert "model/members/1/model.safetensors" in names
+    assert not any(name.startswith("members/") for name in names)
+    assert "result.json" in mirror_of(f"{bucket}/runs/tiny/members/1").names()
+    found = fetched(f"{bucket}/runs/tiny")
+    assert describe_run(found)["ensemble"] == {"of": 2, "finished": 2}
+    assert load_model(found).genes
+
+
 def test_why_a_run_in_an_object_store_ended_is_read_from_there(
     tiny_store_path: Path, bucket: str
 ) -> None:

@@ -4,6 +4,7 @@ What fsspec lacks is asked of the store's own client: S3 writes an object only i
 (`If-None-Match: *`) or still the one that was read (`If-Match`).
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -19,8 +20,14 @@ from fsspec.asyn import sync
 from cluster.storage.storage import Found, StorageError, TakenError
 from data_store.disk.network import may_pass, network_errors, network_reason, no_driver
 
+log = logging.getLogger(__name__)
+
 WAITS = (0.2, 0.6, 1.8, 4.0, 8.0, 16.0)  # seconds before a request is repeated; 30 in all
 
+# Its client would repeat each request for a minute, mute.
+_ONCE = {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 1}}}
+_OF_SCHEME: dict[str, dict[str, Any]] = {"s3": _ONCE, "s3a": _ONCE}
+_SAID = 1.8  # seconds; a wait that is longer is told
 _READ_ONLY = ("http", "https")
 _MEMORY = Lock()  # memory:// is one place for the whole process
 
@@ -45,7 +52,8 @@ class Objects:
             )
         try:
             # Another process may have written since a listing was kept.
-            self._system, root = fsspec.core.url_to_fs(address, use_listings_cache=False)
+            settings = {"use_listings_cache": False, **_OF_SCHEME.get(scheme, {})}
+            self._system, root = fsspec.core.url_to_fs(address, **settings)
         except ImportError as error:
             raise ValueError(no_driver(address, error)) from None
         except ValueError:  # fsspec: Protocol not known
@@ -142,6 +150,10 @@ class Objects:
                     raise ValueError(line) from None
                 if wait is None:
                     raise StorageError(line) from None
+                if wait >= _SAID:
+                    log.info(
+                        "%s: %s; trying again in %.0f s", self._address, network_reason(error), wait
+                    )
                 time.sleep(wait)
         raise AssertionError("the last try returns or raises")
 

@@ -25,6 +25,7 @@ def fault(settings: dict[str, Any], folder: Path) -> str:
     ("change", "words"),
     [
         ({"spcae": {}}, "did you mean 'space'?"),
+        ({"output": "s3://b/runs"}, "only runs and predictions can be in an object store"),
         ({"objective": {"metric": "msee"}}, "did you mean 'mse'?"),
         ({"objective": {"metric": "mse", "mode": "max"}}, "use 'min'"),
         ({"space": {"grpah.k": K}}, "did you mean 'graph.k'?"),

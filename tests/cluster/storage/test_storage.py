@@ -70,6 +70,30 @@ def test_a_write_whose_answer_was_lost_is_the_writer_s_own(storage: Storage) -> 
         assert storage.put_if("x", b"mine", tag=None) == storage.read("x").tag  # type: ignore[union-attr]
 
 
+def test_a_connection_that_breaks_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.storage.objects.WAITS", (0.0, 0.0))
+    storage = storage_at("memory://runs/b")
+    assert isinstance(storage, Objects)
+    client, broken = storage._client, iter([True, True])
+
+    class Breaks:
+        """Writes, and then the answer is lost on its way, twice."""
+
+        conditional = True
+        get = client.get
+
+        def put_if(self, path: str, content: bytes, *, tag: str | None) -> str:
+            written = client.put_if(path, content, tag=tag)
+            if next(broken, False):
+                raise ConnectionResetError
+            return written
+
+    storage._client = Breaks()
+    tag = storage.put_if("x", b"mine", tag=None)
+    assert storage.read("x") == (b"mine", tag)
+    storage.remove(["x"])
+
+
 def test_a_store_that_is_away_is_named_after_a_while(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

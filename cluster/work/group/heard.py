@@ -1,9 +1,11 @@
 """What workers tell of a run that lives in an object store: each line, through Ray's table."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import TypeVar
 
 from cluster.runs.directory import RunDirectory
 from cluster.runs.records import Line
@@ -15,6 +17,9 @@ from cluster.work.keeper import Report
 from scdfm.screen.atomic import jsonable
 
 _LINE = "line-"
+_SOON = 1.0  # seconds
+
+Answer = TypeVar("Answer")
 
 
 def teller(directory: RunDirectory) -> Report:
@@ -68,9 +73,27 @@ class FarWorkers(Workers):
         """Whether they have begun, and are there."""
         return self._heard.begun and not self._lost()
 
+    def ask(self) -> None:
+        """Ask them to stop."""
+        in_time(super().ask)
+
+    @property
+    def kept(self) -> str | None:
+        """Which step they have kept."""
+        return in_time(lambda: said(self._directory.stop.kept))
+
     @property
     def stands(self) -> str | None:
         """Which step was kept last."""
         with suppress(StorageError, ValueError):
             return said(self._directory.stored_step())
         return None
+
+
+def in_time(act: Callable[[], Answer]) -> Answer | None:
+    """The answer, if it comes soon: a cluster that has died keeps its callers for a minute."""
+    answers: list[Answer] = []
+    thread = threading.Thread(target=lambda: answers.append(act()), daemon=True)
+    thread.start()
+    thread.join(_SOON)
+    return answers[0] if answers else None

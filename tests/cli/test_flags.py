@@ -31,13 +31,13 @@ FROZEN = {
     "--drop-unlabelled --drop-uncontrolled --join --remote --seed --memory "
     "--workers --append --overwrite --minutes --gpu --json",
     "verify": "STORE|PREDICTION --json",
-    "inspect": "STORE|RUN|MODEL|PREDICTION --json",
+    "inspect": "STORE|RUN|MODEL|PREDICTION --follow --json",
     "export": "STORE OUT.h5ad --conditions --normalised --genes-of --overwrite",
     "split": "STORE --kind --fold --seed --fraction --genes --context --path --test "
     "--validation --out --json",
     "train": "RUN.yaml --workers --cpus-per-worker --gpu --no-gpu --ensemble --set --address "
     "--json",
-    "tune": "SWEEP.yaml|NAME --set --address --dry-run --json",
+    "tune": "SWEEP.yaml|NAME --set --address --dry-run --extend --new --json",
     "evaluate": "[RUN|MODEL|PREDICTION] --store --split --predictions --metrics --profile --cells "
     "--seed --repeats --untrained --precision --gpu --no-gpu --out --json",
     "report": "RUN|SWEEP|EVALUATION --conditions --store --out --format --figures",

@@ -18,21 +18,23 @@ def intervals(predicted: anndata.AnnData | str | Path) -> pd.DataFrame:
         predicted: What a model's `predict` gave, or a file of `scdfm predict`.
 
     Returns:
-        A row for each gene of each condition and context: `condition`, `context`, `gene`, `mean`,
-        `low`, `high` (log1p per 10k), `cells` that the mean is of, `distance` from the training
-        conditions, `new` (why), `nearest` training condition. `attrs` says the `level` of the
-        intervals and, in `note`, what they hold.
+        A row for each gene of each condition and context, genes as the cells have them now:
+        `condition`, `context`, `gene`, `mean`, `low`, `high` (log1p per 10k), `cells` that the
+        mean is of, `distance` from the training conditions, `new` (why), `nearest` training
+        condition. `attrs` says the `level` of the intervals and, in `note`, what they hold.
 
     Raises:
         FileNotFoundError: Nothing is there.
-        ValueError: The cells came without the table, as those of an older version.
+        ValueError: The cells came without the table, as those of an older version; or none of
+            their genes is in it; or some genes were left out and the table, of an older version,
+            does not say which.
     """
     kept: Any = None
     genes: tuple[str, ...] = ()
     if isinstance(predicted, anndata.AnnData):
         ours = predicted.uns.get("scdfm")
         kept = ours.get(INTERVALS) if isinstance(ours, dict) else None
-        genes = () if kept is None else _of_all(kept, predicted)
+        genes = tuple(map(str, predicted.var_names))
     else:
         path = Path(predicted)
         if not path.exists():
@@ -48,18 +50,3 @@ def intervals(predicted: anndata.AnnData | str | Path) -> pd.DataFrame:
     table = found.long
     table.attrs = {"level": found.level, "note": found.note}
     return table
-
-
-def _of_all(kept: Any, predicted: anndata.AnnData) -> tuple[str, ...]:
-    """The genes of the table; uns does not follow when cells lose some.
-
-    Raises:
-        ValueError: They have lost some.
-    """
-    genes = tuple(map(str, predicted.var_names))
-    if len(genes) != kept["mean"].shape[1]:
-        raise ValueError(
-            f"expected the {kept['mean'].shape[1]} genes that were predicted, got {len(genes)}; "
-            "take the table before leaving genes out"
-        )
-    return genes

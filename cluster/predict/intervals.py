@@ -33,6 +33,7 @@ Array = NDArray[np.float64]
 
 CELLS, NEW, NEAREST = "cells", "new", "nearest"  # columns beside those of the unit
 INTERVALS = "intervals"  # in uns["scdfm"]
+GENES = "genes"  # names of the table's columns, among what is kept
 _VALUES = ("mean", "low", "high")
 _UNITS_AT_ONCE = 64  # whose variances are held
 
@@ -146,14 +147,22 @@ class Intervals(NamedTuple):
         """As AnnData keeps it in uns."""
         values = {name: getattr(self, name) for name in _VALUES}
         units = self.units.rename(index=str)  # AnnData keeps names of rows
-        return {"units": units, **values, "level": self.level, "note": self.note}
+        # Cells may lose genes or have them in another order, and uns does not follow.
+        genes = np.array(self.genes, dtype=object)
+        return {"units": units, GENES: genes, **values, "level": self.level, "note": self.note}
 
     @classmethod
     def read(cls, kept: Mapping[str, Any], *, genes: Sequence[str]) -> Self:
-        """From what `plain` gave."""
-        mean, low, high = (np.asarray(kept[name]) for name in _VALUES)
+        """From what `plain` gave, for the genes that the cells have now, in their order.
+
+        Raises:
+            ValueError: None of them was predicted; or the table is one of before it had names of
+                genes, and the cells have lost some.
+        """
+        names, places = _places(kept, genes)
+        mean, low, high = (np.asarray(kept[name])[:, places] for name in _VALUES)
         units, level = kept["units"].reset_index(drop=True), float(kept["level"])
-        return cls(units, tuple(genes), mean, low, high, level, str(kept["note"]))
+        return cls(units, names, mean, low, high, level, str(kept["note"]))
 
     @property
     def wide(self) -> pd.DataFrame:
@@ -174,6 +183,26 @@ class Intervals(NamedTuple):
         for place, name in enumerate(_VALUES, start=3):
             table.insert(place, name, getattr(self, name).ravel())
         return table
+
+
+def _places(kept: Mapping[str, Any], genes: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
+    """Those of the genes that a kept table has, and the columns where."""
+    count = np.shape(kept["mean"])[1]
+    if GENES not in kept:
+        if len(genes) != count:
+            raise ValueError(
+                f"expected the {count} genes that were predicted, got {len(genes)}; take the "
+                "table before leaving genes out"
+            )
+        return tuple(genes), [*range(count)]
+    column = {str(gene): place for place, gene in enumerate(kept[GENES])}
+    known = tuple(gene for gene in genes if gene in column)
+    if not known:
+        raise ValueError(
+            f"expected some of the {count} genes that were predicted, got none of them; take the "
+            "table before renaming genes"
+        )
+    return known, [column[gene] for gene in known]
 
 
 def intervals_of(

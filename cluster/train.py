@@ -179,6 +179,7 @@ def train_here(
     run: RunConfig,
     *,
     device: str = "cpu",
+    fingerprint: str | None = None,
     on_round: Callable[[Round], bool] = lambda outcome: True,
     report: Report = lambda line: None,
     watchdog: Watchdog | None = None,
@@ -189,6 +190,7 @@ def train_here(
     Args:
         run: What to train.
         device: "cpu" or "cuda".
+        fingerprint: Of the store's version to begin with; default the newest.
         on_round: Called after every validation round, of folds and members not; False stops early,
             and the result says that it is not finished.
         report: Receives every line of metrics.jsonl.
@@ -198,7 +200,7 @@ def train_here(
     Raises:
         StoppedError: It was asked to stop.
     """
-    opened = OpenRun(run)
+    opened = OpenRun(run, fingerprint=fingerprint)
     opened.check()
     with opened.directory.held() as directory, directory.said.kept() as prepared:
         opened.prepare(directory)

@@ -21,6 +21,7 @@ from cluster.runs.history.journal import Journal
 from cluster.runs.stop import StoppedError
 from cluster.settings.config import RunConfig
 from cluster.train import train_here
+from data_store.store.reader import Store
 from scdfm.flow.training import Round
 from sweeps.directory import SweepDirectory
 from sweeps.pairs.finished import FinishedPairs
@@ -107,14 +108,23 @@ def run_trial(
         FloatingPointError: Training diverged, or the metric is undefined on a split.
     """
     finished: list[float] = []
+    pairs = FinishedPairs(sweep, fingerprint=_fingerprint(sweep))
     for split in range(len(sweep.splits)):
         run = split_run(sweep, configuration, split=split)
-        pairs = FinishedPairs(sweep)
-        taken = pairs.take(run)
+        key = pairs.key(run)
+        taken = None if key is None else pairs.take(run, key=key)
         finished.append(
-            _train(run, sweep=sweep, before=tuple(finished), report=report, watchdog=watchdog)
+            _train(
+                run,
+                sweep=sweep,
+                fingerprint=pairs.fingerprint,
+                before=tuple(finished),
+                report=report,
+                watchdog=watchdog,
+            )
         )
-        pairs.note(run)
+        if key is not None and taken is None:
+            pairs.note(run, key=key)
         told: Told = {
             "value": statistics.fmean(finished),
             "rung": len(finished) * _rounds(run),
@@ -126,10 +136,20 @@ def run_trial(
         report(told if taken is None else {**told, "taken": str(taken)})
 
 
+def _fingerprint(sweep: SweepConfig) -> str:
+    """Of the store's version that the sweep began with: all trials train on one."""
+    locked = SweepDirectory(sweep.directory).lock.read()
+    if locked is not None:
+        return locked.store_fingerprint
+    with Store.open(sweep.run({}, split=0).store) as store:
+        return store.fingerprint
+
+
 def _train(
     run: RunConfig,
     *,
     sweep: SweepConfig,
+    fingerprint: str,
     before: tuple[float, ...],
     report: Report,
     watchdog: Watchdog | None,
@@ -139,6 +159,7 @@ def _train(
     Args:
         run: The run of the split.
         sweep: The sweep.
+        fingerprint: Of the store's version to train on.
         before: Objectives of the splits before it.
         report: Receives its rounds.
         watchdog: Is told of its steps.
@@ -151,7 +172,12 @@ def _train(
     stop = SweepDirectory(sweep.directory).stop
     try:
         metrics = train_here(
-            run, device=device, on_round=rounds.on_round, watchdog=watchdog, stop=stop
+            run,
+            device=device,
+            fingerprint=fingerprint,
+            on_round=rounds.on_round,
+            watchdog=watchdog,
+            stop=stop,
         ).metrics
     except StoppedError:
         _wait_for_the_end(watchdog)

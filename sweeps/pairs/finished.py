@@ -1,20 +1,26 @@
 """Finished (configuration, split) pairs of all sweeps of a folder: what one has trained is copied.
 
 OUTPUT/finished/KEY.json names the run of a pair. KEY is a hash of all that decides its values: the
-settings, the content of the store and of files that they name, the split, the device and cores, and
-our code. A run that was removed or changed since is no such run any more; then the pair is trained.
-Each file appears at once and names a run that is complete, so no lock is needed: two sweeps that
-train a pair at the same time both train it, and name either.
+settings, the content of the store and of files that they name, the split, the device and cores,
+versions of packages, our code and that of plug-ins. It is computed before training; a run that goes
+on after a stop, or while what it reads has changed, is not named. A run that was removed or changed
+since is no such run any more; then the pair is trained. Each file appears at once and names a run
+that is complete, so no lock is needed: two sweeps that train a pair at the same time both train it,
+and name either.
 """
 
 import functools
 import hashlib
 import json
+import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import entry_points, version
+from importlib.util import find_spec
 from pathlib import Path
 
+import torch
 from pydantic import BaseModel, ValidationError
 
 from cluster.runs.directory import RunDirectory
@@ -25,13 +31,13 @@ from cluster.runs.lease import FILE as LEASE
 from cluster.runs.stop import FILE as STOP
 from cluster.settings.config import RunConfig
 from cluster.settings.yaml_file import flat
-from data_store.store.reader import Store
 from scdfm.flow.files import WEIGHTS
 from scdfm.screen.atomic import replaced_directory, sha256, write_json
 from sweeps.schema.sweep import SweepConfig
 
 FOLDER = "finished"
 _PACKAGES = ("scdfm", "data_store", "cluster")
+_VERSIONS = ("torch", "numpy", "scipy", "zarr")  # that compute, or read cells
 # Of a run's own session: who writes, who is to stop, how long it took.
 _LEFT = shutil.ignore_patterns(TIMES, LEASE, STOP, "checkpoints")
 # They change no value; the split's file is hashed like the others.
@@ -51,23 +57,28 @@ class FinishedPairs:
 
     Attributes:
         sweep: Whose runs are looked up and noted.
+        fingerprint: Of the store that it trains on.
     """
 
     sweep: SweepConfig
+    fingerprint: str
 
-    def take(self, run: RunConfig) -> Path | None:
-        """Copy the finished run of the same content to where this one would be trained.
+    def key(self, run: RunConfig) -> str | None:
+        """What decides a pair's values, as a hash; None where it is not shared.
 
         Args:
-            run: Of a pair; nothing may have been learnt in its directory.
+            run: Of the pair. One in whose directory something was learnt may come from other code.
+        """
+        own = RunDirectory(run.directory)
+        return None if not self.sweep.reuse or own.begun or own.finished else self._hash(run)
+
+    def take(self, run: RunConfig, *, key: str) -> Path | None:
+        """Copy the finished run of the same content to where this one would be trained.
 
         Returns:
             Where it was copied from; None where nobody has finished it.
         """
-        own = RunDirectory(run.directory)
-        if not self.sweep.reuse or own.begun or own.finished:
-            return None
-        found = self._found(self._file(run))
+        own, found = RunDirectory(run.directory), self._found(self._file(key))
         if found is None or found.path.resolve() == own.path.resolve():
             return None
         if changed(found.settings, run):
@@ -77,18 +88,27 @@ class FinishedPairs:
             RunDirectory(draft).write_settings(run)
         return found.path
 
-    def note(self, run: RunConfig) -> None:
-        """Let other sweeps know of a run that is finished."""
-        directory = RunDirectory(run.directory)
-        if self.sweep.reuse and directory.model is not None:
-            place = directory.path.resolve().relative_to(self.sweep.output.resolve())
-            pair = Pair(run=str(place), weights=sha256(directory.model / WEIGHTS))
-            file = self._file(run)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, pair.model_dump())
+    def note(self, run: RunConfig, *, key: str) -> None:
+        """Let other sweeps know of a run that was trained in one go, from its beginning.
 
-    def _file(self, run: RunConfig) -> Path:
-        return self.sweep.output / FOLDER / f"{self._key(run)}.json"
+        Args:
+            run: It is finished.
+            key: Of before it began.
+        """
+        directory = RunDirectory(run.directory)
+        begun = directory.manifest
+        if directory.model is None or begun is None or begun.fingerprint != self.fingerprint:
+            return
+        if self._hash(run) != key:  # files that it reads have changed meanwhile
+            return
+        place = directory.path.resolve().relative_to(self.sweep.output.resolve())
+        pair = Pair(run=str(place), weights=sha256(directory.model / WEIGHTS))
+        file = self._file(key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, pair.model_dump())
+
+    def _file(self, key: str) -> Path:
+        return self.sweep.output / FOLDER / f"{key}.json"
 
     def _found(self, file: Path) -> RunDirectory | None:
         """The run that a file names, if it is still what it was."""
@@ -103,19 +123,23 @@ class FinishedPairs:
         same = weights.is_file() and sha256(weights) == pair.weights
         return directory if same else None
 
-    def _key(self, run: RunConfig) -> str:
+    def _hash(self, run: RunConfig) -> str:
         values = flat(run.model_dump(mode="json"))
         content = {
             name: value
             for name, value in values.items()
-            if name not in (*_OWN, *PLACES) and not name.startswith("failure.")
+            if name not in (*_OWN, *PLACES) and not name.startswith(("failure.", "watch."))
         }
-        content["training.keep"] = None
-        with Store.open(run.store) as store:
-            content["store"] = store.fingerprint
         content |= dict(_hashes(run))
-        content["resources"] = [self.sweep.resources.cpu, self.sweep.resources.gpu > 0]
-        content["code"] = _code()
+        content |= {
+            "training.keep": None,
+            "store": self.fingerprint,
+            "threads": run.threads or self.sweep.resources.cpu,
+            "machine": _machine(gpu=self.sweep.resources.gpu > 0),
+            "versions": {name: version(name) for name in _VERSIONS},
+            "code": _code(),
+            "plug-ins": _plug_ins(),
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -138,3 +162,24 @@ def _code() -> str:
         for file in sorted((root / package).rglob("*.py")):
             digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
+
+
+@functools.cache
+def _plug_ins() -> dict[str, str]:
+    """A hash of the file of every plug-in, whether a run uses it or not."""
+    found = {}
+    for group in sorted(one for one in entry_points().groups if one.startswith("scdfm.")):
+        for point in entry_points(group=group):
+            spec = find_spec(point.module)
+            file = None if spec is None or spec.origin is None else Path(spec.origin)
+            content = sha256(file) if file is not None and file.is_file() else ""
+            release = "" if point.dist is None else point.dist.version
+            found[f"{group} {point.name} {point.value}"] = f"{release} {content}"
+    return found
+
+
+@functools.cache
+def _machine(*, gpu: bool) -> list[str]:
+    """The kind of machine that computes: another one may round otherwise."""
+    cards = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())] if gpu else []
+    return [platform.machine(), torch.backends.cpu.get_cpu_capability(), *sorted(set(cards))]

@@ -15,7 +15,7 @@ from cluster.settings.config import write_run
 from scdfm.screen.atomic import replaced_directory, write_text
 from sweeps.directory import SweepDirectory
 from sweeps.ledger import State, Trial
-from sweeps.proposals.confirm import Verdict, base_scores, compare, confirmed, scores
+from sweeps.proposals.confirm import Verdict, base_scores, confirmed, scores, verdicts
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import split_run
 
@@ -72,18 +72,25 @@ def leaderboard(
     base = base_scores(sweep, repeats) | next(
         (dict(known[one.key]) for one in trials if one.baseline), {}
     )
+    found = verdicts(
+        {one.key: known[one.key] for one in trials if not one.baseline},
+        base,
+        own=own,
+        compared=_compared(trials),
+    )
     order = _confirmed_first(sweep, whole, means=means)
     rows = [_row(sweep, trial, rank=rank) for rank, trial in enumerate(order, start=1)]
     rows += [_row(sweep, trial, rank=None) for trial in rest]
     return tuple(
-        row.model_copy(
-            update={
-                "over_seeds": means.get(one.key),
-                "verdict": None if one.baseline else compare(known[one.key], base),
-            }
-        )
+        row.model_copy(update={"over_seeds": means.get(one.key), "verdict": found.get(one.key)})
         for row, one in zip(rows, [*order, *rest], strict=True)
     )
+
+
+def _compared(trials: Sequence[Trial]) -> int:
+    """Trials that the best was chosen from, without the base; pruned ones were compared, too."""
+    over = [one for one in trials if one.state in ("complete", "pruned") and not one.baseline]
+    return max(1, len(over))
 
 
 def ranked(sweep: SweepConfig, trials: Sequence[Trial]) -> list[Trial]:
@@ -163,9 +170,11 @@ def choice(sweep: SweepConfig, rows: Sequence[Row]) -> str:
         if sign * verdict.difference < 0
         else "is worse than the base"
     )
+    seeds = "further seed" if verdict.further else "seed"
+    among = f", chosen among {verdict.among} trials" if verdict.among > 1 else ""
     return (
         f"{named} {found}: {metric} {verdict.difference:+.3g} (95 % {verdict.low:.3g} to "
-        f"{verdict.high:.3g}, {verdict.pairs} pairs of split and seed)"
+        f"{verdict.high:.3g}, {verdict.pairs} pairs of split and {seeds}{among})"
     )
 
 
@@ -180,7 +189,8 @@ def write_leaderboard(rows: Sequence[Row], *, path: Path) -> None:
     seeds = ("over_seeds",) if any(row.over_seeds is not None for row in rows) else ()
     head = ("rank", "trial", *named, "state", "baseline", "value", *seeds)
     tail = ("seconds", "error", "directory")
-    compared = ("difference", "low", "high", "pairs") if any(row.verdict for row in rows) else ()
+    parts = ("difference", "low", "high", "pairs", "among")
+    compared = parts if any(row.verdict for row in rows) else ()
     writer.writerow([*head, *columns, *compared, *tail])
     for row in rows:
         cells = [*row.splits, *(row.configuration[name] for name in names)]

@@ -1,7 +1,8 @@
 """More seeds of the best few and of the base, before a trial is called best.
 
 One number per trial is a draw: of many trials the best is partly the luckiest. So the best few are
-trained with further seeds, and compared with the base in pairs that share split and seed.
+trained with further seeds, and compared with the base in pairs that share split and seed. The seed
+by which a trial was chosen speaks for it and is left out of these pairs.
 """
 
 import math
@@ -25,9 +26,11 @@ class Verdict(BaseModel, frozen=True, extra="forbid"):
     """How a trial differs from the base: its score minus the base's, in pairs of seed and split."""
 
     difference: float
-    low: float  # 95 % interval, Student's t over the pairs
+    low: float  # Student's t over the pairs; 95 % for all `among` intervals together
     high: float
     pairs: int
+    among: int = 1  # trials that the best was chosen from by what these pairs tell
+    further: bool = False  # the pairs are those of further seeds alone
 
     @property
     def tie(self) -> bool:
@@ -114,13 +117,60 @@ def confirmed(sweep: SweepConfig, known: Scores) -> float | None:
     return sum(known[pair] for pair in wanted) / len(wanted)
 
 
-def compare(trial: Scores, base: Scores) -> Verdict | None:
-    """How a trial differs from the base; None if fewer than two pairs are there."""
+def verdicts(
+    known: Mapping[str, Scores], base: Scores, *, own: int, compared: int
+) -> dict[str, Verdict | None]:
+    """How trials differ from the base.
+
+    Where further seeds are there, these alone tell it: the first seed has chosen the trial. Else
+    the first seed does, with an interval that holds for all trials together.
+
+    Args:
+        known: Scores of trials other than the base, by the trial's key.
+        base: The base's scores.
+        own: The first seed.
+        compared: Trials that the search compared, without the base.
+    """
+    later = {key: _further(one, own=own) for key, one in known.items()}
+    again = _further(base, own=own)
+    sure = {key for key, one in later.items() if len(one.keys() & again.keys()) > 1}
+    return {
+        key: compare(later[key], again, among=len(sure), further=True)
+        if key in sure
+        else compare(one, base, among=compared)
+        for key, one in known.items()
+    }
+
+
+def _further(known: Scores, *, own: int) -> Scores:
+    return {pair: value for pair, value in known.items() if pair[0] != own}
+
+
+def compare(
+    trial: Scores, base: Scores, *, among: int = 1, further: bool = False
+) -> Verdict | None:
+    """How a trial differs from the base; None if fewer than two pairs are there.
+
+    Args:
+        trial: Its scores.
+        base: The base's.
+        among: Trials that it was chosen from by these scores. The interval is that of one of so
+            many which hold together (Bonferroni).
+        further: Whether the scores are those of further seeds alone.
+    """
     pairs = sorted(trial.keys() & base.keys())
     if len(pairs) < 2:
         return None
     differences = [trial[pair] - base[pair] for pair in pairs]
     mean = sum(differences) / len(pairs)
     variance = sum((one - mean) ** 2 for one in differences) / (len(pairs) - 1)
-    half = float(t.ppf(0.5 + LEVEL / 2, len(pairs) - 1)) * math.sqrt(variance / len(pairs))
-    return Verdict(difference=mean, low=mean - half, high=mean + half, pairs=len(pairs))
+    quantile = float(t.ppf(1 - (1 - LEVEL) / (2 * among), len(pairs) - 1))
+    half = quantile * math.sqrt(variance / len(pairs))
+    return Verdict(
+        difference=mean,
+        low=mean - half,
+        high=mean + half,
+        pairs=len(pairs),
+        among=among,
+        further=further,
+    )

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sweeps import SweepConfig
 from sweeps.dry_run import further_trainings
 from sweeps.ledger import State, Trial
-from sweeps.proposals.confirm import Verdict, compare, confirmed, missing, scores
+from sweeps.proposals.confirm import Verdict, compare, confirmed, missing, scores, verdicts
 from sweeps.results import choice, leaderboard, write_leaderboard
 
 
@@ -77,11 +78,12 @@ def test_a_trial_that_was_lucky_once_is_not_the_best(sweep: SweepConfig, tmp_pat
     assert rows[0].over_seeds == pytest.approx(0.2)
     assert rows[0].verdict is not None
     assert rows[0].verdict.high < 0
-    assert choice(sweep, rows).startswith("trial 2 is better than the base: mse -0.303 (95 % -0.3")
+    assert choice(sweep, rows).startswith("trial 2 is better than the base: mse -0.305 (95 % -0.3")
+    assert choice(sweep, rows).endswith("4 pairs of split and further seed, chosen among 2 trials)")
     write_leaderboard(rows, path=tmp_path / "board.csv")
     head, first, *_ = (tmp_path / "board.csv").read_text().splitlines()
     assert "value,over_seeds,split 0" in head
-    assert "difference,low,high,pairs" in head
+    assert "difference,low,high,pairs,among" in head
     assert first.split(",")[6].startswith("0.2")
 
 
@@ -102,6 +104,45 @@ def test_a_difference_within_noise_is_a_tie(sweep: SweepConfig) -> None:
     assert rows[0].verdict.tie
     assert choice(sweep, rows).startswith("trial 7 and the base tie: mse -0.025 (95 % ")
     assert rows[1].verdict is None
+
+
+def test_the_interval_of_one_chosen_among_many_holds_for_all_of_them(sweep: SweepConfig) -> None:
+    trials = [
+        trial(sweep, 4, 0.5, 0.4),
+        trial(sweep, 7, 0.1, 0.2),
+        trial(sweep, 2, 0.6, 0.6),
+        trial(sweep, 3, 0.9, state="pruned"),
+    ]
+    rows = leaderboard(sweep, trials)
+    # Three trials: t(1 - 0.025 / 3, 1) = 38.188; differences -0.4 and -0.2.
+    assert rows[0].verdict is not None
+    assert rows[0].verdict.high == pytest.approx(-0.3 + 38.188 * 0.1, abs=1e-3)
+    assert choice(sweep, rows).endswith("2 pairs of split and seed, chosen among 3 trials)")
+
+
+@pytest.mark.parametrize("top", [0, 3], ids=["not confirmed", "confirmed"])
+def test_the_best_of_equal_configurations_is_rarely_called_better(top: int) -> None:
+    trials, splits, seeds, repeats = 20, 5, 3, 400
+    draw, better = np.random.default_rng(0), 0
+    for _ in range(repeats):
+        # The base is the first; splits differ, configurations do not.
+        drawn = draw.normal(size=(trials + 1, seeds, splits)) + draw.normal(size=splits)
+        best = drawn[1:, 0].mean(axis=1).argsort() + 1
+        known = {
+            str(one): {
+                (seed, split): float(drawn[one, seed, split])
+                for seed in range(seeds if one in {0, *best[:top]} and top else 1)
+                for split in range(splits)
+            }
+            for one in range(trials + 1)
+        }
+        base = known.pop("0")
+        chosen = min(best[: top or 1], key=lambda one: drawn[one].mean())
+        found = verdicts(known, base, own=0, compared=trials)[str(chosen)]
+        assert found is not None
+        assert found.pairs == (2 * splits if top else splits)
+        better += found.high < 0
+    assert better <= 0.05 * repeats
 
 
 def test_what_cannot_be_told_is_said(sweep: SweepConfig) -> None:

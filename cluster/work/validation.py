@@ -29,7 +29,7 @@ from cluster.work.means import measured_units, pseudobulks
 from cluster.work.moved import moved_or_same
 from cluster.work.sampler import Sampler
 from data_store.store.reader import Store, Unit
-from scdfm.flow.certainty.intervals import IntervalFactor, factor_of, ratios
+from scdfm.flow.certainty.intervals import IntervalFactor, factor_of, needed
 from scdfm.flow.combined import (
     FlowWeight,
     combined_change,
@@ -111,14 +111,14 @@ class Validation:
 
     def _scores(self, units: Pseudobulks, *, genes: NDArray[np.int64]) -> dict[str, float]:
         predicted = units if self._fit is None else self._combined(units, genes=genes)
-        errors = ratios(
+        factors = needed(
             predicted.real - predicted.predicted,
             variance=self._variances[:, genes],
-            # Without a base the variance has no unit that noise could be added to.
+            # Without a base k has no least value, so noise counts as error: too wide is safer.
             noise=self._noise[:, genes] if self._fit is not None else np.zeros(1),
         )
         self.interval = factor_of(
-            errors,
+            factors,
             has_unit=self._fit is not None,
             guess=not self.plan.split.validates_as_tested,
         )

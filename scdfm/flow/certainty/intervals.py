@@ -8,8 +8,12 @@ sum of such squares covers at least its level (Banerjee 1960).
 
 Error of the model: where a base is combined, its posterior variance by gene; otherwise the shape
 of the variance between control cells, mean 1, so that k has the unit of expression. k is found on
-validation units, by a base that was fitted without them: with it, 90 % of what was really measured
-there lies within.
+validation units, by a base that was fitted without them: it is the least with which 90 % of the
+means that were measured there (of a gene in a unit) lie within
+
+    z sqrt(k^2 error of the model + noise of measuring),
+
+so it holds of the truth, without that noise, as far as errors are normal and the noise is known.
 
 Noise of the cells: of so many generated ones (Monte Carlo). Spread: the variance between the means
 of members, noise of their cells included; the truth is taken for one more of them.
@@ -27,7 +31,7 @@ Array = NDArray[np.float64]
 
 LEVEL = 0.9  # at which k is found; the default of an interval
 LEAST = 1e-6  # of a factor
-_QUANTILES = 20  # of a unit's ratios that are kept
+_QUANTILES = 20  # over the genes of a unit, so that units count alike
 
 
 class IntervalFactor(BaseModel, frozen=True, extra="forbid"):
@@ -67,8 +71,11 @@ def half_width(unsure: Unsure, *, level: float, factor: float = 1.0, members: in
     return width
 
 
-def ratios(error: Array, *, variance: Array, noise: Array) -> list[list[float]]:
-    """Quantiles over genes of errors in standard deviations, (units, quantiles).
+def needed(error: Array, *, variance: Array, noise: Array) -> list[list[float]]:
+    """Quantiles over genes of the least factor that each needs, (units, quantiles).
+
+    A gene is within its interval where error^2 <= z^2 (k^2 variance + noise). Noise of measuring
+    adds to what k multiplies and is no part of it: an error that it explains needs no factor.
 
     Args:
         error: Measured mean less the predicted one, (units, genes).
@@ -76,9 +83,10 @@ def ratios(error: Array, *, variance: Array, noise: Array) -> list[list[float]]:
         noise: Variance of the measured mean by the choice of cells, (units, genes).
     """
     known = np.isfinite(error).all(axis=1)
-    sizes = np.abs(error[known]) / np.sqrt(np.maximum(variance + noise, 1e-12)[known])
+    beyond = np.square(error / norm.ppf((1 + LEVEL) / 2)) - noise
+    factors = np.sqrt(np.maximum(beyond, 0) / np.maximum(variance, 1e-12))[known]
     at = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-    found: list[list[float]] = np.quantile(sizes, at, axis=1).T.round(4).tolist()
+    found: list[list[float]] = np.quantile(factors, at, axis=1).T.tolist()
     return found
 
 
@@ -91,7 +99,7 @@ def factor_of(
     be easy is no reason to narrow what a model says of itself.
 
     Args:
-        of_units: What `ratios` found, of each unit.
+        of_units: What `needed` found, of each unit.
         has_unit: Whether variances are such, and no mere shape.
         guess: Whether these units ask another question than test units do.
 
@@ -102,7 +110,7 @@ def factor_of(
     if not every:
         return None
     count = len(every)
-    factor = float(np.quantile(np.array(every), LEVEL) / norm.ppf((1 + LEVEL) / 2))
+    factor = float(np.quantile(np.array(every), LEVEL))
     least = 1.0 if has_unit else LEAST
     return IntervalFactor(factor=max(factor, least), units=count, guess=guess)
 

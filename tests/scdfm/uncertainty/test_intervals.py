@@ -9,8 +9,8 @@ from scdfm.flow.certainty.intervals import (
     Unsure,
     factor_of,
     half_width,
+    needed,
     pooled,
-    ratios,
 )
 
 
@@ -51,7 +51,7 @@ def test_a_factor_found_on_some_units_is_right_for_others() -> None:
     draw = np.random.default_rng(1)
     variance, noise = draw.gamma(2, 0.02, (12, 500)), np.full((12, 500), 1e-4)
     error = draw.normal(0, np.sqrt(4 * variance))
-    found = factor_of(ratios(error[:6], variance=variance[:6], noise=noise[:6]), has_unit=True)
+    found = factor_of(needed(error[:6], variance=variance[:6], noise=noise[:6]), has_unit=True)
     assert found is not None
     assert (found.units, found.guess) == (6, False)
     assert found.factor == pytest.approx(2, rel=0.06)
@@ -59,18 +59,45 @@ def test_a_factor_found_on_some_units_is_right_for_others() -> None:
     assert np.mean(np.abs(error[6]) <= half) == pytest.approx(0.9, abs=0.05)
 
 
+@pytest.mark.parametrize("times", [1.0, 4.0, 16.0])
+@pytest.mark.parametrize("noisy", [0.0, 1.0, 4.0])
+def test_noise_of_measuring_is_not_taken_for_the_models_error(times: float, noisy: float) -> None:
+    draw = np.random.default_rng((int(times), int(noisy)))
+    variance = draw.gamma(2, 0.02, (24, 500))
+    error, noise = draw.normal(0, np.sqrt(times * variance)), noisy * variance
+    measured = error + draw.normal(0, np.sqrt(noise))
+    some, others = slice(0, 12), slice(12, 24)
+    found = factor_of(
+        needed(measured[some], variance=variance[some], noise=noise[some]), has_unit=True
+    )
+    assert found is not None
+    assert found.factor == pytest.approx(np.sqrt(times), rel=0.12)
+    # Of the truth, which nobody measures.
+    unsure = Unsure(np.zeros(12 * 500), variance[others].ravel())
+    half = half_width(unsure, level=0.9, factor=found.factor)
+    assert 0.85 <= np.mean(np.abs(error[others].ravel()) <= half) <= 0.95
+
+
+def test_what_noise_explains_needs_no_factor() -> None:
+    inside = norm.ppf(0.95) * np.sqrt(0.5 * 0.04 + 0.3)
+    told = needed(np.full((1, 4), inside), variance=np.full((1, 4), 0.04), noise=np.full(4, 0.3))
+    np.testing.assert_allclose(told, np.sqrt(0.5))
+    told = needed(np.full((1, 4), 0.1), variance=np.full((1, 4), 0.04), noise=np.full(4, 0.3))
+    assert not np.any(told)
+
+
 def test_a_unit_without_a_prediction_says_nothing() -> None:
     error = np.array([[0.1, np.nan], [0.2, 0.1]])
-    assert len(ratios(error, variance=np.ones((2, 2)), noise=np.zeros((2, 2)))) == 1
+    assert len(needed(error, variance=np.ones((2, 2)), noise=np.zeros((2, 2)))) == 1
     assert factor_of([], has_unit=True) is None
 
 
 def test_units_widen_what_a_base_says_of_itself_and_never_narrow_it() -> None:
     for times, factor in ((0.5, 1.0), (1.0, 1.0), (1.7, 1.7)):
-        found = factor_of([[times * norm.ppf(0.95)] * 20] * 3, has_unit=True, guess=True)
+        found = factor_of([[times] * 20] * 3, has_unit=True, guess=True)
         assert found is not None
         assert (found.factor, found.units, found.guess) == (pytest.approx(factor), 3, True)
-        shape = factor_of([[times * norm.ppf(0.95)] * 20], has_unit=False)
+        shape = factor_of([[times] * 20], has_unit=False)
         assert shape is not None
         assert shape.factor == pytest.approx(times)
 

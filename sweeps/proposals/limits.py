@@ -1,5 +1,6 @@
 """Configurations that need more than a sweep's limits: not trained, and told to the study."""
 
+import logging
 import platform
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +12,10 @@ from cluster.work.cost.steps import vocabulary
 from data_store.store.reader import Store
 from scdfm.model.vocabulary import Vocabulary
 from sweeps.proposals.costs import cost_key, gib, keep_costs, kept_costs
+from sweeps.schema.rules import LimitsConfig
 from sweeps.schema.sweep import Configuration, SweepConfig
+
+log = logging.getLogger(__name__)
 
 
 class Excess(NamedTuple):
@@ -68,8 +72,21 @@ def measured_excess(configuration: Configuration, *, sweep: SweepConfig) -> Exce
 
     What was measured here before is not measured again.
     """
-    run, limits, gpu = sweep.run(configuration, split=0), sweep.limits, sweep.resources.gpu > 0
-    cost = _cost(run, gpu=gpu, cpu=sweep.resources.cpu)
+    run, gpu = sweep.run(configuration, split=0), sweep.resources.gpu > 0
+    return judged(_cost(run, gpu=gpu, cpu=sweep.resources.cpu), sweep.limits)
+
+
+def judged(cost: Cost, limits: LimitsConfig) -> Excess | None:
+    """Why what was measured may not run; None: it may.
+
+    What ended before its first step is known by lower bounds only: it may not run if these exceed
+    a limit or if memory ended it. Else it may, and that it is not known is told.
+    """
+    return _excess(cost, limits) or _unknown(cost, limits)
+
+
+def _excess(cost: Cost, limits: LimitsConfig) -> Excess | None:
+    """The first limit that is exceeded for sure."""
     if limits.memory is not None:
         found = _above("memory", cost.bytes, limits.memory * 2**30, told=gib)
         if found is not None:
@@ -79,6 +96,26 @@ def measured_excess(configuration: Configuration, *, sweep: SweepConfig) -> Exce
     return _above(
         "step_seconds", cost.step_seconds, limits.step_seconds, told=lambda has: f"{has:.3g} s"
     )
+
+
+def _unknown(cost: Cost, limits: LimitsConfig) -> Excess | None:
+    """What follows from a measurement that did not come to its first step."""
+    if not cost.at_least:
+        return None
+    if cost.stopped == "memory" and limits.memory is not None:
+        line = (
+            f"it needs more than the {gib(cost.available)} that are free here, "
+            f"limits.memory is {gib(limits.memory * 2**30)}"
+        )
+        return Excess("memory", 1.0, line)  # by how much is not known
+    names = [name for name in ("memory", "step_seconds") if getattr(limits, name) is not None]
+    log.warning(
+        "a step could not be measured (not enough %s), so it is not known whether limits.%s "
+        "holds; the trial runs",
+        cost.stopped,
+        " and limits.".join(names),
+    )
+    return None
 
 
 def _cost(run: RunConfig, *, gpu: bool, cpu: int) -> Cost:

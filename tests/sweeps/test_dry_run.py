@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cluster.work.cost.limited import Cost, _at, measure
+from cluster.work.cost.limited import Cost, _at, _cost, _Found, measure
 from sweeps import SweepConfig
 from sweeps.dry_run import described, dry_run, extremes, first_configurations
 
@@ -74,6 +74,14 @@ def test_a_run_costs_its_steps_and_the_cells_of_its_rounds(tiny_sweep: SweepConf
     cost = Cost(step_seconds=2.0, cell_seconds=0.5)
     assert cost.run_seconds(run, units=100) == 4 * 2.0 + 3 * 4 * 8 * 0.5
     assert cost.run_seconds(run, units=1) == 4 * 2.0 + 3 * 1 * 8 * 0.5
+
+
+def test_time_that_libraries_took_to_load_tells_nothing_of_a_step(tiny_sweep: SweepConfig) -> None:
+    run = tiny_sweep.run({}, split=0)
+    built = {"what": "built", "parameters": 9, "cells": 0, "seconds": 0.0, "bytes": 5}
+    for lines, seconds in (([], 0.0), ([built], 60.0)):
+        cost = _cost(_Found(lines, "time", "", -9), run, seconds=60.0, free=9, limit=9)
+        assert (cost.at_least, cost.step_seconds) == (True, seconds)
 
 
 @pytest.mark.parametrize(

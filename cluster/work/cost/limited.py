@@ -164,11 +164,13 @@ def _cost(found: _Found, run: RunConfig, *, seconds: float, free: int, limit: in
     generating = [one for one in found.lines if one["what"] == "cell"]
     if not steps:
         # Not even an eighth of the batch: more memory than the limit, or more time.
+        # Time that libraries took to load tells nothing of a step.
         built = found.lines[-1] if found.lines else {"parameters": 0, "bytes": 0}
+        tried = found.stopped == "time" and bool(found.lines)
         return Cost(
             parameters=built["parameters"],
             bytes=max(limit, free) + 1 if found.stopped == "memory" else built["bytes"],
-            step_seconds=seconds if found.stopped == "time" else 0.0,
+            step_seconds=seconds if tried else 0.0,
             available=free,
             estimated=True,
             at_least=True,

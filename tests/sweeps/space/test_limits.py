@@ -1,5 +1,6 @@
 """Configurations that need more than they may are never trained, and the study is told."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from cluster.work.build import first_weights
+from cluster.work.cost.limited import Cost
 from cluster.work.cost.parameters import count_parameters
 from cluster.work.cost.steps import vocabulary
 from scdfm.gene_graph.graph import none_graph
 from sweeps import SweepConfig
-from sweeps.proposals.limits import Counted, measured_excess
+from sweeps.proposals.limits import Counted, judged, measured_excess
 from sweeps.proposals.search import NUMBER, StudySearch
 from sweeps.schema.files import make_sweep
+from sweeps.schema.rules import LimitsConfig
 
 WIDTHS = {"model.width": {"type": "choice", "values": [16, 32, 64, 128]}}
 
@@ -104,6 +107,42 @@ def test_a_base_that_exceeds_the_limits_is_refused_in_one_line(wide: SweepConfig
     with pytest.raises(ValueError, match="enqueue 1 exceeds limits") as caught:
         Counted(queued).require_first()
     assert "\n" not in str(caught.value)
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("cost", "limits", "exceeds"),
+    [
+        # The machine has less than the limit, and not even that was enough.
+        (Cost(bytes=8 * GIB, available=8 * GIB, stopped="memory"), {"memory": 64}, "memory"),
+        # The network alone is above the limit.
+        (Cost(bytes=3 * GIB, available=8 * GIB, stopped="time"), {"memory": 2}, "memory"),
+        (Cost(step_seconds=60, stopped="time"), {"memory": 2, "step_seconds": 9}, "step_seconds"),
+        # Nothing is known against these.
+        (Cost(bytes=GIB, available=8 * GIB, stopped="time"), {"memory": 2}, None),
+        (Cost(step_seconds=60, stopped="time"), {"step_seconds": 90}, None),
+        (Cost(bytes=8 * GIB, available=8 * GIB, stopped="memory"), {"step_seconds": 9}, None),
+    ],
+)
+def test_a_measurement_that_ended_before_a_step_is_never_taken_for_one_within_limits(
+    cost: Cost,
+    limits: dict[str, float],
+    exceeds: str | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cost = cost.model_copy(update={"at_least": True, "estimated": True})
+    with caplog.at_level(logging.WARNING):
+        found = judged(cost, LimitsConfig.model_validate(limits))
+    assert (found.limit if found else None) == exceeds
+    assert found is None or found.share > 0
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == (exceeds is None)
+    assert all("it is not known whether limits." in line for line in told)
+    whole = cost.model_copy(update={"at_least": False, "bytes": GIB, "step_seconds": 1.0})
+    assert judged(whole, LimitsConfig.model_validate(limits)) is None
+    assert len(caplog.records) == len(told)
 
 
 @pytest.mark.slow

@@ -80,8 +80,8 @@ class Trust:
             return None
         return model_variances(self.base, conditions, cells=cells)
 
-    def words(self, *, level: float) -> str:
-        """What the intervals hold, in one line."""
+    def words(self, *, level: float, took: "Took | None" = None) -> str:
+        """What the intervals hold, in one line; `took` says which cells they are of."""
         told, found = [f"{100 * level:g} % intervals: noise of the cells"], self.card.interval
         checked = "" if found is None else f", by {found.units} validation units"
         if self.base is not None and found is not None:
@@ -92,9 +92,39 @@ class Trust:
             told.append(f"error of the model{checked}")
         else:
             told.append("not the model's own error, since nothing validated it")
-        several = f"spread of {self.members} members"
-        told.append(several if self.members > 1 else "one model, so no spread between members")
-        return "; ".join(told)
+        took = took or Took(members=(self.members,))
+        return "; ".join([*told, took.spread(of=self.members), *took.lone_cells])
+
+
+class Took(NamedTuple):
+    """Which cells the intervals of a prediction are of.
+
+    Attributes:
+        members: That made cells of a unit, of each unit.
+        single: Some interval is of a single cell, which does not tell its noise.
+        undefined: Nor do the controls, of which there is one.
+    """
+
+    members: tuple[int, ...]
+    single: bool = False
+    undefined: bool = False
+
+    def spread(self, *, of: int) -> str:
+        """Of how many members, where so many could have taken part."""
+        if of == 1:
+            return "one model, so no spread between members"
+        least, most = min(self.members, default=of), max(self.members, default=of)
+        if most == 1:
+            return f"cells of 1 of {of} members, so no spread between members"
+        if least == of:
+            return f"spread of {of} members"
+        return f"spread of {least if least == most else f'{least} to {most}'} of {of} members"
+
+    @property
+    def lone_cells(self) -> list[str]:
+        """What becomes of means of single cells."""
+        told = ["noise of a single cell taken to be that of a control"] if self.single else []
+        return told + ["undefined where a context has one control"] * self.undefined
 
 
 def trust_in(model: Model) -> Trust:
@@ -228,29 +258,53 @@ def intervals_of(
     control: dict[str, Array] = {}
     shape = (len(units), len(genes))
     means, lows, highs = (np.empty(shape, dtype=np.float32) for _ in _VALUES)
-    for number, (unit, variance) in enumerate(_with_variances(units, controls, trust)):
+    took: list[int] = []
+    single = undefined = False
+    for number, (unit, variance, of_cells) in enumerate(_with_variances(units, controls, trust)):
         if unit.context not in control:
             control[unit.context] = controls.mean(unit.context)[genes]
         sums = _by_member(cells(number), control[unit.context], members=trust.members, clamp=clamp)
+        took.append(sum(one.cells > 0 for one in sums))
+        of_one = None
+        if sum(one.cells for one in sums) == 1:
+            lone = len(controls.rows(unit.context)) < 2
+            of_one = np.full(len(genes), np.nan) if lone else of_cells[genes]
+            single, undefined = single or not lone, undefined or lone
         mean, half = _interval(
-            sums, None if variance is None else variance[genes], trust=trust, level=level
+            sums,
+            None if variance is None else variance[genes],
+            of_one=of_one,
+            trust=trust,
+            level=level,
         )
         low = mean - half
         means[number], highs[number] = mean, mean + half
         lows[number] = np.maximum(low, 0) if clamp else low
     names = tuple(trust.card.genes[gene] for gene in genes)
-    return Intervals(
-        _facts(units), names, means, lows, highs, level=level, note=trust.words(level=level)
-    )
+    note = trust.words(level=level, took=Took(tuple(took), single=single, undefined=undefined))
+    return Intervals(_facts(units), names, means, lows, highs, level=level, note=note)
 
 
 def _interval(
-    sums: Sequence[RunningMean], variance: Array | None, *, trust: Trust, level: float
+    sums: Sequence[RunningMean],
+    variance: Array | None,
+    *,
+    of_one: Array | None,
+    trust: Trust,
+    level: float,
 ) -> tuple[Array, Array]:
-    """Mean and half the width of an interval, (genes,) each."""
+    """Mean and half the width of an interval, (genes,) each.
+
+    Args:
+        sums: Of each member.
+        variance: Of the model's error, (genes,); None: it is not known.
+        of_one: Variance of a cell where the mean is of one cell, (genes,); None: of several.
+        trust: What the model says of its errors.
+        level: Of the interval.
+    """
     each = [one.found() for one in sums if one.cells]
     means, noise = (np.stack([getattr(one, of) for one in each]) for of in ("mean", "noise"))
-    noise = noise * trust.stretch
+    noise = (noise if of_one is None else of_one[None]) * trust.stretch
     count = len(each)
     unsure = Unsure(
         cells=noise.sum(axis=0) / count**2,
@@ -278,14 +332,14 @@ def _by_member(
 
 def _with_variances(
     units: Sequence[Unit], controls: Controls, trust: Trust
-) -> Iterator[tuple[Unit, Array | None]]:
-    """Units beside the variance of the model's error, (model genes,)."""
+) -> Iterator[tuple[Unit, Array | None, Array]]:
+    """Units beside the variances of the model's error and of control cells, (model genes,) each."""
     for first in range(0, len(units), _UNITS_AT_ONCE):
         some = units[first : first + _UNITS_AT_ONCE]
         cells = control_variances(controls, [unit.context for unit in some])
         found = trust.variances([unit.condition for unit in some], cells=cells)
         for number, unit in enumerate(some):
-            yield unit, None if found is None else found[number]
+            yield unit, None if found is None else found[number], cells[number]
 
 
 def _facts(units: Sequence[Unit]) -> pd.DataFrame:

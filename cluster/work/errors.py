@@ -22,13 +22,13 @@ SOME_CELLS = 256  # of a context's controls, or of a unit: its variance is known
 
 
 def control_variances(controls: Controls, contexts: Sequence[str]) -> Array:
-    """Variance between the control cells of each context, (contexts, model genes)."""
+    """Variance between the control cells of each context, (contexts, model genes); 0 of one."""
     known: dict[str, Array] = {}
     for context in dict.fromkeys(contexts):
         rows = controls.rows(context)
         some = starting_cells(rows, condition=(), cells=min(SOME_CELLS, len(rows)), seed=0)
         cells = controls.expression(some.rows)
-        known[context] = cells.var(axis=0, dtype=np.float64)
+        known[context] = cells.var(axis=0, ddof=min(1, len(cells) - 1), dtype=np.float64)
     return np.stack([known[context] for context in contexts])
 
 
@@ -48,11 +48,16 @@ def model_variances(base: Base | None, conditions: Sequence[Condition], *, cells
 
 
 def measured_noise(store: Store, cells: Sequence[Cells], *, columns: NDArray[np.int64]) -> Array:
-    """Variance of units' measured means by the choice of their cells, (units, genes)."""
+    """Variance of units' measured means by the choice of their cells, (units, genes).
+
+    A unit of a single cell varies as its controls do.
+    """
 
     def noise(part: Cells) -> Array:
-        some = store.expression(part.start, min(part.stop, part.start + SOME_CELLS), genes=columns)
+        count = part.stop - part.start
+        of = part if count > 1 else store.controls[store.units[part.unit].context]
+        some = store.expression(of.start, min(of.stop, of.start + SOME_CELLS), genes=columns)
         variance: Array = some.var(axis=0, ddof=min(1, len(some) - 1), dtype=np.float64)
-        return variance / (part.stop - part.start)
+        return variance / count
 
     return np.stack([noise(part) for part in cells])

@@ -39,7 +39,7 @@ class PredictedMean(NamedTuple):
 
     mean: Array  # (genes,)
     cells: int
-    noise: Array  # variance of the mean by the choice of starting cells, (genes,)
+    noise: Array  # variance of the mean by the choice of starting cells, (genes,); 0 of one cell
     error: float  # the same averaged over genes
     plain_error: float  # the same of the plain mean
     corrected: bool  # by the starting cells

@@ -128,13 +128,24 @@ def require_used_up(sweep: SweepConfig, ledger: Ledger) -> Spent:
     return spent
 
 
+def with_more(sweep: SweepConfig, ledger: Ledger, *, more: int) -> SweepConfig:
+    """The sweep as `extend` would allow it; writes nothing.
+
+    Raises:
+        ValueError: As `require_used_up`.
+    """
+    trials = require_used_up(sweep, ledger).trials + more
+    budget = sweep.budget.model_copy(update={"trials": trials})
+    return sweep.model_copy(update={"budget": budget})
+
+
 def extend(sweep: SweepConfig, ledger: Ledger, *, more: int) -> SweepConfig:
     """Allow more trials than a budget that is used up, and write so; hold the sweep's lease.
 
     Raises:
         ValueError: As `require_used_up`.
     """
-    trials = require_used_up(sweep, ledger).trials + more
+    trials = with_more(sweep, ledger, more=more).budget.trials
     begun = len(ledger.trials())
     ledger.write({"event": "extend", "trials": trials, "of": sweep.budget.trials, "begun": begun})
     return extended(sweep, ledger)

@@ -21,10 +21,13 @@ from cluster.settings.config import RunConfig
 from cluster.work.cost.limited import Cost, measure
 from data_store.store.reader import Store
 from scdfm.screen.progress import phase
-from sweeps.budget import extended
+from sweeps.budget import extended, with_more
 from sweeps.directory import SweepDirectory
+from sweeps.ledger import Ledger
+from sweeps.proposals.confirm import missing
 from sweeps.proposals.costs import cost_key, gib, keep_costs, kept_costs
 from sweeps.proposals.search import StudySearch
+from sweeps.results import ranked
 from sweeps.schema.checks import corners
 from sweeps.schema.dimension import Dimension, Value
 from sweeps.schema.sweep import Configuration, SweepConfig
@@ -90,28 +93,29 @@ class DryRun:
     limit_hours: float | None
 
 
-def dry_run(sweep: SweepConfig, *, address: str | None = None) -> DryRun:
+def dry_run(sweep: SweepConfig, *, address: str | None = None, extend: int | None = None) -> DryRun:
     """Say what a sweep would do, what the cluster can hold, and what it would cost.
 
     Args:
         sweep: The sweep.
         address: Of a Ray cluster; default RAY_ADDRESS, else Ray starts on this machine.
+        extend: Trials that would be added to a budget that is used up.
 
     Raises:
-        ValueError: Bad input, a cluster that is too small, or a configuration that does not fit
-            into the memory of a machine.
+        ValueError: Bad input, a cluster that is too small, a configuration that does not fit into
+            the memory of a machine, or `extend` has nothing to add to.
     """
     phase(log, "checking the store and the splits")
     check_data(sweep)
     ledger = SweepDirectory(sweep.directory).ledger
-    sweep = extended(sweep, ledger)
+    sweep = planned(sweep, ledger, extend=extend)
     left = max(0, left_of(sweep, ledger))
     with session(address):
         at_once = min(concurrent(sweep), max(1, left))
         measured = tuple(_measured(sweep))
     _require_fitting(sweep, measured, at_once=at_once)
     base = next(one for one in measured if one.name == "base")
-    again = further_trainings(sweep)
+    again = further_trainings(sweep, ledger, left=left)
     hours, most = (
         (left + again) * len(sweep.splits) * one / at_once / 3600
         for one in (base.split_seconds, max(one.split_seconds for one in measured))
@@ -136,11 +140,35 @@ def dry_run(sweep: SweepConfig, *, address: str | None = None) -> DryRun:
     )
 
 
-def further_trainings(sweep: SweepConfig) -> int:
-    """Trainings with further seeds, of the best few and the base."""
+def planned(sweep: SweepConfig, ledger: Ledger, *, extend: int | None) -> SweepConfig:
+    """The sweep with the trials that were, or would be, added to its budget.
+
+    Raises:
+        ValueError: `extend` has nothing to add to.
+    """
+    if extend is not None:
+        return with_more(sweep, ledger, more=extend)
+    return extended(sweep, ledger)
+
+
+def further_trainings(sweep: SweepConfig, ledger: Ledger, *, left: int) -> int:
+    """Trainings with further seeds that are missing, of the best few and the base, at most.
+
+    Args:
+        sweep: The sweep.
+        ledger: Tells which are the best now, and what is trained already.
+        left: Trials of the search that are still to come; each may be one of the best.
+    """
     if sweep.confirm is None:
         return 0
-    return (sweep.confirm.top + 1) * (sweep.confirm.seeds - 1)
+    best = [trial.configuration for trial in ranked(sweep, ledger.trials())]
+    repeats = ledger.repeats()
+    now = len(missing(sweep, best, repeats=repeats))
+    if not left:
+        return now
+    base = len(missing(sweep, [sweep.baseline], repeats=repeats))
+    top, each = sweep.confirm.top, sweep.confirm.seeds - 1
+    return min((now if best else base) + min(top, left) * each, base + top * each)
 
 
 def described(sweep: SweepConfig) -> dict[str, str]:

@@ -71,7 +71,7 @@ def tune(
     if new:
         config = _beside(config, extend=extend)
     if plan:
-        _plan(config, address=address, json=json)
+        _plan(config, address=address, extend=extend, json=json)
         return
     with SweepBar() as bar:
         from sweeps.study import tune as tune_on_cluster
@@ -100,13 +100,13 @@ def _beside(config: "SweepConfig", *, extend: int | None) -> "SweepConfig":
     return fresh
 
 
-def _plan(config: "SweepConfig", *, address: str | None, json: bool) -> None:
+def _plan(config: "SweepConfig", *, address: str | None, extend: int | None, json: bool) -> None:
     from cli.show import dry_run as shown
 
     with Bar("dry run", unit="configurations"):
         from sweeps.dry_run import dry_run
 
-        found = dry_run(config, address=address)
+        found = dry_run(config, address=address, extend=extend)
     if json:
         show_json(found)
         return

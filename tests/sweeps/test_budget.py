@@ -8,7 +8,9 @@ import pytest
 from sweeps import SweepConfig
 from sweeps.budget import Spent, beside, extend, extended, require_used_up, without_gain
 from sweeps.directory import SweepDirectory
+from sweeps.dry_run import planned
 from sweeps.ledger import Event, Ledger, State, Trial
+from sweeps.study import left_of
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +115,22 @@ def test_a_budget_that_is_used_up_is_extended_and_asking_again_adds_nothing(
     assert extend(sweep, ledger, more=1).budget.trials == 6
     # A budget that was changed in the file since then counts.
     assert extended(sweep_of(tiny, trials=4), ledger).budget.trials == 4
+
+
+def test_a_dry_run_of_an_extension_plans_its_trials_and_writes_nothing(
+    tiny: dict[str, Any],
+) -> None:
+    sweep = sweep_of(tiny, trials=2)
+    ledger = begun(sweep, *trial("a", "complete", 1, 1))
+    with pytest.raises(ValueError, match="1 of 2 trials are left"):
+        planned(sweep, ledger, extend=3)
+    begun(sweep, *trial("b", "complete", 2, 2))
+    before = ledger.path.read_bytes()
+    assert left_of(planned(sweep, ledger, extend=None), ledger) == 0
+    assert left_of(planned(sweep, ledger, extend=3), ledger) == 3
+    assert ledger.path.read_bytes() == before
+    extend(sweep, ledger, more=4)
+    assert left_of(planned(sweep, ledger, extend=None), ledger) == 4
 
 
 def test_extending_a_sweep_that_found_nothing_better_begins_to_count_anew(

@@ -8,7 +8,7 @@ import pytest
 
 from sweeps import SweepConfig
 from sweeps.dry_run import further_trainings
-from sweeps.ledger import State, Trial
+from sweeps.ledger import Event, Ledger, State, Trial
 from sweeps.proposals.confirm import Verdict, compare, confirmed, missing, scores, verdicts
 from sweeps.results import choice, leaderboard, write_leaderboard
 
@@ -186,9 +186,38 @@ def test_seeds_that_did_not_end_confirm_nothing(sweep: SweepConfig) -> None:
     assert confirmed(sweep, known) is None
 
 
-def test_a_dry_run_counts_the_trainings_with_further_seeds(sweep: SweepConfig) -> None:
-    assert further_trainings(sweep) == 6  # two more seeds of the two best and the base
-    assert further_trainings(sweep.model_copy(update={"confirm": None})) == 0
+def test_a_dry_run_counts_the_trainings_with_further_seeds_that_are_missing(
+    sweep: SweepConfig,
+) -> None:
+    sweep.directory.mkdir(parents=True)
+    ledger = Ledger(sweep.directory)
+    assert further_trainings(sweep, ledger, left=9) == 6  # two more of the two best and the base
+    assert further_trainings(sweep, ledger, left=1) == 4  # of one trial and the base
+    plain = sweep.model_copy(update={"confirm": None})
+    assert further_trainings(plain, ledger, left=9) == 0
+    trials = [trial(sweep, 4, 3, 3), trial(sweep, 7, 1, 1), trial(sweep, 2, 2, 2)]
+    _write(ledger, *trials)
+    assert further_trainings(sweep, ledger, left=0) == 6
+    _write(ledger, *(repeat(sweep, number, 1, 1, 1) for number in (4, 7)))
+    assert further_trainings(sweep, ledger, left=0) == 4
+    assert further_trainings(sweep, ledger, left=1) == 5  # one more of the base, four of others
+    _write(ledger, *(repeat(sweep, number, 2, 1, 1) for number in (4, 7)))
+    _write(ledger, *(repeat(sweep, 2, seed, 1, 1) for seed in (1, 2)))
+    assert further_trainings(sweep, ledger, left=0) == 0
+
+
+def _write(ledger: Ledger, *trials: Trial) -> None:
+    for one in trials:
+        start: Event = {
+            "event": "start",
+            "trial": one.key,
+            "configuration": one.configuration,
+            "baseline": one.baseline,
+        }
+        ledger.write(start if one.confirms is None else {**start, "confirms": one.confirms})
+        for split, value in one.values.items():
+            ledger.write({"event": "split", "trial": one.key, "split": split, "value": value})
+        ledger.write({"event": "complete", "trial": one.key, "seconds": 1.0})
 
 
 def test_seeds_are_either_tried_or_confirmed(tiny: dict[str, Any]) -> None:

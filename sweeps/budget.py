@@ -10,6 +10,8 @@ from sweeps.ledger import Ledger, Trial
 from sweeps.schema.rules import BudgetConfig
 from sweeps.schema.sweep import SweepConfig
 
+NO_GAIN = "budget.no_gain"
+
 
 class Spent(NamedTuple):
     """What was spent so far.
@@ -121,7 +123,7 @@ def require_used_up(sweep: SweepConfig, ledger: Ledger) -> Spent:
             f"{now.budget.trials - spent.trials} of {now.budget.trials} trials are left; run "
             "`scdfm tune` without --extend until they have ended"
         )
-    if over not in ("budget.trials", "budget.no_gain"):
+    if over not in ("budget.trials", NO_GAIN):
         raise ValueError(
             f"{over} is used up and --extend adds trials only; raise it: --set {over}=N"
         )

@@ -1,5 +1,8 @@
 """ledger.jsonl: what happened to every trial, in lines that are only ever added.
 
+A session that is not killed ends with a line "open" for each trial that it leaves in its middle and
+a line "end", so that all time it took is known. Older ledgers have neither.
+
 Ray Tune records a pruned trial as complete, so the leaderboard is computed from here. The driver
 is the only writer. A crash can leave an incomplete last line, which is dropped.
 """
@@ -25,6 +28,7 @@ class Event(TypedDict, total=False):
     event: Required[
         Literal[
             "session",
+            "end",
             "start",
             "round",
             "split",
@@ -32,6 +36,7 @@ class Event(TypedDict, total=False):
             "pruned",
             "failed",
             "infeasible",
+            "open",
             "abort",
             "extend",
         ]
@@ -45,7 +50,7 @@ class Event(TypedDict, total=False):
     split: int  # split
     value: float  # round: mean so far; split: its objective
     taken: str  # split: the run of another sweep that it was copied from
-    seconds: float  # of an end: of this session, and of killed ones before it
+    seconds: float  # of a trial's end, or open: of this session, and of killed ones before it
     error: str  # failed: why; infeasible: what it needs
     trials: int  # session, extend: that the budget allows
     of: int  # extend: trials that the sweep's file allowed
@@ -220,3 +225,5 @@ def _add(trial: Trial, event: Event) -> None:
             trial.state, trial.again = event["event"], False
             trial.seconds += event["seconds"]
             trial.error = event.get("error")
+        case "open":
+            trial.seconds += event["seconds"]

@@ -61,7 +61,7 @@ def run_session(
     resources = {"cpu": sweep.resources.cpu, "gpu": sweep.resources.gpu}
     trainable = ray.tune.with_parameters(tune_trial, sweep=sweep, home=Path.cwd())
     stopping = stoppable(Trials(directory, watch), stop=directory.stop)
-    with directory.tunes_own_files() as files, _quiet(), room, stopping:
+    with _left(watch), directory.tunes_own_files() as files, _quiet(), room, stopping:
         ray.tune.Tuner(
             ray.tune.with_resources(trainable, resources),
             tune_config=ray.tune.TuneConfig(
@@ -100,6 +100,15 @@ def run_session(
 def _short_name(trial: Any) -> str:
     """A folder name without values, which may be long."""
     return str(trial.trial_id)
+
+
+@contextmanager
+def _left(watch: Watch) -> Iterator[None]:
+    """Tell the watch that the session ends, however it does."""
+    try:
+        yield
+    finally:
+        watch.leave()
 
 
 @contextmanager

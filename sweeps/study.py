@@ -29,7 +29,7 @@ from scdfm.screen.address import url_of
 from scdfm.screen.atomic import write_json
 from scdfm.screen.progress import phase
 from scdfm.screen.randomness import numpy_generator
-from sweeps.budget import Spent, devices, ended, extended, reached, require_used_up
+from sweeps.budget import NO_GAIN, Spent, devices, ended, extended, reached, require_used_up
 from sweeps.budget import extend as add_trials
 from sweeps.directory import SweepDirectory
 from sweeps.events import OnEvent
@@ -131,8 +131,13 @@ def _held(sweep: SweepConfig, directory: SweepDirectory, *, fingerprint: str) ->
 
 
 def _pending(sweep: SweepConfig, ledger: Ledger) -> bool:
-    """Whether the budget allows any more work."""
-    return Spent.of(sweep, ledger).over(sweep.budget) is None
+    """Whether the budget allows any more work.
+
+    Trials that a kill left open are ended though enough others found nothing better: without the
+    kill they would have been, and one of them may be the best.
+    """
+    over = Spent.of(sweep, ledger).over(sweep.budget)
+    return over is None or (over == NO_GAIN and any(not one.over for one in ledger.trials()))
 
 
 def check_data(sweep: SweepConfig) -> str:
@@ -228,7 +233,7 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
         storage=open_storage(directory.study),
         name=locked.study_name if locked is not None else sweep.name,
         earlier=[trial.configuration for trial in earlier],
-        first=_first(sweep, earlier),
+        first=_first(sweep, earlier, ending=Spent.of(sweep, ledger).over(sweep.budget) == NO_GAIN),
         trials=left,
         enough=lambda: reached(sweep.budget.no_gain, watch.no_gain),
     )
@@ -294,8 +299,18 @@ def concurrent(sweep: SweepConfig) -> int:
     return fits(cpus=cpu, gpus=gpu) if auto else at_once
 
 
-def _first(sweep: SweepConfig, earlier: Sequence[Trial]) -> list[Configuration]:
-    """What to run before anything is proposed: a list, or interrupted trials and the base."""
+def _first(
+    sweep: SweepConfig, earlier: Sequence[Trial], *, ending: bool = False
+) -> list[Configuration]:
+    """What to run before anything is proposed: a list, or interrupted trials and the base.
+
+    Args:
+        sweep: The sweep.
+        earlier: Trials that have begun.
+        ending: Only what has begun is to end.
+    """
+    if ending:
+        return [trial.configuration for trial in earlier if not trial.over]
     if sweep.configurations:
         over = {identity(trial.configuration) for trial in earlier if trial.over}
         return [one for one in sweep.listed.values() if identity(one) not in over]

@@ -181,8 +181,7 @@ class Watch(ray.tune.Callback):
         *,
         error: str | None = None,
     ) -> None:
-        here = time.monotonic() - self._began.get(trial.key, time.monotonic())
-        seconds = round(here + self._earlier.pop(trial.key, 0.0), 3)
+        seconds = self._seconds(trial.key)
         trial.seconds += seconds
         self._spent += self._devices * seconds / 3600
         event: Event = {"event": state, "trial": trial.key, "seconds": seconds}
@@ -192,6 +191,18 @@ class Watch(ray.tune.Callback):
             trial.mean if state == "complete" else trial.rounds.get(max(trial.rounds, default=0))
         )
         self._tell(state, trial, value=value, error=error)
+
+    def leave(self) -> None:
+        """A session ends: what its open trials took is written, and when it ended."""
+        for key in self.running:
+            event: Event = {"event": "open", "trial": key, "seconds": self._seconds(key)}
+            self._ledger.write(event)
+        self._ledger.write({"event": "end"})
+
+    def _seconds(self, key: str) -> float:
+        """What a trial took and the ledger does not have yet."""
+        here = time.monotonic() - self._began.get(key, time.monotonic())
+        return round(here + self._earlier.pop(key, 0.0), 3)
 
     def _tell(
         self,

@@ -1,16 +1,25 @@
 """What a sweep has spent, what it may spend, and how more is allowed."""
 
+import time
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
+from optuna.storages import InMemoryStorage
+from ray.tune.search import Searcher
 
 from sweeps import SweepConfig
 from sweeps.budget import Spent, beside, extend, extended, require_used_up, without_gain
 from sweeps.directory import SweepDirectory
 from sweeps.dry_run import planned
 from sweeps.ledger import Event, Ledger, State, Trial
-from sweeps.study import left_of
+from sweeps.proposals.search import StudySearch
+from sweeps.running import _left
+from sweeps.study import _first, _pending, left_of
+from sweeps.watch import Watch
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +151,73 @@ def test_extending_a_sweep_that_found_nothing_better_begins_to_count_anew(
     more = extend(sweep, ledger, more=5)
     assert more.budget.trials == 8
     assert Spent.of(more, ledger).over(more.budget) is None
+
+
+@pytest.mark.parametrize(
+    ("part", "allowed"), [("hours", 1.0), ("device_hours", 0.02 / 3600)], ids=["hours", "devices"]
+)
+def test_time_that_a_session_used_up_is_used_up_for_the_next(
+    tiny: dict[str, Any], part: str, allowed: float
+) -> None:
+    sweep = sweep_of(tiny, trials=9, **{part: allowed})
+    an_hour_ago = time.time() - 3601
+    ledger = begun(
+        sweep,
+        {"event": "session", "time": an_hour_ago},
+        *({**event, "time": an_hour_ago} for event in trial("a", "running")),
+    )
+    watch = Watch(sweep, ledger=ledger, report=lambda event: None)
+    asked = SimpleNamespace(trial_id="t", config=sweep.baseline)
+    watch._keys["t"] = "a"
+    assert _pending(sweep, ledger)
+    with suppress(KeyboardInterrupt), _left(watch):
+        watch.on_trial_start(0, [asked], asked)
+        time.sleep(0.03)
+        raise KeyboardInterrupt
+    assert Spent.of(sweep, ledger).over(sweep.budget) == f"budget.{part}"
+    assert not _pending(sweep, ledger)
+    # What it took is not added again by the next session, which ends it.
+    (known,) = ledger.trials()
+    again = Watch(sweep, ledger=ledger, report=lambda event: None)
+    assert again.device_hours == pytest.approx(known.seconds / 3600)
+    assert (known.state, known.seconds >= 0.03) == ("running", True)
+
+
+def test_trials_that_a_kill_left_open_are_ended_though_enough_found_nothing_better(
+    tiny: dict[str, Any],
+) -> None:
+    sweep = sweep_of(tiny, trials=9, no_gain=2)
+    best, *others = (dict(sweep.baseline, **{"graph.k": k}) for k in (4, 8, 12, 8))
+    open_one = others.pop() | {"model.width": 8}
+    events = [*trial("a", "complete", 1, 1), *trial("open", "running", 2)]
+    events += [*trial("b", "complete", 2, 2), *trial("c", "complete", 2, 2)]
+    starts = iter([best, open_one, *others])
+    ledger = begun(
+        sweep,
+        *(
+            {**event, "configuration": next(starts)} if event["event"] == "start" else event
+            for event in events
+        ),
+    )
+    assert Spent.of(sweep, ledger).over(sweep.budget) == "budget.no_gain"
+    assert _pending(sweep, ledger)
+    earlier = ledger.trials()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    search = StudySearch(
+        sweep,
+        storage=InMemoryStorage(),
+        name="toy",
+        earlier=[one.configuration for one in earlier],
+        first=_first(sweep, earlier, ending=True),
+        trials=left_of(sweep, ledger),
+        enough=lambda: without_gain(sweep, ledger.trials()) >= 2,
+    )
+    assert search.suggest("1") == open_one
+    assert search.suggest("2") is None  # until it is known how the open one ends
+    search.on_trial_complete("1", {"value": 2.0, "rung": 2, "complete": True})
+    assert search.suggest("3") == Searcher.FINISHED
+    begun(sweep, {"event": "complete", "trial": "open", "seconds": 1.0})
+    assert not _pending(sweep, ledger)
 
 
 def test_time_that_is_used_up_is_not_extended_by_trials(tiny: dict[str, Any]) -> None:

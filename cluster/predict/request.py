@@ -200,7 +200,9 @@ def _model_hash(path: Path, card: ModelCard) -> str:
 
 def trained_of(card: ModelCard, split: Split, *, words: Words) -> Trained:
     """What a model was trained on."""
-    return Trained(split, words, contexts=card.contexts)
+    # A context with controls alone trains nothing; cards of before do not tell them apart.
+    known = card.contexts if card.trained_contexts is None else card.trained_contexts
+    return Trained(split, words, contexts=known)
 
 
 def warn_of_unseen(tokens: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from cluster.release.choices import (
     rebuild_graph,
 )
 from cluster.release.request import ImportRequest
-from cluster.runs.plan import Plan, run_split
+from cluster.runs.plan import Plan, contexts_of, run_split, training_cells
 from cluster.runs.provenance import provenance
 from cluster.settings.config import RunConfig
 from cluster.work.build import make_card
@@ -102,7 +102,9 @@ def import_release(request: ImportRequest) -> Imported:
             "step": weights.iteration,
             "release": _origin(request, rebuilt=forbidden is None),
         }
-        card = make_card(run, plan, facts=facts)
+        # It was trained elsewhere; by its split, on these.
+        trained = contexts_of(training_cells(plan.split, store), store)
+        card = make_card(run, plan, facts=facts, trained=trained)
         save_model(Model(field, card=card, graph=plan.graph, split=plan.split), request.model)
     return Imported(
         model=request.model,

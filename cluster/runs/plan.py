@@ -196,6 +196,11 @@ def known_controls(split: Split, store: Store) -> list[Cells]:
     ]
 
 
+def contexts_of(cells: Sequence[Cells], store: Store) -> tuple[str, ...]:
+    """Contexts of some units, sorted."""
+    return tuple(sorted({store.units[part.unit].context for part in cells}))
+
+
 def training_cells(split: Split, store: Store) -> tuple[Cells, ...]:
     """The cells of each training unit, without those kept for validation."""
     cells = []

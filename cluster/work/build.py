@@ -104,6 +104,7 @@ def make_card(
     facts: dict[str, Any],
     mean: FlowWeight | None = None,
     interval: IntervalFactor | None = None,
+    trained: tuple[str, ...] | None = None,
 ) -> ModelCard:
     """Describe a run's model.
 
@@ -113,6 +114,7 @@ def make_card(
         facts: Its provenance.
         mean: The weight of its flow, where it has a base.
         interval: How wide intervals must be.
+        trained: Contexts of its training units.
     """
     names = dict(zip(plan.genes.model.tolist(), plan.vocabulary.genes, strict=True))
     return ModelCard(
@@ -125,6 +127,7 @@ def make_card(
         perturbations=plan.vocabulary.perturbations,
         perturbation=plan.vocabulary.kind,
         contexts=tuple(facts.get("contexts", ())),
+        trained_contexts=trained,
         evaluation_genes=tuple(names[column] for column in plan.genes.evaluation.tolist()),
         genes_per_step=run.batch.genes,
         seed=run.seed,

@@ -13,7 +13,7 @@ from cluster.runs.directory import Checkpoint, RunDirectory
 from cluster.runs.fine_tune import source_note
 from cluster.runs.graph import graph_note
 from cluster.runs.history.computed import computed_alike, hands_note
-from cluster.runs.plan import Plan
+from cluster.runs.plan import Plan, contexts_of
 from cluster.runs.precision import Arithmetic
 from cluster.runs.records import Computed, Line, RunManifest
 from cluster.settings.config import RunConfig
@@ -244,6 +244,7 @@ class Keeper:
             },
             mean=self.validation.weight,
             interval=self.validation.interval,
+            trained=contexts_of(self.plan.training, self.validation.store),
         )
         return Model(
             self.trainer.sampler,

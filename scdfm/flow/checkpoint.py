@@ -54,7 +54,10 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     genes: tuple[str, ...]
     perturbations: tuple[str, ...]
     perturbation: Literal["gene", "drug"]
-    contexts: tuple[str, ...]
+    contexts: tuple[str, ...]  # of the store, those with controls alone among them
+    trained_contexts: tuple[str, ...] | None = (
+        None  # of training units; None: of before it was kept
+    )
     evaluation_genes: tuple[str, ...]
     genes_per_step: int  # size of the blocks of genes that are integrated together
     seed: int  # of the run; fixes the canonical blocks

@@ -33,7 +33,7 @@ class Trained:
         Args:
             split: Of the model.
             words: How it reads conditions.
-            contexts: Of the cells that it was trained on.
+            contexts: Of the perturbed cells that it was trained on.
         """
         self.words = words
         self.conditions = {words.parse(one) for one in split.train}

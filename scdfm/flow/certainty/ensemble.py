@@ -7,6 +7,7 @@ weights) beside the models in `members/0`, `members/1`, and so on.
 
 import shutil
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,9 +133,17 @@ def _together(
             "mean": _mean(weights) if weights else None,
             # A member's errors are those of one model; what members differ by comes on top.
             "interval": pooled(known, apart=of == "folds"),
+            "trained_contexts": _contexts(cards),
             "provenance": {**first.provenance, **facts},
         }
     )
+
+
+def _contexts(cards: Sequence[ModelCard]) -> tuple[str, ...] | None:
+    """Those of the training units of any member; None where a member does not say."""
+    each = [card.trained_contexts for card in cards]
+    known = [one for one in each if one is not None]
+    return tuple(sorted({*chain(*known)})) if len(known) == len(each) else None
 
 
 def _mean(weights: Sequence[FlowWeight]) -> FlowWeight:

@@ -13,6 +13,7 @@ from sweeps.schema.dimension import Dimension
 from sweeps.schema.sweep import SweepConfig
 
 _OF_SWEEPS = {"base", "splits", "space", "configurations"}  # no run file has one of these
+_OF_RUNS = {*RunConfig.model_fields, "preset"} - SweepConfig.model_fields.keys()
 
 
 def shipped_sweeps() -> list[str]:
@@ -74,7 +75,7 @@ def make_sweep(
     Raises:
         ValueError: A sweep that could not run, in one line.
     """
-    if not _OF_SWEEPS & values.keys() and values.keys() & {*RunConfig.model_fields, "preset"}:
+    if not _OF_SWEEPS & values.keys() and values.keys() & _OF_RUNS:
         raise ValueError(
             f"{where} is a run file, expected a sweep; use `scdfm train`, or name it as the base "
             "of a sweep: base: PATH"

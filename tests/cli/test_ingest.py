@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+from importlib import import_module
 from pathlib import Path
 
 import fsspec
@@ -89,6 +90,8 @@ def test_an_address_is_downloaded_and_its_hash_checked(scdfm: Call) -> None:
 
 def test_bad_sources_are_one_line_each(scdfm: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+    # fsspec remembers what another test has used.
+    monkeypatch.delitem(import_module("fsspec.registry")._registry, "s3", raising=False)
     Path("empty").mkdir()
     Path("zero.h5ad").touch()
     written(adata(), Path())

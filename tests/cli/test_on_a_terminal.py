@@ -104,8 +104,9 @@ def test_train(home: Path) -> None:
 
 def test_tune(home: Path) -> None:
     lines = shown(on_terminal("tune", "sweep.yaml", cwd=home))
-    assert lines[-2:] == [
-        "best model   runs/search/best",
+    assert lines[-3].startswith("best model   runs/search/best")
+    assert lines[-2].startswith("choice       trial ")
+    assert lines[-1:] == [
         "leaderboard  runs/search/leaderboard.csv",
     ]
     words = set(" ".join(lines).split())

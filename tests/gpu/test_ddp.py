@@ -22,7 +22,7 @@ def work(rank: int, world: int, device: str, variant: str, recompute: bool, fold
     here = f"{device}:{rank}" if device == "cuda" else device
     made = trainer(here, variant=variant, checkpoint_activations=recompute)
     made.wrapped = DistributedDataParallel(made.model)
-    made.world = world
+    made.world = made.together = world
     losses = made.step(cells(here, index=rank))
     if rank == 0:
         gradient = {n: w.grad.cpu() for n, w in made.model.named_parameters() if w.grad is not None}

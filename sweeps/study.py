@@ -334,7 +334,7 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
     if not rows or rows[0].rank is None:
         raise SweepFailedError(
             f"none of {len(rows)} trials finished all {len(sweep.splits)} splits; raise "
-            f"budget.hours or budget.trials, or see {ledger.path}"
+            f"{over or 'budget.trials'}, or see {ledger.path}"
         )
     for row in rows:
         if row.state == "pruned":

@@ -17,8 +17,8 @@ from sweeps.directory import SweepDirectory
 from sweeps.dry_run import planned
 from sweeps.ledger import Event, Ledger, State, Trial
 from sweeps.proposals.search import StudySearch
-from sweeps.running import _left
-from sweeps.study import _first, _pending, left_of
+from sweeps.running import SweepFailedError, _left
+from sweeps.study import _conclude, _first, _pending, left_of
 from sweeps.watch import Watch
 
 
@@ -176,6 +176,10 @@ def test_time_that_a_session_used_up_is_used_up_for_the_next(
         raise KeyboardInterrupt
     assert Spent.of(sweep, ledger).over(sweep.budget) == f"budget.{part}"
     assert not _pending(sweep, ledger)
+    with pytest.raises(
+        SweepFailedError, match=rf"none of 1 trials .* raise budget\.{part}, or see"
+    ):
+        _conclude(sweep, ledger)
     # What it took is not added again by the next session, which ends it.
     (known,) = ledger.trials()
     again = Watch(sweep, ledger=ledger, report=lambda event: None)

@@ -48,7 +48,8 @@ class Base:
             genes, (tokens + errors, tokens + errors).
         scale: Of the sum of effects, for combinations.
         nu: Variance of a combination's interaction, over the sum of its tokens' tau.
-        combinations: From how many combinations scale and nu are estimated; below 3 they are not.
+        combinations: From how many combinations scale and nu are estimated; below 3 they are not,
+            and a scale of the plain additive base is always 1.
         noise: Sampling variance of a condition's change, the mean over conditions and genes.
         contexts: Seen in training, sorted.
         fallback: Mean change of each context, for tokens never seen, (contexts, genes).
@@ -163,9 +164,10 @@ class Base:
         """What a reader wants to know of it, by name."""
         enough = self.combinations >= FEWEST
         told = f"from {self.combinations} combinations" if enough else "assumed"
+        scaled = "assumed" if self.scale == 1 else told
         return {
             "tokens": f"{len(self.tokens)}",
-            "scale": f"{self.scale:.3g} of the sum of effects, for combinations ({told})",
+            "scale": f"{self.scale:.3g} of the sum of effects, for combinations ({scaled})",
             "interaction": f"{self.nu:.3g} of the variance of effects ({told})",
             "noise": f"{self.noise:.3g} per gene, of a condition's mean change",
             "unseen tokens": f"mean change of the context, else of all {len(self.contexts)}",

@@ -48,7 +48,7 @@ def fit(training: MeasuredUnits) -> Base:
     members, combined = design(known.conditions, tokens=tokens), several(known.conditions)
     found = additivity(known)
     tau = _tau(known, members, combined=combined)
-    nu = _interaction(known, found, tau=members[found.combinations] @ tau)
+    nu = interaction(known, found, tau=members[found.combinations] @ tau)
     spread = known.own_noise + nu * combined * (members @ tau)
     weight = 1 / np.maximum(spread, LEAST_NOISE)
     scaled = sp.diags_array(np.where(combined, found.scale, 1.0)) @ members
@@ -89,8 +89,14 @@ def _tau(known: Measured, members: sp.csr_matrix, *, combined: NDArray[np.bool_]
     return tau
 
 
-def _interaction(known: Measured, found: Additivity, *, tau: Array) -> float:
-    """nu: what the scale leaves of combinations beyond noise, over the sum of their tau."""
+def interaction(known: Measured, found: Additivity, *, tau: Array) -> float:
+    """nu: what the scale leaves of combinations beyond noise, over the sum of their tau.
+
+    Args:
+        known: Training conditions.
+        found: How combinations add up.
+        tau: Sum of those of each of these combinations' tokens, (combinations,).
+    """
     if len(found.combinations) < FEWEST:
         return INTERACTION
     noise = known.noise[found.combinations].mean() + found.scale**2 * found.of_singles

@@ -21,8 +21,13 @@ class Additivity(NamedTuple):
     of_singles: float  # mean over combinations of the noise of their sums, before scaling
 
 
-def additivity(measured: Measured) -> Additivity:
-    """Regress combinations on the sums of their singles, without an intercept."""
+def additivity(measured: Measured, *, given: float | None = None) -> Additivity:
+    """Regress combinations on the sums of their singles, without an intercept.
+
+    Args:
+        measured: Training conditions.
+        given: The scale, where it is not to be found.
+    """
     alone = {c[0]: row for row, c in enumerate(measured.conditions) if len(c) == 1}
     members = design(measured.conditions, tokens=[*alone])
     lengths = np.array([len({*condition}) for condition in measured.conditions])
@@ -39,7 +44,8 @@ def additivity(measured: Measured) -> Additivity:
         both += float(np.vdot(total, delta))
         square += float(np.vdot(total, total))
         own += float(np.vdot(delta, delta))
-    scale = both / square if square > 0 else 1.0
+    found = both / square if square > 0 else 1.0
+    scale = found if given is None else given
     values = len(rows) * measured.delta.shape[1]
     left = max(own - 2 * scale * both + scale**2 * square, 0.0) / values
     noise: Array = members[rows] @ measured.noise[singles]

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from cluster.predict.identity import Identity, hashed
 from cluster.predict.place import Begun, PredictionPlace
-from cluster.storage.mirror import Mirror, address_of, folder_of, mirror_of
-from cluster.storage.reading import looked_up
+from cluster.storage.mirror import INDEX, Mirror, address_of, folder_of, mirror_of
+from cluster.storage.reading import above, looked_up
 from cluster.storage.storage import Storage, storage_at
 from data_store.prediction import PredictionDirectory
 from data_store.store.schema import MANIFEST
@@ -36,11 +36,18 @@ def place_of(out: Path, *, overwrite: bool) -> PredictionPlace:
     """Where a prediction is; what is there already is fetched.
 
     Raises:
-        ValueError: The address cannot be reached.
+        ValueError: The address cannot be reached, or is that of a run or in it.
     """
     address = url_of(out)
     if address is None:
         return PredictionPlace(out.absolute(), overwrite=overwrite)
+    for root in above(address):
+        # Who fetches the run keeps in its folder what the run's index names, and nothing else.
+        if storage_at(root).read(INDEX) is not None:
+            raise ValueError(
+                f"expected OUT beside runs and sweeps, got {address}, which is in {root}; name a "
+                "place outside of it"
+            )
     place = FarPlace(folder_of(address), overwrite=overwrite)
     place.fetch()
     return place

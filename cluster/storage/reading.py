@@ -35,14 +35,14 @@ def looked_up(address: str) -> Path | None:
     """The same; None where nothing of ours is."""
     if address.startswith(_READ_ONLY):
         return None
-    for root in _above(address):
+    for root in above(address):
         mirror = mirror_of(root)
         if mirror.writes or mirror.fetch(states=False):
             return folder_of(address)
     return _plain(address)
 
 
-def _above(address: str) -> list[str]:
+def above(address: str) -> list[str]:
     """The address and all above it, down to the bucket."""
     scheme, _, rest = address.partition("://")
     parts = rest.split("/")

@@ -103,3 +103,11 @@ def test_a_damaged_shard_is_named_and_written_again(
             with pytest.raises(ValueError, match=r"shard 0 of s3://.*p.h5ad.partial is damaged"):
                 place.gather()
             assert place.missing(work.shards) == [0, 1]
+
+
+def test_a_prediction_in_a_run_is_refused(bucket: str) -> None:
+    storage_at(f"{bucket}/runs/mine").put("index.json", b"{}")
+    for out in ("mine", "mine/new.h5ad", "mine/model/new.zarr"):
+        with pytest.raises(ValueError, match=r"in .*runs/mine; name a place outside of it"):
+            place_of(Path(f"{bucket}/runs/{out}"), overwrite=False)
+    place_of(Path(f"{bucket}/runs/beside.h5ad"), overwrite=False)

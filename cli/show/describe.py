@@ -62,7 +62,7 @@ def describe(path: Path) -> dict[str, Any]:
         from data_store.store.summary import summarise
 
         with Store.open(path) as store:
-            return summarise(store)
+            return dict(summarise(store))
     if kind == "prediction":
         return _prediction_facts(path)
     from cluster.runs.inspect_run import describe_model, describe_run

@@ -1,7 +1,7 @@
 """What a run or a model is, in plain values for `scdfm inspect`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from cluster.runs.directory import RunDirectory
 from cluster.storage.mirror import named
@@ -14,7 +14,55 @@ from scdfm.splits import Split
 from scdfm.splits.told import validation_in_words
 
 
-def describe_run(path: Path) -> dict[str, Any]:
+class SplitDescription(TypedDict):
+    """A split, in numbers."""
+
+    kind: str
+    fold: int | None
+    seed: int | None
+    context: str | None
+    train: int
+    validation: int | str
+    validation_source: str | None
+    validation_contexts: list[str]
+    test: int
+
+
+class FoldsDescription(TypedDict):
+    """How many folds are done, and what they found."""
+
+    of: int
+    finished: int
+    step: int | None
+    alone: list[int] | None
+
+
+class MembersDescription(TypedDict):
+    """How many members of an ensemble are done."""
+
+    of: int
+    finished: int
+
+
+class RunDescription(TypedDict):
+    """What `scdfm inspect --json` prints about a run, besides what it does now."""
+
+    kind: str
+    path: str
+    finished: bool
+    step: int
+    steps: int
+    seconds: float
+    sessions: int
+    best: dict[str, Any] | None
+    model: str | None
+    folds: FoldsDescription | None
+    ensemble: MembersDescription | None
+    split: SplitDescription | None
+    settings: dict[str, Any]
+
+
+def describe_run(path: Path) -> RunDescription:
     """State, best validation round, split and settings of a run.
 
     Raises:
@@ -89,7 +137,7 @@ def _mean(path: Path, card: ModelCard) -> dict[str, Any] | None:
     }
 
 
-def _folds(run: RunDirectory, *, of: int | None) -> dict[str, Any] | None:
+def _folds(run: RunDirectory, *, of: int | None) -> FoldsDescription | None:
     """How many folds are done, and what they found; None of a run without."""
     if of is None:
         return None
@@ -102,7 +150,7 @@ def _folds(run: RunDirectory, *, of: int | None) -> dict[str, Any] | None:
     }
 
 
-def _members(run: RunDirectory, *, of: int | None) -> dict[str, int] | None:
+def _members(run: RunDirectory, *, of: int | None) -> MembersDescription | None:
     """How many members of an ensemble are done; None of a run of one model."""
     if of is None:
         return None
@@ -117,7 +165,7 @@ def _ensemble(path: Path) -> dict[str, Any] | None:
     return {"members": len(facts.seeds), **facts.model_dump(exclude={"weights"})}
 
 
-def _split(path: Path) -> dict[str, Any]:
+def _split(path: Path) -> SplitDescription:
     split = Split.load(path)
     return {
         "kind": split.kind,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -15,7 +15,78 @@ _RUNS = 64
 _SMALLEST = 5  # units that are named
 
 
-def summarise(store: Store) -> dict[str, Any]:
+class Spread(TypedDict):
+    """Quartiles of some counts."""
+
+    least: float
+    lower_quartile: float
+    median: float
+    upper_quartile: float
+    most: float
+
+
+class ContextSummary(TypedDict):
+    """What a store holds of a context."""
+
+    cells: int
+    controls: int
+    conditions: int
+    cells_per_condition: Spread | None
+
+
+class UnitSummary(TypedDict):
+    """A condition in a context."""
+
+    context: str
+    condition: str
+    label: str
+    cells: int
+
+
+class VersionSummary(TypedDict):
+    """A version of a store."""
+
+    fingerprint: str
+    cells: int
+    sources: list[str]
+    path: str
+
+
+class StoreSummary(TypedDict):
+    """All that `scdfm inspect --json` prints about a store."""
+
+    kind: str
+    path: str
+    fingerprint: str
+    schema_version: int
+    package: str
+    cells: int
+    genes: int
+    nonzero: int
+    zeros: float  # share
+    genes_per_cell: float  # seen in a cell, mean
+    bytes: int
+    files: int
+    normalised: bool
+    perturbation: str
+    library_size: Spread | None
+    conditions: int
+    singles: int
+    doubles: int
+    by_tokens: dict[int, int]
+    perturbed_measured: int
+    perturbed: int
+    contexts: dict[str, ContextSummary]
+    cells_per_condition: Spread | None
+    smallest: list[UnitSummary]
+    units: list[UnitSummary]
+    recipe: dict[str, Any]
+    versions: list[VersionSummary]
+    sources: list[dict[str, Any]]
+    detections: list[str]
+
+
+def summarise(store: Store) -> StoreSummary:
     """All that `scdfm inspect --json` prints about a store: plain numbers, texts and lists."""
     manifest = store.manifest
     return {
@@ -27,8 +98,8 @@ def summarise(store: Store) -> dict[str, Any]:
         "cells": manifest.cells,
         "genes": manifest.genes,
         "nonzero": manifest.nonzero,
-        "zeros": 1 - manifest.nonzero / max(1, manifest.cells * manifest.genes),  # share
-        "genes_per_cell": manifest.nonzero / max(1, manifest.cells),  # seen in a cell, mean
+        "zeros": 1 - manifest.nonzero / max(1, manifest.cells * manifest.genes),
+        "genes_per_cell": manifest.nonzero / max(1, manifest.cells),
         "bytes": sum(shard.bytes for shard in manifest.shards),
         "files": len(manifest.shards),
         "normalised": manifest.normalised,
@@ -51,7 +122,7 @@ def summarise(store: Store) -> dict[str, Any]:
     }
 
 
-def _versions(store: Store) -> list[dict[str, Any]]:
+def _versions(store: Store) -> list[VersionSummary]:
     """The versions that the store holds, oldest first; behind a URL only the one that is open."""
     if not isinstance(store.path, Path):
         return []
@@ -66,7 +137,7 @@ def _versions(store: Store) -> list[dict[str, Any]]:
     ]
 
 
-def _context(store: Store, context: str) -> dict[str, Any]:
+def _context(store: Store, context: str) -> ContextSummary:
     units = [unit for unit in store.units if unit.context == context]
     return {
         "cells": sum(map(len, units)),
@@ -76,7 +147,7 @@ def _context(store: Store, context: str) -> dict[str, Any]:
     }
 
 
-def _unit(unit: Unit) -> dict[str, Any]:
+def _unit(unit: Unit) -> UnitSummary:
     return {
         "context": unit.context,
         "condition": unit.condition,
@@ -89,7 +160,7 @@ def _perturbed(store: Store) -> list[Unit]:
     return [unit for unit in store.units if not unit.is_control]
 
 
-def _sizes(units: Iterable[Unit]) -> dict[str, float] | None:
+def _sizes(units: Iterable[Unit]) -> Spread | None:
     """Cells of a perturbed unit; None where there is none."""
     sizes = np.array([len(unit) for unit in units if not unit.is_control])
     return _spread(sizes) if len(sizes) else None
@@ -99,7 +170,7 @@ def _tokens(store: Store) -> set[str]:
     return {token for tokens in store.conditions.values() for token in tokens}
 
 
-def _quartiles(store: Store) -> dict[str, float] | None:
+def _quartiles(store: Store) -> Spread | None:
     """Of all cells, or of evenly spaced runs of them in a large store."""
     if store.manifest.normalised:
         return None
@@ -111,7 +182,12 @@ def _quartiles(store: Store) -> dict[str, float] | None:
     return _spread(sizes)
 
 
-def _spread(values: np.ndarray[Any, np.dtype[Any]]) -> dict[str, float]:
-    names = ("least", "lower_quartile", "median", "upper_quartile", "most")
-    found = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
-    return dict(zip(names, map(float, found), strict=True))
+def _spread(values: np.ndarray[Any, np.dtype[Any]]) -> Spread:
+    least, lower, median, upper, most = map(float, np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
+    return {
+        "least": least,
+        "lower_quartile": lower,
+        "median": median,
+        "upper_quartile": upper,
+        "most": most,
+    }

@@ -36,6 +36,7 @@ from sweeps.events import OnEvent
 from sweeps.ledger import Ledger, Trial
 from sweeps.proposals.confirm import Repeat, missing
 from sweeps.proposals.limits import Counted
+from sweeps.proposals.prior import observed, require_comparable
 from sweeps.proposals.prune import scheduler
 from sweeps.proposals.search import ListSearch, StudySearch, open_storage
 from sweeps.results import (
@@ -149,6 +150,7 @@ def check_data(sweep: SweepConfig) -> str:
             for run in _differing_inputs(sweep, split=split):
                 require_inputs(run, store)
             _require_metric(sweep, store, split=split)
+        require_comparable(sweep, fingerprint=store.fingerprint)
         return store.fingerprint
 
 
@@ -234,6 +236,9 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
         name=locked.study_name if locked is not None else sweep.name,
         earlier=[trial.configuration for trial in earlier],
         first=_first(sweep, earlier, ending=Spent.of(sweep, ledger).over(sweep.budget) == NO_GAIN),
+        observed=()
+        if earlier or locked is None
+        else observed(sweep, fingerprint=locked.store_fingerprint),
         trials=left,
         enough=lambda: reached(sweep.budget.no_gain, watch.no_gain),
     )

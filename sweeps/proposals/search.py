@@ -16,11 +16,13 @@ from ray.tune.search import Searcher
 
 from sweeps.objective import RUNG, VALUE
 from sweeps.proposals.limits import Counted, Excess
+from sweeps.proposals.prior import Observed
 from sweeps.schema.sweep import Configuration, SweepConfig
-from sweeps.space import ask, identity, sampler, untried
+from sweeps.space import ask, distribution, identity, sampler, untried
 
 log = logging.getLogger(__name__)
 
+FROM = "from"  # user attribute of a trial of another sweep: where that is
 NUMBER = "trial"  # user attribute of a trial in the study: its number in the sweep
 _IN_VAIN = 100  # proposals in a row that need more than they may
 _TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -74,6 +76,7 @@ class StudySearch(Searcher):
         name: str,
         earlier: Sequence[Configuration],
         first: Sequence[Configuration],
+        observed: Sequence[Observed] = (),
         trials: int | None = None,
         enough: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -86,6 +89,7 @@ class StudySearch(Searcher):
             earlier: Configurations of earlier sessions, in the order in which they began; the study
                 lacks those outside the space.
             first: Configurations to run before the search proposes any.
+            observed: Finished trials of other sweeps; told to a study that has none of its own.
             trials: That may be begun, without infeasible ones; none: no limit.
             enough: Whether nothing more is to be proposed for now.
         """
@@ -105,10 +109,11 @@ class StudySearch(Searcher):
         self._trials: dict[str, optuna.Trial] = {}  # by Ray Tune's id
         self._reported: dict[str, set[int]] = {}  # rungs, by Ray Tune's id
         self._close_half_begun()
+        self._tell_observed(observed)
         known = {
             identity(whole): one
             for one in self._study.get_trials(deepcopy=False)
-            if (whole := self._whole(one)) is not None
+            if FROM not in one.user_attrs and (whole := self._whole(one)) is not None
         }
         self._left = {key: one for key, one in known.items() if one.state == TrialState.RUNNING}
         self._told = {key for key, one in known.items() if one.state in _TOLD}
@@ -116,6 +121,19 @@ class StudySearch(Searcher):
         wanted = [*first, *(one for one in left if one is not None)]
         self._first = list({identity(one): one for one in wanted}.values())
         self._tried = known.keys() | self._numbers.keys()
+
+    def _tell_observed(self, observed: Sequence[Observed]) -> None:
+        """Give a new study what other sweeps have found; a restart finds it there."""
+        if self._study.get_trials(deepcopy=False):
+            return
+        for one in observed:
+            own = self._space.parameters(one.configuration)
+            known = {name: distribution(self._space.dimensions[name]) for name in own}
+            self._study.add_trial(
+                optuna.create_trial(
+                    params=own, distributions=known, value=one.value, user_attrs={FROM: one.sweep}
+                )
+            )
 
     def _close_half_begun(self) -> None:
         """Close what a killed session had begun to propose."""

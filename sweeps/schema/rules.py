@@ -1,5 +1,6 @@
 """The rules of a sweep: how trials are judged, proposed and stopped, and what they may cost."""
 
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -44,7 +45,7 @@ class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class SearchConfig(BaseModel, frozen=True, extra="forbid"):
+class SearchConfig(BaseModel, frozen=True, extra="forbid", serialize_by_alias=True):
     """How configurations are proposed."""
 
     sampler: Literal["tpe", "random", "grid", "qmc", "cmaes"] = Field(
@@ -57,11 +58,22 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
         default=10, description="tpe, cmaes: random trials before it takes over"
     )
     baseline_first: bool = Field(default=True, description="The base itself is the first trial")
+    from_: tuple[Path, ...] = Field(
+        default=(),
+        alias="from",
+        description="tpe, cmaes: directories of other sweeps, whose finished trials are known to "
+        "the search from the beginning",
+    )
 
     @model_validator(mode="after")
     def _only_what_the_sampler_reads(self) -> Self:
         if self.sampler not in ("tpe", "cmaes"):
             _refuse_unread(self, ("startup",), reader="sampler tpe or cmaes", got=self.sampler)
+            if self.from_:
+                raise ValueError(
+                    f"from belongs to sampler tpe or cmaes, and {self.sampler} learns from "
+                    "nothing; remove it"
+                )
         return self
 
 

@@ -170,7 +170,11 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         return self.whole_space.complete((self.baseline | own).__getitem__) | own
 
     def _own_values(self, configuration: Configuration) -> Configuration:
-        values = _values(self.run(configuration, split=0))
+        return self.values_of(self.run(configuration, split=0))
+
+    def values_of(self, run: RunConfig) -> Configuration:
+        """The values that a run has of the settings that are tried."""
+        values = _values(run)
         return {name: self._cast(name, values.get(name)) for name in self.settings}
 
     def _cast(self, name: str, value: Value) -> Value:

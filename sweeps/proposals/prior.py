@@ -1,0 +1,128 @@
+"""What other sweeps have found, as observations that a search has before its first proposal.
+
+A value compares only where cells, splits and objective are the same, and where a trial's run
+differs from this sweep's base in nothing but settings that this sweep tries, too. Such a trial
+tells the sampler something; it is no trial of this sweep, and may be proposed again.
+"""
+
+import logging
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from cluster.runs.identity import changed
+from cluster.settings.config import RunConfig, make_run
+from sweeps.directory import SweepDirectory
+from sweeps.ledger import Trial
+from sweeps.lock import Locked
+from sweeps.schema.sweep import Configuration, SweepConfig
+
+log = logging.getLogger(__name__)
+
+
+class Observed(NamedTuple):
+    """A finished trial of another sweep."""
+
+    configuration: Configuration
+    value: float  # mean over all splits
+    sweep: str  # where
+
+
+def observed(sweep: SweepConfig, *, fingerprint: str) -> list[Observed]:
+    """Finished trials of the sweeps that `search.from` names, in its order and theirs.
+
+    Args:
+        sweep: This one.
+        fingerprint: Of its store.
+
+    Raises:
+        ValueError: One is no sweep, or its values do not compare with those of this sweep.
+    """
+    known = require_comparable(sweep, fingerprint=fingerprint)
+    return [one for place, locked in known.items() for one in _of(place, locked, sweep)]
+
+
+def require_comparable(sweep: SweepConfig, *, fingerprint: str) -> dict[Path, Locked]:
+    """What the sweeps that `search.from` names are.
+
+    Raises:
+        ValueError: One is no sweep, or its values do not compare with those of this sweep.
+    """
+    found = {}
+    for place in sweep.search.from_:
+        locked = SweepDirectory(place).lock.read()
+        if locked is None:
+            raise ValueError(
+                f"search.from: expected the directory of a sweep that has begun, got {place}; name "
+                "one, such as runs/NAME"
+            )
+        _require_comparable(place, locked, sweep, fingerprint=fingerprint)
+        found[place] = locked
+    return found
+
+
+def _of(place: Path, locked: Locked, sweep: SweepConfig) -> list[Observed]:
+    directory = SweepDirectory(place)
+    finished = [one for one in directory.ledger.trials() if _whole(one, sweep)]
+    space, found = sweep.whole_space, list[Observed]()
+    for trial in finished:
+        configuration = _as_ours(trial, locked, sweep)
+        if configuration is not None and space.holds(configuration):
+            found.append(Observed(configuration, trial.mean, str(place)))
+    left = len(finished) - len(found)
+    note = f"; {left} lie outside of this space, or differ in what it does not try" if left else ""
+    log.info(f"{place}: {len(found)} finished trials are known to the search{note}")
+    return found
+
+
+def _whole(trial: Trial, sweep: SweepConfig) -> bool:
+    every = trial.values.keys() == set(range(len(sweep.splits)))
+    return trial.state == "complete" and every and math.isfinite(trial.mean)
+
+
+def _require_comparable(
+    place: Path, locked: Locked, sweep: SweepConfig, *, fingerprint: str
+) -> None:
+    """Refuse a sweep whose values mean something else.
+
+    Raises:
+        ValueError: Names the first difference.
+    """
+    own = Locked.of(sweep, fingerprint=fingerprint)
+    for what, before, now in (
+        ("on other cells", locked.store_fingerprint[:12], fingerprint[:12]),
+        ("on other splits", _splits(locked), _splits(own)),
+        ("judged by another metric", locked.objective.metric, own.objective.metric),
+    ):
+        if before != now:
+            raise ValueError(
+                f"search.from: {place} was {what} ({before}, and here {now}), so its values do not "
+                "compare; leave it out"
+            )
+
+
+def _splits(locked: Locked) -> str:
+    """The splits as text: settings, and the content of files in place of their paths."""
+    files = {path: content[:12] for path, content in (locked.split_files or {}).items()}
+    told = []
+    for split in locked.splits:
+        values = split.model_dump(mode="json", exclude_defaults=True)
+        if split.path is not None:
+            values["path"] = files.get(str(split.path), str(split.path))
+        told.append(" ".join(f"{name} {value}" for name, value in values.items()))
+    return ", ".join(told)
+
+
+def _as_ours(trial: Trial, locked: Locked, sweep: SweepConfig) -> Configuration | None:
+    """A trial's values of the settings that this sweep tries; None if it differs in others."""
+    base = sweep.run({}, split=0)
+    own = {name: getattr(base, name) for name in ("name", "output", "split")}
+    try:
+        run = make_run({**locked.base, **own}, where="base", overrides=dict(trial.configuration))
+    except ValueError:  # a setting of another version, or of a plug-in that is not here
+        return None
+    return None if _differs(run, base, sweep) else sweep.values_of(run)
+
+
+def _differs(run: RunConfig, base: RunConfig, sweep: SweepConfig) -> bool:
+    return bool(changed(base, run).keys() - set(sweep.settings))

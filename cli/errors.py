@@ -72,6 +72,7 @@ def _usage(error: typer.TyperException) -> str:
     where = f"; see {context.command_path} --help" if context is not None else ""
     # Pydantic's own words, where an option is read by a model.
     message = error.format_message().rstrip(".").replace("Value error, ", "")
+    message = message.replace("Input should be", "must be")
     return f"{message[:1].lower()}{message[1:]}{where}"
 
 
@@ -92,7 +93,8 @@ def _fault_of_option(fault: dict[str, object]) -> str:
     if not location:
         return message
     option = str(location[0]).replace("_", "-")
-    return f"--{option}: {message}, got {fault['input']!r}"
+    got = "" if ", got " in message else f", got {fault['input']!r}"
+    return f"--{option}: {message}{got}"
 
 
 def _line(text: str) -> str:

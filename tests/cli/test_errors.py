@@ -7,6 +7,7 @@ import typer
 from pydantic import BaseModel, PositiveInt
 
 from cli.errors import explain
+from cluster.options import TrainOptions
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,16 @@ def test_a_bad_option_is_named_as_it_is_typed() -> None:
         Options.model_validate({"min_cells": -1})
     line = explain(caught.value).line
     assert line == "--min-cells: must be greater than 0, got -1"
+
+
+def test_what_came_is_said_once_and_in_our_words() -> None:
+    with pytest.raises(ValueError, match="such as 2") as caught:
+        TrainOptions.model_validate({"workers": "two"})
+    line = explain(caught.value).line
+    assert line.startswith("--workers: workers must be a number from 1 on")
+    assert line.count("got ") == 1
+    typed = typer.BadParameter("Input should be greater than or equal to 2")
+    assert explain(typed).line.endswith("must be greater than or equal to 2")
 
 
 def test_what_a_worker_raised_is_said_and_not_what_ray_wraps_around_it() -> None:

@@ -39,7 +39,7 @@ def tune(
     plan: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Say what it would try and cost, measured by a few steps; train not."
+            "--dry-run", help="Say what it would try and cost, measured by a few steps, and end."
         ),
     ] = False,
     extend: Annotated[

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import RayError
-from ray.train import ControllerError, WorkerGroupError
+from ray.train import ControllerError, PreemptionError, WorkerGroupError
 from ray.train.v2.api.config import FailureConfig
 
 from cluster.nodes.limits import (
@@ -59,6 +59,7 @@ def following(
     says = _Says(told, directory)
     failures = FailureConfig(
         max_failures=limits.worker_restarts,
+        max_preemption_failures=limits.preemption_restarts,
         # An elastic group fails to start until a lost node is missed; the controller counts.
         controller_failure_limit=-1 if workers.elastic else limits.controller_restarts,
     )
@@ -90,6 +91,11 @@ def _explained(limits: FailureLimits, waiting: Waiting) -> Iterator[None]:
         raise RuntimeError(
             f"workers could not start ({reason(error)}), and failure.controller_restarts is "
             f"{limits.controller_restarts}; {again}"
+        ) from error
+    except PreemptionError as error:
+        raise RuntimeError(
+            "nodes were taken away once more, and failure.preemption_restarts is "
+            f"{limits.preemption_restarts}; run the command again to go on"
         ) from error
     except WorkerGroupError as error:
         if not any(map(died, error.worker_failures.values())):

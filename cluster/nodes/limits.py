@@ -18,9 +18,11 @@ from ray.experimental.internal_kv import (
     _internal_kv_get,
     _internal_kv_put,
 )
+from ray.train import TrainingFailedError
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
 from ray.train.v2._internal.execution.controller.state import ReschedulingState, RestartingState
+from ray.train.v2._internal.execution.failure_handling.default import _is_preemption_failure
 
 from cluster.settings.failure import FailureLimits
 
@@ -81,7 +83,8 @@ class Controller(ControllerCallback, WorkerGroupCallback):
         """
         self._limits, self._told, self._elastic = limits, told, elastic
         self._waits_since: float | None = None
-        self._died, self._unstarted = 0, 0  # restarts after workers ran, and after they did not
+        # Restarts after workers died, after their node was taken away, after they did not start.
+        self._died, self._taken, self._unstarted = 0, 0, 0
         self._last = ""
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
@@ -103,7 +106,7 @@ class Controller(ControllerCallback, WorkerGroupCallback):
         """
         if not isinstance(current_state, RestartingState | ReschedulingState):
             return
-        error: Exception = current_state.training_failed_error
+        error: TrainingFailedError = current_state.training_failed_error
         cause = getattr(error, "controller_failure", error)
         if isinstance(cause, WorkerGroupStartupTimeoutError):
             if not self._elastic or self._waited > self._limits.placement_timeout:
@@ -116,9 +119,12 @@ class Controller(ControllerCallback, WorkerGroupCallback):
         self._tell("restarting")
         time.sleep(pause)
 
-    def _count(self, state: Any, error: Exception) -> None:
+    def _count(self, state: Any, error: TrainingFailedError) -> None:
         """Note a restart, of the kind that Ray Train counts it as."""
-        if isinstance(state, RestartingState):
+        if _is_preemption_failure(error):
+            self._taken += 1
+            number, of = self._taken, self._limits.preemption_restarts
+        elif isinstance(state, RestartingState):
             self._died += 1
             number, of = self._died, self._limits.worker_restarts
         else:
@@ -136,7 +142,7 @@ class Controller(ControllerCallback, WorkerGroupCallback):
 
     @property
     def _restarts(self) -> int:
-        return self._died + self._unstarted
+        return self._died + self._taken + self._unstarted
 
     def _tell(self, doing: Literal["waiting", "running", "restarting"]) -> None:
         self._told.tell(State(doing=doing, restarts=self._restarts, last=self._last))

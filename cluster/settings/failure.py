@@ -9,6 +9,9 @@ class FailureLimits(BaseModel, frozen=True, extra="forbid"):
     worker_restarts: NonNegativeInt = Field(
         default=3, description="Times that workers start again after one of them or its node died"
     )
+    preemption_restarts: NonNegativeInt = Field(
+        default=20, description="Times that workers start again after their node was taken away"
+    )
     controller_restarts: NonNegativeInt = Field(
         default=3, description="Times that workers start again after they died while they started"
     )

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ray.train import ControllerError, WorkerGroupError
+from ray.train import ControllerError, PreemptionError, WorkerGroupError
 from ray.train.v2._internal.exceptions import (
     WorkerGroupStartupFailedError,
     WorkerGroupStartupTimeoutError,
@@ -14,6 +14,7 @@ from ray.train.v2._internal.execution.controller.state import (
     RestartingState,
     RunningState,
 )
+from ray.train.v2.api.preemption import PreemptionInfo
 
 from cluster.nodes.limits import Controller, NoRoomError, State, Told, UnstartedError
 from cluster.runs.identity import changed
@@ -83,4 +84,19 @@ def test_an_elastic_group_is_sized_again_until_it_has_waited_too_long(ray_sessio
     controller.after_controller_state_update(RunningState(), failed)
     with pytest.raises(UnstartedError, match="no disk"):
         controller.after_controller_state_update(RunningState(), failed)
+    told.forget()
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_nodes_that_are_taken_away_have_a_limit_of_their_own(ray_session: None) -> None:
+    told = Told("taken")
+    controller = Controller(FailureLimits(backoff=0, preemption_restarts=7), told)
+    taken = PreemptionError(PreemptionInfo(None, {"node": [0]}))
+    died = WorkerGroupError("worker 1 died", {1: RuntimeError("out of memory")})
+    for error in (taken, died, taken):
+        controller.after_controller_state_update(RunningState(), RestartingState(error))
+    heard = told.heard()
+    assert heard.restarts == 3
+    assert heard.last.endswith("start again from the last checkpoint (restart 2 of 7)")
     told.forget()

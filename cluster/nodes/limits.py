@@ -18,11 +18,11 @@ from ray.experimental.internal_kv import (
     _internal_kv_get,
     _internal_kv_put,
 )
-from ray.train import TrainingFailedError
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
 from ray.train.v2._internal.execution.controller.state import ReschedulingState, RestartingState
 from ray.train.v2._internal.execution.failure_handling.default import _is_preemption_failure
+from ray.train.v2.api.exceptions import TrainingFailedError
 
 from cluster.settings.failure import FailureLimits
 

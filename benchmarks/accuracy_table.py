@@ -133,7 +133,7 @@ def page(lines: Sequence[Line], *, command: str) -> str:
         "",
         f"    {command}",
         "",
-        f"Code: {', '.join(codes) or 'none'}.",
+        textwrap.fill(f"Code: {', '.join(codes) or 'none'}.", 100),
         "",
         "## What must be reached",
         "",

@@ -1,31 +1,38 @@
-"""This checkout against an earlier one of this project: a training step, the stream, an ingest.
+"""This checkout against an earlier one of this project: training, sampling, cells, an ingest.
 
-    python benchmarks/before.py --before CHECKOUT [--of train_step stream ingest] [--json]
+    python benchmarks/before.py --before CHECKOUT [--of train_step sampling ...] [--json]
 
 Every side is the other benchmarks' own child, run from its own checkout, and all take turns in one
-run. Ratios are how much faster this checkout is, by wall time and by CPU time; 1 is the same. Where
-a process finds its memory decides up to a twentieth of an ingest and stays as it is while the
-process lives, so children are started anew `--processes` times and the ratios of all are pooled.
+run; a prediction is this checkout's child on either code. Its model is made by the earlier one, so
+that both can read it; the one whose means have a base is this checkout's, against that without.
+Ratios are how much faster this checkout is, by wall time and by CPU time; 1 is the same. Where a
+process finds its memory decides up to a twentieth of an ingest and stays as it is while the process
+lives, so children are started anew `--processes` times and the ratios of all are pooled.
 """
 
 import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
 import ingest
+import sampling
 from rounds import Facts, Turn, interleave, ratio, table
 from stream import SCREENS
 from stream_sides import prepare
 
 HERE = Path(__file__).resolve().parents[1]
 BATCHES = 800  # of a turn of the stream
-WORK = ("train_step", "stream", "ingest")
+WORK = ("train_step", "sampling", "prediction", "stream", "ingest")
 OWN = "OWN"  # in a child's command: a folder of this side alone
+BASE = "BASE"  # likewise: the base of its model's means, that an earlier checkout may not know
+NEW = ("prediction.py",)  # children that an earlier checkout may not have
+_SAMPLED = {"width": 128, "all_genes": 5033, "steps": 100}  # the network that is sampled
 
 
 def main() -> None:
@@ -81,6 +88,29 @@ def _commands(options: argparse.Namespace, *, folder: Path) -> Iterator[tuple[st
         for case in ("wide", "narrow"):
             told = ["--release", str(HERE), "--case", case, "--side", "paper"]  # no peer is read
             yield f"training step, {case}", ["train_step.py", *told]
+    if "sampling" in options.of:
+        weights = folder / "weights.pt"
+        if not weights.exists():
+            sampling.train(argparse.Namespace(weights=weights, **_SAMPLED))
+        told = [
+            "--release",
+            str(HERE),
+            "--weights",
+            str(weights),
+            "--width",
+            str(_SAMPLED["width"]),
+        ]
+        yield "sampling", ["sampling.py", *told, "--side", "ours"]
+    if "prediction" in options.of:
+        # Presets had no base in older checkouts: the base's own cost is told apart.
+        for checkout, base in ((options.before, "none"), (HERE, "shrunken")):
+            made = ["prediction.py", "--at", str(folder), "--base", base, "--make"]
+            subprocess.run(_child(checkout, made, own=folder), check=True)
+        yield "prediction", ["prediction.py", "--at", str(folder), "--base", "none"]
+        yield (
+            "prediction, means from a base",
+            ["prediction.py", "--at", str(folder), "--base", BASE],
+        )
     if "stream" in options.of:
         at = folder / "main"
         prepare(at, SCREENS["main"].fewer(options.scale), keep_source=False)
@@ -116,8 +146,9 @@ def _turns(
 
 
 def _child(checkout: Path, command: list[str], *, own: Path) -> list[str]:
-    script = checkout / "benchmarks" / command[0]
-    told = [str(own) if word == OWN else word for word in command[1:]]
+    script = (HERE if command[0] in NEW else checkout) / "benchmarks" / command[0]
+    words = {OWN: str(own), BASE: "shrunken" if checkout == HERE else "none"}
+    told = [words.get(word, word) for word in command[1:]]
     return ["env", f"PYTHONPATH={checkout}", sys.executable, str(script), *told]
 
 

@@ -107,7 +107,7 @@ def measure(folder: Path, *, megabytes: int, steps: int, turns: int) -> None:
                     keeper.writer.wait()  # what is left of it is not the next turn's
                 if turn < 0:  # warms up
                     times, blocked = {False: [], True: []}, []
-        newest = directory.latest_state
+        newest = directory.states.newest
         assert newest is not None
         size = sum(file.stat().st_size for file in newest.iterdir()) / 2**20
     plain, kept = (statistics.median(times[saving]) for saving in (False, True))

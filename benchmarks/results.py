@@ -17,7 +17,8 @@ from real_cells import SCREENS, Screen
 from cluster.runs.provenance import commit
 from cluster.settings.config import make_run
 from cluster.train import train_here
-from cluster.work.compare import Comparison, compare, evaluated
+from cluster.work.comparison.compare import Comparison, compare
+from cluster.work.comparison.evaluated import evaluated
 
 METRICS = ("mse", "mse_corrected", "pearson_delta", "discrimination_score_l1", "overlap_at_N")
 

@@ -1,7 +1,14 @@
-"""How good a search is: the best of 40 trials on a toy objective, by sampler, over 20 seeds.
+"""What a search finds, and what the platform around its trials costs.
 
     python benchmarks/sweep.py --toy [--trials 40] [--seeds 20] [--json]
     python benchmarks/sweep.py --board 1000      # seconds to read a ledger of so many trials
+    python benchmarks/sweep.py --overhead        # seconds that a trial takes beside its training
+    python benchmarks/sweep.py --pair            # two trials at once over one
+    python benchmarks/sweep.py --asha            # time to the best of 24, with early stopping
+    python benchmarks/sweep.py --many 1000       # memory and open files of so many cheap trials
+    python benchmarks/sweep.py --kills           # SIGKILL of driver and trials: nothing is lost
+
+--steps is the length of a training, --turns how often both sides take turns.
 
 The toy has the settings of a real sweep, and a value that follows from them at once: a bowl in four
 numbers on the scales on which they are searched, with a place for the best choice, plus noise as
@@ -22,6 +29,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import optuna
 from optuna.storages import InMemoryStorage
+from sweep_kills import kills
+from sweep_many import many
+from sweep_trials import asha, overhead, pair
 
 from scdfm.screen.randomness import numpy_generator
 from sweeps.ledger import Ledger
@@ -150,33 +160,71 @@ def board(trials: int) -> None:
     print(f"{trials} trials: ledger {read - began:.2f} s, leaderboard {ranked - read:.2f} s")
 
 
-def main(arguments: list[str]) -> None:
-    """Print a line for each sampler."""
-    parser = argparse.ArgumentParser(description="How good a search is.")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--toy", action="store_true", help="the toy objective")
-    what.add_argument("--board", type=int, metavar="TRIALS", help="a ledger of so many trials")
-    parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args(arguments)
+def main(arguments: list[str]) -> int:
+    """Do what is asked for; the status."""
+    asked = _parser().parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if asked.board:
         board(asked.board)
-        return
-    outcomes = compare(seeds=asked.seeds, trials=asked.trials)
-    if asked.json:
+    elif asked.toy:
+        toy(seeds=asked.seeds or 20, trials=asked.trials or 40, as_json=asked.json)
+    else:
+        with tempfile.TemporaryDirectory(prefix="sweep") as folder:
+            return 0 if _with_ray(asked, Path(folder)) else 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="What a search finds, and what it costs.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--toy", action="store_true", help="the toy objective")
+    what.add_argument("--board", type=int, metavar="TRIALS", help="a ledger of so many trials")
+    what.add_argument("--overhead", action="store_true", help="beside training, per trial")
+    what.add_argument("--pair", action="store_true", help="two trials at once over one")
+    what.add_argument("--asha", action="store_true", help="early stopping over none")
+    what.add_argument("--many", type=int, metavar="TRIALS", help="so many cheap trials")
+    what.add_argument("--kills", action="store_true", help="SIGKILL of driver and trials")
+    parser.add_argument("--trials", type=int)
+    parser.add_argument("--seeds", type=int, help="how many; with --kills, which one")
+    parser.add_argument("--steps", type=int, default=600, help="of a training")
+    parser.add_argument("--turns", type=int, default=2, help="of both sides")
+    parser.add_argument("--at-once", type=int, default=1, help="trials, with --asha and --many")
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def _with_ray(asked: argparse.Namespace, folder: Path) -> bool:
+    """Run sweeps; False if one was not as it must be."""
+    trials, steps = asked.trials, asked.steps
+    if asked.overhead:
+        overhead(folder, steps=steps, trials=trials or 6, turns=asked.turns)
+    elif asked.pair:
+        pair(folder, steps=steps, trials=trials or 6, turns=asked.turns)
+    elif asked.asha:
+        seeds, at_once = asked.seeds or 1, asked.at_once
+        asha(folder, steps=steps, trials=trials or 24, seeds=seeds, at_once=at_once)
+    elif asked.many:
+        many(folder, trials=asked.many, at_once=asked.at_once)
+    else:
+        return kills(folder, steps=steps, trials=trials or 6, seed=asked.seeds or 1)
+    return True
+
+
+def toy(*, seeds: int, trials: int, as_json: bool) -> None:
+    """Print a line for each sampler."""
+    outcomes = compare(seeds=seeds, trials=trials)
+    if as_json:
         told: list[dict[str, Any]] = [one._asdict() for one in outcomes]
         print(json.dumps(told, indent=1))
         return
-    print(f"best of {asked.trials} trials, {asked.seeds} seeds: median (quartiles) of the regret")
+    print(f"best of {trials} trials, {seeds} seeds: median (quartiles) of the regret")
     for one in outcomes:
         low, high = one.quartiles
         line = f"{one.sampler:8} {one.median:.4f} ({low:.4f} to {high:.4f})"
         if one.sampler != "random":
-            line += f"  better than random in {one.better} of {asked.seeds}, p {one.chance:.2g}"
+            line += f"  better than random in {one.better} of {seeds}, p {one.chance:.2g}"
         print(line)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

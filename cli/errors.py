@@ -3,11 +3,13 @@
 0 done, 1 failed work, 2 bad input, 130 stopped by Ctrl-C; `cli.main` adds 143 for SIGTERM.
 """
 
+import errno
 from typing import NamedTuple
 
 import typer
 
 from scdfm.screen.address import with_addresses
+from scdfm.screen.atomic import without_draft
 
 FAILED = 1
 BAD_INPUT = 2
@@ -20,6 +22,7 @@ _WRONG_PATH = (
     NotADirectoryError,
     PermissionError,
 )
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LONGEST = 1_000  # characters; some libraries put a whole log into a message
 
 
@@ -45,7 +48,8 @@ def explain(error: BaseException) -> Failure:
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return Failure("interrupted; run the command again to go on", INTERRUPTED)
     message = _line(_message(error))
-    if isinstance(error, (ValueError, *_WRONG_PATH)):
+    read_only = isinstance(error, OSError) and error.errno == errno.EROFS
+    if isinstance(error, (ValueError, *_WRONG_PATH)) or read_only:
         return Failure(message, BAD_INPUT)
     if isinstance(error, MemoryError):
         return Failure(f"out of memory; ask for less at once ({message})", FAILED)
@@ -81,7 +85,11 @@ def _message(error: BaseException) -> str:
     if isinstance(error, ValueError) and callable(faults):
         return _fault_of_option(faults()[0])
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        place = without_draft(str(error.filename)) if error.filename else ""
+        if error.errno == errno.EROFS:
+            return f"cannot write {place or 'there'}: its disk is read-only; name another place"
+        remedy = "; free some space and run again" if error.errno in _FULL else ""
+        return (f"{place}: {error.strerror}" if place else error.strerror) + remedy
     return str(error) or type(error).__name__
 
 

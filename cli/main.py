@@ -18,6 +18,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Literal, NoReturn
 
+from cluster.processes import kill_descendants
+
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 _SAVING = 5.0  # seconds for a step to end, so that its state can be kept
 _PATIENCE = 2.0  # seconds for the command to close its files, with Ray and then without
@@ -109,12 +111,8 @@ class Command:
     def _stop(self) -> NoReturn:
         """Let the command close what it has open, then leave."""
         assert self._signal is not None
-        import logging
-
-        # What breaks now breaks because of the signal.
-        logging.disable(logging.CRITICAL)
-        threading.excepthook = lambda _: None
-        sys.unraisablehook = self._on_lost
+        self._hush()
+        self._look()
         self._save()
         _tell_session("give_up")
         # While Ray starts, it waits in C++ for processes that must not be killed meanwhile; when
@@ -123,6 +121,20 @@ class Command:
         _tell_session("abandon")
         self._wait(self._patience)
         self._leave(self._signal)
+
+    def _hush(self) -> None:
+        """Say nothing of what breaks now: it breaks because of the signal."""
+        import logging
+
+        logging.disable(logging.CRITICAL)
+        threading.excepthook = lambda _: None
+        sys.unraisablehook = self._on_lost
+
+    def _look(self) -> None:
+        """Find out whether the command only looks at work, which then goes on."""
+        # The module may be half loaded.
+        goes_on = getattr(sys.modules.get("cli.show.following"), "goes_on", lambda: None)
+        self._remedy = goes_on() or self._remedy
 
     def _save(self) -> None:
         """Have training workers keep their last step, if there are any."""
@@ -152,7 +164,13 @@ class Command:
     def _leave(self, number: signal.Signals) -> NoReturn:
         """End this process and all that it started; print one line."""
         try:
-            _tell_session("abandon")
+            self._hush()
+            _tell_session("give_up")
+            # Ray may wait for a process of its own that is killed now, for half a minute and with
+            # the interpreter's lock held; the interrupt comes before it can begin to.
+            _interrupt(self._thread)
+            if not _tell_session("abandon"):
+                kill_descendants()  # such as one that measures steps
             # While a live bar is drawn it stands in for sys.stderr and hides the cursor.
             bar = _SHOW_CURSOR + "\n" if sys.stderr is not self._stderr else ""
             self._stderr.write(f"{bar}scdfm: {_WORDS[number]}; {self._remedy}\n")
@@ -204,12 +222,14 @@ def _interrupt(thread: threading.Thread) -> None:
     )
 
 
-def _tell_session(what: Literal["give_up", "abandon", "bury"]) -> None:
+def _tell_session(what: Literal["give_up", "abandon", "bury"]) -> bool:
     """Call a function of `cluster.session` if it is loaded already: loading Ray takes seconds."""
     session = sys.modules.get("cluster.session")
     act: Callable[[], None] | None = getattr(session, what, None)
-    if act is not None:
-        act()
+    if act is None:
+        return False
+    act()
+    return True
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticUndefined
 from typer.core import TyperCommand
 
@@ -127,7 +128,7 @@ def options_of(
 def _parameter(
     name: str,
     field: FieldInfo,
-    schema: dict[str, Any],
+    schema: JsonSchemaValue,
     *,
     default: object,
     metavar: str | None,
@@ -144,7 +145,7 @@ def _parameter(
         info = typer.Option(
             *(spelled or _spellings(name, kind, default=default)),
             help=_help(field, several=several),
-            **_least(_inside(schema)),
+            min=_least(_inside(schema)),
         )
     return inspect.Parameter(
         name,
@@ -166,14 +167,14 @@ def _help(field: FieldInfo, *, several: bool) -> str:
     return f"{text}{'; may be repeated' if several else ''}."
 
 
-def _inside(schema: dict[str, Any]) -> dict[str, Any]:
+def _inside(schema: JsonSchemaValue) -> JsonSchemaValue:
     """The schema of the value itself: not of None, nor of a list around it."""
     if "anyOf" in schema:
         [schema] = [one for one in schema["anyOf"] if one.get("type") != "null"]
     return schema["items"] if schema.get("type") == "array" else schema
 
 
-def _kind(schema: dict[str, Any]) -> tuple[Any, bool]:
+def _kind(schema: JsonSchemaValue) -> tuple[Any, bool]:
     """The type of one value, and whether there may be several."""
     inside = _inside(schema)
     several = any(one.get("type") == "array" for one in (schema, *schema.get("anyOf", ())))
@@ -184,9 +185,9 @@ def _kind(schema: dict[str, Any]) -> tuple[Any, bool]:
     return _TYPES[inside["type"]], several
 
 
-def _least(schema: dict[str, Any]) -> dict[str, Any]:
+def _least(schema: JsonSchemaValue) -> float | None:
     """The lower limit as Typer knows it; other limits are the model's to check."""
-    least = schema.get("minimum")
+    least: float | None = schema.get("minimum")
     if schema.get("type") == "integer" and "exclusiveMinimum" in schema:
         least = schema["exclusiveMinimum"] + 1
-    return {} if least is None else {"min": least}
+    return least

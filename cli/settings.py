@@ -1,9 +1,11 @@
 """Settings given as `--set name=value`."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from scdfm.screen.untyped import Unchecked
 
 Set = Annotated[
     list[str] | None,
@@ -15,7 +17,7 @@ Set = Annotated[
 ]
 
 
-def overrides(changes: Sequence[str] | None) -> dict[str, Any]:
+def overrides(changes: Sequence[str] | None) -> Unchecked:
     """Values by dotted name; a value is read as YAML reads it.
 
     Raises:
@@ -25,7 +27,7 @@ def overrides(changes: Sequence[str] | None) -> dict[str, Any]:
         return {}
     from cluster.settings.yaml_file import scalar
 
-    values: dict[str, Any] = {}
+    values: Unchecked = {}
     for change in changes:
         name, equals, value = change.partition("=")
         name = name.strip()

@@ -10,7 +10,7 @@ import select
 import socket
 import subprocess
 import sys
-from typing import Any
+from typing import TypedDict
 
 CONNECT = 4.0  # seconds until a port must accept
 LOAD = 30.0  # seconds that loading Ray may take
@@ -41,6 +41,16 @@ except ConnectionError:
     print(json.dumps({"none": True}))
 """
 _TOKENS = "RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
+
+
+class _Said(TypedDict, total=False):
+    """What a process that talks to a cluster prints: nodes, or why there are none."""
+
+    alive: list[str]  # ids of nodes
+    here: list[str]  # of these on this machine
+    refused: bool  # the token is another one
+    has_token: bool
+    none: bool  # no Ray runs here
 
 
 def require_cluster(address: str) -> None:
@@ -95,7 +105,7 @@ def _require_port(address: str) -> None:
         ) from error
 
 
-def _asked(address: str) -> dict[str, Any]:
+def _asked(address: str) -> _Said:
     """What a process finds that talks to the cluster as Ray does."""
     with subprocess.Popen(
         # -P: a folder of the user's may be called ray.
@@ -118,7 +128,7 @@ def _asked(address: str) -> dict[str, Any]:
             asking.kill()
     last = line.strip().rpartition("\n")[2]
     if last.startswith("{"):
-        found: dict[str, Any] = json.loads(last)
+        found: _Said = json.loads(last)
         return found
     why = (said.strip() or "nothing").rpartition("\n")[2][:200]
     raise ValueError(
@@ -127,7 +137,7 @@ def _asked(address: str) -> dict[str, Any]:
     )
 
 
-def _about_token(said: dict[str, Any]) -> str:
+def _about_token(said: _Said) -> str:
     """Why it was refused, and how to show the right token."""
     if not said["has_token"]:
         return (

@@ -72,6 +72,7 @@ class EvaluateOptions(BaseModel, frozen=True, extra="forbid"):
         description="Number format of matrix products; auto is float32 on CPU, bf16 on a GPU",
     )
     gpu: bool = Field(default=False, description="Generate on a GPU")
+    again: bool = Field(default=False, description="Evaluate also what was evaluated before")
 
     @field_validator("metrics")
     @classmethod

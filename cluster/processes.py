@@ -59,6 +59,18 @@ def kill(processes: Iterable[int], number: signal.Signals = signal.SIGKILL) -> N
             os.kill(process, number)
 
 
+def command(process: int) -> str:
+    """The command line of a process; empty for one that has ended."""
+    if sys.platform == "linux":
+        try:
+            line = Path(f"/proc/{process}/cmdline").read_bytes()
+        except OSError:
+            return ""
+        return line.replace(b"\0", b" ").decode(errors="replace")
+    asked = ["ps", "-p", str(process), "-o", "command="]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+
+
 def _reap(processes: set[int]) -> None:
     """Release our own children that have ended."""
     for process in processes:

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 # Ray reads these when it is first imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -27,10 +27,11 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 
 from cluster.joining import require_cluster
 from cluster.processes import kill, kill_descendants
+from cluster.unstarted import clear_away, first_line, lack
 from scdfm.screen.progress import phase
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,16 @@ _FOLDER = "scdfm-ray-"  # in the temporary directory: what a local Ray writes
 _LOCK = "in-use"
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"
 _TEMPORARY = "TMPDIR"
+_HOME = "SCDFM_LOCAL_RAY"  # tells processes below a local Ray its folder
+PRIVATE = (
+    ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR,
+    "RAY_AUTH_TOKEN",
+    "RAY_AUTH_MODE",
+    _CACHE,
+    _TEMPORARY,
+    _HOME,
+)
+"""Variables of the environment that mean one local Ray while it runs."""
 _LONGEST = 18  # characters of its path; a socket's may have 103, of which the rest takes 85
 _YOUNG = 60.0  # seconds in which a folder without a lock may be about to get one
 
@@ -66,9 +77,24 @@ def session(address: str | None = None, *, cpus: int | None = None) -> Iterator[
         yield
         return
     with _local(cpus) if starts_here(address) else _joined(_named(address)):
-        for name in ("ray.train", "ray.tune", "ray.data"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         yield
+
+
+@contextmanager
+def rejoined(address: str) -> Iterator[None]:
+    """Be a job of its own in the Ray of whose workers one has started this process.
+
+    Args:
+        address: Of that Ray, which the worker is connected to.
+    """
+    local = os.environ.get(_HOME)
+    if local is not None:
+        _started.append(Path(local))
+    _init(address=address)
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def starts_here(address: str | None) -> bool:
@@ -117,12 +143,17 @@ def _joined(address: str) -> Iterator[None]:
     require_cluster(address)
     try:
         _init(address=address)
-    except RuntimeError as error:
-        if "Version mismatch" not in str(error):
+    except Exception as error:  # such as Ray's own RaySystemError, which is no RuntimeError
+        if "Version mismatch" in str(error):
+            raise ValueError(
+                f"the Ray cluster at {address} has other versions than this process "
+                f"({' '.join(str(error).split())}); install the cluster's here, or ours there"
+            ) from error
+        if _given_up.is_set():
             raise
-        raise ValueError(
-            f"the Ray cluster at {address} has other versions than this process "
-            f"({' '.join(str(error).split())}); install the cluster's here, or ours there"
+        raise RuntimeError(
+            f"could not join the Ray cluster at {address} ({first_line(error)}); run the command "
+            "again, and see `ray status` there"
         ) from error
     try:
         yield
@@ -134,6 +165,23 @@ def _joined(address: str) -> Iterator[None]:
 def _local(cpus: int | None) -> Iterator[None]:
     phase(log, "starting Ray")
     with _folder() as folder, _private(folder):
+        _start(folder, cpus=cpus)
+        try:
+            yield
+        finally:
+            if not _given_up.is_set():
+                ray.shutdown(wait_for_processes=True)
+
+
+def _start(folder: Path, *, cpus: int | None) -> None:
+    """Start Ray with its files in a folder.
+
+    Raises:
+        OSError: The folder cannot be written.
+        ValueError: Ray cannot use a setting here.
+        RuntimeError: Ray did not start; says what this machine lacks.
+    """
+    try:
         _init(
             address="local",
             num_cpus=cpus,
@@ -141,11 +189,17 @@ def _local(cpus: int | None) -> Iterator[None]:
             include_dashboard=False,
             _temp_dir=str(folder / "r"),  # Ray opens it to everyone; ours around it stays closed
         )
-        try:
-            yield
-        finally:
-            if not _given_up.is_set():
-                ray.shutdown(wait_for_processes=True)
+    except Exception as error:  # Ray raises no other where a node is not up in 30 s
+        if _given_up.is_set():
+            raise
+        clear_away(folder)
+        ray.shutdown()
+        # These name a file, or a setting such as the size of /dev/shm, and what to do.
+        if isinstance(error, ValueError) or (isinstance(error, OSError) and error.filename):
+            raise
+        raise RuntimeError(
+            f"Ray did not start on this machine ({first_line(error)}): {lack(folder)}"
+        ) from error
 
 
 def _init(**settings: Any) -> None:
@@ -154,6 +208,11 @@ def _init(**settings: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
+    # What a cluster reports, such as the last lines of a raylet that was killed, Ray prints to
+    # standard output all the same; this is the switch that its debugger uses.
+    worker._worker_logs_enabled = False
+    for name in ("ray.train", "ray.tune", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextmanager
@@ -164,14 +223,7 @@ def _private(folder: Path) -> Iterator[None]:
     public one. Token authentication is Ray's default for a local session; without a token in the
     environment Ray would leave one in the home directory.
     """
-    names = (
-        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR,
-        "RAY_AUTH_TOKEN",
-        "RAY_AUTH_MODE",
-        _CACHE,
-        _TEMPORARY,
-    )
-    before = {name: os.environ.get(name) for name in names}
+    before = {name: os.environ.get(name) for name in PRIVATE}
     clusters = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
@@ -183,6 +235,7 @@ def _private(folder: Path) -> Iterator[None]:
     temporary = folder / "t"
     temporary.mkdir()
     os.environ[_TEMPORARY] = str(temporary)
+    os.environ[_HOME] = str(folder)
     try:
         yield
     finally:
@@ -280,10 +333,25 @@ def amounts(cpus: float, gpus: float) -> str:
     return counted(cpus, "CPU") + (f" and {counted(gpus, 'GPU')}" if gpus else "")
 
 
+class RayNode(TypedDict):
+    """What Ray's table says of a node, as far as it is read here."""
+
+    NodeID: str
+    NodeManagerHostname: str
+    NodeManagerAddress: str
+    Alive: bool
+    Resources: dict[str, float]
+
+
+def ray_nodes() -> list[RayNode]:
+    """Ray's table of nodes, the dead ones included."""
+    table: list[RayNode] = ray.nodes()  # type: ignore[no-untyped-call]
+    return table
+
+
 def _nodes() -> list[dict[str, float]]:
     """What each living node has."""
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return [node["Resources"] for node in nodes if node["Alive"]]
+    return [node["Resources"] for node in ray_nodes() if node["Alive"]]
 
 
 def share(workers: int) -> int:

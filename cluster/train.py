@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ray
 import ray.train
@@ -18,6 +19,8 @@ import ray.train.torch
 import torch
 from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2.api.exceptions import WorkerGroupError
 
 from cluster.loopback import Listening, OnOneMachine
 from cluster.nodes.examine import Needs
@@ -30,10 +33,11 @@ from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory, TrainResult
 from cluster.runs.provenance import warn_if_untrained
 from cluster.runs.stop import Stop, StoppedError, stoppable
+from cluster.runs.stores.kept import OpenStore
 from cluster.session import local_folder, require, session, share
 from cluster.settings.config import RunConfig
 from cluster.settings.group_size import GroupSize
-from cluster.storage.mirror import address_of, named
+from cluster.storage.places import address_of, named
 from cluster.work.build import Place
 from cluster.work.group.follow import Follow, Workers
 from cluster.work.group.heard import FarWorkers, Heard, teller
@@ -41,6 +45,7 @@ from cluster.work.group.peers import Wish
 from cluster.work.keeper import Report
 from cluster.work.learn import learn
 from cluster.work.members.training import train_whole
+from data_store.store.reader import Store
 from scdfm.flow.training import Round
 from scdfm.screen.address import url_of
 from scdfm.screen.progress import phase
@@ -119,6 +124,55 @@ def _needs(opened: OpenRun, *, workers: int, gpu: bool) -> Needs:
         )
 
 
+def train_inside(
+    run: RunConfig,
+    *,
+    workers: int,
+    cpus: int,
+    gpu: bool,
+    fingerprint: str | None = None,
+) -> None:
+    """Train a run by workers, in a job that ends with it (`cluster.job`).
+
+    Args:
+        run: What to train.
+        workers: Data-parallel workers.
+        cpus: Cores of each.
+        gpu: One GPU for each.
+        fingerprint: Of the store's version to begin with; default the newest.
+
+    Raises:
+        StoppedError: They were asked to stop, and have.
+        RuntimeError: Training failed, also after restarts.
+    """
+    opened = OpenRun(run, fingerprint=fingerprint)
+    opened.check()
+    with opened.directory.held() as directory, directory.said.kept(reason=reason) as prepared:
+        opened.prepare(directory)
+        prepared()
+        size = GroupSize.of(workers)
+        one = partial(_fit, size=size, cpus=cpus, gpu=gpu, trainer=_OfOneJob)
+        try:
+            train_whole(opened, directory, one=one, report=lambda line: None)
+        except KeyboardInterrupt as error:
+            raise StoppedError(f"{directory} was asked to stop; train it again to go on") from error
+        except WorkerGroupError as error:  # of what a worker has raised itself
+            failure = next(iter(error.worker_failures.values()))
+            raise getattr(failure, "_base_exc", failure) from error
+
+
+class _OfOneJob(TorchTrainer):
+    """Leaves placement groups to the end of the job.
+
+    Ray Train's cleaner is a detached actor, which outlives the job. It asks the dashboard whether
+    the controller lives, and a local Ray has none: then it neither cleans nor ends.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        every: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
+        return [one for one in every if not isinstance(one, PlacementGroupCleanerCallback)]
+
+
 def _fit(
     run: RunConfig,
     directory: RunDirectory,
@@ -127,6 +181,7 @@ def _fit(
     cpus: int,
     gpu: bool,
     report: Report,
+    trainer: type[TorchTrainer] = TorchTrainer,
 ) -> None:
     """Have workers train, and pass on what they write.
 
@@ -146,7 +201,7 @@ def _fit(
             stoppable(_workers(directory, lost=kept.lost, follow=follow), stop=directory.stop),
             follow,
         ):
-            TorchTrainer(
+            trainer(
                 partial(_worker, run, directory, home=Path.cwd(), most=size.most),
                 torch_config=Listening() if local is None else OnOneMachine(folder=str(local)),
                 scaling_config=ScalingConfig(
@@ -184,6 +239,7 @@ def train_here(
     report: Report = lambda line: None,
     watchdog: Watchdog | None = None,
     stop: Stop | None = None,
+    opener: OpenStore = Store.open,
 ) -> TrainResult:
     """Train a run in this process, without Ray.
 
@@ -196,11 +252,12 @@ def train_here(
         report: Receives every line of metrics.jsonl.
         watchdog: Ends the process if it takes no step; none: it is a caller's.
         stop: Where another process may ask to stop; default the run's directory.
+        opener: Opens the run's store; a process of many runs may keep it open.
 
     Raises:
         StoppedError: It was asked to stop.
     """
-    opened = OpenRun(run, fingerprint=fingerprint)
+    opened = OpenRun(run, fingerprint=fingerprint, opener=opener)
     opened.check()
     with opened.directory.held() as directory, directory.said.kept() as prepared:
         opened.prepare(directory)
@@ -220,6 +277,7 @@ def train_here(
                     report=report,
                     watchdog=watchdog or Watchdog(),
                     stop=asked,
+                    opener=opener,
                 )
                 if not done and asked.asked:
                     raise StoppedError(f"{held} was asked to stop; train it again to go on")

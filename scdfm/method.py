@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from scdfm.screen.conditions import Condition
 from scdfm.screen.registry import Registry
+from scdfm.screen.untyped import Unchecked
 
 if TYPE_CHECKING:
     import torch
@@ -173,7 +174,7 @@ class Configured(Protocol):
     @property
     def method(self) -> str: ...
     @property
-    def settings(self) -> dict[str, Any]: ...
+    def settings(self) -> Unchecked: ...
 
 
 def settings_of(config: Configured) -> Any:

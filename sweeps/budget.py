@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from itertools import chain, count
 from typing import NamedTuple, Self
 
+from cluster.storage.places import local, named
 from sweeps.directory import SweepDirectory
 from sweeps.ledger import Ledger, Trial
 from sweeps.schema.rules import BudgetConfig
 from sweeps.schema.sweep import SweepConfig
+from sweeps.winners.front import front
 
 NO_GAIN = "budget.no_gain"
 
@@ -48,6 +50,19 @@ class Spent(NamedTuple):
         return None
 
 
+def why_over(sweep: SweepConfig, ledger: Ledger) -> str:
+    """Why a sweep has no trial left, in words."""
+    over = Spent.of(sweep, ledger).over(sweep.budget)
+    if over != "budget.trials":
+        return f"{over} is used up: the sweep has ended"
+    if sweep.configurations:
+        return f"all {len(sweep.configurations)} configurations were run before"
+    return (
+        f"all {sweep.budget.trials} trials of the budget ended before; --extend N adds some, --new "
+        "begins afresh"
+    )
+
+
 def reached(allowed: float | None, spent: float) -> bool:
     """Whether a part of the budget is used up; None: it has no limit."""
     return allowed is not None and spent >= allowed
@@ -60,7 +75,8 @@ def ended(trials: Sequence[Trial]) -> int:
 
 def devices(sweep: SweepConfig) -> float:
     """GPUs of a trial, or its cores where it has none."""
-    return sweep.resources.gpu or sweep.resources.cpu
+    each = sweep.resources.gpu or sweep.resources.cpu
+    return each * max(1, sweep.resources.workers)
 
 
 def device_hours(sweep: SweepConfig, ledger: Ledger, trials: Sequence[Trial]) -> float:
@@ -78,22 +94,27 @@ def unrecorded(sweep: SweepConfig, trial: Trial) -> float:
 def without_gain(sweep: SweepConfig, trials: Sequence[Trial], *, after: int = 0) -> int:
     """Trials that began after the best one, ended, and were not better.
 
+    With several metrics the newest trial of the front stands for the best one.
+
     Args:
         sweep: The sweep.
         trials: All of them.
         after: Trials that had begun when the budget was extended; they no longer count.
     """
-    sign = 1 if sweep.objective.direction == "min" else -1
     complete = [one for one in trials if one.state == "complete" and math.isfinite(one.mean)]
     if not complete:
         return 0
-    best = min(complete, key=lambda trial: (sign * trial.mean, trial.number))
-    since = max(best.number, after)
+    if sweep.objective.further:
+        newest = max(one.number for one in front(complete, objective=sweep.objective))
+    else:
+        sign = sweep.objective.sign
+        newest = min(complete, key=lambda trial: (sign * trial.mean, trial.number)).number
+    since = max(newest, after)
     return ended([trial for trial in trials if trial.number > since])
 
 
 def begun_before_extension(ledger: Ledger) -> int:
-    """Trials that had begun when the budget was last extended."""
+    """The highest number of a trial that had begun when the budget was last extended."""
     extension = ledger.extension()
     return 0 if extension is None else extension["begun"]
 
@@ -111,8 +132,14 @@ def require_used_up(sweep: SweepConfig, ledger: Ledger) -> Spent:
     """Refuse to add trials to a budget that has some left: asked twice, they would be added twice.
 
     Raises:
-        ValueError: Trials are left, or not trials are what is used up.
+        ValueError: There is no sweep, trials are left, or not trials are what is used up.
     """
+    if not ledger.path.is_file():
+        where = named(sweep.directory)
+        raise ValueError(
+            f"no sweep {where} yet, so --extend has nothing to add to; begin it without --extend, "
+            "or name the one that is meant with --set name=NAME"
+        )
     if sweep.configurations:
         raise ValueError("--extend does not belong to a list of configurations; add to the list")
     now = extended(sweep, ledger)
@@ -148,7 +175,7 @@ def extend(sweep: SweepConfig, ledger: Ledger, *, more: int) -> SweepConfig:
         ValueError: As `require_used_up`.
     """
     trials = with_more(sweep, ledger, more=more).budget.trials
-    begun = len(ledger.trials())
+    begun = max((one.number for one in ledger.trials()), default=0)
     ledger.write({"event": "extend", "trials": trials, "of": sweep.budget.trials, "begun": begun})
     return extended(sweep, ledger)
 
@@ -156,5 +183,5 @@ def extend(sweep: SweepConfig, ledger: Ledger, *, more: int) -> SweepConfig:
 def beside(sweep: SweepConfig) -> SweepConfig:
     """The same sweep under the next free name, if there is one of its name already."""
     names = chain([sweep.name], (f"{sweep.name}-{number}" for number in count(2)))
-    name = next(name for name in names if not (sweep.output / name).exists())
+    name = next(name for name in names if not SweepDirectory(local(sweep.output) / name).exists)
     return sweep.model_copy(update={"name": name})

@@ -18,15 +18,18 @@ class TunedSweep:
 
     Attributes:
         directory: The sweep's.
-        leaderboard: A row for each trial, the best first; settings that were tried are columns.
+        leaderboard: A row for each trial, the best first; further metrics and settings that were
+            tried are columns.
         configuration: Settings of the best trial, by dotted name.
         choice: Which trial is best, and how sure that is, in a sentence.
+        final: Test scores of the winner and the base; none: the sweep does not ask for them.
     """
 
     def __init__(self, result: SweepResult) -> None:
         self.directory = result.directory
         self.configuration = dict(result.best.configuration)
         self.choice = result.choice
+        self.final = result.final
         self.leaderboard = pd.DataFrame(
             [
                 {
@@ -34,6 +37,8 @@ class TunedSweep:
                     "trial": row.trial,
                     "state": row.state,
                     "value": row.value,
+                    **row.further,
+                    **({"front": row.front} if row.further else {}),
                     **row.configuration,
                 }
                 for row in result.leaderboard
@@ -56,6 +61,7 @@ def tune(
     *,
     overrides: Mapping[str, Any] | None = None,
     address: str | None = None,
+    extend: int | None = None,
 ) -> TunedSweep:
     """Search settings by Ray Tune and Optuna; continue a sweep that was stopped.
 
@@ -64,6 +70,7 @@ def tune(
             shipped sweep.
         overrides: Values by dotted name, such as {"budget.trials": 8}.
         address: Of a Ray cluster; none: RAY_ADDRESS, else Ray starts here.
+        extend: Trials to add to a budget that is used up.
 
     Raises:
         FileNotFoundError: No such file, name or store.
@@ -72,7 +79,8 @@ def tune(
     """
     from sweeps import study
 
-    return TunedSweep(study.tune(_as_sweep(sweep, overrides=overrides), address=address))
+    asked = _as_sweep(sweep, overrides=overrides)
+    return TunedSweep(study.tune(asked, address=address, extend=extend))
 
 
 def _as_sweep(

@@ -5,54 +5,31 @@ cluster, by a few steps each: the smallest, the base, the largest.
 """
 
 import logging
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import optuna
-import ray
 from optuna.storages import InMemoryStorage
 
-from cluster.session import session
-from cluster.settings.config import RunConfig
-from cluster.work.cost.limited import Cost, measure
-from data_store.store.reader import Store
+from cluster.session import fits, session
 from scdfm.screen.progress import phase
-from sweeps.budget import extended, with_more
+from sweeps.budget import devices, ended, extended, why_over, with_more
 from sweeps.directory import SweepDirectory
 from sweeps.ledger import Ledger
+from sweeps.proposals.cells import check_data
 from sweeps.proposals.confirm import missing
-from sweeps.proposals.costs import cost_key, gib, keep_costs, kept_costs
+from sweeps.proposals.measured import Measured, measured, require_fitting, shown
 from sweeps.proposals.search import StudySearch
-from sweeps.results import ranked
-from sweeps.schema.checks import corners
-from sweeps.schema.dimension import Dimension, Value
+from sweeps.results import chosen, finalists
+from sweeps.schema.dimension import Dimension
 from sweeps.schema.sweep import Configuration, SweepConfig
-from sweeps.study import check_data, concurrent, left_of
+from sweeps.study import concurrent, left_of, nothing_left
+from sweeps.winners.expected import models_to_test
 
 log = logging.getLogger(__name__)
 
 FIRST = 5  # configurations shown
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A configuration, and what it costs.
-
-    Attributes:
-        name: Which one it is: smallest, base or largest.
-        configuration: Its values by dotted name.
-        cost: As measured.
-        split_seconds: Of training on one split.
-    """
-
-    name: str
-    configuration: Configuration
-    cost: Cost
-    split_seconds: float
 
 
 @dataclass(frozen=True)
@@ -62,26 +39,37 @@ class DryRun:
     Attributes:
         name: Of the sweep.
         trials: That the budget still allows.
+        ended: Trials of the budget that have ended before.
         again: Trainings with further seeds after them, at most.
+        tested: Models of each split that are tested at the end, at most.
+        retrained: Whether these are trained again before.
         splits: Of each trial.
         steps: Of each split.
         space: What is tried, by the setting's name.
+        outside: Values of the base that the search could not propose, by the setting's name.
         first: The first configurations; later ones depend on what these find.
         at_once: Trials that the cluster holds.
         cpu, gpu: Of a trial.
         measured: What trials cost.
-        hours: Of the whole budget if every trial costs as the base, none pruned.
+        hours: Of the whole budget, further seeds and tests if every trial costs as the base, none
+            pruned.
         most_hours: The same if every trial costs as the most expensive one measured.
         device_hours: Hours of CPU cores, or of GPUs where there are some, at `hours`.
-        limit_hours: budget.hours, where it is set.
+        search_hours: Of the trials alone, at `hours`.
+        start_seconds: Until the processes of trials have started, side by side, once.
+        limit_hours: budget.hours, where it is set; it counts the search alone.
     """
 
     name: str
     trials: int
+    ended: int
     again: int
+    tested: int
+    retrained: bool
     splits: int
     steps: int
     space: dict[str, str]
+    outside: Configuration
     first: tuple[Configuration, ...]
     at_once: int
     cpu: int
@@ -90,10 +78,33 @@ class DryRun:
     hours: float
     most_hours: float
     device_hours: float
+    search_hours: float
+    start_seconds: float
     limit_hours: float | None
 
 
-def dry_run(sweep: SweepConfig, *, address: str | None = None, extend: int | None = None) -> DryRun:
+@dataclass(frozen=True)
+class NothingLeft:
+    """A sweep that has ended.
+
+    Attributes:
+        name: Of the sweep.
+        trials: That are left: none.
+        ended: That have ended.
+        why: It has ended, and how to go on.
+        choice: Which trial is best, and how sure that is; none: the sweep chose none.
+    """
+
+    name: str
+    ended: int
+    why: str
+    choice: str | None
+    trials: int = 0
+
+
+def dry_run(
+    sweep: SweepConfig, *, address: str | None = None, extend: int | None = None
+) -> DryRun | NothingLeft:
     """Say what a sweep would do, what the cluster can hold, and what it would cost.
 
     Args:
@@ -103,41 +114,94 @@ def dry_run(sweep: SweepConfig, *, address: str | None = None, extend: int | Non
 
     Raises:
         ValueError: Bad input, a cluster that is too small, a configuration that does not fit into
-            the memory of a machine, or `extend` has nothing to add to.
+            the memory of a machine, the directory holds another sweep, or `extend` has nothing to
+            add to.
     """
-    phase(log, "checking the store and the splits")
-    check_data(sweep)
-    ledger = SweepDirectory(sweep.directory).ledger
+    directory = SweepDirectory(sweep.directory).fetch()
+    ledger = directory.ledger
     sweep = planned(sweep, ledger, extend=extend)
+    phase(log, "checking the store and the splits")
+    fingerprint, before = check_data(sweep), ended(ledger.trials())
+    if ledger.trials():
+        directory.lock.check(sweep, fingerprint=fingerprint)
+    if nothing_left(sweep, ledger):
+        known = chosen(directory)
+        return NothingLeft(
+            name=sweep.name,
+            ended=before,
+            why=why_over(sweep, ledger),
+            choice=None if known is None else known.choice,
+        )
     left = max(0, left_of(sweep, ledger))
     with session(address):
         at_once = min(concurrent(sweep), max(1, left))
-        measured = tuple(_measured(sweep))
-    _require_fitting(sweep, measured, at_once=at_once)
-    base = next(one for one in measured if one.name == "base")
+        room = fits(cpus=sweep.resources.cpu, gpus=sweep.resources.gpu)
+        costs = measured(sweep)
+    require_fitting(sweep, costs, at_once=at_once)
+    base = next(one for one in costs if one.name == "base")
     again = further_trainings(sweep, ledger, left=left)
-    hours, most = (
-        (left + again) * len(sweep.splits) * one / at_once / 3600
-        for one in (base.split_seconds, max(one.split_seconds for one in measured))
+    tested = models_to_test(sweep, ledger, more=bool(left or again))
+    # Splits that run where no trial wants the room cannot be counted on.
+    auto = sweep.resources.parallel_splits == "auto"
+    side = 1 if auto else sweep.resources.side_by_side(len(sweep.splits))
+    training = _Hours(at_once * side, devices=devices(sweep))
+    # A test is a process of its own, whatever a trial has.
+    testing = _Hours(
+        max(1, min(room, tested * len(sweep.splits))),
+        devices=sweep.resources.gpu or sweep.resources.cpu,
     )
-    devices = sweep.resources.gpu or sweep.resources.cpu
+    trained, tests = (left + again) * len(sweep.splits), [base] * tested
+    # Trials share their processes, which start once.
+    start = base.cost.start_seconds if trained else 0.0
+    hours = training.of(trained * base.split_seconds) + testing.of(_tests(tests)) + start / 3600
+    most = start / 3600 + max(
+        training.of(trained * one.split_seconds) + testing.of(_tests([one, *tests][:tested]))
+        for one in costs
+    )
     return DryRun(
         name=sweep.name,
         trials=left,
+        ended=before,
         again=again,
+        tested=tested,
+        retrained=sweep.final is not None and sweep.final.retrain,
         splits=len(sweep.splits),
         steps=sweep.run({}, split=0).training.steps,
         space=described(sweep),
+        outside=outside(sweep),
         first=first_configurations(sweep),
         at_once=at_once,
         cpu=sweep.resources.cpu,
         gpu=sweep.resources.gpu,
-        measured=measured,
+        measured=costs,
         hours=hours,
         most_hours=most,
-        device_hours=hours * at_once * devices,
+        device_hours=training.devices_of(trained * base.split_seconds)
+        + testing.devices_of(_tests(tests)),
+        search_hours=training.of(left * len(sweep.splits) * base.split_seconds)
+        + (start / 3600 if left else 0.0),
+        start_seconds=start,
         limit_hours=sweep.budget.hours,
     )
+
+
+class _Hours(NamedTuple):
+    """What seconds of work become where several pieces run at once."""
+
+    at_once: int
+    devices: float  # of each piece
+
+    def of(self, seconds: float) -> float:
+        """Hours on the clock."""
+        return seconds / self.at_once / 3600
+
+    def devices_of(self, seconds: float) -> float:
+        """Hours of all devices together."""
+        return seconds * self.devices / 3600
+
+
+def _tests(models: Sequence[Measured]) -> float:
+    return sum(one.test_seconds for one in models)
 
 
 def planned(sweep: SweepConfig, ledger: Ledger, *, extend: int | None) -> SweepConfig:
@@ -161,14 +225,25 @@ def further_trainings(sweep: SweepConfig, ledger: Ledger, *, left: int) -> int:
     """
     if sweep.confirm is None:
         return 0
-    best = [trial.configuration for trial in ranked(sweep, ledger.trials())]
+    best = [trial.configuration for trial in finalists(sweep, ledger.trials())]
     repeats = ledger.repeats()
     now = len(missing(sweep, best, repeats=repeats))
     if not left:
         return now
     base = len(missing(sweep, [sweep.baseline], repeats=repeats))
     top, each = sweep.confirm.top, sweep.confirm.seeds - 1
-    return min((now if best else base) + min(top, left) * each, base + top * each)
+    # A trial may beat several of a front at once, and others take their places.
+    new = top if sweep.objective.further else min(top, left)
+    return min((now if best else base) + new * each, base + top * each)
+
+
+def outside(sweep: SweepConfig) -> Configuration:
+    """Values of the base outside the space, by name; none if it is no trial of a search."""
+    if sweep.configurations or not sweep.search.baseline_first:
+        return {}
+    own = sweep.whole_space.parameters(sweep.baseline)
+    known = sweep.dimensions
+    return {name: value for name, value in own.items() if not known[name].holds(value)}
 
 
 def described(sweep: SweepConfig) -> dict[str, str]:
@@ -177,7 +252,7 @@ def described(sweep: SweepConfig) -> dict[str, str]:
     for name, dimension in sweep.dimensions.items():
         found[name] = _values_of(dimension)
         if dimension.when:
-            told = ", ".join(f"{one} is {_shown(value)}" for one, value in dimension.when.items())
+            told = ", ".join(f"{one} is {shown(value)}" for one, value in dimension.when.items())
             found[name] += f", when {told}"
     return found
 
@@ -186,7 +261,7 @@ def _values_of(dimension: Dimension) -> str:
     if dimension.tie is not None:
         return f"= {dimension.tie}"
     if dimension.values is not None:
-        return ", ".join(_shown(value) for value in dimension.values)
+        return ", ".join(shown(value) for value in dimension.values)
     assert dimension.low is not None
     told = f"{dimension.low:g} to {dimension.last:g}"
     if dimension.step is not None:
@@ -209,107 +284,3 @@ def first_configurations(sweep: SweepConfig) -> tuple[Configuration, ...]:
             break
         found.append({name: proposed[name] for name in sweep.settings})
     return tuple(found)
-
-
-def extremes(sweep: SweepConfig) -> dict[str, Configuration]:
-    """The smallest, the base and the largest configuration, by the work of a step.
-
-    Each setting alone is put to the value with the least or most work, then all together; where
-    these contradict each other, the setting with the greatest effect counts.
-    """
-    base, space = sweep.baseline, sweep.whole_space
-    if sweep.configurations:
-        ranked = sorted(sweep.samples(), key=lambda one: work(sweep.run(one, split=0)))
-        return {"smallest": ranked[0], "base": base, "largest": ranked[-1]}
-    singles = [(corner, whole) for corner, whole in corners(sweep) if len(corner) == 1]
-    weighed = [(work(sweep.run(whole, split=0)), corner, whole) for corner, whole in singles]
-    usual = work(sweep.run(base, split=0))
-    values: dict[str, list[tuple[float, Value]]] = {n: [(usual, base[n])] for n in space.tried}
-    for weight, corner, _ in weighed:
-        for name, value in corner.items():
-            values[name].append((weight, value))
-
-    def together(pick: Callable[..., Any]) -> Configuration:
-        chosen = {name: pick(own, key=itemgetter(0))[1] for name, own in values.items()}
-        try:
-            whole = space.complete((base | chosen).__getitem__)
-            sweep.run(whole, split=0)
-        except ValueError:
-            found: Configuration = pick(weighed, key=itemgetter(0))[2]
-            return found
-        return whole
-
-    return {"smallest": together(min), "base": base, "largest": together(max)}
-
-
-def work(run: RunConfig) -> float:
-    """Roughly the multiplications of a step: to tell which configuration is larger, no more."""
-    model, batch = run.model, run.batch
-    cells, genes = batch.conditions * batch.cells, min(batch.genes, run.genes.model)
-    per_gene = 12 * model.width**2 + 4 * genes * model.width
-    return float(model.layers * cells * genes * per_gene + run.genes.model * model.width**2)
-
-
-def _measured(sweep: SweepConfig) -> Sequence[Measured]:
-    """Measure on a node that can hold a trial; what is known is not measured again."""
-    with Store.open(sweep.run({}, split=0).store) as store:
-        units = sum(not unit.is_control for unit in store.units)
-        sizes = (store.fingerprint, len(store.genes))
-    resources, remote = sweep.resources, ray.remote(_on_this_node)
-    kept, found = kept_costs(), list[Measured]()
-    known: dict[str, Cost] = {}
-    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    nodes = [node["NodeManagerHostname"] for node in alive]
-    for name, configuration in extremes(sweep).items():
-        run = sweep.run(configuration, split=0)
-        key = cost_key(run, sizes=sizes, gpu=resources.gpu > 0, cpu=resources.cpu, nodes=nodes)
-        if key in kept:
-            known[key] = kept[key]
-        if key not in known:
-            phase(log, f"measuring the {name} configuration")
-            task = remote.options(num_cpus=resources.cpu, num_gpus=resources.gpu, max_retries=0)
-            asked = run.model_dump(mode="json")
-            told = ray.get(task.remote(asked, resources.gpu > 0, resources.cpu, str(Path.cwd())))
-            known[key] = Cost.model_validate(told)
-        seconds = known[key].run_seconds(run, units=units) * (1 + (run.validation.folds or 0))
-        found.append(Measured(name, configuration, known[key], seconds))
-    keep_costs(kept | known)
-    return found
-
-
-def _on_this_node(run: dict[str, Any], gpu: bool, threads: int, home: str) -> dict[str, Any]:
-    if Path(home).is_dir():
-        os.chdir(home)  # paths resolve from there
-    return measure(RunConfig.model_validate(run), gpu=gpu, threads=threads).model_dump()
-
-
-def _require_fitting(sweep: SweepConfig, measured: Sequence[Measured], *, at_once: int) -> None:
-    for one in measured:
-        if not one.cost.fits:
-            where = "GPU" if sweep.resources.gpu else "machine"
-            told = _settings(one.configuration)
-            raise ValueError(
-                f"the {one.name} configuration ({told}) needs more than the "
-                f"{gib(one.cost.available)} that the {where} has free"
-                f"{_needed(one.cost)}; leave its values out of the space, or lower batch.cells"
-            )
-    largest = max(one.cost.bytes for one in measured)
-    if not sweep.resources.gpu and largest * at_once > (free := measured[0].cost.available):
-        log.warning(
-            "%d trials at once may need %s and the machine has %s free; set budget.concurrent",
-            at_once,
-            gib(largest * at_once),
-            gib(free),
-        )
-
-
-def _needed(cost: Cost) -> str:
-    return "" if cost.at_least else f" (about {gib(cost.bytes)})"
-
-
-def _settings(configuration: Configuration) -> str:
-    return ", ".join(f"{name}={_shown(value)}" for name, value in configuration.items())
-
-
-def _shown(value: Value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "none" if value is None else str(value)

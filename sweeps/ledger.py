@@ -4,22 +4,25 @@ A session that is not killed ends with a line "open" for each trial that it leav
 a line "end", so that all time it took is known. Older ledgers have neither.
 
 Ray Tune records a pruned trial as complete, so the leaderboard is computed from here. The driver
-is the only writer. A crash can leave an incomplete last line, which is dropped.
+is the only writer. A crash can leave an incomplete last line, which is dropped. In an object store
+each line is sent with all else that has changed since the last one, such as Optuna's study.
 """
 
 import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Literal, Required, TypedDict
 
+from cluster.storage.mirror import publish
 from sweeps.schema.sweep import Configuration
 
 FILE = "ledger.jsonl"
+_BETWEEN = ("extend", "confirm", "final", "done")  # lines that may be written between sessions
 
 
 class Event(TypedDict, total=False):
@@ -39,23 +42,30 @@ class Event(TypedDict, total=False):
             "open",
             "abort",
             "extend",
+            "confirm",  # from now on; see sweeps.winners.rule
+            "final",  # test conditions begin to be scored
+            "done",
         ]
     ]
     time: float  # seconds since 1970
     trial: str  # its key
     configuration: Configuration  # start
     baseline: bool  # start
+    number: int  # start: in Optuna's study; none: one of further seeds, or of an older version
     confirms: str  # start: key of the trial that has the same settings and another seed
     rung: int  # round
     split: int  # split
     value: float  # round: mean so far; split: its objective
+    further: dict[str, float]  # split: its scores by further metrics of the objective
     taken: str  # split: the run of another sweep that it was copied from
     seconds: float  # of a trial's end, or open: of this session, and of killed ones before it
     error: str  # failed: why; infeasible: what it needs
-    trials: int  # session, extend: that the budget allows
+    trials: int  # session, extend: that the budget allows; of further seeds: that are missing
+    hours: float | None  # session: that the budget allows
     of: int  # extend: trials that the sweep's file allowed
     begun: int  # extend: trials that had begun
     confirming: bool  # session: of further seeds only
+    confirm: dict[str, int] | None  # confirm: the sweep's own
     concurrent: int  # session
     devices: float  # session: GPUs of a trial, or cores where it has none
 
@@ -69,13 +79,16 @@ class Trial:
 
     Attributes:
         key: Content hash of the configuration.
-        number: From 1, in the order in which trials began.
+        number: Its number in Optuna's study; in older sweeps from 1, in the order in which trials
+            began.
         configuration: Its values by dotted name.
         baseline: It is the base itself.
         state: "running" also when the sweep was stopped in the middle of it; "infeasible" needs
             more than the sweep's limits and was not trained.
         values: The objective of each finished split, by the split's position.
+        further: The scores of a finished split by further metrics, likewise.
         rounds: Mean so far by rung, the count of validation rounds over all splits.
+        begun: Splits that it has a score of, the one that it is at included.
         seconds: Time spent in all sessions until the last that it ended in.
         error: Why it failed, or what it needs.
         confirms: Key of the trial that it repeats with another seed; none: it is one of the search.
@@ -88,7 +101,9 @@ class Trial:
     baseline: bool
     state: State = "running"
     values: dict[int, float] = field(default_factory=dict)
+    further: dict[int, dict[str, float]] = field(default_factory=dict)
     rounds: dict[int, float] = field(default_factory=dict)
+    begun: int = 0
     seconds: float = 0.0
     error: str | None = None
     confirms: str | None = None
@@ -98,6 +113,18 @@ class Trial:
     def mean(self) -> float:
         """The objective over the splits that are finished; NaN when none is."""
         return sum(self.values.values()) / len(self.values) if self.values else math.nan
+
+    @property
+    def so_far(self) -> float | None:
+        """Mean over the splits begun, of each one's best score so far; None before the first."""
+        if self.rounds and len(self.values) < self.begun:
+            return self.rounds[max(self.rounds)]
+        return self.mean if self.values else None
+
+    def mean_of(self, metric: str) -> float:
+        """A further metric over the splits that are finished; NaN when one lacks it."""
+        known = [self.further.get(split, {}).get(metric, math.nan) for split in self.values]
+        return sum(known) / len(known) if known else math.nan
 
     @property
     def over(self) -> bool:
@@ -121,11 +148,29 @@ class Ledger:
             os.truncate(self.path, whole)
 
     def write(self, event: Event) -> None:
-        """Add an event; it is on disk when this returns."""
-        with self.path.open("a") as file:
-            file.write(json.dumps({"time": round(time.time(), 3), **event}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Add an event; it is on disk, and where the sweep lives, when this returns.
+
+        Raises:
+            OSError: The disk is full, or the object store away.
+        """
+        line = (json.dumps({"time": round(time.time(), 3), **event}) + "\n").encode()
+        with self.path.open("ab", buffering=0) as file:
+            whole = file.tell()
+            try:
+                while line:
+                    line = line[file.write(line) :]
+                os.fsync(file.fileno())
+            except OSError:
+                # Half a line would swallow the next one, which may still find room.
+                file.truncate(whole)
+                raise
+        publish(self.path.parent)
+
+    def close(self) -> None:
+        """Say that all is done that the sweep asks for; only once."""
+        events = list(self.events())
+        if events and events[-1]["event"] != "done":
+            self.write({"event": "done"})
 
     def events(self) -> Iterator[Event]:
         """All complete events, oldest first.
@@ -152,24 +197,9 @@ class Ledger:
         """What is known about trials that were trained again with another seed."""
         return [trial for trial in fold(list(self.events())) if trial.confirms is not None]
 
-    def _of_the_search(self) -> Iterator[Event]:
-        """All events but those of sessions that trained further seeds, which no budget counts."""
-        confirming = False
-        for event in self.events():
-            if event["event"] == "session":
-                confirming = event.get("confirming", False)
-            if not confirming and event["event"] != "extend":
-                yield event
-
     def hours(self) -> float:
         """Time the search has taken, all sessions together; pauses between them do not count."""
-        total, began, last = 0.0, None, 0.0
-        for event in self._of_the_search():
-            if event["event"] == "session" or began is None:
-                total += last - began if began is not None else 0.0
-                began = event["time"]
-            last = event["time"]
-        return (total + (last - began if began is not None else 0.0)) / 3600
+        return hours(of_the_search(self.events()))
 
     def device_hours(self, *, usual: float) -> float:
         """Hours of the search's trials that have ended, times their GPUs or cores.
@@ -177,17 +207,50 @@ class Ledger:
         Args:
             usual: GPUs or cores of a trial of sessions that do not tell, as older ones.
         """
-        total, devices = 0.0, usual
-        for event in self._of_the_search():
-            if event["event"] == "session":
-                devices = event.get("devices", usual)
-            total += event.get("seconds", 0.0) * devices
-        return total / 3600
+        return device_hours(of_the_search(self.events()), usual=usual)
 
     def extension(self) -> Event | None:
         """The last time that the budget was extended."""
         found = [event for event in self.events() if event["event"] == "extend"]
         return found[-1] if found else None
+
+
+def of_the_search(events: Iterable[Event]) -> Iterator[Event]:
+    """All events but those of sessions that trained further seeds, which no budget counts."""
+    confirming = False
+    for event in events:
+        if event["event"] == "session":
+            confirming = event.get("confirming", False)
+        if not confirming:
+            yield event
+
+
+def hours(events: Iterable[Event]) -> float:
+    """Time that sessions have taken; pauses between them do not count."""
+    total, began, last = 0.0, None, 0.0
+    for event in events:
+        if event["event"] in _BETWEEN:
+            continue
+        if event["event"] == "session" or began is None:
+            total += last - began if began is not None else 0.0
+            began = event["time"]
+        last = event["time"]
+    return (total + (last - began if began is not None else 0.0)) / 3600
+
+
+def device_hours(events: Iterable[Event], *, usual: float) -> float:
+    """Hours of trials that have ended, times their GPUs or cores.
+
+    Args:
+        events: Of the ledger.
+        usual: GPUs or cores of a trial of sessions that do not tell.
+    """
+    total, devices = 0.0, usual
+    for event in events:
+        if event["event"] == "session":
+            devices = event.get("devices", usual)
+        total += event.get("seconds", 0.0) * devices
+    return total / 3600
 
 
 def fold(events: Sequence[Event]) -> list[Trial]:
@@ -205,7 +268,11 @@ def fold(events: Sequence[Event]) -> list[Trial]:
                 known = trials.get(confirms or "")
                 trials[event["trial"]] = Trial(
                     key=event["trial"],
-                    number=next(searched) if confirms is None else known.number if known else 0,
+                    number=_number(event, searched)
+                    if confirms is None
+                    else known.number
+                    if known
+                    else 0,
                     configuration=event["configuration"],
                     baseline=event["baseline"],
                     confirms=confirms,
@@ -215,13 +282,24 @@ def fold(events: Sequence[Event]) -> list[Trial]:
     return list(trials.values())
 
 
+def _number(event: Event, counted: Iterator[int]) -> int:
+    """The number that a line gives, or the next in the order of an older ledger."""
+    return event["number"] if "number" in event else next(counted)
+
+
 def _add(trial: Trial, event: Event) -> None:
     match event["event"]:
         case "round":
+            # All rounds of a split are told before its end.
+            trial.begun = max(trial.begun, len(trial.values) + 1)
             trial.rounds.setdefault(event["rung"], event["value"])
         case "split":
             trial.values[event["split"]] = event["value"]
+            trial.begun = max(trial.begun, len(trial.values))
+            trial.further[event["split"]] = event.get("further", {})
         case "complete" | "pruned" | "failed" | "infeasible":
+            if trial.state == "complete":  # older versions could write one more end
+                return
             trial.state, trial.again = event["event"], False
             trial.seconds += event["seconds"]
             trial.error = event.get("error")

@@ -6,7 +6,8 @@ their content counts.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,15 +22,16 @@ from cluster.settings.config import RunConfig, make_run
 from cluster.settings.yaml_file import flat
 from scdfm.flow.files import WEIGHTS
 from scdfm.screen.atomic import sha256, write_text
+from scdfm.screen.untyped import JsonObject, Unchecked
 from scdfm.splits import SplitConfig
 from sweeps.schema.dimension import Dimension
-from sweeps.schema.rules import ObjectiveConfig, PruneConfig, SearchConfig
+from sweeps.schema.rules import JOURNAL, ConfirmConfig, ObjectiveConfig, PruneConfig, SearchConfig
 from sweeps.schema.sweep import Configuration, SweepConfig
 
 log = logging.getLogger(__name__)
 
 # A trial's runs have their own, or no value depends on them.
-_OWN: dict[str, Any] = {
+_OWN: Mapping[str, bool | set[str]] = {
     **dict.fromkeys(("name", "output", "split", "threads", "failure", "watch"), True),
     "training": {"keep"},
 }
@@ -50,7 +52,7 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
     configurations: dict[str, Configuration] = {}
     search: SearchConfig = SearchConfig()
     prune: PruneConfig = PruneConfig()
-    base: dict[str, Any]  # settings of the base run, but those that each trial has of its own
+    base: Unchecked  # settings of the base run, but those that each trial has of its own
     store_fingerprint: str
     files: dict[str, str] = {}  # sha256 of lists of edges and of weights to start from
     split_files: dict[str, str] | None = None  # likewise; none: an older version named them only
@@ -91,6 +93,26 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
         """What Optuna's study is called."""
         return self.study or self.name
 
+    def as_sweep(self, directory: Path, *, confirm: ConfirmConfig | None) -> SweepConfig:
+        """The sweep in a directory, to read what it found; what may change is left at defaults.
+
+        Args:
+            directory: Where it is.
+            confirm: Its further seeds, which decide who is best (`sweeps.winners.rule`).
+        """
+        return SweepConfig.model_construct(
+            name=directory.name,
+            output=directory.parent,
+            base=self.base,
+            splits=self.splits,
+            objective=self.objective,
+            space=self.space,
+            configurations=self.configurations,
+            search=self.search,
+            prune=self.prune,
+            confirm=confirm,
+        )
+
     @property
     def base_run(self) -> RunConfig:
         """The base as a run, with the settings that a run needs besides."""
@@ -124,17 +146,30 @@ class Lock:
         """
         now, before = Locked.of(sweep, fingerprint=fingerprint), self.read() if begun else None
         if before is None:
-            self._write(now)
+            self._write(now.model_copy(update={"study": _new_study(sweep)}))
             return
+        self._require_same(before, now)
+        for line in _moves(before, now):
+            log.info(line)
+        self._write(now.model_copy(update={"study": before.study_name}))
+
+    def check(self, sweep: SweepConfig, *, fingerprint: str) -> None:
+        """Refuse a sweep that could not go on with what was begun here; writes nothing.
+
+        Raises:
+            ValueError: As `take` does.
+        """
+        before = self.read()
+        if before is not None:
+            self._require_same(before, Locked.of(sweep, fingerprint=fingerprint))
+
+    def _require_same(self, before: Locked, now: Locked) -> None:
         changed = _difference(before, now)
         if changed:
             raise ValueError(
                 f"{self.directory} holds another sweep: {changed}; set it back, or begin "
                 "one beside it with --new"
             )
-        for line in _moves(before, now):
-            log.info(line)
-        self._write(now.model_copy(update={"study": before.study_name}))
 
     def read(self) -> Locked | None:
         """What the sweep was begun with; None before that.
@@ -154,6 +189,13 @@ class Lock:
     def _write(self, locked: Locked) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         write_text(self.path, yaml.safe_dump(locked.model_dump(mode="json"), sort_keys=False))
+
+
+def _new_study(sweep: SweepConfig) -> str | None:
+    """What a new study is called where it is not the sweep's name: in a database of several."""
+    if sweep.study.storage in (None, JOURNAL):
+        return None
+    return f"{sweep.name}-{secrets.token_hex(4)}"
 
 
 def _files(sweep: SweepConfig) -> Iterator[Path]:
@@ -190,7 +232,7 @@ def _other_file(old: dict[str, str], new: dict[str, str] | None) -> str | None:
     return None
 
 
-def _decisive(locked: Locked, *, beside: Locked) -> dict[str, Any]:
+def _decisive(locked: Locked, *, beside: Locked) -> JsonObject:
     """Settings by dotted name, without places and the files there."""
     values = locked.model_dump(mode="json", exclude={"name", "study", "files", "split_files"})
     if locked.split_files is not None and beside.split_files is not None:

@@ -3,10 +3,10 @@
 A sweep tells what was tried and what mattered, then about its best model.
 """
 
-import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,16 +30,20 @@ from cluster.report.page import (
 )
 from cluster.report.records import Tried
 from cluster.runs.find_model import MODEL, RUN, SWEEP
-from cluster.settings.yaml_file import flat
 from cluster.work.evaluation.record import Evaluation
 from scdfm.flow.files import WEIGHTS
 from scdfm.screen.atomic import sha256
 from scdfm.screen.progress import OnProgress
 from sweeps.directory import SweepDirectory
-from sweeps.ledger import Trial
+from sweeps.ledger import Trial, fold
 from sweeps.lock import Locked
+from sweeps.proposals.storage import directions
+from sweeps.results import Chosen, Row, chosen, leaderboard
 from sweeps.schema.space import Space
-from sweeps.space import distributions, identity
+from sweeps.space import distributions
+from sweeps.winners.alike import alike
+from sweeps.winners.records import ConditionScore, final
+from sweeps.winners.rule import rule_of
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +138,15 @@ def _overview(parts: Sequence[Part], evaluations: Sequence[Evaluation]) -> Table
     )
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """A trial: what happened to it, its place on the board, and what figures draw of it."""
+
+    trial: Trial
+    row: Row
+    tried: Tried
+
+
 def search_section(directory: SweepDirectory) -> Section:
     """What the search found.
 
@@ -142,9 +155,9 @@ def search_section(directory: SweepDirectory) -> Section:
     """
     locked = directory.lock.read()
     assert locked is not None, "the file is there"
-    trials = directory.ledger.trials()
-    names = _names(locked)
-    tried = [_tried(one, splits=len(locked.splits), names=names) for one in trials]
+    known = chosen(directory)
+    shown = _shown(directory, locked, known=known)
+    tried = [one.tried for one in shown]
     done = [one for one in tried if one.ranked]
     if not done:
         raise ValueError(
@@ -153,8 +166,11 @@ def search_section(directory: SweepDirectory) -> Section:
         )
     metric, mode = locked.objective.metric, locked.objective.direction
     blocks: list[Block] = [
-        _leaderboard(trials, tried, metric=metric, mode=mode),
+        _leaderboard(shown, metric=metric, mode=mode),
         search.history(tried, metric=metric, mode=mode),
+    ]
+    blocks += [
+        search.front(tried, metric=metric, further=one.metric) for one in locked.objective.further
     ]
     blocks.append(_importances(done, locked))
     logarithmic = [name for name, dimension in locked.space.items() if dimension.log]
@@ -164,63 +180,139 @@ def search_section(directory: SweepDirectory) -> Section:
     ]
     hours = directory.ledger.hours()
     told = f"{len(done)} of {len(tried)} trials finished, in {60 * hours:.0f} minutes of search."
-    if directory.choice.is_file():
-        chosen = str(json.loads(directory.choice.read_text())["choice"])
-        told += f" {chosen[0].upper()}{chosen[1:]}."
-    return Section("Search", [Text(told), *blocks])
+    if known is not None:
+        told += f" {known.choice[0].upper()}{known.choice[1:]}."
+        told += _since(known, shown)
+    same = alike(directory, [one.row for one in shown], metric=metric)
+    if same is not None:
+        told += f" {same}."
+    return Section("Search", [Text(told), *blocks, *_final(directory)])
 
 
-def _names(locked: Locked) -> dict[str, str]:
-    """Names of listed configurations, by what they set."""
-    if not locked.configurations:
-        return {}
-    base = flat(locked.base_run.model_dump(mode="json"))
-    settings = {name for one in locked.configurations.values() for name in one}
-    usual = {name: base.get(name) for name in settings}
-    return {identity(usual | one): name for name, one in locked.configurations.items()}
+def _since(known: Chosen, shown: Sequence[_Shown]) -> str:
+    """What the board has come to since a trial was called best; nothing if it is still first."""
+    first = next(one.row.trial for one in shown if one.row.rank == 1)
+    if first == known.trial:
+        return ""
+    return (
+        f" The sweep has gone on since, and trial {first} is first now; the best model is still "
+        f"that of trial {known.trial}."
+    )
 
 
-def _tried(trial: Trial, *, splits: int, names: Mapping[str, str]) -> Tried:
-    whole = trial.state == "complete" and len(trial.values) == splits
-    last = trial.rounds[max(trial.rounds)] if trial.rounds else math.nan
-    value = trial.mean if whole else last
+def _shown(directory: SweepDirectory, locked: Locked, *, known: Chosen | None) -> list[_Shown]:
+    """All trials in the order in which they began, judged as `scdfm tune` does."""
+    events = list(directory.ledger.events())
+    every = fold(events)
+    trials = [one for one in every if one.confirms is None]
+    repeats = [one for one in every if one.confirms is not None]
+    sweep = locked.as_sweep(directory.path, confirm=rule_of(events))
+    rows = {row.directory.name: row for row in leaderboard(sweep, trials, repeats)}
+    first = next((row.trial for row in rows.values() if row.rank == 1), None)
+    best = first if known is None else known.trial
+    return [
+        _Shown(one, rows[one.key], _tried(one, rows[one.key], best=best, locked=locked))
+        for one in trials
+    ]
+
+
+def _tried(trial: Trial, row: Row, *, best: int | None, locked: Locked) -> Tried:
+    value = row.value if row.rank is not None else row.so_far
     return Tried(
         number=trial.number,
         value=math.nan if value is None else value,
-        ranked=whole and math.isfinite(value),
+        ranked=row.rank is not None,
         settings=trial.configuration,
-        name=names.get(identity(trial.configuration), ""),
+        name=row.name or "",
+        further={one.metric: trial.mean_of(one.metric) for one in locked.objective.further},
+        front=row.front,
+        best=row.rank is not None and trial.number == best,
     )
 
 
-def _leaderboard(
-    trials: Sequence[Trial], tried: Sequence[Tried], *, metric: str, mode: str
-) -> Table:
+def _final(directory: SweepDirectory) -> list[Block]:
+    """Test scores of the winner and the base; nothing where the sweep did not ask for them."""
+    found = final(directory)
+    if found is None:
+        return []
+    tested = [("winner", found.winner), *([] if found.base is None else [("base", found.base)])]
+    rows = [
+        (
+            Cell(f"{name}, trial {one.trial}", name),
+            Cell(str(part.split), part.split),
+            Cell(str(part.step), part.step, note="" if part.step else "the untrained network"),
+            *(_score(part.scores.get(metric)) for metric in found.winner.splits[0].scores),
+        )
+        for name, one in tested
+        for part in one.splits
+    ]
+    how = "trained on validation conditions, too" if found.retrain else "as the search left them"
+    return [
+        Text(f"{found.said[0].upper()}{found.said[1:]}."),
+        Table(
+            name="final",
+            caption=f"Test conditions, once the choice was made; models {how}",
+            columns=("model", "split", "steps", *found.winner.splits[0].scores),
+            rows=tuple(rows),
+        ),
+    ]
+
+
+def _score(score: ConditionScore | None) -> Cell:
+    if score is None:
+        return Cell("-")
+    low, high = score.interval or (math.nan, math.nan)
+    note = f"{number(low)} to {number(high)}" if score.interval is not None else ""
+    return Cell(number(score.value), _sortable(score.value), note=note)
+
+
+def _leaderboard(shown: Sequence[_Shown], *, metric: str, mode: str) -> Table:
     sign = 1 if mode == "min" else -1
-    order = sorted(
-        range(len(tried)),
-        key=lambda at: (not tried[at].ranked, sign * _last(tried[at].value), tried[at].number),
-    )
-    names = list(tried[0].settings)
+
+    def place(one: _Shown) -> tuple[float, float, int]:
+        rank = math.inf if one.row.rank is None else one.row.rank
+        return rank, _last(sign * one.tried.value), one.trial.number
+
+    names = list(shown[0].tried.settings)
+    seeds = any(one.row.over_seeds is not None for one in shown)
+    columns = ("trial", metric, *["all seeds"] * seeds, *shown[0].tried.further)
     return Table(
         name="trials",
         caption="All trials, the best first",
-        columns=("trial", metric, "state", "seconds", *names),
+        columns=(*columns, "state", "seconds", *names),
         rows=tuple(
             (
-                Cell(str(tried[at].number), tried[at].number, note=_called(trials[at], tried[at])),
-                Cell(number(tried[at].value), _sortable(tried[at].value), strong=place == 0),
-                Cell(trials[at].state, trials[at].state, note=trials[at].error or ""),
-                Cell(f"{trials[at].seconds:.0f}", trials[at].seconds),
-                *(_setting(tried[at].settings[name]) for name in names),
+                Cell(str(one.trial.number), one.trial.number, note=_called(one)),
+                _own_value(one),
+                *[_value(_or_nan(one.row.over_seeds), strong=one.tried.best)] * seeds,
+                *(_value(score) for score in one.tried.further.values()),
+                Cell(one.trial.state, one.trial.state, note=one.trial.error or ""),
+                Cell(f"{one.trial.seconds:.0f}", one.trial.seconds),
+                *(_setting(one.tried.settings[name]) for name in names),
             )
-            for place, at in enumerate(order)
+            for one in sorted(shown, key=place)
         ),
     )
 
 
-def _called(trial: Trial, tried: Tried) -> str:
-    return tried.name or ("baseline" if trial.baseline else "")
+def _own_value(one: _Shown) -> Cell:
+    value, row = one.tried.value, one.row
+    note = "" if row.of_splits is None else f"so far: {row.of_splits} of {len(row.splits)} splits"
+    strong = one.tried.best and row.over_seeds is None
+    return Cell(number(value), _sortable(value), strong=strong, note=note)
+
+
+def _value(value: float, *, strong: bool = False) -> Cell:
+    return Cell(number(value), _sortable(value), strong=strong)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _called(one: _Shown) -> str:
+    named = one.tried.name or ("baseline" if one.trial.baseline else "")
+    return ", ".join(filter(None, (named, "front" * one.tried.front)))
 
 
 def _importances(done: Sequence[Tried], locked: Locked) -> Block:
@@ -234,9 +326,9 @@ def _importances(done: Sequence[Tried], locked: Locked) -> Block:
     if len(done) < _LEAST:
         return unknown
     known, space = distributions(locked.space), Space(locked.space)
-    study = optuna.create_study(
-        direction="minimize" if locked.objective.direction == "min" else "maximize"
-    )
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # Of several metrics the first: what matters for it alone.
+    study = optuna.create_study(direction=directions(locked.objective)[0])
     for one in done:
         tried = space.parameters(dict(one.settings))
         # The base may lie outside the space.

@@ -9,15 +9,20 @@ from typing import Any
 
 import ray.tune
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search import Searcher
 
 from cluster.nodes.stall import forget_living
 from cluster.runs.stop import stoppable
+from cluster.session import counted
 from sweeps.directory import SweepDirectory
 from sweeps.objective import tune_trial
+from sweeps.proposals.search import Failures, ListSearch, StudySearch
 from sweeps.room import room_for, timeout_of
 from sweeps.schema.sweep import SweepConfig
-from sweeps.watch import TooManyFailures, Trials, Watch
+from sweeps.trials.guard import Faults, GuardedCallback, GuardedSearch
+from sweeps.trials.memory import known_to_tune
+from sweeps.trials.one_code import OneCode
+from sweeps.trials.stopping import Trials
+from sweeps.watch import TooManyFailures, Watch
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +35,7 @@ def run_session(
     sweep: SweepConfig,
     *,
     watch: Watch,
-    search: Searcher,
+    search: ListSearch | StudySearch,
     scheduler: TrialScheduler,
     at_once: int,
     trials: int,
@@ -51,21 +56,27 @@ def run_session(
 
     Raises:
         SweepFailedError: Too many trials failed, or they waited too long for room.
+        CodeChangedError: Our code is not what the driver has loaded any more.
+        OSError: The ledger, or a file of Ray Tune, could not be written; likewise a
+            LeaseLostError, and what the study's database raises. No trial ends because of it.
     """
-    directory, room = SweepDirectory(sweep.directory), room_for(sweep, watch)
+    directory, room, faults = SweepDirectory(sweep.directory), room_for(sweep, watch), Faults()
     failures = TooManyFailures(
         watch,
         allowed=sweep.failure.max_failed_fraction * trials,
-        gives_up=lambda: room.expired or spent(),
+        gives_up=lambda: room.expired or faults.any or spent(),
     )
-    resources = {"cpu": sweep.resources.cpu, "gpu": sweep.resources.gpu}
-    trainable = ray.tune.with_parameters(tune_trial, sweep=sweep, home=Path.cwd())
+    trainable = ray.tune.with_parameters(
+        tune_trial, sweep=sweep, home=Path.cwd(), begun=watch.begun
+    )
+    known = known_to_tune()
     stopping = stoppable(Trials(directory, watch), stop=directory.stop)
-    with _left(watch), directory.tunes_own_files() as files, _quiet(), room, stopping:
+    ended = (faults.raised(), _left(watch))
+    with ended[0], ended[1], directory.tunes_own_files() as files, _quiet(), known, room, stopping:
         ray.tune.Tuner(
-            ray.tune.with_resources(trainable, resources),
+            ray.tune.with_resources(trainable, _own_room(sweep)),
             tune_config=ray.tune.TuneConfig(
-                search_alg=search,
+                search_alg=GuardedSearch(faults, search),
                 scheduler=scheduler,
                 num_samples=-1,  # the search knows what is left
                 max_concurrent_trials=at_once,
@@ -78,7 +89,7 @@ def run_session(
                 storage_path=str(files),
                 stop=failures,
                 failure_config=ray.tune.FailureConfig(max_failures=sweep.failure.retries),
-                callbacks=[watch],
+                callbacks=[GuardedCallback(faults, OneCode(), watch, Failures(search))],
                 verbose=0,
             ),
         ).fit()
@@ -91,10 +102,18 @@ def run_session(
     if failures.too_many:
         directory.ledger.write({"event": "abort"})
         raise SweepFailedError(
-            f"{watch.failed} trials failed and failure.max_failed_fraction allows "
-            f"{sweep.failure.max_failed_fraction:g} of {trials}; the first said: "
-            f"{watch.reason}; fix that and run the sweep again"
+            f"{counted(watch.failed, 'trial')} failed and "
+            f"failure.max_failed_fraction allows {sweep.failure.max_failed_fraction:g} of "
+            f"{trials}; the first said: {watch.reason}; fix that, or raise "
+            "failure.max_failed_fraction, and run the sweep again"
         )
+
+
+def _own_room(sweep: SweepConfig) -> dict[str, float]:
+    """What a trial's own process takes: nothing where workers inside train, but Tune wants some."""
+    if sweep.resources.workers > 1:
+        return {"cpu": 0, "memory": 1}  # byte
+    return {"cpu": sweep.resources.cpu, "gpu": sweep.resources.gpu}
 
 
 def _short_name(trial: Any) -> str:

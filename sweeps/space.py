@@ -16,6 +16,7 @@ from optuna.samplers import (
     BaseSampler,
     CmaEsSampler,
     GridSampler,
+    NSGAIISampler,
     QMCSampler,
     RandomSampler,
     TPESampler,
@@ -100,12 +101,17 @@ def _sampler(search: SearchConfig, *, space: Space, number: int) -> BaseSampler:
             return QMCSampler(
                 qmc_type="sobol",
                 scramble=True,
+                warn_asynchronous_seeding=False,  # the seed is given
                 seed=search.seed,
                 independent_sampler=RandomSampler(seed=seed),
                 warn_independent_sampling=False,
             )
         case "cmaes":
             return CmaEsSampler(
+                x0=None,  # the middle of the space
+                sigma0=None,  # a sixth of the smallest range
+                popsize=None,  # 4 + 3 log(dimensions)
+                source_trials=None,
                 n_startup_trials=search.startup,
                 independent_sampler=RandomSampler(seed=seed),
                 warn_independent_sampling=False,
@@ -114,6 +120,19 @@ def _sampler(search: SearchConfig, *, space: Space, number: int) -> BaseSampler:
                 use_separable_cma=False,
                 with_margin=False,
                 lr_adapt=False,
+            )
+        case "nsga2":
+            return NSGAIISampler(
+                population_size=search.startup,
+                mutation=None,  # a value is drawn again
+                mutation_prob=None,  # 1 / number of settings
+                crossover=None,  # uniform
+                crossover_prob=0.9,
+                swapping_prob=0.5,
+                seed=seed,
+                elite_population_selection_strategy=None,
+                child_generation_strategy=None,
+                after_trial_strategy=None,
             )
         case "tpe":
             return TPESampler(
@@ -166,22 +185,44 @@ def content_hash(run: RunConfig, *, tried: Collection[str] = ()) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def trial_key(sweep: SweepConfig, configuration: Configuration) -> str:
+def begun_keys(sweep: SweepConfig) -> dict[str, str]:
+    """Keys of the trials that the ledger knows, by the identity of their configuration."""
+    trials = SweepDirectory(sweep.directory).ledger.trials()
+    return {identity(trial.configuration): trial.key for trial in trials}
+
+
+def trial_key(
+    sweep: SweepConfig, configuration: Configuration, *, begun: Mapping[str, str] | None = None
+) -> str:
     """The key of a configuration's trial: the ledger's, or else its content hash.
 
     A sweep of an older version hashed the store's spelling, too, so the ledger comes first.
 
+    Args:
+        sweep: The sweep.
+        configuration: Of the trial.
+        begun: Keys that the ledger knows (`begun_keys`); none: it is read, which takes long once
+            there are a thousand trials.
+
     Raises:
         ValueError: The configuration is not a valid run.
     """
-    for trial in SweepDirectory(sweep.directory).ledger.trials():
-        if identity(trial.configuration) == identity(configuration):
-            return trial.key
-    return content_hash(sweep.run(configuration, split=0), tried=sweep.settings)
+    known = begun_keys(sweep) if begun is None else begun
+    key = known.get(identity(configuration))
+    return key or content_hash(sweep.run(configuration, split=0), tried=sweep.settings)
 
 
-def split_run(sweep: SweepConfig, configuration: Configuration, *, split: int) -> RunConfig:
-    """The run of one (configuration, split) pair, with its own directory."""
-    key = trial_key(sweep, configuration)
+def split_run(
+    sweep: SweepConfig, configuration: Configuration, *, split: int, key: str | None = None
+) -> RunConfig:
+    """The run of one (configuration, split) pair, with its own directory.
+
+    Args:
+        sweep: The sweep.
+        configuration: Of the trial.
+        split: By position.
+        key: The trial's; none: `trial_key` finds it.
+    """
+    key = key or trial_key(sweep, configuration)
     place = SweepDirectory(sweep.directory).trial(key)
     return sweep.run(configuration, split=split, output=place)

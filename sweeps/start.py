@@ -5,10 +5,11 @@ The files are looked at as `ingest` would. What the settings follow from is writ
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from shlex import quote
+from typing import NamedTuple
 
 import yaml
 
@@ -19,8 +20,11 @@ from data_store.sources.options import IngestOptions
 from data_store.sources.places import Given
 from scdfm.screen.atomic import write_text
 from scdfm.screen.conditions import Condition
+from scdfm.screen.names import how_many
 from scdfm.screen.progress import phase
+from scdfm.screen.untyped import Unchecked
 from scdfm.splits import Split, SplitConfig, make_split
+from scdfm.splits.told import validation_in_words
 from sweeps.schema.files import make_sweep
 
 log = logging.getLogger(__name__)
@@ -171,7 +175,7 @@ def _run(screen: Screen, folder: Path, *, split: SplitConfig, preset: str) -> Ru
     # The perturbed genes are always among them.
     most = max(usual.genes.model, len(_measured_tokens(screen)) + 1)
     genes = min(len(screen.genes), most)
-    told: dict[str, Any] = {
+    told: Unchecked = {
         "preset": preset,
         "store": str(folder / STORE),
         "name": name,
@@ -241,8 +245,8 @@ def _reasons(
     parts = chosen.split
     yield (
         "split",
-        f"{len(parts.train)} conditions train, {len(parts.validation)} validate, "
-        f"{len(parts.test)} are tested"
+        f"{how_many(len(parts.train), 'condition')} train, {validation_in_words(parts)} validate, "
+        f"{how_many(len(parts.test), 'condition')} test"
         + (f" in context {parts.context}" if parts.context is not None else ""),
     )
     yield "genes", f"of {len(screen.genes):,} in the file"
@@ -295,7 +299,7 @@ def _sweep_text(
     k = _flow({"type": "int", "low": low, "high": neighbours}) if neighbours > low else None
     graph = f"  graph.k: {k}\n" if k else ""
     return f"""\
-# Made by `scdfm init`. What it would cost: scdfm tune {folder / SWEEP} --dry-run
+# Made by `scdfm init`. What it would cost: scdfm tune {quote(str(folder / SWEEP))} --dry-run
 version: 1
 name: {_quoted(run.name + "-sweep")}
 output: {_quoted(str(run.output))}
@@ -303,7 +307,7 @@ base: {_quoted(str(folder / RUN))}
 # every trial trains on each of these; {why["split"]} in the first
 splits:
 {splits}
-objective: {{metric: mse}}  # of validation conditions; test conditions take no part
+{_objective(run)}
 space:
   loss.mmd_weight: {{type: float, low: 0.05, high: 2, log: true}}
 {graph}  model.width: {width_choice}
@@ -314,9 +318,20 @@ resources: {resources}
 """
 
 
-def _splits(config: SplitConfig, screen: Screen) -> list[dict[str, Any]]:
+def _objective(run: RunConfig) -> str:
+    """What trials are compared by, and why."""
+    if run.split.kind == "additive" and run.sampling.mean.combined:
+        return (
+            "# of validation conditions; test conditions take no part. The base carries the mean\n"
+            "# of doubles, so mse may be the same in all trials; mmd2 sees the cells around it\n"
+            "objective: {metric: mmd2}"
+        )
+    return "objective: {metric: mse}  # of validation conditions; test conditions take no part"
+
+
+def _splits(config: SplitConfig, screen: Screen) -> list[dict[str, str | int]]:
     """Folds that differ and can be made."""
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, str | int]] = []
     seen: set[tuple[str | None, tuple[str, ...]]] = set()
     for fold in range(_FOLDS):
         told = config.model_copy(update={"fold": fold})
@@ -330,7 +345,7 @@ def _splits(config: SplitConfig, screen: Screen) -> list[dict[str, Any]]:
     return found
 
 
-def _flow(value: dict[str, Any]) -> str:
+def _flow(value: Mapping[str, object]) -> str:
     """A mapping on one line of YAML."""
     return str(yaml.safe_dump(value, default_flow_style=True, width=1_000, sort_keys=False)).strip()
 

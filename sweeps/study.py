@@ -10,52 +10,57 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from ray.tune.schedulers import FIFOScheduler
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
-from cluster.runs.begin import require_inputs
-from cluster.runs.directory import RunDirectory
-from cluster.runs.plan import planned_split, validation_cells
 from cluster.runs.provenance import warn_if_untrained
-from cluster.session import fits, require, session
-from cluster.settings.config import RunConfig
-from cluster.settings.watch import require_watchers
-from data_store.store.reader import Store
-from scdfm.metrics.pseudobulk import Pseudobulks
-from scdfm.metrics.registry import METRICS
+from cluster.session import amounts, fits, require, session
+from cluster.storage.places import named
 from scdfm.screen.address import url_of
-from scdfm.screen.atomic import write_json
 from scdfm.screen.progress import phase
-from scdfm.screen.randomness import numpy_generator
-from sweeps.budget import NO_GAIN, Spent, devices, ended, extended, reached, require_used_up
+from sweeps.budget import (
+    NO_GAIN,
+    Spent,
+    devices,
+    ended,
+    extended,
+    reached,
+    require_used_up,
+    why_over,
+)
 from sweeps.budget import extend as add_trials
-from sweeps.directory import SweepDirectory
+from sweeps.directory import SweepDirectory, forget_states
 from sweeps.events import OnEvent
 from sweeps.ledger import Ledger, Trial
+from sweeps.proposals.cells import check_data
 from sweeps.proposals.confirm import Repeat, missing
-from sweeps.proposals.limits import Counted
-from sweeps.proposals.prior import observed, require_comparable
-from sweeps.proposals.prune import scheduler
-from sweeps.proposals.search import ListSearch, StudySearch, open_storage
+from sweeps.proposals.prior import observed
+from sweeps.proposals.prune import say_if_base_is_pruned, scheduler
+from sweeps.proposals.search import ListSearch, StudySearch
+from sweeps.proposals.storage import answering, open_storage
 from sweeps.results import (
+    Chosen,
     Row,
     SweepResult,
     choice,
     export_best,
+    finalists,
     leaderboard,
-    ranked,
+    write_choice,
     write_leaderboard,
 )
 from sweeps.running import SweepFailedError, run_session
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import identity
 from sweeps.watch import Watch
+from sweeps.watching.hparams import HyperParameters
+from sweeps.winners.alike import alike
+from sweeps.winners.final import final_due, run_final
+from sweeps.winners.records import final
+from sweeps.winners.rule import note_rule
 
 log = logging.getLogger(__name__)
-
-_GENES = 8  # of made-up means
 
 
 def tune(
@@ -78,19 +83,24 @@ def tune(
             or the cluster does not fit, another process runs the sweep, or `extend` has nothing to
             add to.
         SweepFailedError: Too many trials failed, or none finished all splits.
+        StudyAwayError: The study's database does not answer any more.
     """
+    directory = SweepDirectory(sweep.directory).fetch()
+    ledger = directory.ledger
+    say_if_base_is_pruned(ledger.trials())
+    if extend is not None:
+        require_used_up(sweep, ledger)  # before cells are read
     phase(log, "checking the store and the splits")
     fingerprint = check_data(sweep)
-    directory = SweepDirectory(sweep.directory)
-    ledger = directory.ledger
     if extend is not None:
-        require_used_up(sweep, ledger)
         with _held(sweep, directory, fingerprint=fingerprint):
             sweep = add_trials(sweep, ledger, more=extend)
     sweep = extended(sweep, ledger)
-    if not _pending(sweep, ledger) and not _repeats(sweep, ledger):
+    if nothing_left(sweep, ledger):
         with _held(sweep, directory, fingerprint=fingerprint):
-            return _conclude(sweep, ledger)
+            _say_nothing_is_left(sweep, ledger)
+            return _closed(sweep, ledger, _conclude(sweep, ledger))
+    report = HyperParameters.of(sweep).beside(report)
     needs = _needs(sweep, fingerprint=fingerprint)
     check_here(needs, address=address)
     with session(address):
@@ -100,23 +110,58 @@ def tune(
             try:
                 if _pending(sweep, ledger):
                     phase(log, "starting trials")
-                    _run_trials(sweep, ledger=ledger, report=report)
+                    with answering(sweep):
+                        _run_trials(sweep, ledger=ledger, report=report)
                 if repeats := _repeats(sweep, ledger):
                     phase(log, "training the best with further seeds")
                     _run_repeats(sweep, repeats, ledger=ledger, report=report)
             finally:
                 _ranked(sweep, ledger)
-            return _conclude(sweep, ledger)
+            result = _conclude(sweep, ledger)
+            if final_due(sweep, result.leaderboard):
+                _test(sweep, result, fingerprint=fingerprint)
+            return _closed(sweep, ledger, result)
+
+
+def _test(sweep: SweepConfig, result: SweepResult, *, fingerprint: str) -> None:
+    """Score on test conditions; whatever becomes of that, the choice is kept."""
+    phase(log, "scoring the winner and the base on test conditions")
+    try:
+        run_final(sweep, result.leaderboard, fingerprint=fingerprint)
+    except Exception:
+        log.warning(
+            "test scores are missing; trial %d stays the winner, in %s: tune again for them alone",
+            result.best.trial,
+            named(result.best_model),
+        )
+        raise
+
+
+def _closed(sweep: SweepConfig, ledger: Ledger, result: SweepResult) -> SweepResult:
+    """Say that all is done, and add test scores to the result."""
+    ledger.close()
+    if sweep.final is None:
+        return result
+    return result._replace(final=final(SweepDirectory(sweep.directory)))
+
+
+def _say_nothing_is_left(sweep: SweepConfig, ledger: Ledger) -> None:
+    """Say why a sweep has nothing to do; `_conclude` does of other budgets than trials."""
+    if Spent.of(sweep, ledger).over(sweep.budget) == "budget.trials":
+        log.info(why_over(sweep, ledger))
 
 
 def _needs(sweep: SweepConfig, *, fingerprint: str) -> Needs:
     """What the sweep needs of the nodes of its trials."""
     store = sweep.run({}, split=0).store
     return Needs(
-        outputs=(sweep.directory.parent,),
+        outputs=(named(sweep.directory.parent),),
         store=url_of(store) or str(Path(store).absolute()),
         fingerprint=fingerprint,
         gpu=sweep.resources.gpu > 0,
+        without_gpu="set resources.gpu to 0, and resources.cpu to what a machine has (a trial "
+        f"takes {amounts(sweep.resources.cpu, sweep.resources.gpu)} now): "
+        "--set resources.gpu=0 --set resources.cpu=1",
         cpus=sweep.resources.cpu,
     )
 
@@ -128,7 +173,13 @@ def _held(sweep: SweepConfig, directory: SweepDirectory, *, fingerprint: str) ->
         begun = bool(directory.ledger.trials())
         directory.lock.take(sweep, fingerprint=fingerprint, begun=begun)
         directory.ledger.mend()
+        note_rule(directory.ledger, sweep.confirm)
         yield
+
+
+def nothing_left(sweep: SweepConfig, ledger: Ledger) -> bool:
+    """Whether a sweep, as its budget was extended, has nothing to train or to test any more."""
+    return not (_pending(sweep, ledger) or _repeats(sweep, ledger) or _untested(sweep, ledger))
 
 
 def _pending(sweep: SweepConfig, ledger: Ledger) -> bool:
@@ -139,64 +190,6 @@ def _pending(sweep: SweepConfig, ledger: Ledger) -> bool:
     """
     over = Spent.of(sweep, ledger).over(sweep.budget)
     return over is None or (over == NO_GAIN and any(not one.over for one in ledger.trials()))
-
-
-def check_data(sweep: SweepConfig) -> str:
-    """Find bad input before any trial starts; return the store's fingerprint."""
-    require_watchers(sweep.run({}, split=0).watch)
-    with _open_store(sweep.run({}, split=0).store) as store:
-        Counted(sweep).require_first()
-        for split in range(len(sweep.splits)):
-            for run in _differing_inputs(sweep, split=split):
-                require_inputs(run, store)
-            _require_metric(sweep, store, split=split)
-        require_comparable(sweep, fingerprint=store.fingerprint)
-        return store.fingerprint
-
-
-def _open_store(address: str) -> Store:
-    try:
-        return Store.open(address)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"expected a store at {address}, found nothing there; ingest one there, or name where "
-            "it is with --set base.store=PATH"
-        ) from error
-
-
-def _require_metric(sweep: SweepConfig, store: Store, *, split: int) -> None:
-    """Refuse a metric that no validation round could have on these units, whatever is predicted."""
-    run, name = sweep.run({}, split=split), sweep.objective.metric
-    cells = validation_cells(
-        planned_split(run, store), store, units=run.validation.units, seed=run.seed
-    )
-    if not cells or run.validation.folds is not None:
-        return
-    units = [store.units[one.unit] for one in cells]
-    draw = numpy_generator(0, "any prediction")
-    predicted, real = draw.normal(size=(2, len(units), _GENES))
-    anything = Pseudobulks(
-        contexts=tuple(unit.context for unit in units),
-        conditions=tuple(str(number) for number in range(len(units))),
-        genes=tuple(f"gene {number}" for number in range(_GENES)),
-        predicted=predicted,
-        real=real,
-        control=np.zeros_like(real),
-    )
-    if not np.isfinite(METRICS[name].values(anything)).any():
-        count = "1 unit" if len(units) == 1 else f"{len(units)} units"
-        raise ValueError(
-            f"objective.metric {name} is undefined on the {count} that validate on split {split} "
-            f"({run.split.kind}); choose another metric, or a split that validates on more"
-        )
-
-
-def _differing_inputs(sweep: SweepConfig, *, split: int) -> list[RunConfig]:
-    """Runs of the sweep on a split, one for each list of edges or model to start from."""
-    runs = [sweep.run(one, split=split) for one in sweep.samples()]
-    # The size of the network matters only with weights to start from.
-    kinds = {(run.graph, run.init_from, run.model if run.init_from else None): run for run in runs}
-    return list(kinds.values())
 
 
 def left_of(sweep: SweepConfig, ledger: Ledger) -> int:
@@ -225,22 +218,25 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
         {
             "event": "session",
             "trials": sweep.budget.trials,
+            "hours": sweep.budget.hours,
             "concurrent": at_once,
             "devices": devices(sweep),
         }
     )
-    watch = Watch(sweep, ledger=ledger, report=report)
+    numbers: dict[str, int] = {}
+    watch = Watch(sweep, ledger=ledger, report=report, numbers=numbers)
     search = StudySearch(
         sweep,
-        storage=open_storage(directory.study),
+        storage=open_storage(sweep),
         name=locked.study_name if locked is not None else sweep.name,
-        earlier=[trial.configuration for trial in earlier],
+        earlier=earlier,
         first=_first(sweep, earlier, ending=Spent.of(sweep, ledger).over(sweep.budget) == NO_GAIN),
         observed=()
         if earlier or locked is None
         else observed(sweep, fingerprint=locked.store_fingerprint),
         trials=left,
         enough=lambda: reached(sweep.budget.no_gain, watch.no_gain),
+        numbers=numbers,
     )
     run_session(
         sweep,
@@ -256,9 +252,16 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
         log.info("%d configurations need more than limits allow", search.left_out)
 
 
+def _untested(sweep: SweepConfig, ledger: Ledger) -> bool:
+    """Whether test scores are missing."""
+    if sweep.final is None:
+        return False
+    return final_due(sweep, leaderboard(sweep, ledger.trials(), ledger.repeats()))
+
+
 def _repeats(sweep: SweepConfig, ledger: Ledger) -> list[Repeat]:
     """What is to be trained with further seeds."""
-    best = [trial.configuration for trial in ranked(sweep, ledger.trials())]
+    best = [trial.configuration for trial in finalists(sweep, ledger.trials())]
     return missing(sweep, best, repeats=ledger.repeats())
 
 
@@ -271,7 +274,16 @@ def _run_repeats(
         SweepFailedError: Too many of them failed.
     """
     at_once = concurrent(sweep)
-    ledger.write({"event": "session", "confirming": True, "concurrent": at_once})
+    begun = sum(one.over for one in ledger.repeats())
+    ledger.write(
+        {
+            "event": "session",
+            "confirming": True,
+            "trials": begun + len(repeats),
+            "concurrent": at_once,
+            "devices": devices(sweep),
+        }
+    )
     run_session(
         sweep,
         watch=Watch(sweep, ledger=ledger, report=report, repeats=repeats),
@@ -294,14 +306,22 @@ def concurrent(sweep: SweepConfig) -> int:
     settings = [*([] if at_once == 1 else ["budget.concurrent"]), "resources.cpu"]
     if gpu:
         settings.append("resources.gpu")
+    workers = max(1, sweep.resources.workers)
+    if workers > 1:
+        settings.append("resources.workers")
     require(
-        at_once,
-        what="trial",
+        at_once * workers,
+        what="trial" if workers == 1 else "worker",
         cpus=cpu,
         gpus=gpu,
         remedy=f"lower {' or '.join(settings)} (in the file, or by --set)",
     )
-    return fits(cpus=cpu, gpus=gpu) if auto else at_once
+    if not auto:
+        return at_once
+    # Splits side by side are promised room; those of "auto" take what trials leave.
+    kept = sweep.resources.parallel_splits
+    pieces = 1 if kept == "auto" else sweep.resources.side_by_side(len(sweep.splits))
+    return max(1, fits(cpus=cpu, gpus=gpu) // (pieces * workers))
 
 
 def _first(
@@ -341,19 +361,38 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
             f"none of {len(rows)} trials finished all {len(sweep.splits)} splits; raise "
             f"{over or 'budget.trials'}, or see {ledger.path}"
         )
+    directory = SweepDirectory(sweep.directory)
     for row in rows:
         if row.state == "pruned":
-            for run in row.directory.glob("split-*"):
-                RunDirectory(run).forget_states()
+            for run in directory.runs(row.directory.name):
+                forget_states(run)
     best = export_best(sweep, rows[0])
     warn_if_untrained(best)
     chosen = choice(sweep, rows)
-    write_json(SweepDirectory(sweep.directory).choice, {"trial": rows[0].trial, "choice": chosen})
-    return SweepResult(directory=sweep.directory, leaderboard=rows, best_model=best, choice=chosen)
+    if _untrained(sweep, rows[0]):
+        chosen += "; it is the untrained network: no round of its training scored better"
+    write_choice(Chosen(trial=rows[0].trial, choice=chosen), directory)
+    HyperParameters.of(sweep).catch_up([*ledger.trials(), *ledger.repeats()])
+    return SweepResult(
+        directory=sweep.directory,
+        leaderboard=rows,
+        best_model=best,
+        choice=chosen,
+        alike=alike(directory, rows, metric=sweep.objective.metric),
+    )
+
+
+def _untrained(sweep: SweepConfig, best: Row) -> bool:
+    """Whether the winner's models, of all splits, are those that training began with."""
+    runs = SweepDirectory(sweep.directory).runs(best.directory.name)
+    found = [run.best for run in runs]
+    return bool(found) and all(one is not None and one.step == 0 for one in found)
 
 
 def _ranked(sweep: SweepConfig, ledger: Ledger) -> tuple[Row, ...]:
     """The leaderboard, also as a file."""
     rows = leaderboard(sweep, ledger.trials(), ledger.repeats())
-    write_leaderboard(rows, path=SweepDirectory(sweep.directory).leaderboard)
+    directory = SweepDirectory(sweep.directory)
+    write_leaderboard(rows, path=directory.leaderboard)
+    directory.publish()
     return rows

@@ -4,8 +4,11 @@ Ray Tune pickles its callbacks and stoppers to restore an experiment, which we n
 here may hold a live display, which cannot be pickled; Tune's file gets an empty object instead.
 """
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,20 +16,27 @@ import ray.tune
 from ray.tune.stopper import NoopStopper
 
 from cluster.runs.directory import RunDirectory
+from cluster.storage.storage import StorageError
+from cluster.work.group.heard import in_time
 from sweeps.budget import begun_before_extension, devices, ended, unrecorded, without_gain
 from sweeps.directory import SweepDirectory
-from sweeps.events import Kind, OnEvent, SweepEvent
+from sweeps.events import ENDS, Kind, OnEvent, SweepEvent
 from sweeps.ledger import Event, Ledger, Trial
 from sweeps.objective import RUNG, VALUE
-from sweeps.proposals.confirm import Repeat
+from sweeps.proposals.confirm import SEED, Repeat
 from sweeps.schema.sweep import Configuration, SweepConfig
-from sweeps.space import identity, trial_key
+from sweeps.space import begun_keys, identity, trial_key
+from sweeps.trials.memory import death, out_of_memory
+from sweeps.trials.reported import Reported
+
+_LOOK = 10.0  # seconds between two looks at how long the splits of a trial have trained
 
 
 class Watch(ray.tune.Callback):
     """Writes the ledger and reports each round and the end of each trial.
 
     Attributes:
+        begun: Keys of the trials that had begun before this session, by identity.
         waits: Whether trials wait for room and none runs.
         failed: Trials that failed since the sweep was last stopped for failures.
         reason: Why the first of them did.
@@ -39,6 +49,7 @@ class Watch(ray.tune.Callback):
         ledger: Ledger,
         report: OnEvent,
         repeats: Sequence[Repeat] = (),
+        numbers: Mapping[str, int] | None = None,
     ) -> None:
         """Go on from a ledger.
 
@@ -47,17 +58,22 @@ class Watch(ray.tune.Callback):
             ledger: Is written to.
             report: Receives what happens.
             repeats: What is trained with further seeds; none: trials are those of the search.
+            numbers: Of trials in the study, by their identity, as the search fills them in.
         """
         self._sweep, self._ledger, self._report = sweep, ledger, report
         self._repeats = {identity(one.configuration): one.confirms for one in repeats}
         self._numbers = {trial.key: trial.number for trial in ledger.trials()}
+        self._in_study = {} if numbers is None else numbers
         known = ledger.repeats() if repeats else ledger.trials()
         self._trials = {trial.key: trial for trial in known}
         over = sum(trial.over for trial in known)
         self._total = over + len(repeats) if repeats else sweep.budget.trials
+        self.begun = begun_keys(sweep)
         self._baseline = identity(sweep.baseline)
         self._keys: dict[str, str] = {}  # by Ray Tune's id of the trial
         self._began: dict[str, float] = {}
+        # Of trials that run: when we looked, and seconds of their splits beside the first.
+        self._beside: dict[str, tuple[float, float]] = {}
         # Seconds of sessions that the ledger has no end of.
         begun = (trial for trial in self._trials.values() if not trial.over)
         self._earlier = {trial.key: unrecorded(sweep, trial) for trial in begun}
@@ -82,8 +98,10 @@ class Watch(ray.tune.Callback):
     @property
     def device_hours(self) -> float:
         """Hours of all trials so far, times their GPUs or cores."""
-        here = sum(time.monotonic() - self._began[key] for key in self.running)
-        return self._spent + self._devices * (here + sum(self._earlier.values())) / 3600
+        running = self.running
+        found = sum(self._so_far(key) for key in running)
+        found += sum(took for key, took in self._earlier.items() if key not in running)
+        return self._spent + self._devices * found / 3600
 
     @property
     def no_gain(self) -> int:
@@ -109,7 +127,7 @@ class Watch(ray.tune.Callback):
         if trial.trial_id in self._keys:
             return self._trials[self._keys[trial.trial_id]]
         configuration = dict(trial.config)
-        key = trial_key(self._sweep, configuration)
+        key = trial_key(self._sweep, configuration, begun=self.begun)
         self._keys[trial.trial_id] = key
         if key not in self._trials:
             baseline = identity(configuration) == self._baseline
@@ -120,12 +138,16 @@ class Watch(ray.tune.Callback):
                 "configuration": configuration,
                 "baseline": baseline,
             }
-            self._ledger.write(event if confirms is None else {**event, "confirms": confirms})
+            if confirms is None:
+                number = self._in_study.get(identity(configuration), len(self._trials) + 1)
+                event["number"] = number
+            else:
+                number = self._numbers.get(confirms, 0)
+                event["confirms"] = confirms
+            self._ledger.write(event)
             self._trials[key] = Trial(
                 key=key,
-                number=len(self._trials) + 1
-                if confirms is None
-                else self._numbers.get(confirms, 0),
+                number=number,
                 configuration=configuration,
                 baseline=baseline,
                 confirms=confirms,
@@ -133,18 +155,21 @@ class Watch(ray.tune.Callback):
         return self._trials[key]
 
     def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+        self, iteration: int, trials: list[Any], trial: Any, result: Reported, **info: Any
     ) -> None:
         """A validation round, or the end of a split."""
         if "infeasible" in result:
             return
         known = self._number(trial)
         value, rung, split = result[VALUE], result[RUNG], result["split"]
+        known.begun = max(known.begun, split + 1)
         if "score" in result:
             score, taken = result["score"], result.get("taken")
             if split not in known.values:
                 event: Event = {"event": "split", "trial": known.key, "split": split}
                 event["value"] = score
+                if "further" in result:
+                    event["further"] = known.further[split] = dict(result["further"])
                 if taken is not None:
                     event["taken"] = taken
                 self._ledger.write(event)
@@ -157,8 +182,12 @@ class Watch(ray.tune.Callback):
         self._tell("round", known, split=split, step=result["step"], value=value)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial failed and is tried again."""
-        self._tell("retry", self._number(trial), error=_reason(trial))
+        """A trial failed and is tried again, from the last step that it has kept."""
+        known = self._number(trial)
+        split = min(len(known.values), len(self._sweep.splits) - 1)
+        runs = SweepDirectory(self._sweep.directory).trial(known.key)
+        step = in_time(lambda: kept_step(RunDirectory(runs / f"split-{split}")))
+        self._tell("retry", known, split=split, step=step, error=reason(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial finished all splits, was pruned, or needs more than it may."""
@@ -171,8 +200,9 @@ class Watch(ray.tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial failed for good."""
         self.failed += 1
-        self.reason = self.reason or _reason(trial)
-        self._end(self._number(trial), "failed", error=_reason(trial))
+        said = reason(trial)
+        self.reason = self.reason or said
+        self._end(self._number(trial), "failed", error=said)
 
     def _end(
         self,
@@ -181,16 +211,16 @@ class Watch(ray.tune.Callback):
         *,
         error: str | None = None,
     ) -> None:
+        if trial.over:
+            return
         seconds = self._seconds(trial.key)
         trial.seconds += seconds
         self._spent += self._devices * seconds / 3600
         event: Event = {"event": state, "trial": trial.key, "seconds": seconds}
         self._ledger.write(event if error is None else {**event, "error": error})
         trial.state, trial.again = state, False
-        value = (
-            trial.mean if state == "complete" else trial.rounds.get(max(trial.rounds, default=0))
-        )
-        self._tell(state, trial, value=value, error=error)
+        at = trial.begun - 1 if trial.begun else None
+        self._tell(state, trial, value=trial.so_far, split=at, error=error)
 
     def leave(self) -> None:
         """A session ends: what its open trials took is written, and when it ended."""
@@ -199,10 +229,27 @@ class Watch(ray.tune.Callback):
             self._ledger.write(event)
         self._ledger.write({"event": "end"})
 
+    def _so_far(self, key: str) -> float:
+        """The same of a trial that runs, as its journals told some seconds ago."""
+        now = time.monotonic()
+        found = now - self._began[key] + self._earlier.get(key, 0.0)
+        if self._sweep.resources.parallel_splits == 1:
+            return found
+        looked, beside = self._beside.get(key, (-math.inf, 0.0))
+        if now - looked > _LOOK:
+            told = in_time(lambda: unrecorded(self._sweep, self._trials[key]))
+            beside = beside if told is None else max(beside, told - found)
+            self._beside[key] = now, beside
+        return found + beside
+
     def _seconds(self, key: str) -> float:
         """What a trial took and the ledger does not have yet."""
         here = time.monotonic() - self._began.get(key, time.monotonic())
-        return round(here + self._earlier.pop(key, 0.0), 3)
+        found = here + self._earlier.pop(key, 0.0)
+        if self._sweep.resources.parallel_splits != 1:
+            # Splits side by side take the time of several.
+            found = max(found, unrecorded(self._sweep, self._trials[key]))
+        return round(found, 3)
 
     def _tell(
         self,
@@ -217,16 +264,24 @@ class Watch(ray.tune.Callback):
         error: str | None = None,
         taken: str | None = None,
     ) -> None:
-        complete = [one.mean for one in self._trials.values() if one.state == "complete"]
-        best = min if self._sweep.objective.direction == "min" else max
+        every = list(self._trials.values())
+        sign = 1 if self._sweep.objective.direction == "min" else -1
+        complete = [one for one in every if one.state == "complete"]
+        best = min(complete, key=lambda one: (sign * one.mean, one.number), default=None)
+        running = len(self.running)
+        states = Counter[str](one.state for one in every if one.over)
         self._report(
             SweepEvent(
                 kind=kind,
                 trial=trial.number,
                 trials=self._total,
-                over=ended(list(self._trials.values())),
+                over=ended(every),
                 metric=self._sweep.objective.metric,
-                best=best(complete, default=None),
+                best=None if best is None else best.mean,
+                best_trial=None if best is None else best.number,
+                states={"running": running, **{one: states[one] for one in ENDS}},
+                device_hours=self.device_hours,
+                seed=None if trial.confirms is None else int(trial.configuration[SEED] or 0),
                 value=value,
                 split=split,
                 step=step,
@@ -261,7 +316,7 @@ class TooManyFailures(ray.tune.Stopper):
         """Be pickled as a stopper that never stops in Ray Tune's own files."""
         return NoopStopper, ()
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+    def __call__(self, trial_id: str, result: Reported) -> bool:
         """Never stop a single trial."""
         return False
 
@@ -270,53 +325,18 @@ class TooManyFailures(ray.tune.Stopper):
         return self.too_many or self._gives_up()
 
 
-class Trials:
-    """Trials that train now, as a signal to their driver sees them.
-
-    Each keeps its last step when it is asked to.
-    """
-
-    def __init__(self, directory: SweepDirectory, watch: Watch) -> None:
-        self._directory, self._watch = directory, watch
-        self._asked: list[str] = []  # their keys
-
-    @property
-    def learning(self) -> bool:
-        """Whether one has begun."""
-        return any(run.times.sessions for key in self._watch.running for run in self._runs(key))
-
-    def ask(self) -> None:
-        """Ask them to stop."""
-        self._asked = self._watch.running
-        for key in self._asked:
-            for run in self._runs(key):
-                run.stop.forget()
-        self._directory.stop.ask()
-
-    @property
-    def kept(self) -> str | None:
-        """How many have kept their last step, once all have."""
-        kept = [key for key in self._asked if self._has_kept(key)]
-        if len(kept) < len(self._asked):
-            return None
-        return f"last step of {len(kept)} trial{'' if len(kept) == 1 else 's'} kept"
-
-    @property
-    def stands(self) -> str | None:
-        """What is there if not all have answered."""
-        return "earlier ones stay"
-
-    def _has_kept(self, key: str) -> bool:
-        return any(run.stop.kept is not None for run in self._runs(key))
-
-    def _runs(self, key: str) -> list[RunDirectory]:
-        """Those of a trial, and of their folds."""
-        runs = self._directory.runs(key)
-        return [one for run in runs for one in (run, *run.folds)]
+def kept_step(run: RunDirectory) -> int | None:
+    """The step of a run's newest training state, wherever it is; None if that is not known."""
+    with suppress(StorageError, ValueError):
+        stored = run.stored_step()
+        return run.states.step if stored is None else stored
+    return None
 
 
-def _reason(trial: Any) -> str:
-    """Why a trial failed, in one line: the last line of Ray Tune's error file."""
+def reason(trial: Any) -> str:
+    """Why a trial failed, in one line: what ended its process, or what Tune's file says last."""
+    if (short := out_of_memory(trial) or death(trial)) is not None:
+        return short
     noted = Path(trial.error_file) if trial.error_file else None
     lines = noted.read_text().split("\n") if noted and noted.is_file() else []
     said = [line.strip() for line in lines if line.strip()]

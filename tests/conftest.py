@@ -1,14 +1,23 @@
 """Cells that tests share: real ones where SCDFM_DATA says, a tiny screen, a tiny store."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import anndata
+import fsspec
+import hypothesis
 import pytest
 
 from data_store.ingest.write import IngestOptions, ingest
 from data_store.simulate import SimulateOptions, simulate
+
+# How long an example takes says nothing on a machine that is busy.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -66,3 +75,40 @@ def ray_session() -> Iterator[None]:
 
     with session(cpus=2):
         yield
+
+
+@pytest.fixture
+def free_cores(ray_session: None) -> None:
+    """That all cores of the local Ray are free: what other tests end gives them back later."""
+    import ray
+
+    while ray.available_resources().get("CPU", 0) < 2:  # type: ignore[no-untyped-call]
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a server that speaks S3; the environment leads clients to it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "test")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty bucket."""
+    name = f"b{abs(hash(request.node.nodeid)):x}"
+    system = fsspec.filesystem("s3")
+    system.mkdir(name)
+    yield f"s3://{name}"
+    system.invalidate_cache()
+    system.rm(name, recursive=True)

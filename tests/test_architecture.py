@@ -101,3 +101,15 @@ def test_no_folder_is_a_corridor(package: str) -> None:
         if (count := sum(1 for file in folder.glob("*.py") if file.name != "__init__.py")) > 16
     }
     assert crowded == {}
+
+
+def test_a_table_of_anything_has_a_name_that_gives_the_reason() -> None:
+    unnamed = []
+    for _, path in modules():
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            if re.search(r"\bdict\[str, Any\]", line) and not (
+                "TypeAlias" in line and lines[number - 1].startswith("#")
+            ):
+                unnamed.append(f"{path.relative_to(HOUSE)}:{number + 1}")
+    assert unnamed == [], "give it a type, or a name of scdfm/screen/untyped.py"

@@ -21,7 +21,7 @@ def test_the_demo_simulates_a_screen_of_this_size() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_500)
 def test_held_out_doubles_are_predicted_better_than_by_control_and_perturbed_mean(
     tmp_path: Path,
 ) -> None:

@@ -2,9 +2,12 @@
 
 import copy
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,7 +94,73 @@ def test_slurm_sends_its_signal_before_the_limit_and_to_the_script() -> None:
     assert signal is not None
     assert int(signal[1]) >= 60
     assert "#SBATCH --requeue" in told
-    assert "trap 'stopped=true; kill -TERM \"$train\"' TERM" in told
+    trap = told.index("trap 'stopped=true;")
+    assert trap < told.index("ray start"), "from the start on"
+    assert 'kill -TERM "$train"' in told[trap:].splitlines()[0]
+
+
+# Commands of a job, in place of Slurm's and ours: what they are told goes to a file.
+STUBS = {
+    "srun": 'while [[ "$1" == --* ]]; do shift; done\nexec "$@"',
+    "scontrol": "",
+    "hostname": '[ $# -gt 0 ] && echo "127.0.0.1 ::1" || echo node1',
+    "ray": 'echo "token ${#RAY_AUTH_TOKEN} $RAY_AUTH_MODE" >> "$TOLD"\nexec sleep 300',
+    "scdfm": """if [ "$1" != train ]; then  # both nodes have to be there
+  touch "$TOLD.waiting"
+  until [ "$(grep -c ^token "$TOLD")" = 2 ]; do sleep 0.05; done
+  [ "$TOLD_AT" != waiting ] || until [ -e "$TOLD.sent" ]; do sleep 0.05; done
+  exit 0
+fi
+trap 'sleep 0.3; exit 143' TERM
+touch "$TOLD.training"
+[ "$TRAINS" = short ] && exit 0
+while :; do sleep 0.1; done""",
+}
+
+
+@pytest.mark.parametrize(
+    ("trains", "told_at"), [("short", None), ("long", "training"), ("long", "waiting")]
+)
+def test_a_slurm_job_that_is_told_to_end_goes_back_into_the_queue(
+    trains: str, told_at: str | None, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    for name, body in STUBS.items():
+        stub = tmp_path / "bin" / name
+        stub.parent.mkdir(exist_ok=True)
+        stub.write_text(f'#!/usr/bin/env bash\necho "{name} $*" >> "$TOLD"\n{body}\n')
+        stub.chmod(0o755)
+    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "8"}
+    own = {
+        "TOLD": str(told),
+        "TRAINS": trains,
+        "TOLD_AT": told_at or "",
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+    }
+    script = subprocess.Popen(
+        ["bash", DEPLOY / "slurm.sh", "run.yaml", "--gpu"],
+        env={**os.environ, **job, **own},
+        start_new_session=True,
+    )
+    try:
+        if told_at is not None:
+            deadline = time.monotonic() + 100
+            while not Path(f"{told}.{told_at}").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            script.send_signal(signal.SIGTERM)  # as --signal=B: does: to the script alone
+            Path(f"{told}.sent").touch()
+        assert script.wait(timeout=100) == (143 if trains == "long" else 0)
+    finally:
+        os.killpg(script.pid, signal.SIGKILL)
+    lines = told.read_text().splitlines()
+    assert ("scontrol requeue 7" in lines) == (trains == "long")
+    asked = "--address 127.0.0.1:20007 --workers 2 --cpus-per-worker 7 --gpu"
+    # One that is told before it is there may end before it has begun.
+    assert told_at == "waiting" or f"scdfm train run.yaml {asked}" in lines
+    assert "token 64 token" in lines
+    nodes = [line for line in lines if line.startswith("ray start")]
+    assert any("--head --node-ip-address=127.0.0.1 --port=20007 --num-cpus=8" in n for n in nodes)
+    assert any("--address=127.0.0.1:20007 --num-cpus=8" in one for one in nodes)
 
 
 def test_the_image_installs_what_is_pinned_and_does_not_run_as_root() -> None:

@@ -8,7 +8,7 @@ import typer
 from cli.options import Commands, Json
 from cli.show import comparison
 from cli.show.progress import Bar
-from cli.show.terminal import require_there, show, show_json
+from cli.show.terminal import require_there, say, show, show_json
 from cli.usage import example
 
 app = Commands()
@@ -32,24 +32,32 @@ def compare(
     """
     for path in runs:
         require_there(path, what="run or model")
+    names = _known(metrics)
     with Bar("compare", unit="cells") as bar:
-        from cluster.runs.find_model import models_below
         from cluster.storage.reading import fetched
-        from cluster.work.compare import compare as compare_runs
-        from cluster.work.compare import evaluated
+        from cluster.work.comparison.compare import compare as compare_runs
+        from cluster.work.comparison.evaluated import evaluated
+        from cluster.work.comparison.targets import distinct
 
-        here = [fetched(path) for path in runs]
-        each = (one for path in here for one in models_below(path) or [path])
-        targets = [*{one.resolve(): one for one in each}.values()]
-        found = compare_runs(targets, evaluated(targets, again=again, progress=bar.progress))
+        targets = distinct([fetched(path) for path in runs])
+        each_of = evaluated(targets, metrics=names, again=again, progress=bar.progress)
+        found = compare_runs(targets, each_of)
     if json:
         show_json(found)
     else:
-        names = None if metrics is None else [name.strip() for name in metrics.split(",")]
-        show(*comparison.pages(found, metrics=_known(names)))
+        show(*comparison.pages(found, metrics=names))
+        for line in comparison.lacking(found, metrics=names):
+            say(line)
 
 
-def _known(names: list[str] | None) -> list[str] | None:
+def _known(text: str | None) -> list[str] | None:
+    """The metrics that were named.
+
+    Raises:
+        ValueError: One does not exist (names the nearest).
+    """
+    if text is None:
+        return None
     from scdfm.metrics import METRICS
 
-    return None if names is None else [METRICS.require(name) for name in names]
+    return [METRICS.require(name.strip()) for name in text.split(",") if name.strip()]

@@ -15,10 +15,12 @@ from cli.usage import example
 from cluster.options import ExportOptions
 from data_store.simulate_options import SimulateOptions
 from scdfm.screen.conditions import Words
-from scdfm.screen.names import apart
+from scdfm.screen.names import apart, how_many
 from scdfm.splits.config import SplitConfig
 
 if TYPE_CHECKING:
+    from cli.show.describe import Kind
+    from data_store.store.integrity import Fault
     from scdfm.splits import Split
 
 app = Commands()
@@ -41,38 +43,37 @@ def simulate(
         screens.simulate(options).write_h5ad(partial)
     single, double = options.design
     show(
-        f"{out}: {options.cells} cells x {options.genes} genes, {single} singles, {double} doubles"
+        f"{out}: {how_many(options.cells, 'cell')} x {how_many(options.genes, 'gene')}, "
+        f"{how_many(single, 'single')}, {how_many(double, 'double')}"
     )
 
 
-@app.command(epilog=example("scdfm verify stores/norman.zarr"))
+@app.command(epilog=example("scdfm verify stores/norman.zarr", "scdfm verify runs/norman"))
 def verify(
     path: Annotated[
-        Path, typer.Argument(metavar="STORE|PREDICTION", help="A store, or a predicted .zarr.")
+        Path,
+        typer.Argument(
+            metavar="STORE|RUN|SWEEP|MODEL|PREDICTION",
+            help="A store, a run, a sweep, a model, or a predicted .zarr.",
+        ),
     ],
     json: Json = False,
 ) -> None:
     """Read everything again and name the changed files.
 
-    The exit status is 1 if anything has changed.
+    Of a run and a sweep these are the models and the training states. The exit status is 1 if
+    anything has changed.
     """
-    require_there(path, what="store or prediction")
-    from cli.show.describe import kind_of
+    require_there(path, what="store, run, sweep, model or prediction")
     from scdfm.screen.address import url_of
 
     place = url_of(path) or path
     if path.is_file():
         raise ValueError(
-            f"expected a store or a predicted .zarr, got the file {path}, which holds no hashes"
+            f"expected a store, a run, a sweep, a model or a predicted .zarr, got the file {path}, "
+            "which holds no hashes"
         )
-    from data_store import prediction
-    from data_store.store import integrity
-
-    if path.exists() and kind_of(path) == "prediction":
-        faults = prediction.PredictionDirectory(path).verify()
-    else:
-        with Bar("verify", unit="files") as bar:
-            faults = integrity.verify(place, progress=bar.progress)
+    faults = _faults(path)
     if json:
         show_json({"path": str(place), "faults": [fault._asdict() for fault in faults]})
     elif not faults:
@@ -83,45 +84,96 @@ def verify(
         raise FaultsError
 
 
+def _faults(path: Path) -> "list[Fault]":
+    """What has changed at a path."""
+    from cli.show.describe import here, kind_of
+    from data_store.store import integrity
+    from scdfm.screen.address import url_of
+
+    at = here(path, whole=True)
+    with Bar("verify", unit="files") as bar:
+        # A folder that is none of ours is refused as no store, with what is wrong with it.
+        kind = "store" if url_of(at) or not _is_ours(at) else kind_of(at)
+        if kind == "store":
+            return integrity.verify(url_of(path) or path, progress=bar.progress)
+        if kind == "prediction":
+            from data_store import prediction
+
+            return prediction.PredictionDirectory(at).verify()
+        from cluster.runs.whole import verify as of_runs
+
+        found = of_runs.verify(at, progress=bar.progress)
+    if found.unsealed:
+        say(f"{found.unsealed} models or states of an older version have no hashes")
+    return [integrity.Fault(*one) for one in found.faults]
+
+
+def _is_ours(path: Path) -> bool:
+    from cli.show.describe import kind_of
+
+    try:
+        kind_of(path)
+    except ValueError:
+        return False
+    return True
+
+
 @app.command(
     epilog=example(
         "scdfm inspect stores/norman.zarr",
         "scdfm inspect runs/norman --json",
         "scdfm inspect runs/norman --follow",
+        "scdfm inspect runs/sweep --follow",
     )
 )
 def inspect(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="STORE|RUN|MODEL|PREDICTION", help="The directory or file to look at."
+            metavar="STORE|RUN|SWEEP|MODEL|PREDICTION", help="The directory or file to look at."
         ),
     ],
     follow: Annotated[
-        bool, typer.Option("--follow", help="Show a run again and again, until it ends.")
+        bool, typer.Option("--follow", help="Show a run or a sweep again and again, until it ends.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what is in a store, run, model or prediction.
+    """Show what is in a store, run, sweep, model or prediction.
 
-    With --follow the exit status is 0 if the run is done at the end, else 1.
+    A damaged model is an error. With --follow the exit status is 0 if the run or sweep is done at
+    the end, else 1.
     """
-    require_there(path, what="store, run, model or prediction")
-    from cli.show.describe import describe, here, kind_of, pages, run_pages
+    require_there(path, what="store, run, sweep, model or prediction")
+    from cli.show.describe import describe, here, kind_of, pages, run_pages, sweep_pages
 
     path = here(path)
     kind = kind_of(path)
     if follow:
-        if kind != "run":
-            raise ValueError(f"--follow is for a run, and {path} is a {kind}; leave it out")
-        from cli.show.run.follow import follow as follow_run
-
-        raise typer.Exit(0 if follow_run(path, json=json) else FAILED)
-    facts = describe(path)
+        raise typer.Exit(0 if _follow(path, kind, json=json) else FAILED)
     if json:
-        show_json(facts)
+        show_json(describe(path))
+    elif kind == "sweep":
+        show(*sweep_pages(path))
     else:
+        facts = describe(path)
         show(*(run_pages(path, facts) if kind == "run" else pages(facts)))
+        if facts.get("damage"):
+            say(f"scdfm: {facts['damage']}")
+            raise FaultsError
+
+
+def _follow(path: Path, kind: "Kind", *, json: bool) -> bool:
+    from cli.show.following import follow
+
+    if kind == "run":
+        from cli.show.run.follow import FollowedRun
+
+        return follow(FollowedRun(path), json=json)
+    if kind == "sweep":
+        from cli.show.sweep.follow import FollowedSweep
+
+        return follow(FollowedSweep(path), json=json)
+    raise ValueError(f"--follow is for a run or a sweep, and {path} is a {kind}; leave it out")
 
 
 @app.command(
@@ -241,10 +293,12 @@ def _show_split(split: "Split") -> None:
     )
     where = f" in context {split.context}" if split.context is not None else ""
     show(
-        f"train       {len(split.train)} conditions",
+        f"train       {how_many(len(split.train), 'condition')}",
         f"validation  {validation_in_words(split)}",
-        f"test        {len(split.test)} conditions{where} ({tags})",
+        f"test        {how_many(len(split.test), 'condition')}{where} ({tags})",
     )
+    if "_unseen" in tags:
+        show("            N_unseen: N of its perturbations are in no training condition")
     note = validation_note(split)
     if note is not None:
         say(note)

@@ -29,10 +29,10 @@ def doctor(
     address: Address = None,
     json: Json = False,
 ) -> None:
-    """Look for what would break training, here or on every node of a cluster.
+    """Look for what would break training, here or on a cluster.
 
-    Versions, names of packages, GPUs, memory, clocks, storage and ports. Each fault comes with what
-    to do; the exit status is 1 if one would break training.
+    On every node: versions, names of packages, GPUs, memory, clocks, storage and ports. Each fault
+    comes with what to do; the exit status is 1 if one would break training.
     """
     from cli.show.nodes import pages
     from cluster.nodes.doctor import as_plain, examine

@@ -20,8 +20,8 @@ app = Commands()
     epilog=example(
         "scdfm evaluate runs/norman --untrained --out evaluation.csv",
         "scdfm evaluate runs/norman --predictions GEARS=gears.h5ad",
-        "scdfm evaluate --predictions GEARS=gears.h5ad --store stores/norman.zarr \\",
-        "  --split split.json",
+        "scdfm evaluate --predictions GEARS=gears.h5ad --store stores/norman.zarr "
+        "--split split.json",
     )
 )
 @options_of(EvaluateOptions)
@@ -43,7 +43,8 @@ def evaluate(
     """Compare predictions with real cells and with baselines.
 
     The conditions are those of the test part of the model's split; the cells are those that
-    `scdfm predict` gives for the same seed. The result is kept beside the model.
+    `scdfm predict` gives for the same seed. The result is kept beside the model, and what was
+    evaluated before is read from there.
     """
     require_file(out, suffixes=(".json", ".csv"))
     if target is not None:
@@ -70,6 +71,7 @@ def evaluate(
             untrained=options.untrained,
             precision=options.precision,
             gpu=options.gpu,
+            again=options.again,
             progress=bar.progress,
         )
     if out is not None:
@@ -120,10 +122,12 @@ def _show_splits(target: Path, options: EvaluateOptions, *, out: Path | None, js
         )
     with Bar("evaluate", unit="cells") as bar:
         from cli.show import comparison
-        from cluster.work.compare import compare, evaluated
+        from cluster.work.comparison.compare import compare
+        from cluster.work.evaluate import evaluate as evaluate_target
 
         asked = options.model_dump(exclude={"split", "predictions"})
-        found = compare(below, evaluated(below, again=True, progress=bar.progress, **asked))
+        each = [evaluate_target(one, progress=bar.progress, **asked) for one in below]
+        found = compare(below, each)
     if out is not None:
         save(as_json(found), out)
         say(f"written: {out}")

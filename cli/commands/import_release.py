@@ -12,9 +12,9 @@ app = Commands()
 @app.command(
     "import-release",
     epilog=example(
-        "scdfm import-release checkpoint.pt models/norman --store stores/norman.zarr \\",
-        "  --mask mask_fold_1topk_30additive_negative_edge.pt --vocabulary norman_vocab.json \\",
-        "  --fold 1",
+        "scdfm import-release checkpoint.pt models/norman --store stores/norman.zarr "
+        "--mask mask_fold_1topk_30additive_negative_edge.pt --vocabulary norman_vocab.json "
+        "--fold 1",
     ),
 )
 @options_of(ImportRequest, arguments={"checkpoint": "CHECKPOINT.pt", "model": "MODEL"})

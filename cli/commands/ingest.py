@@ -13,6 +13,7 @@ from cli.show.terminal import require_there, show
 from cli.usage import example
 from data_store.sources.formats.registry import FORMATS
 from data_store.sources.options import IngestOptions
+from scdfm.screen.names import how_many
 
 app = Commands()
 
@@ -21,8 +22,8 @@ app = Commands()
     epilog=example(
         "scdfm ingest norman.h5ad stores/norman.zarr --recipe norman",
         "scdfm ingest cells.h5ad stores/mine.zarr --layer counts --library-size ncounts",
-        "scdfm ingest papalexi.h5ad stores/papalexi.zarr --condition perturbation \\",
-        "  --context bio_rep --perturbation gene",
+        "scdfm ingest papalexi.h5ad stores/papalexi.zarr --condition perturbation "
+        "--context bio_rep --perturbation gene",
         "scdfm ingest filtered_feature_bc_matrix.h5 stores/screen.zarr --cells identities.csv",
         "scdfm ingest filtered_feature_bc_matrix.h5 stores/guides.zarr --guides guides.csv",
         "scdfm ingest second_batch.h5ad stores/mine.zarr --append",
@@ -74,6 +75,7 @@ def ingest(
 
         manifest = ingestion.ingest(sources, place, options=options, progress=bar.progress)
     show(
-        f"{place}: {manifest.cells} cells x {manifest.genes} genes, {manifest.units} units in "
-        f"{len(manifest.contexts)} contexts, fingerprint {manifest.fingerprint[:12]}"
+        f"{place}: {how_many(manifest.cells, 'cell')} x {how_many(manifest.genes, 'gene')}, "
+        f"{how_many(manifest.units, 'unit')} in {how_many(len(manifest.contexts), 'context')}, "
+        f"fingerprint {manifest.fingerprint[:12]}"
     )

@@ -10,7 +10,7 @@ import typer
 from cli.names import as_given, from_text_or_file
 from cli.options import Commands, Json, options_of
 from cli.show.progress import Bar
-from cli.show.terminal import require_there, show, show_json
+from cli.show.terminal import require_there, show, show_commands, show_json
 from cli.usage import example
 from data_store.sources.options import IngestOptions
 
@@ -55,9 +55,9 @@ def init(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Look at cells and write a commented run file and sweep file for them.
+    """Look at cells and write a run and a sweep file for them.
 
-    Takes the options of `ingest`, which comes next; no store is written.
+    Both are commented. Takes the options of `ingest`, which comes next; no store is written.
     """
     for source in sources:
         require_there(source, what="file of cells", remedy="check the path")
@@ -73,13 +73,17 @@ def init(
         ["scdfm", "evaluate", str(folder / "runs" / made.name)],
         ["scdfm", "tune", str(made.sweep), "--dry-run"],
     ]
-    commands = [shlex.join(one) for one in following]
     if json:
-        show_json({**made._asdict(), "split": made.split.model_dump(), "commands": commands})
+        show_json(
+            {
+                **made._asdict(),
+                "split": made.split.model_dump(),
+                "commands": [*map(shlex.join, following)],
+            }
+        )
         return
     show(f"wrote     {made.run} and {made.sweep}", "now run")
-    for command in commands:
-        show(f"  {command}")
+    show_commands(*([shlex.quote(word) for word in one] for one in following))
 
 
 def _spelled(options: IngestOptions) -> list[str]:

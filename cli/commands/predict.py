@@ -18,8 +18,8 @@ app = Commands()
 
 @app.command(
     epilog=example(
-        "scdfm predict runs/norman/model --store stores/norman.zarr \\",
-        "  --conditions KLF1,KLF1+MAP2K6 --out predicted.h5ad --actors 2",
+        "scdfm predict runs/norman/model --store stores/norman.zarr "
+        "--conditions KLF1,KLF1+MAP2K6 --out predicted.h5ad --actors 2",
     )
 )
 @options_of(
@@ -39,6 +39,8 @@ def predict(
     prediction that was stopped. `scdfm export --normalised --genes-of OUT` writes the real cells
     of the same conditions, if there are any.
     """
+    if url_of(request.out) is None and request.out.suffix != ".zarr":
+        require_file(request.out, suffixes=(".h5ad", ".zarr"))
     require_folder(request.out)
     require_file(options.summary, suffixes=(".csv", ".parquet"), option="--summary")
     require_there(request.model, what="run or model")

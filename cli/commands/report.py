@@ -44,9 +44,10 @@ def report(
         Path | None, typer.Option(help="Folder for every figure as SVG and PDF, besides.")
     ] = None,
 ) -> None:
-    """Write a report: one HTML file with tables and figures that opens anywhere.
+    """Write a report: one HTML file with tables and figures.
 
-    A run that was not evaluated is evaluated first, and the result is kept with it.
+    It opens anywhere. A run that was not evaluated is evaluated first, and the result is kept with
+    it.
     """
     for target in targets:
         require_there(target, what="run, sweep or evaluation")

@@ -7,7 +7,8 @@ import typer
 
 from cli.options import Address, Commands, Json, options_of
 from cli.settings import Set, overrides
-from cli.show.progress import TrainingBar, numbers
+from cli.show.numbers import numbers
+from cli.show.progress import TrainingBar
 from cli.show.terminal import require_there, show, show_json
 from cli.usage import example
 from cluster.options import TrainOptions

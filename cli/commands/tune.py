@@ -9,6 +9,7 @@ from cli.options import Address, Commands, Json
 from cli.settings import Set, overrides
 from cli.show import leaderboard
 from cli.show.progress import Bar, SweepBar
+from cli.show.tables import pairs
 from cli.show.terminal import require_there, show, show_json
 from cli.usage import example
 
@@ -73,18 +74,26 @@ def tune(
     if plan:
         _plan(config, address=address, extend=extend, json=json)
         return
-    with SweepBar() as bar:
+    steps = None if "training.steps" in config.settings else config.run({}, split=0).training.steps
+    with SweepBar(splits=len(config.splits), steps=steps) as bar:
         from sweeps.study import tune as tune_on_cluster
 
         result = tune_on_cluster(config, address=address, extend=extend, report=bar.report)
     if json:
         show_json(result._asdict())
         return
-    metric, mode = config.objective.metric, config.objective.direction
+    first, further = config.objective, config.objective.further
     show(
-        leaderboard.draw(result.leaderboard, metric=metric, mode=mode),
+        leaderboard.draw(
+            result.leaderboard,
+            metric=first.metric,
+            mode=first.direction,
+            further={one.metric: one.direction for one in further},
+        ),
         f"best model   {result.best_model}",
         f"choice       {result.choice}",
+        *([] if result.alike is None else [f"scores       {result.alike}"]),
+        *([] if result.final is None else [f"final        {result.final.said}"]),
         f"leaderboard  {result.directory / 'leaderboard.csv'}",
     )
 
@@ -104,10 +113,12 @@ def _plan(config: "SweepConfig", *, address: str | None, extend: int | None, jso
     from cli.show import dry_run as shown
 
     with Bar("dry run", unit="configurations"):
-        from sweeps.dry_run import dry_run
+        from sweeps.dry_run import NothingLeft, dry_run
 
         found = dry_run(config, address=address, extend=extend)
     if json:
         show_json(found)
-        return
-    show(*shown.pages(found))
+    elif isinstance(found, NothingLeft):
+        show(pairs(shown.ended(found)))
+    else:
+        show(*shown.pages(found))

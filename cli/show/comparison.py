@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cli.show.report import ARROWS, HEADLINES, difference_grid
+from cli.show.report import ARROWS, HEADLINES, difference_grid, undefined
 from cli.show.tables import Column, Grid, Row
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from cluster.work.compare import Average, Comparison
+    from cluster.work.comparison.compare import Average, Comparison
 
 
 def pages(found: "Comparison", *, metrics: Sequence[str] | None = None) -> list["RenderableType"]:
@@ -34,7 +34,16 @@ def pages(found: "Comparison", *, metrics: Sequence[str] | None = None) -> list[
     ]
     count = len(found.runs)
     title = f"mean (sd) over {count} runs" if count > 1 else "1 run"
-    return [Grid(columns, lines, title=title), *_differences(found, names)]
+    shown = {row: {name: scores[name] for name in names} for row, scores in found.tables.items()}
+    notes = undefined(shown)
+    return [Grid(columns, lines, title=title), *notes, *_differences(found, names)]
+
+
+def lacking(found: "Comparison", *, metrics: Sequence[str] | None) -> list[str]:
+    """Say which of the metrics that were asked for these runs do not have."""
+    known = next(iter(found.tables.values()))
+    absent = [name for name in metrics or () if name not in known]
+    return [f"undefined for these runs, and not shown: {', '.join(absent)}"] if absent else []
 
 
 def _spread(score: "Average") -> str:

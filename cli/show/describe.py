@@ -1,19 +1,27 @@
 """What `scdfm inspect` finds at a path, and how it shows it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from cli.show.tables import Column, Grid, Row, pairs
+from scdfm.flow.files import CARD, ENSEMBLE
 from scdfm.screen.address import url_of
 from scdfm.screen.census import spelled
 from scdfm.screen.names import listed
+from scdfm.screen.sealed import FILE as SEALS
+from scdfm.screen.untyped import JsonObject
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from cluster.storage.wanted import Wanted
+    from data_store.store.summary import ContextSummary, Spread, StoreSummary, UnitSummary
 
-Kind = Literal["store", "run", "model", "prediction"]
+
+Kind = Literal["store", "run", "sweep", "model", "prediction"]
+_KINDS = "store, run, sweep, model or prediction"
 
 
 def kind_of(path: Path) -> Kind:
@@ -26,10 +34,13 @@ def kind_of(path: Path) -> Kind:
     if url_of(path):
         return "store"  # the only thing that is read where it is
     if not path.exists():
-        raise FileNotFoundError(
-            f"expected a store, run, model or prediction at {path}, found nothing there"
-        )
-    signs: dict[str, Kind] = {"model.json": "model", "run.yaml": "run", "cells.zarr": "store"}
+        raise FileNotFoundError(_nothing_at(path))
+    signs: dict[str, Kind] = {
+        "model.json": "model",
+        "run.yaml": "run",
+        "sweep.lock.yaml": "sweep",
+        "cells.zarr": "store",
+    }
     for name, kind in signs.items():
         if (path / name).exists():
             return kind
@@ -37,19 +48,29 @@ def kind_of(path: Path) -> Kind:
 
     if read_facts(path) is not None:
         return "prediction"
-    if (path / "best" / "model.json").is_file():
-        raise ValueError(
-            f"expected a store, run, model or prediction, got the sweep {path}; its best model is "
-            f"{path / 'best'}"
-        )
     raise ValueError(
-        f"expected a store, run, model or prediction, got {path}, which has none of "
+        f"expected a {_KINDS}, got {path}, which has none of "
         f"{', '.join(signs)} and is not a finished prediction; name something that scdfm wrote"
     )
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """Facts about a store, run, model or prediction, ready for JSON.
+def _nothing_at(path: Path) -> str:
+    unfinished = ", or one whose upload never ended" if url_of(path) else ""
+    return f"expected a {_KINDS} at {url_of(path) or path}, found nothing there{unfinished}"
+
+
+def _is_without_manifest(path: Path) -> bool:
+    from cluster.storage.storage import storage_at
+    from data_store.store.schema import MANIFEST
+
+    address = url_of(path)
+    if address is None or address.startswith("http"):  # which is only read
+        return False
+    return storage_at(address).read(MANIFEST) is None
+
+
+def describe(path: Path) -> JsonObject:
+    """Facts about a store, run, sweep, model or prediction, ready for JSON.
 
     Raises:
         FileNotFoundError: Nothing is there.
@@ -61,31 +82,67 @@ def describe(path: Path) -> dict[str, Any]:
         from data_store.store.reader import Store
         from data_store.store.summary import summarise
 
-        with Store.open(path) as store:
-            return dict(summarise(store))
+        try:
+            with Store.open(path) as store:
+                return dict(summarise(store))
+        except (FileNotFoundError, ValueError):
+            if _is_without_manifest(path):  # then nothing says what was meant
+                raise FileNotFoundError(_nothing_at(path)) from None
+            raise
     if kind == "prediction":
         return _prediction_facts(path)
+    if kind == "sweep":
+        return _sweep_facts(path)
     from cluster.runs.inspect_run import describe_model, describe_run
 
     if kind == "model":
-        return describe_model(path)
+        return dict(describe_model(path))
     from cluster.runs.directory import RunDirectory
     from cluster.work.watch.now import now, plain
 
     return {**describe_run(path), **plain(now(RunDirectory(path)))}
 
 
-def here(path: Path) -> Path:
-    """Where a run or model can be read; the address itself of a store of cells."""
+def here(path: Path, *, whole: bool = False) -> Path:
+    """Where a run or model can be read; the address itself of a store of cells.
+
+    Args:
+        path: Of it.
+        whole: Fetch all files of a sweep, too, and not those alone that `describe` reads.
+    """
     address = url_of(path)
     if address is None:
         return path
     from cluster.storage.reading import looked_up
 
-    return looked_up(address) or path
+    return looked_up(address, choose=None if whole else _described) or path
 
 
-def _prediction_facts(path: Path) -> dict[str, Any]:
+def _described(names: Collection[str]) -> "Wanted":
+    """Which files are read here of what has these; of a sweep's models their cards alone."""
+    from cluster.runs.find_model import SWEEP
+    from cluster.storage.wanted import but_states
+
+    if SWEEP not in names:
+        return but_states
+    from sweeps.directory import but_models
+    from sweeps.watching.now import LOOKED_AT
+
+    cards = tuple(f"/{name}" for name in (CARD, ENSEMBLE, SEALS))
+    return lambda name: LOOKED_AT(name) or (not but_models(name) and name.endswith(cards))
+
+
+def _sweep_facts(path: Path) -> JsonObject:
+    from cluster.runs.whole.unfinished import untrained
+    from sweeps.directory import SweepDirectory
+    from sweeps.watching.now import now, plain
+
+    sweep = SweepDirectory(path)
+    first = untrained(sweep.best)
+    return {"kind": "sweep", "path": str(path), "untrained": first, **plain(now(sweep))}
+
+
+def _prediction_facts(path: Path) -> JsonObject:
     from data_store.prediction import PredictionDirectory, read_facts
 
     if path.is_dir():
@@ -103,7 +160,19 @@ def _prediction_facts(path: Path) -> dict[str, Any]:
 
 def pages(facts: Mapping[str, Any]) -> list["RenderableType"]:
     """Tables of what `describe` found."""
-    return _store(facts) if facts.get("kind") == "store" else [pairs(_lines(facts))]
+    if facts.get("kind") == "prediction":
+        from cli.show.predicted import lines_of
+        from cluster.predict.identity import Provenance
+
+        known = {name: facts[name] for name in Provenance.model_fields if name in facts}
+        told = Provenance.read(known)
+        if told is not None:
+            return [pairs(lines_of(facts, told))]
+    return (
+        _store(cast("StoreSummary", facts))
+        if facts.get("kind") == "store"
+        else [pairs(_lines(facts))]
+    )
 
 
 def run_pages(path: Path, facts: Mapping[str, Any]) -> list["RenderableType"]:
@@ -119,10 +188,25 @@ def run_pages(path: Path, facts: Mapping[str, Any]) -> list["RenderableType"]:
     run = RunDirectory(path)
     lines = lines_of(now(run), name=str(run), plain=plain)
     rest = {name: value for name, value in facts.items() if name not in {*Now._fields, *_TOLD}}
+    if facts["untrained"]:
+        lines["best"] = facts["untrained"]
     return [pairs(lines), "", pairs(_lines(rest))]
 
 
-def _values(facts: Mapping[str, Any]) -> str:
+def sweep_pages(path: Path) -> list["RenderableType"]:
+    """Where a sweep stands."""
+    from cli.show.sweep.state import lines_of
+    from cluster.runs.whole.unfinished import untrained
+    from sweeps.directory import SweepDirectory
+    from sweeps.watching.now import now
+
+    sweep = SweepDirectory(path)
+    lines = lines_of(now(sweep), name=str(sweep))
+    first = untrained(sweep.best)
+    return [pairs(lines | ({"best model": first} if first else {}))]
+
+
+def _values(facts: "StoreSummary") -> str:
     """What the store's values are, and what was done to those of the files."""
     recipe = facts["recipe"]
     if not facts["normalised"]:
@@ -131,7 +215,7 @@ def _values(facts: Mapping[str, Any]) -> str:
     return f"log1p per 10k, {'from ' + ', '.join(changed) if changed else 'as given'}"
 
 
-def _store(facts: Mapping[str, Any]) -> list["RenderableType"]:
+def _store(facts: "StoreSummary") -> list["RenderableType"]:
     shape = {
         "store": facts["path"],
         "fingerprint": facts["fingerprint"],
@@ -168,38 +252,40 @@ def _columns(told: str | list[str] | None) -> str:
     return "obs " + (told if isinstance(told, str) else " and ".join(told))
 
 
-def _unit(unit: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+def _unit(unit: "UnitSummary", facts: "StoreSummary") -> str:
     context = f" in {unit['context']}" if len(facts["contexts"]) > 1 else ""
     return f"{unit['condition']}{context} {unit['cells']}"
 
 
-def _contexts(contexts: Mapping[str, Mapping[str, Any]]) -> Grid:
-    counts, spread = ("cells", "controls", "conditions"), ("least", "median", "most")
-    columns = [Column("context", "left"), *map(Column, counts)]
-    columns += [Column(f"{name} cells") for name in spread]
+def _contexts(contexts: Mapping[str, "ContextSummary"]) -> Grid:
+    columns = [Column("context", "left"), *map(Column, ("cells", "controls", "conditions"))]
+    columns += [Column(f"{name} cells") for name in ("least", "median", "most")]
     rows = []
     for context, facts in contexts.items():
-        sizes = facts["cells_per_condition"] or {}
+        counts = (facts["cells"], facts["controls"], facts["conditions"])
+        spread = facts["cells_per_condition"]
+        sizes = () if spread is None else (spread["least"], spread["median"], spread["most"])
         rows.append(
             Row(
                 [
                     context,
-                    *(f"{facts[name]:,}" for name in counts),
-                    *(f"{sizes[name]:,.0f}" if sizes else "-" for name in spread),
+                    *(f"{count:,}" for count in counts),
+                    *([f"{size:,.0f}" for size in sizes] or ["-"] * 3),
                 ]
             )
         )
     return Grid(columns, rows)
 
 
-def _spread(numbers: Mapping[str, float] | None) -> str:
+def _spread(numbers: "Spread | None") -> str:
     if numbers is None:
         return "unknown"
     least, most = numbers["least"], numbers["most"]
     return f"median {numbers['median']:,.0f}, {least:,.0f} to {most:,.0f}"
 
 
-_TOLD = {"kind", "path", "finished", "score"}  # of a run, in its first lines
+_TOLD = {"kind", "path", "finished", "score", "damage", "untrained"}  # of a run, in its first lines
+_HASH = re.compile("[0-9a-f]{64}")
 _LISTED = 6  # items of a list that are shown
 
 
@@ -207,12 +293,20 @@ def _lines(facts: Mapping[str, Any]) -> dict[str, str]:
     """One line for each fact."""
     from cluster.settings.yaml_file import flat
 
-    return {name: _brief(value) for name, value in flat(facts, into_lists=False).items()}
+    if facts.get("untrained") is None:
+        facts = {name: value for name, value in facts.items() if name != "untrained"}
+    return {
+        # A seed is a name, and no amount.
+        name: f"{value:,}" if type(value) is int and not name.endswith("seed") else _brief(value)
+        for name, value in flat(facts, into_lists=False).items()
+    }
 
 
 def _brief(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, str) and _HASH.fullmatch(value):
+        return value[:12]  # the rest would break the line; JSON has it
     if isinstance(value, list | tuple):
         rest = len(value) - _LISTED
         return ", ".join(map(str, value[:_LISTED])) + (f" and {rest} more" if rest > 0 else "")

@@ -1,5 +1,7 @@
 """A sweep before it runs: what it would try, what the cluster holds, what it would cost."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cli.show.tables import Column, Grid, Row
@@ -8,10 +10,20 @@ from cli.show.times import duration
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from sweeps.dry_run import DryRun, Measured
+    from sweeps.dry_run import DryRun, NothingLeft
+    from sweeps.proposals.measured import Measured
     from sweeps.schema.dimension import Value
 
 _SHORT = 10.0  # seconds below which parts of a second count
+
+
+def ended(found: "NothingLeft") -> dict[str, str]:
+    """Lines by name about a sweep that has ended."""
+    return {
+        "sweep": f"{found.name} has ended after {_count(found.ended, 'trial')}; 0 are left",
+        "why": found.why,
+        **({} if found.choice is None else {"choice": found.choice}),
+    }
 
 
 def pages(found: "DryRun") -> list["RenderableType"]:
@@ -20,18 +32,38 @@ def pages(found: "DryRun") -> list["RenderableType"]:
     if found.gpu:
         devices += f" and {found.gpu:g} GPU{'' if found.gpu == 1 else 's'}"
     lines = [
-        f"sweep     {found.name}: {_count(found.trials, 'trial')} left, each "
+        f"sweep     {found.name}: {_count(found.trials, 'trial')} left"
+        f"{f' after {found.ended:,} that ended' if found.ended else ''}, each "
         f"{_count(found.splits, 'split')} of {found.steps:,} steps",
         *(f"space     {name}: {values}" for name, values in found.space.items()),
+        *_outside(found),
         *(
             [f"confirm   {_count(found.again, 'training')} with further seeds"]
             if found.again
             else []
         ),
+        *([_tested(found)] if found.tested else []),
         f"at once   {_count(found.at_once, 'trial')} of {devices}",
         *_budget(found),
     ]
     return [*lines, _first(found), _costs(found)]
+
+
+def _outside(found: "DryRun") -> list[str]:
+    """Where the base is not one of what the search may propose."""
+    if not found.outside:
+        return []
+    told = ", ".join(f"{name} {_shown(value)}" for name, value in found.outside.items())
+    return [
+        f"base      has {told}, outside the space: it is",
+        "          trained and compared, but the search cannot learn from it",
+    ]
+
+
+def _tested(found: "DryRun") -> str:
+    retrained = "retrained and " if found.retrained else ""
+    of = f" of {_count(found.splits, 'split')}" if found.splits > 1 else ""
+    return f"final     {_count(found.tested, 'model')} {retrained}scored on test conditions{of}"
 
 
 def _budget(found: "DryRun") -> list[str]:
@@ -39,11 +71,15 @@ def _budget(found: "DryRun") -> list[str]:
     told = f"{_hours(found.hours)} if every trial costs as the base"
     if found.most_hours > found.hours:
         told += f", {_hours(found.most_hours)} if as the largest"
-    lines = [f"budget    {told}; pruning makes it less ({found.device_hours:.3g} {unit})"]
-    if found.limit_hours is not None and found.hours > found.limit_hours:
-        share = found.limit_hours / found.hours
+    lines = [
+        f"budget    {told}; pruning makes it less ({found.device_hours:.3g} {unit})",
+        "          of steps, rounds of validation, and the start of processes "
+        f"({_time(found.start_seconds)})",
+    ]
+    if found.limit_hours is not None and found.search_hours > found.limit_hours:
+        share = found.limit_hours / found.search_hours
         lines.append(
-            f"          budget.hours ends it after {_hours(found.limit_hours)}, about "
+            f"          budget.hours ends the search after {_hours(found.limit_hours)}, about "
             f"{int(share * found.trials)} of {_count(found.trials, 'trial')}"
         )
     return lines
@@ -55,15 +91,30 @@ def _first(found: "DryRun") -> Grid:
         Row([str(number), *(_shown(one[name]) for name in names)])
         for number, one in enumerate(found.first, start=1)
     ]
-    return Grid([Column("trial"), *map(Column, names)], rows, title="first configurations")
+    title = "first configurations" + (", when the sweep began" if found.ended else "")
+    return Grid([Column("trial"), *map(Column, names)], rows, title=title)
 
 
 def _costs(found: "DryRun") -> Grid:
     names = ["configuration", *found.space]
     columns = [Column(names[0], "left"), *map(Column, names[1:])]
     columns += [Column(name) for name in ("parameters", "memory", "a step", "a split", "")]
-    rows = [Row(_cost_row(one, names[1:])) for one in found.measured]
+    rows = [Row(_cost_row(one, names[1:])) for one in _apart(found.measured)]
     return Grid(columns, rows, title="cost, measured by a few steps")
+
+
+def _apart(measured: "Sequence[Measured]") -> list["Measured"]:
+    """Configurations that differ; one that is smallest and base has both names."""
+    rows: list[Measured] = []
+    for one in measured:
+        same = next(
+            (at for at, row in enumerate(rows) if row.configuration == one.configuration), -1
+        )
+        if same < 0:
+            rows.append(one)
+        else:
+            rows[same] = replace(rows[same], name=f"{rows[same].name}, {one.name}")
+    return rows
 
 
 def _cost_row(one: "Measured", names: list[str]) -> list[str]:

@@ -33,15 +33,23 @@ def fitted(line: str, *, width: int | None) -> list[str]:
     return [" " * lead + row for row in packed(parts, width=width - lead)]
 
 
-def packed(parts: Sequence[str], *, width: int) -> list[str]:
-    """Parts side by side, in as few lines as possible; later lines are indented."""
+def packed(parts: Sequence[str], *, width: int, first: int | None = None) -> list[str]:
+    """Parts side by side, in as few lines as possible; later lines are indented.
+
+    Args:
+        parts: Are broken between words where one alone is too wide.
+        width: Of a line.
+        first: Of the first line, which may have something before it; none: as the others.
+    """
     rows: list[str] = []
     for part in parts:
-        if rows and len(rows[-1]) + len(GAP) + len(part) <= width:
+        room = first if first is not None and len(rows) == 1 else width
+        if rows and len(rows[-1]) + len(GAP) + len(part) <= room:
             rows[-1] += GAP + part
             continue
+        room = width if rows or first is None else first
         words = textwrap.wrap(
-            part, width - len(_INDENT), break_long_words=False, break_on_hyphens=False
+            part, room - len(_INDENT), break_long_words=False, break_on_hyphens=False
         )
         rows += [_INDENT + word if rows or at else word for at, word in enumerate(words)]
     return rows

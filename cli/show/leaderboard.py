@@ -1,6 +1,7 @@
 """The trials of a sweep, best first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cli.show.report import ARROWS
@@ -12,8 +13,21 @@ if TYPE_CHECKING:
     from sweeps.results import Row
 
 
-def draw(rows: Sequence["Row"], *, metric: str, mode: str) -> Grid:
-    """A line for each trial: rank, validation metric, what was tried, how it ended."""
+def draw(
+    rows: Sequence["Row"],
+    *,
+    metric: str,
+    mode: str,
+    further: Mapping[str, str] = MappingProxyType({}),
+) -> Grid:
+    """A line for each trial: rank, validation metric, what was tried, how it ended.
+
+    Args:
+        rows: The best first.
+        metric: That they are ranked by.
+        mode: Which way it is better, "min" or "max".
+        further: Likewise of further metrics, by name.
+    """
     splits = len(rows[0].splits) if rows and len(rows[0].splits) > 1 else 0
     named = any(row.name for row in rows)
     seeds = any(row.over_seeds is not None for row in rows)
@@ -23,6 +37,7 @@ def draw(rows: Sequence["Row"], *, metric: str, mode: str) -> Grid:
         Column("trial"),
         *([Column("name", "left")] if named else []),
         Column(f"{metric} {ARROWS[mode]}"),
+        *(Column(f"{name} {ARROWS[way]}") for name, way in further.items()),
         *([Column("all seeds")] if seeds else []),
         *(Column(f"split {split}") for split in range(splits)),
         *(Column(name) for name in settings),
@@ -35,7 +50,8 @@ def draw(rows: Sequence["Row"], *, metric: str, mode: str) -> Grid:
             _number(row.rank),
             _number(row.trial),
             *([row.name or "-"] if named else []),
-            _number(row.value),
+            _number(row.value) if row.so_far is None else f"({_number(row.so_far)})",
+            *(_number(row.further.get(name)) for name in further),
             *([_number(row.over_seeds)] if seeds else []),
             *(_number(value) for value in row.splits[:splits]),
             *(_number(row.configuration[name]) for name in settings),
@@ -50,13 +66,23 @@ def draw(rows: Sequence["Row"], *, metric: str, mode: str) -> Grid:
 def _remark(row: "Row") -> str:
     """What is special about a trial: the base's own settings, or how it ended early."""
     words = ["base"] if row.baseline else []
+    if row.front:
+        words.append("front")
     if row.verdict is not None and row.verdict.tie and row.rank == 1:
         words.append("ties with the base")
     if row.state != "complete":
-        words.append(row.state)
+        words.append(f"{row.state}{_of_splits(row)}")
     if row.error:
         words.append(row.error)
     return ", ".join(words)
+
+
+def _of_splits(row: "Row") -> str:
+    """What a score in brackets is of."""
+    if row.of_splits is None:
+        return ""
+    count = len(row.splits)
+    return f" (score so far: {row.of_splits} of {count} split{'' if count == 1 else 's'})"
 
 
 def _number(value: Any) -> str:

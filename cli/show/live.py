@@ -6,7 +6,7 @@ It takes as many lines as its words need; no word is cut.
 import logging
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cli.show.fitting import GAP, packed
 from cli.show.terminal import HOUSE
@@ -20,12 +20,29 @@ if TYPE_CHECKING:
 
 _REFRESH = 8  # frames per second
 _BAR = 20  # characters
+_KEPT = 8  # lines of a terminal that a table above the bar leaves free
 _WIDE = 72  # columns from which a bar of characters is drawn, too
 _SPINNER, _ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "-\\|/"
 
 
+class Lines(Protocol):
+    """Lines that fit."""
+
+    def __call__(self, *, width: int, height: int) -> Sequence[str]:
+        """Lines of at most `width` characters, about `height` of them."""
+        ...
+
+
+def _nothing(*, width: int, height: int) -> Sequence[str]:
+    return ()
+
+
 class LiveBar:
-    """One line, or a few, that are drawn again until the work is over."""
+    """One line, or a few, that are drawn again until the work is over.
+
+    Attributes:
+        above: What is drawn above the bar, until the work is over.
+    """
 
     def __init__(self, work: str) -> None:
         self._work = work
@@ -35,6 +52,7 @@ class LiveBar:
         self._share = 0.0
         self._words: Sequence[str] = ()
         self._over = False
+        self.above: Lines = _nothing
         self._live: Live | None = None
         self._phases = _Phases(self)
 
@@ -87,7 +105,11 @@ class LiveBar:
         head = f"{mark}{self._work} "
         bar = bool(self._count) and options.max_width >= _WIDE
         room = options.max_width - len(head) - (_BAR + len(GAP) if bar else 0)
-        first, *rest = packed(parts, width=room)
+        first, *rest = packed(parts, width=options.max_width, first=room)
+        if not self._over:
+            height = options.size.height - len(rest) - _KEPT
+            for row in self.above(width=options.max_width, height=height):
+                yield Text(row, no_wrap=True, style="dim")
         line = Text(head, no_wrap=True)
         if bar:
             line.append_text(_bar(self._share, plain=plain)).append(GAP)

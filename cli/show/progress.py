@@ -3,19 +3,20 @@
 Both go to standard error, so that standard output holds nothing but the result.
 """
 
-import math
 import sys
 import time
-from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from cli.show.live import LiveBar
+from cli.show.numbers import number, numbers, settings
+from cli.show.sweep.live import RunningTable
 from cli.show.terminal import say
 from cli.show.times import duration
 from cluster.runs.history.losses import losses_of
 
 if TYPE_CHECKING:
+    from cluster.runs.records import Line
     from scdfm.screen.progress import Progress
     from sweeps.events import SweepEvent
 
@@ -101,14 +102,18 @@ class TrainingBar(Bar):
         self._rate = 0.0  # steps per second
         self._fold = ""
 
-    def report(self, line: Mapping[str, Any]) -> None:
+    def report(self, line: "Line") -> None:
         """Show a line: step and losses, a validation round, a note, or where a session begins."""
         fold = f"fold {line['fold']} of {line['folds']}" if "fold" in line else ""
         fold = f"member {line['member']} of {line['members']}" if "member" in line else fold
         if fold != self._fold:  # another training begins
             self._fold, self._losses, self._rate = fold, {}, 0.0
-        if "note" in line:
-            self.tell(": ".join(filter(None, [fold, str(line["note"])])))
+        said = str(line["note"]) if "note" in line else None
+        if line.keys().isdisjoint(("note", "validation", "loss")):
+            # A session begins, as after a worker has died: the bar may go back.
+            said = f"goes on from step {line['step']}"
+        if said is not None:
+            self.tell(": ".join(filter(None, [fold, said])))
         elif line.get("validation"):
             best = "  best so far" if line.get("best") else ""
             where = ", ".join(filter(None, [fold, f"validation at step {line['step']}"]))
@@ -134,44 +139,73 @@ class TrainingBar(Bar):
 
 
 class SweepBar(Bar):
-    """Progress of a sweep, from the events of its trials."""
+    """Progress of a sweep, from the events of its trials; on a terminal those that run as a table.
 
-    def __init__(self) -> None:
+    Args:
+        splits: Of a trial.
+        steps: Of a run; none: trials differ in it.
+    """
+
+    def __init__(self, *, splits: int = 1, steps: int | None = None) -> None:
         super().__init__("tune", unit="trials")
+        self._splits = splits
+        self._table = RunningTable(splits=splits, steps=steps)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if self._live is not None:
+            self._live.above = self._table.lines
+        return self
 
     def report(self, event: "SweepEvent") -> None:
-        """Show an event; rounds only move the bar."""
-        scored = numbers({event.metric: event.value})
-        trial = f"trial {event.trial}"
-        named = f"{event.name}: " if event.name else ""
-        taken = f", from {event.taken}" if event.taken else ""
-        line = {
-            "start": f"{trial} starts: {named}{numbers(event.configuration or {})}",
-            "split": f"{trial} split {event.split}: {scored}{taken}",
-            "complete": f"{trial} is complete: {scored}",
-            "pruned": f"{trial} is given up: {scored}",
-            "failed": f"{trial} failed: {event.error}",
-            "infeasible": f"{trial} is left out: {event.error}",
-            "retry": f"{trial} is tried again: {event.error}",
-        }.get(event.kind)
+        """Show an event; rounds only move the bar and the table."""
+        self._table.take(event)
+        line = _told(event, splits=self._splits)
         if line is not None:
             self.tell(line)
-        notes = [] if event.best is None else [f"best {numbers({event.metric: event.best})}"]
-        if event.kind == "round":
-            notes.append(f"{trial} at step {event.step}: {scored}")
+        notes = [f"{count} {state}" for state, count in event.states.items() if count]
+        if event.best is not None:
+            named = "" if event.best_trial is None else f" (trial {event.best_trial})"
+            notes.append(f"best {numbers({event.metric: event.best})}{named}")
+        if event.device_hours:
+            notes.append(f"{number(event.device_hours)} device-hours")
+        if event.kind == "round" and self._live is None:
+            scored = numbers({event.metric: event.value})
+            notes.append(f"{_named(event)} at step {event.step}: best {scored}")
         self.update(event.over, event.trials, note="  ".join(notes))
 
 
-def numbers(values: Mapping[str, Any]) -> str:
-    """Names and values, four digits each; a value that is undefined is null in a journal."""
-    return "  ".join(f"{name} {number(value)}" for name, value in values.items())
+def _named(event: "SweepEvent") -> str:
+    return (
+        f"trial {event.trial}" if event.seed is None else f"trial {event.trial} seed {event.seed}"
+    )
 
 
-def number(value: Any) -> str:
-    """A value in four digits."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "undefined"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _told(event: "SweepEvent", *, splits: int) -> str | None:
+    """The line that stays of an event."""
+    scored = numbers({event.metric: event.value})
+    trial = _named(event)
+    named = f"{event.name}: " if event.name else ""
+    taken = f", from {event.taken}" if event.taken else ""
+    # Its score is of fewer splits than a complete trial's.
+    known = splits > 1 and event.split is not None
+    at = f" at split {event.split} (of {splits})" if known else ""
+    return {
+        "start": f"{trial} starts: {named}{settings(event.configuration or {})}",
+        "split": f"{trial} split {event.split}: {scored}{taken}",
+        "complete": f"{trial} is complete: {scored}",
+        "pruned": f"{trial} is pruned{at}: {scored}",
+        "failed": f"{trial} failed: {event.error}",
+        "infeasible": f"{trial} is left out: {event.error}",
+        "retry": f"{trial} is tried again{_from(event, splits=splits)}: {event.error}",
+    }.get(event.kind)
+
+
+def _from(event: "SweepEvent", *, splits: int) -> str:
+    """Where a trial goes on that is tried again; nothing if it had kept no step."""
+    if event.step is None:
+        return ""
+    return f" from step {event.step}" + (f" of split {event.split}" if splits > 1 else "")
 
 
 def speed_of(rate: float, *, unit: str) -> str:

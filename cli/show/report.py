@@ -7,7 +7,8 @@ such, and how many units were undefined is said below its table.
 import csv
 import io
 import math
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cli.show.tables import Column, Grid, Row
@@ -15,7 +16,7 @@ from cli.show.tables import Column, Grid, Row
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from cluster.work.compare import RunDifference
+    from cluster.work.comparison.compare import Average, RunDifference
     from cluster.work.evaluation.record import Difference, Evaluation
     from scdfm.metrics import Table
     from scdfm.metrics.table import Score
@@ -28,6 +29,8 @@ HEADLINES = ("mse", "mse_corrected", "pearson_delta", "discrimination_score_l1",
 
 _HEADER = ("row", "scope", "name", "metric", "value", "conditions", "undefined", "low", "high")
 
+_SIGNS = {"=": "identical to", "~": "within noise of"}  # behind a value, and what they say of it
+
 Differences = Mapping[str, Mapping[str, "Difference"]]  # by other row and metric
 
 
@@ -36,12 +39,12 @@ def pages(
 ) -> list["RenderableType"]:
     """The table over all units, then one per context where there are several, with their notes.
 
-    Values whose difference from the first row is within noise are marked. `mean` says how the
-    model's means are made, where they have a base.
+    Values that are those of the first row, or differ from them within noise, are marked. `mean`
+    says how the model's means are made, where they have a base.
     """
     overall = {row: table.overall for row, table in tables.items()}
     title = f"{next(iter(tables))}: {mean}" if mean else ""
-    parts = _page(overall, title=title, noise=_within_noise(differences or {}))
+    parts = _page(overall, title=title, marks=_marks(differences or {}))
     contexts = sorted({name for table in tables.values() for name in table.contexts})
     if len(contexts) > 1:
         for name in contexts:
@@ -82,7 +85,7 @@ def best_rows(rows: Rows, *, metric: str, mode: str) -> set[str]:
     return {row for row, value in defined.items() if value == best}
 
 
-def undefined(rows: Rows) -> list[str]:
+def undefined(rows: Mapping[str, Mapping[str, "Score | Average"]]) -> list[str]:
     """A line for each metric with averages that leave units out."""
     left_out: dict[str, list[str]] = {}
     for row, scores in rows.items():
@@ -92,13 +95,13 @@ def undefined(rows: Rows) -> list[str]:
     return [f"{metric} is undefined in units: {', '.join(of)}" for metric, of in left_out.items()]
 
 
-def _within_noise(differences: Differences) -> set[tuple[str, str]]:
-    """Rows and metrics that chance cannot tell from the first row."""
+def _marks(differences: Differences) -> dict[tuple[str, str], str]:
+    """The sign of rows and metrics that are as the first row, or within noise of it."""
     return {
-        (row, metric)
+        (row, metric): "=" if one.identical else "~"
         for row, metrics in differences.items()
         for metric, one in metrics.items()
-        if one.within_noise
+        if one.identical or one.within_noise
     }
 
 
@@ -150,9 +153,11 @@ def difference_grid(
                 row,
                 name,
                 f"{one.value:+.5f}",
-                "-" if one.interval is None else "{:+.5f} to {:+.5f}".format(*one.interval),
+                "-"
+                if one.interval is None or one.identical
+                else "{:+.5f} to {:+.5f}".format(*one.interval),
                 f"{one.wins} of {of}",
-                "within noise" if one.within_noise else "",
+                "identical" if one.identical else "within noise" if one.within_noise else "",
             ]
         )
         for row, name, one, of in differences
@@ -162,15 +167,14 @@ def difference_grid(
 
 
 def _page(
-    rows: Rows, *, title: str, noise: Container[tuple[str, str]] = ()
+    rows: Rows, *, title: str, marks: Mapping[tuple[str, str], str] = MappingProxyType({})
 ) -> list["RenderableType"]:
-    notes = undefined(rows)
-    if noise:
-        notes = [f"~ within noise of {next(iter(rows))}", *notes]
-    return [_draw(rows, title=title, noise=noise), *notes]
+    first = next(iter(rows))
+    legend = [f"{sign} {told} {first}" for sign, told in _SIGNS.items() if sign in marks.values()]
+    return [_draw(rows, title=title, marks=marks), *legend, *undefined(rows)]
 
 
-def _draw(rows: Rows, *, title: str, noise: Container[tuple[str, str]] = ()) -> Grid:
+def _draw(rows: Rows, *, title: str, marks: Mapping[tuple[str, str], str]) -> Grid:
     from cluster.work.evaluation.record import CEILING
     from scdfm.metrics import METRICS
 
@@ -184,7 +188,7 @@ def _draw(rows: Rows, *, title: str, noise: Container[tuple[str, str]] = ()) -> 
             [
                 row,
                 *(
-                    shown(scores.get(name)) + (" ~" if (row, name) in noise else "")
+                    " ".join(filter(None, (shown(scores.get(name)), marks.get((row, name)))))
                     for name in metrics
                 ),
             ],

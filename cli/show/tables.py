@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from scdfm.screen.address import with_addresses
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
@@ -41,6 +43,7 @@ class Grid:
     def __init__(
         self, columns: Sequence[Column], rows: Sequence[Row], *, keys: int = 1, title: str = ""
     ) -> None:
+        rows = [row._replace(cells=[*map(with_addresses, row.cells)]) for row in rows]
         self._columns, self._rows, self._keys, self._title = columns, rows, keys, title
         self._widths = [
             _PADDING + max(len(column.name), *(len(row.cells[at]) for row in rows), 0)
@@ -48,23 +51,27 @@ class Grid:
         ]
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
-        # A pipe has no width, but a line of thirty columns cannot be read in a log either.
-        width = options.max_width if console.is_terminal else min(options.max_width, _PIECE)
-        pieces = self._pieces(width) or self._pieces(options.max_width)
+        # A pipe has no width, but a line of thirty columns cannot be read in a log either, nor can
+        # one that a single sentence has widened.
+        pipe = not console.is_terminal
+        width = min(options.max_width, _PIECE) if pipe else options.max_width
+        pieces = self._pieces(width, pipe=pipe) or self._pieces(options.max_width, pipe=pipe)
         if pieces is None:
             yield from self._stacked()
             return
         for number, piece in enumerate(pieces):
-            yield self._drawn(piece, title=self._title if number == 0 else "")
+            table = self._drawn(piece, title=self._title if number == 0 else "")
+            least = _EDGES + sum(self._least(at, pipe=pipe) for at in piece)
+            yield from console.render(table, options.update(width=max(width, least)))
 
-    def _pieces(self, width: int) -> list[list[int]] | None:
+    def _pieces(self, width: int, *, pipe: bool) -> list[list[int]] | None:
         """Columns of each piece by their place; none when a row cannot be shown side by side."""
         keys = list(range(self._keys))
         room = width - _EDGES - sum(self._widths[at] for at in keys)
         pieces: list[list[int]] = []
         left = 0
         for at in range(self._keys, len(self._columns)):
-            least = self._least(at)
+            least = self._least(at, pipe=pipe)
             if least > room:
                 return None
             if not pieces or least > left:
@@ -74,11 +81,12 @@ class Grid:
             left -= min(self._widths[at], left)
         return pieces or [keys]
 
-    def _least(self, at: int) -> int:
-        """Width below which a column is not drawn."""
-        if self._columns[at].words:
-            return min(self._widths[at], _PADDING + _NARROWEST)
-        return self._widths[at]
+    def _least(self, at: int, *, pipe: bool) -> int:
+        """Width below which a column is not drawn; in a pipe no word of it is broken."""
+        if not self._columns[at].words:
+            return self._widths[at]
+        words = (word for row in self._rows for word in row.cells[at].split()) if pipe else ()
+        return min(self._widths[at], _PADDING + max(_NARROWEST, *map(len, words), 0))
 
     def _drawn(self, piece: Sequence[int], *, title: str) -> "Table":
         from rich.box import SIMPLE_HEAD
@@ -124,5 +132,5 @@ def pairs(facts: Mapping[str, Any]) -> "RenderableType":
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(Text(name, style="dim"), Text(str(value)))
+        table.add_row(Text(name, style="dim"), Text(with_addresses(str(value))))
     return table

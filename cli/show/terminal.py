@@ -3,14 +3,16 @@
 On a terminal tables are fitted to its width; in a pipe nothing is cut, coloured or redrawn.
 """
 
+import io
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from cli.show.fitting import columns, fitted
+from cli.usage import copied
 from scdfm.screen.address import url_of, with_addresses
 from scdfm.screen.progress import is_phase
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 HOUSE = ("scdfm", "data_store", "cluster", "sweeps", "cli")  # loggers that speak to the user
+_INDENT = "  "  # of commands under the line that speaks of them
 _PIPE_WIDTH = 10_000  # characters; a line in a pipe must not be folded
 
 
@@ -75,13 +78,36 @@ def listen_closely() -> None:
         logging.getLogger(name).setLevel(logging.DEBUG)
 
 
+class _Drawn(io.StringIO):
+    """What will go to standard output, drawn in characters that its encoding has."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return sys.stdout.encoding
+
+
 def show(*parts: "RenderableType") -> None:
     """Print a result."""
-    out = console(sys.stdout)
+    drawn = None if sys.stdout.isatty() else _Drawn()
+    out = console(drawn or sys.stdout)
     for part in parts:
         if isinstance(part, str):
             part = "\n".join(fitted(with_addresses(part), width=columns(sys.stdout)))
         out.print(part, markup=False)
+    if drawn is not None:
+        # A table fills every line up to its longest one.
+        lines = drawn.getvalue().split("\n")[:-1]
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
+        sys.stdout.flush()
+
+
+def show_commands(*commands: Sequence[str]) -> None:
+    """Print commands, given as words, so that they can be copied from a terminal of any width."""
+    width = columns(sys.stdout)
+    for words in commands:
+        for row in copied(words, width=None if width is None else width - len(_INDENT)):
+            sys.stdout.write(f"{_INDENT}{row}\n")
+    sys.stdout.flush()
 
 
 def show_json(value: Any) -> None:
@@ -109,6 +135,7 @@ def require_file(path: Path | None, *, suffixes: tuple[str, ...], option: str = 
     Raises:
         FileNotFoundError: Its directory does not exist.
         IsADirectoryError: It is a directory.
+        PermissionError: Nothing can be written there.
         ValueError: Its name has another ending.
     """
     if path is None:
@@ -143,8 +170,14 @@ def require_folder(path: Path) -> None:
 
     Raises:
         FileNotFoundError: Its directory does not exist.
+        PermissionError: Nothing can be written there.
     """
-    if url_of(path) is None and not path.parent.is_dir():
+    if url_of(path) is not None:
+        return
+    if not path.parent.is_dir():
         raise FileNotFoundError(
             f"expected a directory {path.parent} for {path.name}, got none; create it"
         )
+    from scdfm.screen.atomic import require_writable
+
+    require_writable(path if path.is_dir() else path.parent)

@@ -22,6 +22,10 @@ port=$((20000 + SLURM_JOB_ID % 20000))
 head=$(hostname)
 head_ip=$(hostname --ip-address | cut -d' ' -f1)
 
+# Slurm tells this shell 120 s before the limit (--signal=B:TERM): the command keeps its step.
+stopped=false told=false train=
+trap 'stopped=true; if [ -n "$train" ]; then kill -TERM "$train"; told=true; fi' TERM
+
 # The token is for this job alone; --export hands it to the job's own tasks only.
 RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 export RAY_AUTH_TOKEN RAY_AUTH_MODE=token
@@ -47,12 +51,12 @@ for _ in $(seq 60); do
   sleep 2
 done
 
-# Slurm tells this shell 120 s before the limit (--signal=B:TERM): the command keeps its step.
 scdfm train "$run" --address "$head_ip:$port" --workers "$SLURM_JOB_NUM_NODES" \
   --cpus-per-worker $((SLURM_CPUS_PER_TASK - 1)) "$@" &
 train=$!
-stopped=false
-trap 'stopped=true; kill -TERM "$train"' TERM
+if $stopped && ! $told; then # before its number was known; a second signal ends it at once
+  kill -TERM "$train"
+fi
 status=0
 wait "$train" || status=$?
 if $stopped; then # a trapped signal ends `wait` before the command has ended

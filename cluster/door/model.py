@@ -14,7 +14,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import anndata
 import numpy as np
@@ -36,6 +35,7 @@ from cluster.predict.rows import joined, rows_of
 from cluster.runs.find_model import model_directory
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.runs.provenance import model_identity, versions
+from cluster.runs.whole.unfinished import warn_if_unfinished
 from cluster.settings.choices import Precision
 from cluster.work.model_sampler import sampler_of
 from cluster.work.sampler import Generated, Sampler, Start, refuse_copies, starting_cells
@@ -44,6 +44,7 @@ from scdfm.flow.certainty.ensemble import open_model
 from scdfm.flow.checkpoint import Model, ModelCard
 from scdfm.method import DEFAULT
 from scdfm.screen.conditions import Condition
+from scdfm.screen.untyped import JsonObject
 from scdfm.splits import Split
 from scdfm.splits.distance import Trained
 
@@ -83,7 +84,7 @@ class TrainedModel:
 
     def __repr__(self) -> str:
         card = self.card
-        run = card.provenance.get("run")
+        run = card.provenance.run
         return (
             f"TrainedModel({str(self.path)!r}: {len(card.genes)} genes, "
             f"{len(card.perturbations)} perturbations ({card.perturbation}), contexts "
@@ -247,7 +248,7 @@ class TrainedModel:
         words = self.card.words
         return tuple(dict.fromkeys(asked_condition(one, self.card, words) for one in labels))
 
-    def _facts(self, controls: MemoryControls, *, seed: int, how: Arithmetic) -> dict[str, Any]:
+    def _facts(self, controls: MemoryControls, *, seed: int, how: Arithmetic) -> JsonObject:
         flow = {"source": self.card.source, "sampling": self.card.sampling.model_dump()}
         return {
             "model": model_identity(self.path, self.card)._asdict(),
@@ -257,7 +258,7 @@ class TrainedModel:
             **({"mean": self.card.mean_in_words} if self.card.mean else {}),
             "gene_blocks": {"size": self.card.genes_per_step, "seed": self.card.seed},
             "threads": torch.get_num_threads(),
-            "arithmetic": how.facts(),
+            "arithmetic": how.facts().plain(),
             "versions": versions(),
         }
 
@@ -275,6 +276,7 @@ def load_model(path: str | Path, *, device: str = "cpu") -> TrainedModel:
     """
     directory = model_directory(Path(path))
     model = open_model(directory)
+    warn_if_unfinished(directory)
     model.field.to(_device(device))
     return TrainedModel(model, path=directory)
 

@@ -133,6 +133,7 @@ def evaluate(
     untrained: bool = False,
     precision: Precision = "auto",
     gpu: bool = False,
+    again: bool = False,
 ) -> Scores:
     """Judge a model and its baselines on the test conditions of its split, without Ray.
 
@@ -151,6 +152,7 @@ def evaluate(
         untrained: Judge the network before training, too.
         precision: Number format of the products, as in a run file.
         gpu: Generate on this machine's GPU.
+        again: Evaluate also what was evaluated before; else that is read from beside the model.
 
     Returns:
         `table` is a data frame: rows scDFM, shrunken, scaled, additive, linear, perturbed mean,
@@ -176,6 +178,7 @@ def evaluate(
         untrained=untrained,
         precision=precision,
         gpu=gpu,
+        again=again,
     )
     return Scores(evaluation)
 

@@ -1,11 +1,10 @@
 """What `scdfm doctor` finds: this machine, or every node of a cluster."""
 
-from typing import Any
-
 import ray
 
 from cluster.nodes.examine import Examined, Needs, examine_here, examine_nodes
 from cluster.session import session, starts_here
+from scdfm.screen.untyped import JsonObject
 
 
 def examine(needs: Needs, *, address: str | None = None) -> Examined:
@@ -24,7 +23,7 @@ def examine(needs: Needs, *, address: str | None = None) -> Examined:
         return examine_nodes(needs, all_of_them=True)
 
 
-def as_plain(found: Examined) -> dict[str, Any]:
+def as_plain(found: Examined) -> JsonObject:
     """What was found, ready for JSON."""
     return {
         "fit": found.fit,

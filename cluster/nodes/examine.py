@@ -4,12 +4,12 @@ An actor on each node answers; one that does not answer in time is a fault itsel
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import ray
 from ray._private.state import available_resources_per_node
@@ -20,11 +20,14 @@ from cluster.nodes.facts import NodeFacts, facts_of_this_machine
 from cluster.nodes.faults import Fault, faults_of
 from cluster.nodes.probe import Probe
 from cluster.nodes.storage import Nonce, nonce
-from cluster.session import pieces_on
+from cluster.session import pieces_on, ray_nodes
 from scdfm.screen.names import listed
 
 PATIENCE = 60.0  # seconds until a node must have answered; the first answer loads our packages
 _NEIGHBOURS = 3  # other nodes that each tries to reach
+
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Needs:
         store: Place or address of the store.
         fingerprint: Of the store's version; None: any.
         gpu: Whether a piece of work takes a GPU.
+        without_gpu: What to do to ask for none.
         pieces: Workers, actors or trials at once.
         cpus: Cores of one piece.
     """
@@ -46,6 +50,7 @@ class Needs:
     store: str | None = None
     fingerprint: str | None = None
     gpu: bool = False
+    without_gpu: str = "leave --gpu out"
     pieces: int = 1
     cpus: float = 1
 
@@ -107,7 +112,7 @@ def examine_nodes(needs: Needs, *, all_of_them: bool = False) -> Examined:
         asked = _Asked(_nodes(needs, all_of_them=all_of_them))
         stack.callback(asked.end)
         driver = facts_of_this_machine(gpus=False)
-        nodes = asked.everyone("facts", {"gpus": needs.gpu or all_of_them})
+        nodes = asked.everyone(Probe.facts, {"gpus": needs.gpu or all_of_them})
         skews = asked.skews()
         faults: list[Fault] = []
         for name, facts in nodes.items():
@@ -117,6 +122,7 @@ def examine_nodes(needs: Needs, *, all_of_them: bool = False) -> Examined:
                 facts,
                 like=driver,
                 gpu=needs.gpu and (node.given.gpus > 0 or not all_of_them),
+                without_gpu=needs.without_gpu,
                 workers=min(node.workers, needs.pieces),
                 skew=skews.get(name, 0.0),
             )
@@ -133,20 +139,24 @@ class _Asked:
         self.nodes = nodes
         self.faults: list[Fault] = []
 
-    def everyone(self, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Call a method on every node with the same arguments; answers by node."""
+    def everyone(
+        self, method: Callable[..., Answer], given: Mapping[str, object]
+    ) -> dict[str, Answer]:
+        """Call a method of `Probe` on every node with the same arguments; answers by node."""
         return self.each(method, dict.fromkeys(self.nodes, given))
 
-    def each(self, method: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Call a method on some nodes, at once; answers by node."""
+    def each(
+        self, method: Callable[..., Answer], given: Mapping[str, Mapping[str, object]]
+    ) -> dict[str, Answer]:
+        """Call a method of `Probe` on some nodes, at once; answers by node."""
         calls = {
-            getattr(self.nodes[name].probe, method).remote(**values): name
+            getattr(self.nodes[name].probe, method.__name__).remote(**values): name
             for name, values in given.items()
         }
         if not calls:
             return {}
         done, late = ray.wait(list(calls), num_returns=len(calls), timeout=PATIENCE)
-        answers = {}
+        answers: dict[str, Answer] = {}
         for call in late:
             self._give_up(calls[call], f"no answer in {PATIENCE:g} s")
         for call in done:
@@ -161,7 +171,7 @@ class _Asked:
         found = {}
         for name in list(self.nodes):
             before = time.time()
-            answer = self.each("clock", {name: {}})
+            answer = self.each(Probe.clock, {name: {}})
             after = time.time()
             if name in answer:
                 ahead = answer[name] - (before + after) / 2
@@ -183,11 +193,10 @@ class _Asked:
 
 def _nodes(needs: Needs, *, all_of_them: bool) -> dict[str, _Node]:
     """An actor on each living node."""
-    table: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     actor = ray.remote(num_cpus=0, max_restarts=0)(Probe)
     free = available_resources_per_node()  # type: ignore[no-untyped-call]
     found: dict[str, _Node] = {}
-    for node in table:
+    for node in ray_nodes():
         have = node["Resources"]
         room = pieces_on(have, cpus=needs.cpus, gpus=1 if needs.gpu else 0)
         if not node["Alive"] or not (room or all_of_them):
@@ -212,13 +221,13 @@ def _storage(needs: Needs, asked: _Asked, stack: ExitStack) -> Iterator[Fault]:
         except ValueError as error:
             yield _unwritable(error)
     keys = {name: f"node-{at}" for at, name in enumerate(asked.nodes)}
-    seen = asked.each("sees", {name: {"folders": words, "node": keys[name]} for name in keys})
+    seen = asked.each(Probe.sees, {name: {"folders": words, "node": keys[name]} for name in keys})
     for name, faults in seen.items():
         yield from _unseen(name, words, faults)
         for word, fault in zip(words, faults, strict=True):
             if fault is None and not word.answered(keys[name]):
                 yield from _unseen(name, [word], ["what it writes there the driver does not see"])
-    for name, paths in asked.everyone("missing", {"paths": needs.inputs}).items():
+    for name, paths in asked.everyone(Probe.missing, {"paths": needs.inputs}).items():
         if paths:
             yield Fault(
                 name,
@@ -227,7 +236,7 @@ def _storage(needs: Needs, asked: _Asked, stack: ExitStack) -> Iterator[Fault]:
             )
     if needs.store is not None:
         given = {"address": needs.store, "fingerprint": needs.fingerprint}
-        for name, fault in asked.everyone("store", given).items():
+        for name, fault in asked.everyone(Probe.store, given).items():
             yield from _no_store(name, needs.store, fault)
 
 
@@ -259,13 +268,13 @@ def _ports(asked: _Asked) -> Iterator[Fault]:
     """Whether workers on different nodes could meet, at a port that is free."""
     if len(asked.nodes) < 2:
         return
-    doors = asked.everyone("listens", {})
+    doors = asked.everyone(Probe.listens, {})
     names = list(doors)
     others = {
         name: {"others": [doors[other] for other in _next(names, at) if other != name]}
         for at, name in enumerate(names)
     }
-    for name, failed in asked.each("unreached", others).items():
+    for name, failed in asked.each(Probe.unreached, others).items():
         for address in failed:
             yield Fault(
                 name,

@@ -33,6 +33,7 @@ def faults_of(
     *,
     like: NodeFacts,
     gpu: bool = False,
+    without_gpu: str = "leave --gpu out",
     workers: int = 1,
     skew: float = 0.0,
 ) -> Iterator[Fault]:
@@ -43,13 +44,14 @@ def faults_of(
         facts: What it has.
         like: The machine of the driver, whose versions count.
         gpu: Whether GPUs are asked for.
+        without_gpu: What to do to ask for none.
         workers: That may run on it at once.
         skew: Seconds that its clock is ahead of the driver's.
     """
     yield from _versions(node, facts, like=like)
     yield from _names(node, facts)
     if gpu:
-        yield from _gpu(node, facts)
+        yield from _gpu(node, facts, without=without_gpu)
     yield from _room(node, facts, workers=workers)
     if abs(skew) > SKEW:
         yield Fault(
@@ -94,20 +96,20 @@ def _names(node: str, facts: NodeFacts) -> Iterator[Fault]:
             )
 
 
-def _gpu(node: str, facts: NodeFacts) -> Iterator[Fault]:
+def _gpu(node: str, facts: NodeFacts, *, without: str) -> Iterator[Fault]:
     torch = facts.versions.get("torch", "")
     if facts.cuda is None:
         yield Fault(
             node,
             f"torch {torch} has no CUDA, and GPUs are asked for",
-            "install a wheel of torch with CUDA, or leave --gpu out",
+            f"install a wheel of torch with CUDA, or {without}",
         )
     elif not facts.gpus:
         why = f" ({facts.gpu_fault})" if facts.gpu_fault else ""
         yield Fault(
             node,
             f"torch finds no GPU{why}",
-            "check nvidia-smi and that the container may use GPUs, or leave --gpu out",
+            f"check nvidia-smi and that the container may use GPUs, or {without}",
         )
 
 

@@ -14,6 +14,7 @@ from ray.train.v2.api.config import FailureConfig
 
 from cluster.nodes.limits import (
     Controller,
+    HopelessError,
     NoRoomError,
     Told,
     died,
@@ -54,6 +55,7 @@ def following(
 
     Raises:
         RuntimeError: Ray Train has given up; says why in one line.
+        OSError: So has it at once, since a restart would meet it again.
     """
     told = Told(f"run-{os.urandom(8).hex()}")
     says = _Says(told, directory)
@@ -88,6 +90,11 @@ def _explained(limits: FailureLimits, waiting: Waiting) -> Iterator[None]:
                 f"gave up {waiting.line}; failure.placement_timeout is "
                 f"{limits.placement_timeout:g} s: raise it, add nodes, or ask for fewer --workers"
             ) from error
+        if isinstance(error.controller_failure, HopelessError):
+            who, *cause = error.controller_failure.args
+            log.warning("%s met an error that a restart would meet again", who)
+            # By its number Python makes the right kind of it, such as a PermissionError.
+            raise OSError(*cause) from error
         raise RuntimeError(
             f"workers could not start ({reason(error)}), and failure.controller_restarts is "
             f"{limits.controller_restarts}; {again}"

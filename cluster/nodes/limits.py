@@ -5,9 +5,10 @@ the wait ends after `placement_timeout`, and a restart waits for `backoff`, twic
 What happens is told to the driver through the cluster's own key-value table.
 """
 
+import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -29,11 +30,24 @@ from cluster.settings.failure import FailureLimits
 _SPACE = b"scdfm"
 _LONGEST = 60.0  # seconds before a restart
 _ANSWER = 30.0  # seconds that Ray waits for a worker longer than the worker's own watchdog
+_HOPELESS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.ENAMETOOLONG,
+}
 _LOOKS_AGAIN = 15.0  # seconds after which an elastic group that is not placed is sized anew
 
 
 class NoRoomError(RuntimeError):
     """Workers found no room on the cluster in time."""
+
+
+class HopelessError(RuntimeError):
+    """A worker met what a restart meets again, such as a full disk.
+
+    `args` are who met it, and those of its OSError; of one in our words, the line.
+    """
 
 
 class UnstartedError(RuntimeError):
@@ -86,6 +100,7 @@ class Controller(ControllerCallback, WorkerGroupCallback):
         # Restarts after workers died, after their node was taken away, after they did not start.
         self._died, self._taken, self._unstarted = 0, 0, 0
         self._last = ""
+        self._nodes: dict[int, str] = {}  # addresses, by the worker's rank
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
         """Workers wait for room."""
@@ -95,12 +110,14 @@ class Controller(ControllerCallback, WorkerGroupCallback):
     def after_worker_group_start(self, worker_group: Any) -> None:
         """Workers are there."""
         self._waits_since = None
+        self._nodes = nodes_of(worker_group)
         self._tell("running")
 
     def after_controller_state_update(self, previous_state: Any, current_state: Any) -> None:
         """Workers failed, or found no room.
 
         Raises:
+            HopelessError: They would fail again; nor after this one.
             NoRoomError: They found none in time; Ray Train does not try again after it.
             UnstartedError: They failed too often; where Ray Train does not count.
         """
@@ -112,6 +129,7 @@ class Controller(ControllerCallback, WorkerGroupCallback):
             if not self._elastic or self._waited > self._limits.placement_timeout:
                 raise NoRoomError("no room")
             return
+        require_hope(error, nodes=self._nodes)
         pause = min(self._limits.backoff * 2**self._restarts, _LONGEST)
         self._count(current_state, error)
         if self._elastic and self._unstarted > self._limits.controller_restarts:
@@ -146,6 +164,36 @@ class Controller(ControllerCallback, WorkerGroupCallback):
 
     def _tell(self, doing: Literal["waiting", "running", "restarting"]) -> None:
         self._told.tell(State(doing=doing, restarts=self._restarts, last=self._last))
+
+
+def nodes_of(worker_group: Any) -> dict[int, str]:
+    """The addresses of the nodes of workers, by their rank."""
+    return {
+        worker.distributed_context.world_rank: worker.metadata.node_ip
+        for worker in worker_group.get_workers()
+    }
+
+
+def require_hope(error: TrainingFailedError, *, nodes: Mapping[int, str]) -> None:
+    """Refuse to start workers again after what only a person can mend.
+
+    A full disk: three restarts took 78 s to say so. A place that is not there, or that may not be
+    written, may be: an empty mount point, where a disk of the network is late.
+    The note of `cluster.runs.refusal` cannot be written where the disk is full.
+
+    Args:
+        error: Of the workers.
+        nodes: Their addresses, by rank, as far as they are known.
+
+    Raises:
+        HopelessError: One of them met such an error.
+    """
+    for rank, failure in getattr(error, "worker_failures", {}).items():
+        if isinstance(failure, OSError) and failure.errno in _HOPELESS:
+            who = f"worker {rank}" + (f" on node {nodes[rank]}" if rank in nodes else "")
+            if failure.strerror is None:  # a line of ours
+                raise HopelessError(who, str(failure))
+            raise HopelessError(who, failure.errno, failure.strerror, failure.filename)
 
 
 def reason(error: BaseException) -> str:

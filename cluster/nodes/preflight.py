@@ -28,7 +28,14 @@ def check_here(needs: Needs, *, address: str | None) -> None:
             pass
     if starts_here(address):
         facts = facts_of_this_machine(gpus=needs.gpu)
-        faults = faults_of("here", facts, like=facts, gpu=needs.gpu, workers=needs.pieces)
+        faults = faults_of(
+            "here",
+            facts,
+            like=facts,
+            gpu=needs.gpu,
+            without_gpu=needs.without_gpu,
+            workers=needs.pieces,
+        )
         _refuse(Examined({}, tuple(fault._replace(node=facts.name) for fault in faults)))
 
 

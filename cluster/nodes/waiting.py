@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
-from ray._private.state import actors
+from ray._private.state import actors, available_resources_per_node
 from ray.exceptions import RayError
 
-from cluster.session import amounts, counted, pieces_on
+from cluster.session import amounts, counted, pieces_on, ray_nodes
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,16 @@ class Waiting:
     @property
     def line(self) -> str:
         """What is waited for, and what there is."""
+        pieces = counted(self._pieces, self._what)
+        if self._has_room():
+            return f"waiting for {pieces} to start; there is room, and a process takes some seconds"
         total, free = (self._resources(which) for which in ("cluster", "available"))
-        have = f"the cluster has {amounts(total[0], total[1] if self._gpus else 0)}"
+        whose = "the cluster" if len(ray_nodes()) > 1 else "this machine"
+        have = f"{whose} has {amounts(total[0], total[1] if self._gpus else 0)}"
         left = f"{free[0]:g}" + (f" and {free[1]:g}" if self._gpus else "")
         room = sum(
             pieces_on(node["Resources"], cpus=self._cpus, gpus=self._gpus)
-            for node in _table()
+            for node in ray_nodes()
             if node["Alive"]
         )
         nodes = "".join(
@@ -77,9 +81,20 @@ class Waiting:
             for name, when in self._died.items()
         )
         return (
-            f"waiting for {counted(self._pieces, self._what)} x "
-            f"{amounts(self._cpus, self._gpus)}; {have} ({left} free), with room for {room}{nodes}"
+            f"waiting for {pieces} x {amounts(self._cpus, self._gpus)}; "
+            f"{have} ({left} free){self._why(room)}{nodes}"
         )
+
+    def _why(self, room: int) -> str:
+        """Why there is no room: for so many pieces there would be, if all nodes were empty."""
+        if room < self._pieces:
+            return f", with room for {room} if all were free"
+        return ": work that runs now holds the rest"
+
+    def _has_room(self) -> bool:
+        """Whether a living node has room for a piece now: then its process starts."""
+        free = available_resources_per_node().values()  # type: ignore[no-untyped-call]
+        return any(pieces_on(node, cpus=self._cpus, gpus=self._gpus) for node in free)
 
     def _resources(self, which: str) -> tuple[float, float]:
         found: dict[str, float] = getattr(ray, f"{which}_resources")()
@@ -93,7 +108,7 @@ class Waiting:
                 continue
 
     def _look(self) -> None:
-        for node in _table():
+        for node in ray_nodes():
             name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
             key = node["NodeID"]
             if node["Alive"]:
@@ -114,12 +129,6 @@ class Waiting:
             self.expired = True
 
 
-def _table() -> list[dict[str, Any]]:
-    table: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return table
-
-
 def is_alive(actor: Any) -> bool:
     """Whether an actor runs, rather than waiting for room or for its process."""
-    facts: dict[str, Any] = actors(actor_id=actor._actor_id.hex())
-    return facts.get("State") == "ALIVE"
+    return bool(actors(actor_id=actor._actor_id.hex()).get("State") == "ALIVE")

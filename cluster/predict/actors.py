@@ -30,9 +30,10 @@ from cluster.runs.find_model import model_directory
 from cluster.runs.lease import check
 from cluster.runs.precision import set_up
 from cluster.runs.store_version import open_version
+from cluster.runs.whole.unfinished import warn_if_unfinished
 from cluster.session import require, session
 from cluster.settings.failure import FailureLimits
-from cluster.storage.mirror import address_of
+from cluster.storage.places import address_of
 from cluster.work.controls import StoreControls
 from cluster.work.model_sampler import sampler_of
 from cluster.work.sampler import Sampler, columns_in, starting_cells
@@ -80,14 +81,16 @@ def predict(
     place = place_of(request.out, overwrite=request.overwrite)
     with open_version(
         asked.store,
-        trained_on=read_card(model_directory(request.model)).provenance.get("fingerprint"),
+        trained_on=read_card(model_directory(request.model)).provenance.fingerprint,
         begun_on=place.store,
         contexts=request.contexts,
     ) as store:
         work = look_up(request, store, device="cuda" if gpu else "cpu")
         place = place.about(work.identity, size=(work.cells, len(work.genes)), rows=SHARD)
         warn_of_unseen(work.provenance.unseen)
+        warn_if_unfinished(work.request.model)
         if place.is_done(work.identity):
+            log.info(f"{url_of(request.out) or request.out} is done: nothing is predicted again")
             place.tidy_after(work.identity)
         else:
             here = work._replace(

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from cluster.predict.identity import Identity, hashed
 from cluster.predict.place import Begun, PredictionPlace
-from cluster.storage.mirror import INDEX, Mirror, address_of, folder_of, mirror_of
+from cluster.storage.mirror import INDEX, Mirror, mirror_of
+from cluster.storage.places import address_of, folder_of
 from cluster.storage.reading import above, looked_up
 from cluster.storage.storage import Storage, storage_at
 from data_store.prediction import PredictionDirectory

@@ -173,7 +173,7 @@ class Intervals(NamedTuple):
         told = [f"{counts[one]} at {one[0]} ({one[1]})" for one in sorted(counts)]
         return f"distance from training: {', '.join(told)}"
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, pd.DataFrame | NDArray[Any] | float | str]:
         """As AnnData keeps it in uns."""
         values = {name: getattr(self, name) for name in _VALUES}
         units = self.units.rename(index=str)  # AnnData keeps names of rows

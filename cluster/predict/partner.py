@@ -4,12 +4,14 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
+from cluster.predict.identity import Provenance
 from cluster.runs.find_model import model_directory
 from data_store.prediction import Outline, read_facts, read_outline
 from data_store.store.export import export
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import read_card
 from scdfm.screen.conditions import CONTROL
+from scdfm.screen.names import how_many
 from scdfm.screen.progress import OnProgress
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ def export_partner(
     """
     contexts = None
     if of.exists() and read_facts(of) is not None:
+        _require_its_store(of, store)
         outline = read_outline(of)
         genes, contexts = outline.genes, outline.contexts
         conditions = conditions or _measured(store, outline)
@@ -60,6 +63,27 @@ def export_partner(
     )
 
 
+def _require_its_store(prediction: Path, store: Path | str) -> None:
+    """Refuse a store that shares no context with a prediction that was made from another one.
+
+    Raises:
+        ValueError: They have nothing in common.
+    """
+    told = Provenance.read(read_facts(prediction))
+    with Store.open(store) as cells:
+        made, here, contexts = None if told is None else told.identity.store, cells, cells.contexts
+        if made in (None, here.fingerprint):
+            return
+        shared = {*read_outline(prediction).contexts} & {*contexts}
+    if shared:
+        log.info("%s was made from another store than %s", prediction, store)
+        return
+    raise ValueError(
+        f"{prediction} was made from the store {made[:12]}, and {store} is {here.fingerprint[:12]} "
+        "and has none of its contexts; name the store that it was made from"
+    )
+
+
 def _measured(store: Path | str, outline: Outline) -> list[str]:
     """The control, and the conditions of a prediction that were measured in its contexts."""
     with Store.open(store) as cells:
@@ -68,8 +92,8 @@ def _measured(store: Path | str, outline: Outline) -> list[str]:
         missing = [label for label in outline.conditions if words.parse(label) not in there]
     if missing:
         log.warning(
-            "%d of the prediction's conditions have no real cells in %s, first %r: left out",
-            len(missing),
+            "%s of the prediction without real cells in %s, first %r: left out",
+            how_many(len(missing), "condition"),
             store,
             missing[0],
         )

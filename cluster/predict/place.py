@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from cluster.predict.identity import Identity, Provenance
 from cluster.runs.lease import lease
 from data_store.prediction import PredictionDirectory, read_facts
-from scdfm.screen.atomic import write_text
+from scdfm.screen.atomic import require_writable, write_text
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +120,8 @@ class PredictionPlace:
     @contextmanager
     def writing(self) -> Iterator[str]:
         """Be the only writer for the time of the block; yields the lease's token."""
+        if self.out.parent.is_dir():
+            require_writable(self.out.parent)
         with lease(self.partial) as token:
             yield token
 

@@ -20,6 +20,7 @@ from cluster.runs.provenance import model_identity, versions
 from cluster.work.sampler import columns_in, refuse_copies
 from data_store.prediction import CHUNK_CELLS
 from data_store.store.reader import Store
+from scdfm.flow.certainty.ensemble import require_whole
 from scdfm.flow.checkpoint import ModelCard, read_card
 from scdfm.flow.files import BASE, GRAPH, SPLIT, WEIGHTS, is_ensemble, members_of
 from scdfm.method import DEFAULT
@@ -101,11 +102,14 @@ def look_up(
         device: Where actors will compute; another one gives other bytes.
 
     Raises:
-        ValueError: A name is unknown (names the nearest), or `out` has no known suffix.
+        ValueError: A name is unknown (names the nearest), the model is damaged, or `out` has no
+            known suffix.
     """
     if request.out.suffix not in (".h5ad", ".zarr"):
         raise ValueError(f"expected --out to end in .h5ad or .zarr, got {request.out.name!r}")
     path = model_directory(request.model)
+    # An actor would find damage only after Ray has started and files were laid out.
+    require_whole(path)
     card = read_card(path)
     columns_in(store, card)
     conditions, contexts = _conditions(request, card, store), _contexts(request, store)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.runs.plan import known_units
-from data_store.store.reader import Store, Unit
+from data_store.store.reader import Store
+from data_store.store.units import Unit
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.release.graph import release_graph
 from scdfm.model.release.tokens import SPECIALS, read_vocabulary

@@ -6,7 +6,7 @@ conditions come from a store, from the release's other files, and from what the 
 
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from data_store.batch_config import BatchConfig
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import Model, save_model
 from scdfm.flow.files import CARD
+from scdfm.flow.provenance import FileFacts, Provenance, RebuiltGraph, ReleaseFacts
 from scdfm.model.config import ModelConfig
 from scdfm.model.release import read_release
 from scdfm.model.release.tokens import drug_order, gene_graph, named_field, read_mask
@@ -98,10 +99,12 @@ def import_release(request: ImportRequest) -> Imported:
         field = named_field(
             weights, vocabulary=names, graph=plan.graph, drugs=drugs.rows if drugs else None
         )
-        facts = provenance(store, run=run.name, address=run.store).plain() | {
-            "step": weights.iteration,
-            "release": _origin(request, rebuilt=forbidden is None),
-        }
+        here = provenance(store, run=run.name, address=run.store)
+        facts = Provenance(
+            **here.plain(),
+            step=weights.iteration,
+            release=_origin(request, rebuilt=forbidden is None),
+        )
         # It was trained elsewhere; by its split, on these.
         trained = contexts_of(training_cells(plan.split, store), store)
         card = make_card(run, plan, facts=facts, trained=trained)
@@ -230,14 +233,18 @@ def _plan(
     )
 
 
-def _origin(request: ImportRequest, *, rebuilt: bool) -> dict[str, Any]:
+def _origin(request: ImportRequest, *, rebuilt: bool) -> ReleaseFacts:
     """Facts about the files that were read, to keep with the model."""
-    files = {"checkpoint": request.checkpoint, "mask": request.mask}
-    files |= {"vocabulary": request.vocabulary}
-    facts: dict[str, Any] = {
-        name: None if path is None else {"path": str(path), "sha256": sha256(path)}
-        for name, path in files.items()
-    }
-    if rebuilt:
-        facts["graph"] = {"k": request.k or K, "negative_edges": request.negative_edges}
-    return facts
+    files = ReleaseFacts(
+        checkpoint=_file(request.checkpoint),
+        mask=None if request.mask is None else _file(request.mask),
+        vocabulary=None if request.vocabulary is None else _file(request.vocabulary),
+    )
+    if not rebuilt:
+        return files
+    graph = RebuiltGraph(k=request.k or K, negative_edges=request.negative_edges)
+    return files.model_copy(update={"graph": graph})
+
+
+def _file(path: Path) -> FileFacts:
+    return FileFacts(path=str(path), sha256=sha256(path))

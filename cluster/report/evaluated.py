@@ -64,6 +64,6 @@ def of_file(path: Path) -> tuple[Part, Evaluation]:
 def _about(evaluation: Evaluation) -> str:
     split = evaluation.split
     return (
-        f"{counted(evaluation.conditions, 'test condition')} of the split {split.get('kind')}, "
-        f"fold {split.get('fold')}; {counted(evaluation.genes, 'gene')}; {evaluation.store}."
+        f"{counted(evaluation.conditions, 'test condition')} of the split {split.kind}, "
+        f"fold {split.fold}; {counted(evaluation.genes, 'gene')}; {evaluation.store}."
     )

@@ -20,8 +20,10 @@ ROWS = {
     "prediction of a mean would score with so many cells.",
 }
 WORDS = {
+    "0, 1, 2 unseen": "So many of a test condition's perturbations are in no training condition.",
     "interval": "Where the value would lie in 95 of 100 repeats of the experiment, by drawing "
     "conditions and cells again (bootstrap).",
+    "identical": "Both rows have the same score in every condition, so there is no interval.",
     "within noise": "The interval of a difference holds zero: the two may be equally good.",
     "false discovery rate": "Share of the genes that are called different which are not, as "
     "expected (Benjamini-Hochberg).",

@@ -4,7 +4,7 @@ Nothing is fetched: a policy in the page forbids it. All text is escaped by the 
 """
 
 import base64
-from typing import Any
+from typing import TypedDict
 
 import jinja2
 from markupsafe import Markup, escape
@@ -60,11 +60,20 @@ def download(text: str) -> str:
     return f"data:text/csv;base64,{base64.b64encode(text.encode()).decode()}"
 
 
-def _scores(block: Scores) -> dict[str, Any]:
+class _Shown(TypedDict):
+    """What the page's script reads of a table that shows one metric at a time."""
+
+    modes: dict[str, str]  # an arrow for each metric
+    best: dict[str, str]
+    rivals: list[bool]  # of the rows
+    values: dict[str, list[list[float | None]]]  # by metric, row after row
+
+
+def _scores(block: Scores) -> _Shown:
     """What the page's script shows one metric of; a value as text, to the digits that matter."""
     return {
         "modes": {metric: ARROWS[mode] for metric, mode in block.modes.items()},
-        "best": dict(block.modes),
+        "best": {**block.modes},
         "rivals": [row in block.rivals for row in block.rows],
         "values": {
             metric: [[_json(value) for value in by_row[row]] for row in block.rows]

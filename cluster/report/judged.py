@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from cluster.report.records import Pictured
 from cluster.runs.find_model import model_directory
 from cluster.work.evaluate import evaluate
-from cluster.work.evaluation.kept import CONTROL, GENERATED, REAL, Means, Sample, kept_beside
+from cluster.work.evaluation.again import is_of_today, when_of
+from cluster.work.evaluation.kept import CONTROL, GENERATED, REAL, Means, Sample, kept_of
 from cluster.work.evaluation.record import Evaluation, UnitFacts
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import read_card
@@ -151,16 +152,19 @@ def judged(target: Path, *, store: str | None, progress: OnProgress | None = Non
         ValueError: No run or model, or its evaluation cannot be kept.
     """
     model = model_directory(target)
-    kept = kept_beside(model)
+    kept = kept_of(model)
     found = kept.of(identity_file(model))
     if found is None:
         log.info(f"{target} has no evaluation of this model yet: evaluating it")
         evaluate(target, store=store, progress=progress)
+        kept = kept_of(model)
         found = kept.of(identity_file(model))
     if found is None:
         raise ValueError(
             f"expected to keep an evaluation in {kept.path}, got none; make the folder writable"
         )
+    for line in _unusual(found):
+        log.info(f"{target} {line}")
     return Judged(
         model=model,
         evaluation=found,
@@ -168,6 +172,17 @@ def judged(target: Path, *, store: str | None, progress: OnProgress | None = Non
         sample=kept.sample,
         store=_cells_of(found, store),
     )
+
+
+def _unusual(found: Evaluation) -> list[str]:
+    """How an evaluation was made, where that is not as one of today would be."""
+    lines = []
+    if not is_of_today(found):
+        when = when_of(found)
+        lines.append(f"was evaluated{when} by another version of scDFM: `evaluate` does it anew")
+    if found.asked is not None and found.asked.cells is not None:
+        lines.append(f"was evaluated on {found.asked.cells:,} cells for each unit (--cells)")
+    return lines
 
 
 def _cells_of(evaluation: Evaluation, given: str | None) -> Store | None:

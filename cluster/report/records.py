@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
@@ -96,6 +96,9 @@ class Tried:
         ranked: It finished all splits.
         settings: Values by dotted name.
         name: Of a listed configuration.
+        further: Its scores by further metrics.
+        front: No other trial beats it in one metric without losing in another.
+        best: It is called the best.
     """
 
     number: int
@@ -103,3 +106,6 @@ class Tried:
     ranked: bool
     settings: Mapping[str, float | int | str | bool | None]
     name: str = ""
+    further: Mapping[str, float] = field(default_factory=dict)
+    front: bool = False
+    best: bool = False

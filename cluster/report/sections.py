@@ -198,19 +198,19 @@ def provenance(judged: Judged) -> Terms:
     facts = {
         "model": f"{judged.model}, weights {(evaluation.weights or '')[:12]}",
         "store": f"{evaluation.store}, fingerprint {evaluation.fingerprint[:12]}",
-        "split": f"{split.get('kind')}, fold {split.get('fold')}, seed {split.get('seed')}"
-        + (f", context {split['context']}" if split.get("context") else ""),
+        "split": f"{split.kind}, fold {split.fold}, seed {split.seed}"
+        + (f", context {split.context}" if split.context else ""),
         "evaluation genes": str(evaluation.genes),
         "cells generated": f"{evaluation.cells}, {evaluation.generated}",
         "mean": _mean(evaluation),
         "training seed": str(card.seed),
         "seeds of the cells": ", ".join(map(str, evaluation.seeds)),
-        "trained": str(kept.get("date") or ""),
+        "trained": kept.date or "",
         "evaluated": f"{evaluation.date}, {evaluation.seconds:.0f} s" if evaluation.date else "",
-        "arithmetic": _listed(evaluation.arithmetic),
-        "code": str(evaluation.commit or kept.get("commit") or "not a git checkout"),
-        "versions": _listed(evaluation.versions or kept.get("versions") or {}),
-        "machine": _listed(kept.get("hardware") or {}),
+        "arithmetic": _listed(evaluation.arithmetic.plain() if evaluation.arithmetic else {}),
+        "code": str(evaluation.commit or kept.commit or "not a git checkout"),
+        "versions": _listed(evaluation.versions or kept.versions),
+        "machine": _listed(kept.hardware.plain() if kept.hardware else {}),
     }
     return Terms({name: what for name, what in facts.items() if what})
 

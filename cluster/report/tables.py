@@ -146,7 +146,9 @@ def _difference(one: Difference | None, metric: str) -> Cell:
     if one.interval is not None:
         low, high = (f"{end:+.3g}" for end in one.interval)
         notes.insert(0, f"{low} to {high}")
-    if one.within_noise:
+    if one.identical:
+        notes = ["identical"]
+    elif one.within_noise:
         notes.append("within noise")
     value = "" if math.isnan(one.value) else one.value
     return Cell(

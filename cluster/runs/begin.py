@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +22,10 @@ from cluster.runs.plan import (
     validation_cells,
 )
 from cluster.runs.provenance import provenance
+from cluster.runs.stores.kept import OpenStore
 from cluster.settings.config import RunConfig
 from cluster.settings.watch import require_watchers
-from cluster.storage.mirror import named
+from cluster.storage.places import named
 from data_store.store.reader import Store
 from scdfm.screen.atomic import sha256
 from scdfm.splits import Split
@@ -37,6 +39,7 @@ class OpenRun:
 
     config: RunConfig
     fingerprint: str | None = None  # of the store's version that a run not yet begun must use
+    opener: OpenStore = Store.open
 
     @cached_property
     def directory(self) -> RunDirectory:
@@ -102,7 +105,7 @@ class OpenRun:
             directory.write_manifest(facts)
             directory.publish()
 
-    def open_store(self) -> Store:
+    def open_store(self) -> AbstractContextManager[Store]:
         """The newest version of the run's store, or the version that the run was begun with.
 
         Raises:
@@ -112,7 +115,7 @@ class OpenRun:
         begun = self.directory.manifest if self.directory.begun else None
         fingerprint = begun.fingerprint if begun else self.fingerprint
         try:
-            return Store.open(self.config.store, fingerprint=fingerprint)
+            return self.opener(self.config.store, fingerprint=fingerprint)
         except FileNotFoundError as error:
             remedy = (
                 f"{self.directory} was begun on it: name where it is now"
@@ -155,7 +158,7 @@ class OpenRun:
         weights = source_weights(config.init_from) if config.init_from is not None else None
         if weights is not None and begun.init_from is not None:
             now, then = sha256(weights), begun.init_from.weights
-            if now != then:
+            if then and now != then:
                 yield f"from weights of sha256 {then[:12]} and {weights} is now {now[:12]}"
         file = config.split.path
         kept = self.directory.path / SPLIT
@@ -188,7 +191,7 @@ class OpenRun:
 
 
 def require_inputs(run: RunConfig, store: Store) -> None:
-    """Refuse a run whose split, list of edges or first weights do not fit the store.
+    """Refuse a run whose split, genes, list of edges or first weights do not fit the store.
 
     Raises:
         FileNotFoundError: No such list of edges or model to start from.
@@ -197,8 +200,9 @@ def require_inputs(run: RunConfig, store: Store) -> None:
     split = planned_split(run, store)
     validation_cells(split, store, units=run.validation.units, seed=run.seed)
     run_folds(run, store)
+    genes = run_genes(run.genes, store, split=split).model
     if run.graph.path is not None:
-        require_edges(run.graph, store, genes=run_genes(run.genes, store, split=split).model)
+        require_edges(run.graph, store, genes=genes)
     if run.init_from is not None:
         require_source(run.init_from, model=run.model, perturbation=store.perturbation)
 

@@ -18,18 +18,15 @@ Everything is in files, so that any process can continue what another began:
 """
 
 import math
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple
 
-from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from cluster.runs import lease
 from cluster.runs.find_model import MODEL, RUN
 from cluster.runs.history.journal import FILE as JOURNAL
 from cluster.runs.history.journal import Journal, with_rate
@@ -37,25 +34,21 @@ from cluster.runs.history.said import FILE as LOG
 from cluster.runs.history.said import Said
 from cluster.runs.history.times import FILE as TIMES
 from cluster.runs.history.times import Times
-from cluster.runs.records import Best, Finished, Line, RunManifest
+from cluster.runs.parts.place import FOLDS, MEMBERS, Place
+from cluster.runs.parts.states import ROOM, States
+from cluster.runs.records import Finished, Line, RunManifest, read_record
 from cluster.runs.refusal import Refusal
 from cluster.runs.stop import Stop
 from cluster.settings.config import RunConfig, read_run, write_run
-from cluster.storage.mirror import INDEX, Mirror, address_of, mirror_of, named
-from cluster.storage.storage import StorageError
 from data_store.disk.room import room_for
 from scdfm.flow.certainty.ensemble import Kind, save_ensemble
-from scdfm.flow.checkpoint import Model, load_state, save_model, save_state
+from scdfm.flow.checkpoint import Model, save_model
 from scdfm.flow.files import SPLIT
+from scdfm.flow.provenance import Best, Provenance
 from scdfm.screen.atomic import discard_drafts, write_json
 from scdfm.splits import Split
 
 MANIFEST, RESULT, BEST, CHECKPOINTS = "manifest.json", "result.json", "best.json", "checkpoints"
-FOLDS, MEMBERS = "folds", "members"
-_STATE = "step-"
-_ROOM = "lower training.keep, and run the command again to go on"
-
-Record = TypeVar("Record", bound=BaseModel)
 
 
 class TrainResult(NamedTuple):
@@ -68,105 +61,9 @@ class TrainResult(NamedTuple):
     finished: bool
 
 
-class Checkpoint(NamedTuple):
-    """A training state that a run can go on from."""
-
-    path: Path
-    state: dict[str, Any]  # for `Trainer.restore`
-    damaged: tuple[str, ...]  # a line for each newer one, which cannot be used
-
-
 @dataclass(frozen=True)
-class RunDirectory:
-    """The files of one run.
-
-    Attributes:
-        path: Where they are; of a run in an object store, where this process works on them.
-        token: Of the lease, in a process that may write; none: it only reads.
-    """
-
-    path: Path
-    token: str | None = None
-
-    def __str__(self) -> str:
-        """Where the run lives, as its user calls it."""
-        return named(self.path)
-
-    @property
-    def _mirror(self) -> Mirror | None:
-        address = address_of(self.path)
-        return None if address is None else mirror_of(address)
-
-    def fetch(self) -> Self:
-        """Get the newest files of a run in an object store, its checkpoints' folders empty."""
-        mirror = self._mirror
-        if mirror is not None:
-            if mirror.fetch(states=False):
-                mirror.fetch_log()
-            # The splits of folds are the run's own files; of members it has none.
-            folds = [FOLDS] if (self.path / FOLDS).is_dir() else []
-            for inside in (*folds, MEMBERS):
-                for name in mirror.storage.names(inside):
-                    if re.fullmatch(rf"{inside}/\d+/{INDEX}", name):
-                        RunDirectory((self.path / name).parent).fetch()
-        return self
-
-    def here(self, *, writer: bool) -> Self:
-        """The same run for a worker, which may see another disk than its driver.
-
-        Args:
-            writer: Whether it will write; it then shuts out workers that wrote before it.
-        """
-        address = address_of(self.path)
-        if address is None:
-            return self
-        mirror = mirror_of(address)
-        if writer:
-            self.require_held()
-            mirror.begin()
-        else:
-            mirror.fetch()
-        return replace(self, path=mirror.folder)
-
-    def take_back(self) -> None:
-        """Get what workers have written, who are gone, and be the writer again."""
-        mirror = self._mirror
-        if mirror is not None:
-            mirror.begin(states=False)
-
-    def publish(self) -> None:
-        """Send what was written to the object store; on return it is kept there, all at once.
-
-        Raises:
-            LeaseLostError: Another process writes now.
-        """
-        mirror = self._mirror
-        if mirror is not None and mirror.writes:
-            mirror.commit()
-
-    @contextmanager
-    def held(self) -> Iterator[Self]:
-        """The same directory, for writing: nobody else may write during the block.
-
-        Raises:
-            ValueError: Another process holds it.
-        """
-        with lease.lease(self.path) as token:
-            try:
-                yield replace(self, token=token)
-            finally:
-                mirror = self._mirror
-                if mirror is not None:
-                    with suppress(StorageError, ValueError):  # the work is worth more
-                        mirror.send_log()
-
-    def require_held(self) -> None:
-        """Make sure that this process may still write; workers can outlive their driver.
-
-        Raises:
-            LeaseLostError: Another process has taken the run over.
-        """
-        lease.check(self.path, self.token or "")
+class RunDirectory(Place):
+    """The files of one run."""
 
     @property
     def settings(self) -> RunConfig:
@@ -180,7 +77,7 @@ class RunDirectory:
     @property
     def manifest(self) -> RunManifest | None:
         """What the run was begun with; None before that."""
-        return _read(self.path / MANIFEST, RunManifest)
+        return read_record(self.path / MANIFEST, RunManifest)
 
     @property
     def begun(self) -> bool:
@@ -190,7 +87,7 @@ class RunDirectory:
         machine refuses.
         """
         parts = (one.begun for one in (*self.folds, *self.members))
-        return self.latest_state is not None or self.finished or any(parts)
+        return self.states.newest is not None or self.finished or any(parts)
 
     @property
     def folds(self) -> list["RunDirectory"]:
@@ -212,34 +109,14 @@ class RunDirectory:
         return (self.path / RESULT).is_file()
 
     @property
-    def latest_state(self) -> Path | None:
-        """The newest complete training state."""
-        return max(self._states, default=None)
-
-    @property
-    def _states(self) -> list[Path]:
-        return sorted((self.path / CHECKPOINTS).glob(f"{_STATE}*"))
-
-    def checkpoint(self) -> Checkpoint | None:
-        """The newest training state that is whole; None before the first.
-
-        Raises:
-            ValueError: There are some, and all are damaged; names the newest.
-        """
-        damaged: list[str] = []
-        for path in reversed(self._states):
-            try:
-                return Checkpoint(path, load_state(path), damaged=tuple(damaged))
-            except ValueError as error:
-                damaged.append(str(error))
-        if damaged:
-            raise ValueError(damaged[0])
-        return None
+    def states(self) -> States:
+        """Its training states."""
+        return States(self.path / CHECKPOINTS)
 
     @property
     def best(self) -> Best | None:
         """The validation round that chose the model; none before the first."""
-        return _read(self.path / BEST, Best)
+        return read_record(self.path / BEST, Best)
 
     @property
     def model(self) -> Path | None:
@@ -265,18 +142,6 @@ class RunDirectory:
     def stop(self) -> Stop:
         """Whether its workers are to stop."""
         return Stop(self.path)
-
-    @property
-    def newest_step(self) -> int | None:
-        """Step of the newest training state; None before the first."""
-        newest = self.latest_state
-        return None if newest is None else int(newest.name.removeprefix(_STATE))
-
-    def stored_step(self) -> int | None:
-        """The same of a run in an object store, as it is there now."""
-        mirror = self._mirror
-        steps = [] if mirror is None else re.findall(rf"{_STATE}(\d+)/", " ".join(mirror.names()))
-        return max(map(int, steps), default=None)
 
     @property
     def seconds(self) -> float:
@@ -326,7 +191,7 @@ class RunDirectory:
         Raises:
             OSError: The disk is full; the older model stays.
         """
-        with room_for(self.path / MODEL, remedy=_ROOM):
+        with room_for(self.path / MODEL, remedy=ROOM):
             save_model(model, self.path / MODEL, weights=weights)
             write_json(self.path / BEST, {"step": step, "metrics": metrics})
 
@@ -337,14 +202,14 @@ class RunDirectory:
         of: Kind,
         seed: int,
         best: Best,
-        facts: dict[str, Any],
+        facts: Provenance,
     ) -> None:
         """Put the models of members, by their runs' directories, together as the run's model.
 
         Raises:
             OSError: The disk is full.
         """
-        with room_for(self.path / MODEL, remedy=_ROOM):
+        with room_for(self.path / MODEL, remedy=ROOM):
             save_ensemble(
                 [member / MODEL for member in members],
                 self.path / MODEL,
@@ -354,21 +219,6 @@ class RunDirectory:
                 facts=facts,
             )
             write_json(self.path / BEST, best.plain())
-
-    def keep_state(self, state: dict[str, Any], *, step: int, keep: int = 1) -> None:
-        """Write a training state; leave the newest `keep` and the one of the best model.
-
-        Raises:
-            OSError: The disk is full; the older ones stay.
-        """
-        path = self.path / CHECKPOINTS / _state_name(step)
-        with room_for(path, remedy=_ROOM):
-            save_state(state, path)
-        best = self.best
-        kept = {_state_name(best.step)} if best is not None else set()
-        for older in self._states[:-keep]:
-            if older.name not in kept:
-                shutil.rmtree(older)
 
     def finish(self, *, steps: int) -> None:
         """Record that the run is done."""
@@ -417,20 +267,3 @@ class RunDirectory:
             yield folder.resolve()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _state_name(step: int) -> str:
-    return f"{_STATE}{step:08d}"
-
-
-def _read(path: Path, kind: type[Record]) -> Record | None:
-    if not path.is_file():
-        return None
-    try:
-        return kind.model_validate_json(path.read_text())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(
-            f"{path} is damaged ({where + ': ' if where else ''}{first['msg']}); restore the file"
-        ) from None

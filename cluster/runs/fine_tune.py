@@ -5,12 +5,12 @@ from typing import cast
 
 from cluster.runs.find_model import found_model
 from cluster.runs.provenance import model_identity
-from cluster.runs.records import SourceFacts
-from cluster.storage.mirror import named
+from cluster.storage.places import named
 from cluster.storage.reading import fetched
 from scdfm.flow.checkpoint import load_model, read_card
 from scdfm.flow.files import CARD, MEMBERS, WEIGHTS, is_ensemble
 from scdfm.flow.fine_tune import match, require_same_size, start_from
+from scdfm.flow.provenance import SourceFacts
 from scdfm.method import DEFAULT
 from scdfm.model.config import ModelConfig
 from scdfm.model.paper import VelocityField

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.runs.records import GraphFacts
 from data_store.edges import read_edges
 from data_store.store.reader import Store
 from data_store.stream import Cells
+from scdfm.flow.provenance import GraphFacts
 from scdfm.gene_graph.config import GraphConfig
 from scdfm.gene_graph.correlation import pearson_graph
 from scdfm.gene_graph.edges import edges_graph

@@ -11,7 +11,7 @@ from typing import Any
 
 from cluster.settings.config import RunConfig
 from cluster.settings.yaml_file import flat
-from cluster.storage.mirror import address_of
+from cluster.storage.places import address_of
 
 # Settings that say where something is, and what is compared in their stead.
 PLACES = {

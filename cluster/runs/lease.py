@@ -14,23 +14,29 @@ from pydantic import ValidationError
 
 from cluster.storage import lease as stored
 from cluster.storage.lease import FILE, Holder, LeaseLostError
-from cluster.storage.mirror import address_of, mirror_of
+from cluster.storage.mirror import mirror_of
+from cluster.storage.places import address_of
 from cluster.storage.storage import StorageError
+from cluster.storage.wanted import Wanted, but_states
 
 __all__ = ["FILE", "LeaseLostError", "check", "lease"]
 
 
 @contextmanager
-def lease(directory: Path) -> Iterator[str]:
+def lease(directory: Path, *, wanted: Wanted = but_states) -> Iterator[str]:
     """Hold a directory's lease for the time of the block; yields the token.
 
     A block that fails before it writes anything leaves no new directory behind.
+
+    Args:
+        directory: Of a run or sweep.
+        wanted: Files to fetch of what lives in an object store; the others stay there.
 
     Raises:
         ValueError: Another process holds it.
     """
     address = address_of(directory)
-    with _local(directory) if address is None else _elsewhere(address) as token:
+    with _local(directory) if address is None else _elsewhere(address, wanted) as token:
         yield token
 
 
@@ -59,11 +65,11 @@ def _local(directory: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _elsewhere(address: str) -> Iterator[str]:
+def _elsewhere(address: str, wanted: Wanted) -> Iterator[str]:
     mirror = mirror_of(address)
     with stored.lease(mirror.storage) as token:
         try:
-            mirror.begin(states=False)
+            mirror.begin(wanted)
             yield token
         except BaseException:
             with suppress(StorageError, ValueError):

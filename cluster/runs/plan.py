@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 
 from cluster.runs.given import Given, given
 from cluster.runs.graph import run_graph, user_graph
-from cluster.runs.records import GraphFacts
 from cluster.settings.config import RunConfig
 from data_store.store.reader import Store
 from data_store.stream import Cells
+from scdfm.flow.provenance import GraphFacts
 from scdfm.gene_graph.config import GraphConfig
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.model.vocabulary import Vocabulary

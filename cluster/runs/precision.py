@@ -10,12 +10,13 @@ plain bfloat16. So each machine is tested first. On CUDA, "highest" keeps TF32 o
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from cluster.settings.choices import Compile, Precision
+from scdfm.flow.provenance import ArithmeticFacts
 
 FAITHFUL = 4.0  # times the error of the plain float32 product
 
@@ -40,9 +41,9 @@ class Arithmetic(NamedTuple):
         """The format for autocast; None: no autocast."""
         return torch.bfloat16 if self.precision == "bf16" else None
 
-    def facts(self) -> dict[str, Any]:
-        """Plain values for a manifest."""
-        return self._asdict()
+    def facts(self) -> ArithmeticFacts:
+        """What is written of it."""
+        return ArithmeticFacts(**self._asdict())
 
     def __str__(self) -> str:
         compiled = "compiled" if self.compiled else "not compiled"

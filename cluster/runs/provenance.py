@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import torch
 
-from cluster.runs.records import Hardware, RunManifest
+from cluster.runs.records import RunManifest
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import ModelCard, read_card
 from scdfm.flow.files import identity_file, is_ensemble
+from scdfm.flow.provenance import Hardware
 from scdfm.screen.atomic import sha256
 
 log = logging.getLogger(__name__)
@@ -63,8 +64,8 @@ def versions() -> dict[str, str]:
 def model_identity(path: Path, card: ModelCard) -> ModelIdentity:
     """Which model this is: its run, its step, and the hash of its weights."""
     return ModelIdentity(
-        run=card.provenance.get("run"),
-        step=card.provenance.get("step"),
+        run=card.provenance.run,
+        step=card.provenance.step,
         weights=sha256(identity_file(path)),
     )
 

@@ -1,57 +1,25 @@
 """Types of a run's records. An older version's record may lack facts, but has no others."""
 
-import math
-from typing import Any, Required, TypedDict
+from pathlib import Path
+from typing import Required, TypedDict, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 
-from scdfm.flow.certainty.intervals import IntervalFactor
-from scdfm.flow.combined import FlowWeight
+from scdfm.flow.provenance import (
+    ArithmeticFacts,
+    Best,
+    FoldFacts,
+    GraphFacts,
+    Hardware,
+    Provenance,
+    Record,
+    SourceFacts,
+)
 
-
-class _Record(BaseModel, frozen=True, extra="allow"):
-    """Facts of a file; what a newer version has added is kept when the file is written again."""
-
-    def plain(self) -> dict[str, Any]:
-        """The facts that are known, ready for JSON."""
-        return self.model_dump(mode="json", exclude_unset=True)
-
-
-class Hardware(_Record, frozen=True):
-    """The machine that computed."""
-
-    machine: str
-    cores: int
-    gpus: tuple[str, ...]
+Kept = TypeVar("Kept", bound=BaseModel)
 
 
-class GraphFacts(_Record, frozen=True):
-    """How a run's gene graph came about."""
-
-    kind: str
-    edges: int
-    cells: int | None = None  # of a correlation: cells read, and cells there are
-    of: int | None = None
-    path: str | None = None  # of a user's list: file, hash, and what became of its edges
-    sha256: str | None = None
-    listed: int | None = None
-    outside: int | None = None  # edges that do not join two of the model's genes
-    alone: int | None = None  # genes without a neighbour
-
-
-class SourceFacts(_Record, frozen=True):
-    """Which model a run starts from, and which tokens it knows."""
-
-    path: str
-    run: str | None
-    step: int | None
-    weights: str  # sha256
-    matched: int
-    new: tuple[str, ...]
-    left: int
-
-
-class Computed(_Record, frozen=True):
+class Computed(Record, frozen=True):
     """How steps were computed, from one step on."""
 
     step: int
@@ -64,14 +32,7 @@ class Computed(_Record, frozen=True):
     batches: int | None = None  # of a step, of all workers; none: of as many workers
 
 
-class Best(_Record, frozen=True):
-    """A validation round, such as the one that chose the model: best.json."""
-
-    step: int
-    metrics: dict[str, float | None]  # null where undefined
-
-
-class FlowRound(_Record, frozen=True):
+class FlowRound(Record, frozen=True):
     """What a validation round says of a flow that a base is combined with."""
 
     weight: float  # of the flow in the mean
@@ -79,31 +40,24 @@ class FlowRound(_Record, frozen=True):
     both: tuple[float, ...]  # of each unit, as `scdfm.flow.combined.Evidence` has them
     square: tuple[float, ...]
 
-
-class FoldFacts(_Record, frozen=True):
-    """What the folds of a run have found."""
-
-    step: int  # how long to train: the round with the best mean over folds
-    rounds: tuple[Best, ...]  # means over folds, of every round that all had; empty in a model
-    alone: tuple[int, ...]  # steps that each fold by itself found best
-    guess: bool = False  # they validate on units that ask another question than test units
-    flow: FlowWeight | None = None  # by all folds at that step, where a base is combined with it
-    interval: IntervalFactor | None = None  # likewise
-
-    def scores(self, step: int) -> dict[str, float]:
-        """The mean over folds of each metric after so many steps; NaN where it is undefined."""
-        [at] = (one for one in self.rounds if one.step == step)
-        return {name: math.nan if value is None else value for name, value in at.metrics.items()}
+    def line(self) -> "FlowLine":
+        """The same as it stands in the journal."""
+        return {
+            "weight": self.weight,
+            "alone": self.alone,
+            "both": list(self.both),
+            "square": list(self.square),
+        }
 
 
-class RunManifest(_Record, frozen=True):
+class RunManifest(Record, frozen=True):
     """What a run was begun with: manifest.json."""
 
     run: str
     store: str
     fingerprint: str
     contexts: tuple[str, ...] = ()
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default={})
     commit: str | None = None
     hardware: Hardware | None = None
     date: str | None = None
@@ -112,11 +66,46 @@ class RunManifest(_Record, frozen=True):
     arithmetic: tuple[Computed, ...] = ()
     folds: FoldFacts | None = None  # once all are trained
 
+    def of_model(
+        self, *, arithmetic: ArithmeticFacts, step: int, validation: dict[str, float | None]
+    ) -> Provenance:
+        """What a model that was learnt in this session says of where it comes from.
+
+        Args:
+            arithmetic: How this machine computes.
+            step: Of the validation round that chose the model.
+            validation: Its scores.
+        """
+        shared = self.model_fields_set & Provenance.model_fields.keys() - {"arithmetic"}
+        return Provenance(
+            **{name: getattr(self, name) for name in shared},
+            arithmetic=arithmetic,
+            step=step,
+            validation=validation,
+        )
+
 
 class Finished(Best, frozen=True):
     """The last file of a run: result.json."""
 
     steps: int
+
+
+class FlowLine(TypedDict):
+    """A `FlowRound` in a line of the journal."""
+
+    weight: float
+    alone: dict[str, float | None]
+    both: list[float]
+    square: list[float]
+
+
+class IntervalLine(TypedDict):
+    """An `IntervalFactor` in a line of the journal."""
+
+    factor: float
+    units: int
+    guess: bool
 
 
 class Line(TypedDict, total=False):
@@ -131,9 +120,28 @@ class Line(TypedDict, total=False):
     note: str
     validation: dict[str, float | None]
     best: bool  # this round has the best model so far
-    flow: dict[str, Any]  # beside a base: see FlowRound
-    interval: dict[str, Any]  # how wide intervals must be: see IntervalFactor
+    flow: FlowLine  # beside a base
+    shape: float  # mmd2 of the flow's own cells, which decides between rounds of one score
+    interval: IntervalLine  # how wide intervals must be
     loss: float  # and each of its parts under its own name, such as cfm and mmd
     gradient_norm: float  # before it is limited; the mean over the line's steps, as the losses
     learning_rate: float
     steps_per_second: float  # of older journals; now times.jsonl has it, and who is told of a line
+
+
+def read_record(path: Path, kind: type[Kept]) -> Kept | None:
+    """Read a record; None where there is no file.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return kind.model_validate_json(path.read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(
+            f"{path} is damaged ({where + ': ' if where else ''}{first['msg']}); restore the file"
+        ) from None

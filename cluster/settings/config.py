@@ -22,7 +22,7 @@ from cluster.settings.failure import FailureLimits
 from cluster.settings.presets import with_preset
 from cluster.settings.watch import USUAL, Watch
 from cluster.settings.yaml_file import forgiving_yaml, one_line, set_dotted
-from cluster.storage.mirror import local, named
+from cluster.storage.places import local, named
 from data_store.batch_config import BatchConfig
 from scdfm.flow.config import LossConfig, SamplingConfig, Source, TrainingConfig
 from scdfm.flow.sources import SOURCES
@@ -31,6 +31,7 @@ from scdfm.method import DEFAULT, METHODS
 from scdfm.metrics.registry import METRICS, RoundMetric
 from scdfm.model.config import ModelConfig
 from scdfm.screen.atomic import write_text
+from scdfm.screen.untyped import Unchecked
 from scdfm.screen.variable_genes import GeneChoice
 from scdfm.splits import SplitConfig
 
@@ -108,7 +109,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     )
     graph: GraphConfig = Field(default=GraphConfig(), description="Which genes see each other")
     method: Annotated[str, METHODS] = Field(default=DEFAULT, description="What is trained")
-    settings: dict[str, Any] = Field(
+    settings: Unchecked = Field(
         default={},
         description="Settings of another method than flow; flow has the four sections below",
     )
@@ -277,7 +278,11 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         return local(self.output) / self.name
 
 
-def read_run(path: Path, *, overrides: dict[str, Any] | None = None) -> RunConfig:
+OF_SWEEPS = frozenset({"base", "space", "configurations"})
+"""Sections of a sweep file; no run file has one of these."""
+
+
+def read_run(path: Path, *, overrides: Unchecked | None = None) -> RunConfig:
     """Read a run file.
 
     Args:
@@ -291,7 +296,7 @@ def read_run(path: Path, *, overrides: dict[str, Any] | None = None) -> RunConfi
     return make_run(forgiving_yaml(path), where=str(path), overrides=overrides)
 
 
-def set_setting(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+def set_setting(values: Unchecked, name: str, value: Any) -> Unchecked:
     """Set a run's setting by its dotted name, also inside `graph: spearman` or `mean: shrunken`.
 
     Raises:
@@ -311,14 +316,14 @@ def _at(values: Any, name: str) -> Any:
     return values
 
 
-def make_run(
-    values: dict[str, Any], *, where: str, overrides: dict[str, Any] | None = None
-) -> RunConfig:
+def make_run(values: Unchecked, *, where: str, overrides: Unchecked | None = None) -> RunConfig:
     """Build a run from plain values.
 
     Raises:
-        ValueError: An unknown key (names the nearest) or a value out of range.
+        ValueError: A sweep, an unknown key (names the nearest) or a value out of range.
     """
+    if OF_SWEEPS & values.keys():
+        raise ValueError(f"{where} is a sweep file, expected a run; use `scdfm tune`")
     for name, value in (overrides or {}).items():
         values = set_setting(values, name, value)
     try:

@@ -1,6 +1,6 @@
 """JSON Schema of run files as users write them: a preset may fill in what is left out."""
 
-from typing import Any
+from pydantic.json_schema import JsonSchemaValue
 
 from cluster.settings.config import RunConfig
 from cluster.settings.presets import NAMES, preset
@@ -9,7 +9,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 PRESET = "Settings of a published or a small run; what this file says wins"
 
 
-def run_schema() -> dict[str, Any]:
+def run_schema() -> JsonSchemaValue:
     """The schema of a run file; an unknown setting is refused, every setting is described."""
     schema = RunConfig.model_json_schema()
     settings = run_settings(schema)
@@ -26,13 +26,13 @@ def run_schema() -> dict[str, Any]:
     }
 
 
-def _preset_with_a_split() -> dict[str, Any]:
+def _preset_with_a_split() -> JsonSchemaValue:
     """A file may leave its split out where the preset that it names has one."""
     names = [name for name in NAMES if "split" in preset(name)]
     return {"required": ["preset"], "properties": {"preset": {"enum": names}}}
 
 
-def run_settings(schema: dict[str, Any]) -> dict[str, Any]:
+def run_settings(schema: JsonSchemaValue) -> JsonSchemaValue:
     """The settings of a run file by name, in the forms that a file may give them.
 
     Args:
@@ -56,7 +56,7 @@ def run_settings(schema: dict[str, Any]) -> dict[str, Any]:
     return {"preset": {"enum": list(NAMES), "description": PRESET}, **settings}
 
 
-def _either(setting: dict[str, Any], *forms: dict[str, Any], without: str) -> dict[str, Any]:
+def _either(setting: JsonSchemaValue, *forms: JsonSchemaValue, without: str) -> JsonSchemaValue:
     """A setting that may take several forms, with its description and default."""
     kept = {name: value for name, value in setting.items() if name not in (without, "type")}
     return {**kept, "anyOf": list(forms)}

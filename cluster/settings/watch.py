@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import JsonSchemaValue
 
 from cluster.settings.yaml_file import one_line
 from cluster.watchers.registry import WATCHERS
+from scdfm.screen.untyped import Unchecked
 
 USUAL = {"tensorboard": True}
 
@@ -22,12 +24,12 @@ class _Known:
 
         return core_schema.no_info_before_validator_function(_spelt_out, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> JsonSchemaValue:
         forms = {name: _form(watcher.Settings) for name, watcher in WATCHERS.items()}
         return {"type": "object", "properties": forms, "additionalProperties": False}
 
 
-Watch = Annotated[dict[str, Any], _Known()]
+Watch = Annotated[Unchecked, _Known()]
 
 
 def watched_by(watch: Mapping[str, Any]) -> dict[str, BaseModel]:
@@ -71,7 +73,7 @@ def _settings(name: str, given: Any) -> Any:
     return settings.model_dump(mode="json") or True
 
 
-def _form(settings: type[BaseModel]) -> dict[str, Any]:
+def _form(settings: type[BaseModel]) -> JsonSchemaValue:
     """The schema of a watcher: on, off, or its settings."""
     said = {"description": settings.__doc__ or settings.__name__}
     return {**said, "anyOf": [{"type": "boolean"}, settings.model_json_schema()]}

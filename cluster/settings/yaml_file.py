@@ -4,15 +4,21 @@ import copy
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from scdfm.screen.names import closest, nearest
+from scdfm.screen.untyped import Unchecked
 
+Place = tuple[int | str, ...]
+"""Where a setting is inside a configuration."""
+
+_FAULTS = 3  # told at once
 _KINDS = {  # of a setting, by pydantic's name of the fault
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
@@ -34,7 +40,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def forgiving_yaml(path: Path) -> dict[str, Any]:
+def forgiving_yaml(path: Path) -> Unchecked:
     """Read a YAML mapping.
 
     Raises:
@@ -44,9 +50,14 @@ def forgiving_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}; expected a YAML file")
     try:
-        values = yaml.load(path.read_text(), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {_problem(error)}; correct it") from error
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"expected a YAML file of settings, got {path}, which is not text; cells are read by "
+            "`scdfm init` and `scdfm ingest`"
+        ) from None
     if not isinstance(values, dict):
         found = "nothing" if values is None else type(values).__name__
         raise ValueError(f"{path} must hold settings as `name: value`, got {found}")
@@ -59,11 +70,21 @@ def scalar(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(
-            f"cannot read the value {text!r}: {' '.join(str(error).split())}"
+            f"cannot read the value {text!r}: {_problem(error, lines=False)}; correct it"
         ) from error
 
 
-def set_dotted(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+def _problem(error: yaml.YAMLError, *, lines: bool = True) -> str:
+    """What the parser stumbled over, and where, without its drawing of the place."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split())
+    mark = error.problem_mark or error.context_mark
+    row = f"line {mark.line + 1}, " if lines and mark is not None else ""
+    where = f"{row}column {mark.column + 1}: " if mark is not None else ""
+    return f"{where}{error.problem or error.context}"
+
+
+def set_dotted(values: Unchecked, name: str, value: Any) -> Unchecked:
     """Return a copy with one value set by its dotted name.
 
     Raises:
@@ -81,12 +102,12 @@ def set_dotted(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     return {**values, head: set_dotted(inner, rest, value)}
 
 
-def flat(values: Any, *, into_lists: bool = True, prefix: str = "") -> dict[str, Any]:
+def flat(values: Any, *, into_lists: bool = True, prefix: str = "") -> Unchecked:
     """Values by dotted name, as `--set` names settings; items of lists by number, or left out."""
     inner = dict(enumerate(values)) if into_lists and isinstance(values, list) else values
     if not isinstance(inner, Mapping) or not inner:
         return {prefix: values}
-    found: dict[str, Any] = {}
+    found: Unchecked = {}
     for name, value in inner.items():
         place = f"{prefix}.{name}" if prefix else str(name)
         found |= flat(value, into_lists=into_lists, prefix=place)
@@ -94,25 +115,61 @@ def flat(values: Any, *, into_lists: bool = True, prefix: str = "") -> dict[str,
 
 
 def one_line(error: ValidationError, model: type[BaseModel]) -> str:
-    """Describe the first fault of a configuration in one line, with the nearest known name."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = fields_at(model, first["loc"][:-1])
-        return f"unknown setting {where!r}; {nearest(str(first['loc'][-1]), known)}"
-    if first["type"] == "missing":
-        return f"{where} is missing; set it"
-    if first["type"] in ("model_type", "dict_type"):
-        return f"{where} must hold settings as `name: value`, got {first['input']!r}"
-    if first["type"] == "literal_error":
-        return f"{where}: {_wrong_choice(first['input'], expected=first['ctx']['expected'])}"
-    value = first["input"]
-    if first["type"] in _KINDS:
-        return f"{where}: expected {_KINDS[first['type']]}, got {value!r}; correct it"
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    """Describe the faults of a configuration in one line, each with what to do.
+
+    Unknown names come first, with the nearest known one: a misspelt section is why its settings,
+    or the section itself, seem to be missing.
+    """
+    faults: dict[Place, ErrorDetails] = {}
+    for fault in error.errors():  # of a value that may be of several kinds, each kind's
+        faults.setdefault(_setting(fault["loc"], model), fault)
+    unknown = {place: one for place, one in faults.items() if one["type"] == "extra_forbidden"}
+    meant = {(*at[:-1], closest(str(at[-1]), fields_at(model, at[:-1]))) for at in unknown}
+    absent = [at for at, one in faults.items() if one["type"] == "missing" and at not in meant]
+    rest = [one for one in faults.values() if one["type"] not in ("extra_forbidden", "missing")]
+    told = [_unknown(place, model) for place in unknown]
+    told += [_missing(absent)] if absent else []
+    told += [_described(one) for one in rest]
+    more = f" (and {len(told) - _FAULTS} more)" if len(told) > _FAULTS else ""
+    return " Also: ".join(f"{one}." for one in told[:_FAULTS]).replace("?.", "?").rstrip(".") + more
+
+
+def _setting(location: Place, model: type[BaseModel]) -> Place:
+    """The part of a fault's location that names a setting; pydantic adds the kinds it tried."""
+    ends = (location[:end] for end in range(1, len(location)))
+    return next((one for one in ends if not fields_at(model, one)), location)
+
+
+def _unknown(place: Place, model: type[BaseModel]) -> str:
+    known = fields_at(model, place[:-1])
+    return f"unknown setting {_dotted(place)!r}; {nearest(str(place[-1]), known)}"
+
+
+def _missing(places: Sequence[Place]) -> str:
+    *others, last = map(_dotted, places)
+    if not others:
+        return f"{last} is missing; set it"
+    return f"{', '.join(others)} and {last} are missing; set them"
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(map(str, place))
+
+
+def _described(fault: ErrorDetails) -> str:
+    """What is wrong with a value, what came, and what to do."""
+    where = _dotted(fault["loc"])
+    if fault["type"] in ("model_type", "dict_type"):
+        return f"{where} must hold settings as `name: value`, got {fault['input']!r}"
+    if fault["type"] == "literal_error":
+        return f"{where}: {_wrong_choice(fault['input'], expected=fault['ctx']['expected'])}"
+    value = fault["input"]
+    if fault["type"] in _KINDS:
+        return f"{where}: expected {_KINDS[fault['type']]}, got {value!r}; correct it"
+    message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     said = isinstance(value, dict | BaseModel) or repr(value) in message
-    fault, semicolon, remedy = message.partition("; ")
-    message = message if said else f"{fault}, got {value!r}{semicolon}{remedy}"
+    problem, semicolon, remedy = message.partition("; ")
+    message = message if said else f"{problem}, got {value!r}{semicolon}{remedy}"
     return f"{where}: {message}" if where else message
 
 
@@ -127,7 +184,7 @@ def _wrong_choice(given: object, *, expected: str) -> str:
     return f"expected {expected}, got {given!r}; {remedy}"
 
 
-def fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+def fields_at(model: type[BaseModel], location: Place) -> list[str]:
     """Names of the settings at a place inside a configuration."""
     here: Any = model
     for part in location:

@@ -9,10 +9,9 @@ and has changed nothing. A reader that finds a part gone reads the index again.
 import functools
 import re
 import uuid
-from atexit import register
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from hashlib import file_digest
 from hashlib import sha256 as digest
 from pathlib import Path
@@ -22,17 +21,17 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, NonNegativeInt, ValidationError
 
 from cluster.storage.lease import LeaseLostError
+from cluster.storage.places import address_of, folder_of
 from cluster.storage.storage import Found, TakenError, storage_at
-from scdfm.screen.address import MIRROR, url_of, with_addresses
+from cluster.storage.wanted import STATES, Wanted, everything
 from scdfm.screen.atomic import replaced
 
 INDEX, PARTS = "index.json", "parts"
 LOG = "log.jsonl"  # the driver's own, while a worker is the writer: beside the index
-STATES = "checkpoints/"  # large, and read by workers only
 
 # Runs in a run's or sweep's folder have an index of their own, shards their own names; the rest is
 # of one process only.
-_APART = re.compile(r"((folds|members)/\d+|trials|(cells|making)\.zarr)/.*")
+_APART = re.compile(r"((folds|members)/\d+|trials|final|(cells|making)\.zarr)/.*")
 _NOT_KEPT = re.compile(
     rf"(ray|tune|stalls)/.*|(stop|refusal)\.json|lease|{re.escape(LOG)}|.*-journal|(.*/)?\..*"
 )
@@ -88,11 +87,16 @@ class Mirror:
         found = self._read()
         return [] if found is None else sorted(found[0].files)
 
-    def fetch(self, *, states: bool = True) -> bool:
+    def has(self, below: str) -> bool:
+        """Whether the index that was seen last has files below a folder."""
+        return self._index is not None and any(n.startswith(below) for n in self._index.files)
+
+    def fetch(self, wanted: Wanted = everything) -> bool:
         """Make the folder like the store; False if the store has nothing.
 
         Args:
-            states: Checkpoints, too; without them their folders are there and empty.
+            wanted: Files to fetch. Of the others those are left in the folder that are as in the
+                store; folders of checkpoints are there, if empty.
 
         Raises:
             ValueError: A part is damaged or missing.
@@ -103,7 +107,7 @@ class Mirror:
                 self._index, self._tag = found or (None, None)
                 if found is None:
                     return False
-                if self._lay_out(found[0], states=states, last=last):
+                if self._lay_out(found[0], wanted=wanted, last=last):
                     return True
             return True  # a checkpoint lacks parts, and who reads it says so
 
@@ -112,11 +116,11 @@ class Mirror:
         """Whether this process is the writer, as far as it knows."""
         return self._writer is not None
 
-    def begin(self, *, states: bool = True) -> None:
+    def begin(self, wanted: Wanted = everything) -> None:
         """Make the folder like the store and be its writer; refuse all who were before.
 
         Args:
-            states: As in `fetch`.
+            wanted: As in `fetch`; what is not fetched stays in the store.
 
         Raises:
             LeaseLostError: Others begin to write at the same time.
@@ -125,7 +129,7 @@ class Mirror:
             self._writer = uuid.uuid4().hex
             self.folder.mkdir(parents=True, exist_ok=True)
             for _ in range(_TRIES):
-                self.fetch(states=states)
+                self.fetch(wanted)
                 try:
                     self._put(dict(self._index.files) if self._index else {})
                 except LeaseLostError:
@@ -200,18 +204,30 @@ class Mirror:
 
     def _put(self, files: dict[str, Entry]) -> None:
         assert self._writer is not None
-        number = self._index.number + 1 if self._index else 0
-        index = Index(writer=self._writer, number=number, files=dict(sorted(files.items())))
-        content = index.model_dump_json(indent=1).encode()
-        try:
-            tag = self.storage.put_if(INDEX, content, tag=self._tag)
-        except TakenError:
-            raise LeaseLostError(f"{self.address} was taken over by another process") from None
-        self._index, self._tag = index, tag
+        for last in (False, True):
+            number = self._index.number + 1 if self._index else 0
+            index = Index(writer=self._writer, number=number, files=dict(sorted(files.items())))
+            content = index.model_dump_json(indent=1).encode()
+            try:
+                self._tag = self.storage.put_if(INDEX, content, tag=self._tag)
+            except TakenError:
+                # A signal may have ended the wait for an answer, after which the write went on.
+                there = self._read()
+                if last or there is None or there[0].writer != self._writer:
+                    line = f"{self.address} was taken over by another process"
+                    raise LeaseLostError(line) from None
+                self._index, self._tag = there
+            else:
+                self._index = index
+                return
 
-    def _lay_out(self, index: Index, *, states: bool, last: bool) -> bool:
+    def _lay_out(self, index: Index, *, wanted: Wanted, last: bool) -> bool:
         """Fetch what the folder lacks; False if the store has changed meanwhile."""
-        self._absent = {name for name in index.files if not states and name.startswith(STATES)}
+        self._absent = {
+            name
+            for name, entry in index.files.items()
+            if not wanted(name) and not self._is_here(name, entry)
+        }
         for name in self._here():
             if name not in index.files or name in self._absent:
                 (self.folder / name).unlink()
@@ -220,15 +236,16 @@ class Mirror:
                 folder.rmdir()
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in self._absent:
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            if name.startswith(STATES):
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
         missing: list[str] = []
 
         def fetch(name: str, entry: Entry) -> None:
             if not self._take(name, entry):
                 missing.append(name)
 
-        wanted = index.files.keys() - self._absent
-        _all([functools.partial(fetch, name, index.files[name]) for name in sorted(wanted)])
+        here = index.files.keys() - self._absent
+        _all([functools.partial(fetch, name, index.files[name]) for name in sorted(here)])
         # What is missing of a checkpoint is named by who reads it, and the one before is used.
         broken = [name for name in missing if not name.startswith(STATES)]
         if broken and last:
@@ -241,8 +258,7 @@ class Mirror:
     def _take(self, name: str, entry: Entry) -> bool:
         """Fetch a file, if the folder does not have it; False if it is not as the index says."""
         path = self.folder / name
-        known = self._known.get(name)
-        if known is not None and known.entry == entry and _stat(path) == known.stat:
+        if self._is_here(name, entry):
             return True
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as draft:
@@ -257,6 +273,13 @@ class Mirror:
         if whole and stat is not None:
             self._known[name] = _Kept(stat, entry)
         return whole
+
+    def _is_here(self, name: str, entry: Entry) -> bool:
+        """Whether the folder has a file as it is in the store."""
+        known = self._known.get(name)
+        return (
+            known is not None and known.entry == entry and _stat(self.folder / name) == known.stat
+        )
 
     def _here(self) -> list[str]:
         """Names of the files in the folder that belong to the store."""
@@ -301,37 +324,19 @@ def mirror_of(address: str) -> Mirror:
     return Mirror(address)
 
 
-def folder_of(address: str) -> Path:
-    """The folder in which this process works on what lives at an address."""
-    scheme, _, rest = address.partition("://")
-    return _root() / scheme / rest.strip("/")
+def publish(folder: Path) -> None:
+    """Send what was written in a folder to where it lives; on return it is kept there, all at once.
 
+    Does nothing for a folder that lives here, and for readers.
 
-def local(place: Path) -> Path:
-    """The folder in which this process works on what is at a path or an address."""
-    address = url_of(place)
-    return place if address is None else folder_of(address)
-
-
-def address_of(path: Path | str) -> str | None:
-    """The address of a folder, also of another process, that mirrors one; None of others."""
-    text = with_addresses(str(path))
-    return text if text != str(path) else None
-
-
-def named(path: Path | str) -> str:
-    """How to call a place: the address of what lives elsewhere, or the path."""
-    return address_of(path) or url_of(path) or str(path)
-
-
-@functools.cache
-def _root() -> Path:
-    """A folder of this process, which is removed when it ends."""
-    from data_store.publish.leftovers import scratch
-
-    stack = ExitStack()
-    register(stack.close)
-    return stack.enter_context(scratch()) / MIRROR
+    Raises:
+        LeaseLostError: Another process writes now.
+        StorageError: The store could not be reached.
+    """
+    address = address_of(folder)
+    mirror = None if address is None else mirror_of(address)
+    if mirror is not None and mirror.writes:
+        mirror.commit()
 
 
 def _part(name: str, entry: Entry) -> str:

@@ -7,7 +7,7 @@ cluster, and its key-value table is read in a millisecond.
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from cluster.storage.mirror import address_of
+from cluster.storage.places import address_of
 from scdfm.screen.atomic import write_text
 
 _SPACE = b"scdfm"

@@ -1,12 +1,13 @@
 """An object store behind an address, through fsspec: s3://, gs://, memory:// and others.
 
 What fsspec lacks is asked of the store's own client: S3 writes an object only if it is new
-(`If-None-Match: *`) or still the one that was read (`If-Match`).
+(`If-None-Match: *`) or still the one that was read (`If-Match`); Google's counts generations of an
+object, 0 where there is none (`ifGenerationMatch`).
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
@@ -26,7 +27,7 @@ WAITS = (0.2, 0.6, 1.8, 4.0, 8.0, 16.0)  # seconds before a request is repeated;
 
 # Its client would repeat each request for a minute, mute.
 _ONCE = {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 1}}}
-_OF_SCHEME: dict[str, dict[str, Any]] = {"s3": _ONCE, "s3a": _ONCE}
+_OF_SCHEME: dict[str, Mapping[str, object]] = {"s3": _ONCE, "s3a": _ONCE}
 _SAID = 1.8  # seconds; a wait that is longer is told
 _READ_ONLY = ("http", "https")
 _MEMORY = Lock()  # memory:// is one place for the whole process
@@ -244,6 +245,30 @@ class _S3:
         return str(answer["ETag"])
 
 
+class _Google:
+    """Google Cloud Storage."""
+
+    conditional = True
+
+    def __init__(self, system: Any) -> None:
+        self._system = system
+
+    def get(self, path: str) -> Found:
+        bucket, key, _ = self._system.split_path(path)
+        headers, content = self._system.call("GET", "b/{}/o/{}", bucket, key, alt="media")
+        return Found(content, headers["X-Goog-Generation"])
+
+    def put_if(self, path: str, content: bytes, *, tag: str | None) -> str:
+        bucket, key, _ = self._system.split_path(path)
+        place = f"{self._system._location}/upload/storage/v1/b/{bucket}/o"
+        asked = {"uploadType": "media", "name": key, "ifGenerationMatch": tag or "0"}
+        try:
+            answer = self._system.call("POST", place, data=content, json_out=True, **asked)
+        except FileExistsError:  # how gcsfs tells of status 412
+            raise TakenError(path) from None
+        return str(answer["generation"])
+
+
 def _refused(error: OSError, *, of: str | None) -> bool:
     """Whether S3 says that the condition does not hold, or that another write is under way."""
     told, status = _told(error)
@@ -264,5 +289,9 @@ def _told(error: OSError) -> tuple[str, int]:
 
 
 def _client(scheme: str, system: Any) -> _Client:
-    kinds: dict[str, Callable[[Any], _Client]] = {"s3": _S3, "s3a": _S3, "memory": _Memory}
+    kinds: dict[str, Callable[[Any], _Client]] = {
+        **dict.fromkeys(("s3", "s3a"), _S3),
+        **dict.fromkeys(("gs", "gcs"), _Google),
+        "memory": _Memory,
+    }
     return kinds.get(scheme, _Plain)(system)

@@ -1,14 +1,20 @@
 """Runs, sweeps and models at an address, fetched into a folder of this process to be read."""
 
 import json
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
-from cluster.storage.mirror import folder_of, mirror_of
+from cluster.storage.mirror import mirror_of
+from cluster.storage.places import folder_of
 from cluster.storage.storage import Found, storage_at
+from cluster.storage.wanted import Wanted, but_states
 from data_store.store.schema import MANIFEST
 from scdfm.flow.files import CARD
 from scdfm.screen.address import url_of
+
+Choice = Callable[[Collection[str]], Wanted]
+"""Which files are wanted, by the names of all that are there."""
 
 _READ_ONLY = ("http://", "https://")  # stores of cells may be there, but nothing that we write
 
@@ -31,13 +37,19 @@ def fetched(place: Path | str) -> Path:
     return found
 
 
-def looked_up(address: str) -> Path | None:
-    """The same; None where nothing of ours is."""
+def looked_up(address: str, *, choose: Choice | None = None) -> Path | None:
+    """The same; None where nothing of ours is.
+
+    Args:
+        address: Of a run, a sweep, a model, or a part of one.
+        choose: Which files are wanted of what is there itself; none, or of a part: all but states.
+    """
     if address.startswith(_READ_ONLY):
         return None
     for root in above(address):
         mirror = mirror_of(root)
-        if mirror.writes or mirror.fetch(states=False):
+        wanted = but_states if choose is None or root != address else choose(mirror.names())
+        if mirror.writes or mirror.fetch(wanted):
             return folder_of(address)
     return _plain(address)
 

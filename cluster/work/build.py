@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -10,11 +10,11 @@ from torch import nn
 from cluster.runs.fine_tune import begin_from
 from cluster.runs.plan import GIVEN, Plan
 from cluster.runs.precision import Arithmetic
-from cluster.runs.records import SourceFacts
 from cluster.settings.config import RunConfig
 from scdfm.flow.certainty.intervals import IntervalFactor
 from scdfm.flow.checkpoint import ModelCard
 from scdfm.flow.combined import FlowWeight
+from scdfm.flow.provenance import Provenance, SourceFacts
 from scdfm.flow.randomness import seed_torch
 from scdfm.flow.training import Trainer
 from scdfm.gene_graph.graph import GeneGraph
@@ -101,7 +101,7 @@ def make_card(
     run: RunConfig,
     plan: Plan,
     *,
-    facts: dict[str, Any],
+    facts: Provenance,
     mean: FlowWeight | None = None,
     interval: IntervalFactor | None = None,
     trained: tuple[str, ...] | None = None,
@@ -126,7 +126,7 @@ def make_card(
         genes=plan.vocabulary.genes,
         perturbations=plan.vocabulary.perturbations,
         perturbation=plan.vocabulary.kind,
-        contexts=tuple(facts.get("contexts", ())),
+        contexts=facts.contexts,
         trained_contexts=trained,
         evaluation_genes=tuple(names[column] for column in plan.genes.evaluation.tolist()),
         genes_per_step=run.batch.genes,

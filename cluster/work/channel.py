@@ -22,10 +22,12 @@ from data_store.store.reader import Store
 from scdfm.method import DEFAULT
 from scdfm.metrics.baselines import MeasuredUnits
 from scdfm.metrics.shrunken import fit
+from scdfm.model.field import VelocityField
 from scdfm.screen.conditions import name
 from scdfm.screen.randomness import numpy_generator
 
 FOLDS = 8
+_PREFIX = "base_channel."  # of the names that the network has for it
 
 UnitChanges = Mapping[int, Tensor]
 """The change that each training unit reads, (model genes,), by its position in store.units."""
@@ -42,19 +44,44 @@ class Channel(NamedTuple):
     given: dict[str, Tensor]
     units: UnitChanges
 
+    @property
+    def bytes(self) -> int:
+        """What its numbers take."""
+        return sum(one.nbytes for one in (*self.given.values(), *self.units.values()))
+
 
 def with_channel(plan: Plan, run: RunConfig, store: Store) -> tuple[Plan, UnitChanges | None]:
     """A run's plan that gives the network its base, and what training units read; none if off."""
     if run.method != DEFAULT or not run.model.base_channel:
         return plan, None
-    known = measured_units(store, plan.training, columns=plan.genes.model)
-    channel = make_channel(
-        known,
-        positions=[part.unit for part in plan.training],
-        seed=run.seed,
-        by_context=plan.split.context is not None,
-    )
+    columns, by_context = plan.genes.model, plan.split.context is not None
+
+    def made() -> Channel:
+        return make_channel(
+            measured_units(store, plan.training, columns=columns),
+            positions=[part.unit for part in plan.training],
+            seed=run.seed,
+            by_context=by_context,
+        )
+
+    # Trials of a sweep differ in settings that decide nothing of it, and it takes seconds.
+    key = ("base channel", plan.training, columns.tobytes(), run.seed, by_context)
+    channel = store.once(key, made, size=lambda one: one.bytes)
     return replace(plan, given={**plan.given, **channel.given}), channel.units
+
+
+def keep_one_base(network: VelocityField, given: Mapping[str, Tensor]) -> bool:
+    """Give a network that goes on the base that its run fits now; whether it had another.
+
+    An older version may have fitted by another rule. What training units read is of the rule of
+    today, so the base in the weights must be, too.
+    """
+    mine = {name: fact for name, fact in network.given.items() if name.startswith(_PREFIX)}
+    values = {name: fact for name, fact in mine.items() if name != f"{_PREFIX}rule"}
+    if all(_nearly_equal(fact.cpu(), given[name]) for name, fact in values.items()):
+        return False  # to the bit as it was, also where another machine adds up otherwise
+    network.give({name: given[name] for name in mine})
+    return True
 
 
 def make_channel(
@@ -79,11 +106,15 @@ def make_channel(
         changes[inside] = base.delta(asked.contexts, asked.conditions).delta
     return Channel(
         given={
-            f"base_channel.{part}": torch.from_numpy(np.ascontiguousarray(array))
+            f"{_PREFIX}{part}": torch.from_numpy(np.ascontiguousarray(array))
             for part, array in fit(known).arrays().items()
         },
         units=dict(zip(positions, torch.from_numpy(changes), strict=True)),
     )
+
+
+def _nearly_equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one, other.to(one), rtol=1e-4, atol=1e-6)
 
 
 def _folds(groups: Sequence[str], *, seed: int) -> NDArray[np.int64]:
@@ -96,11 +127,12 @@ def _folds(groups: Sequence[str], *, seed: int) -> NDArray[np.int64]:
 
 def _some(known: MeasuredUnits, rows: NDArray[np.int64]) -> MeasuredUnits:
     places = rows.tolist()
-    return MeasuredUnits(
+    return replace(
+        known,
         contexts=tuple(known.contexts[k] for k in places),
         conditions=tuple(known.conditions[k] for k in places),
         control=known.control[rows],
         mean=known.mean[rows],
-        genes=known.genes,
         noise=known.noise[rows] if known.noise is not None else None,
+        control_noise=known.control_noise[rows] if known.control_noise is not None else None,
     )

@@ -9,10 +9,11 @@ from typing import Self, cast
 
 import torch
 
-from cluster.runs.directory import Checkpoint, RunDirectory
+from cluster.runs.directory import RunDirectory
 from cluster.runs.fine_tune import source_note
 from cluster.runs.graph import graph_note
 from cluster.runs.history.computed import computed_alike, hands_note
+from cluster.runs.parts.states import Checkpoint
 from cluster.runs.plan import Plan, contexts_of
 from cluster.runs.precision import Arithmetic
 from cluster.runs.records import Computed, Line, RunManifest
@@ -24,7 +25,7 @@ from cluster.work.validation import Validation
 from cluster.work.watch.values import memory
 from cluster.work.watch.watched import Watched
 from scdfm.flow.checkpoint import Model, copied
-from scdfm.flow.meter import StepLog
+from scdfm.flow.loop.meter import StepLog
 from scdfm.flow.training import Round, Trainer
 from scdfm.screen.atomic import jsonable
 from scdfm.splits.told import validation_note
@@ -135,9 +136,12 @@ class Keeper:
             "best": outcome.improved,
         }
         if self.validation.flow is not None:
-            line["flow"] = self.validation.flow.plain()
+            line["flow"] = self.validation.flow.line()
+        if self.validation.shape is not None:
+            line["shape"] = self.validation.shape
         if self.validation.interval is not None:
-            line["interval"] = self.validation.interval.model_dump()
+            found = self.validation.interval
+            line["interval"] = {"factor": found.factor, "units": found.units, "guess": found.guess}
         self._write(line)
         self.clock.tell(outcome.step)
         best = outcome.improved or self.directory.best is None
@@ -174,7 +178,13 @@ class Keeper:
             if model is not None:
                 self.directory.keep_model(model, step=step, metrics=metrics or {}, weights=weights)
             self.journal.force()
-            self.directory.keep_state(state, step=step, keep=self.run.training.keep)
+            chosen = self.directory.best
+            self.directory.states.keep(
+                state,
+                step=step,
+                newest=self.run.training.keep,
+                best=None if chosen is None else chosen.step,
+            )
             self.directory.publish()
 
         self.writer.start(write)
@@ -193,7 +203,7 @@ class Keeper:
         begun = self._begun
         now = Computed(
             step=step or 0,
-            **self.how.facts(),
+            **self.how._asdict(),
             workers=self.trainer.world,
             threads=torch.get_num_threads(),
             batches=self.trainer.together,
@@ -236,12 +246,11 @@ class Keeper:
         card = make_card(
             self.run,
             self.plan,
-            facts={
-                **facts.plain(),
-                "arithmetic": self.how.facts(),
-                "step": outcome.step,
-                "validation": jsonable(outcome.metrics),
-            },
+            facts=facts.of_model(
+                arithmetic=self.how.facts(),
+                step=outcome.step,
+                validation=jsonable(outcome.metrics),
+            ),
             mean=self.validation.weight,
             interval=self.validation.interval,
             trained=contexts_of(self.plan.training, self.validation.store),

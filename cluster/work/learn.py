@@ -3,6 +3,7 @@
 `cluster.runs.directory` describes what is written, and where.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
@@ -14,19 +15,25 @@ from cluster.runs.plan import Plan
 from cluster.runs.precision import arithmetic
 from cluster.runs.provenance import provenance
 from cluster.runs.stop import Stop
+from cluster.runs.stores.kept import OpenStore
 from cluster.settings.config import RunConfig
 from cluster.work.build import Place, make_trainer
-from cluster.work.channel import with_channel
+from cluster.work.channel import keep_one_base, with_channel
 from cluster.work.feed import feed
 from cluster.work.group.peers import Peers, Wish
+from cluster.work.group.shared import PausedError
 from cluster.work.keeper import Keeper, Report
 from cluster.work.means import measured_units
 from cluster.work.validation import Validation
 from cluster.work.watch.watched import Watched
 from data_store.store.reader import Store
 from data_store.stream import Batch, Stream
-from scdfm.flow.training import Round, Trainer, fit
+from scdfm.flow.loop.fit import fit
+from scdfm.flow.training import Round, Trainer
 from scdfm.method import METHODS, settings_of
+from scdfm.model.field import VelocityField
+
+log = logging.getLogger(__name__)
 
 
 def learn(
@@ -39,6 +46,7 @@ def learn(
     watchdog: Watchdog,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
     stop: Stop | None = None,
+    opener: OpenStore = Store.open,
     wish: Callable[[], Wish] = lambda: Wish.GO_ON,
 ) -> bool:
     """Train on this worker's share of the batches until the run is done; False if it is not.
@@ -53,6 +61,7 @@ def learn(
         watchdog: Is told of every step, and of every unit that a validation round predicts.
         wrap: Puts the field into its data-parallel wrapper.
         stop: Where a driver asks to stop; none: in the run's directory.
+        opener: Opens the run's store.
         wish: What this worker wants at the end of a step.
     """
     stop = stop or directory.stop
@@ -62,11 +71,11 @@ def learn(
         Watched() as watch,  # at the very end: it may wait for a server
         arithmetic(run.precision, device=place.device, compile=run.compile) as how,
         # The store may have grown since `prepare`.
-        Store.open(run.store, fingerprint=begun.fingerprint) as store,
+        opener(run.store, fingerprint=begun.fingerprint) as store,
     ):
         plan = Plan.load(directory.path, run=run, store=store)
         plan, changes = with_channel(plan, run, store)
-        checkpoint = directory.checkpoint()
+        checkpoint = directory.states.read()
         # A run that goes on does not need the model that it started from.
         first = begun.init_from if checkpoint is None else None
         trainer = make_trainer(run, plan, place=place, how=how, wrap=wrap, first=first)
@@ -78,7 +87,7 @@ def learn(
         def between() -> None:
             watchdog.step()
             if stop.asked:
-                raise _PausedError
+                raise PausedError("asked to stop in a validation round")
 
         validation = Validation(
             run,
@@ -104,6 +113,7 @@ def learn(
         )
         if checkpoint is not None:
             trainer.restore(checkpoint.state)
+            _keep_one_base(trainer, plan, told=place.rank == 0)
         elif METHODS[run.method].fits:
             _fit_at_once(run, trainer, plan, store)
         if place.rank == 0:
@@ -148,6 +158,7 @@ def learn(
                 log=keeper.log if place.rank == 0 else lambda line: None,
                 stop=leave,
                 shared=peers.mean,
+                shape=lambda: validation.shape,
             )
             done = _go(rounds, keeper=keeper, rank=place.rank, on_round=on_round, peers=peers)
         if place.rank == 0 and peers.leave and stop.asked:
@@ -163,6 +174,19 @@ def _told(batches: Iterable[Batch], watchdog: Watchdog) -> Iterator[Batch]:
         yield batch
 
 
+def _keep_one_base(trainer: Trainer, plan: Plan, *, told: bool) -> None:
+    """Let a run of an older version go on with the base channel that its units read now."""
+    other = False
+    for network in (trainer.model, trainer.averaged):
+        if isinstance(network, VelocityField) and network.config.base_channel:
+            other |= keep_one_base(network, plan.given)
+    if other and told:
+        log.warning(
+            "the base channel of the steps before was fitted by an older version; the run goes on "
+            "with one of today's: to compare it with others, train it anew under another name"
+        )
+
+
 def _fit_at_once(run: RunConfig, trainer: Trainer, plan: Plan, store: Store) -> None:
     """Let a method learn from the means of the training units; then there are no steps to take."""
     units = measured_units(store, plan.training, columns=plan.genes.model)
@@ -170,10 +194,6 @@ def _fit_at_once(run: RunConfig, trainer: Trainer, plan: Plan, store: Store) -> 
         if network is not None:
             METHODS[run.method].fit(network, units, settings=settings_of(run))
     trainer.progress.step = run.training.steps
-
-
-class _PausedError(Exception):
-    """A validation round is broken off: the state before it is kept, and it is done again."""
 
 
 def _go(
@@ -191,7 +211,7 @@ def _go(
                 keeper.keep(outcome)
             if not on_round(outcome):
                 return False
-    except _PausedError:
+    except PausedError:  # the state before it is kept, and it is done again
         peers.agreed = Wish.LEAVE
     if rank == 0 and peers.leave:
         keeper.pause()

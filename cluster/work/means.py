@@ -13,7 +13,7 @@ Where a base is combined with the flow, the mean of a unit is known before its c
 all controls plus the unit's change.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -142,14 +142,19 @@ def measured_units(
     contexts = tuple(unit.context for unit in known)
     spread = _Spread(store, columns=columns)
     of_controls = np.array([spread.noise_of_controls(part) for part in cells])
+    noise = np.array([spread.noise(part) for part in cells])
     return MeasuredUnits(
         contexts=contexts,
         conditions=tuple(unit.tokens for unit in known),
         control=control_means(store, contexts, columns=columns),
         mean=unit_means(store, cells, columns=columns),
-        genes=tuple(store.genes[column] for column in columns),
-        noise=np.array([spread.noise(part) for part in cells]) + of_controls,
+        # A drug that is spelt like a gene is none.
+        genes=tuple(store.genes[column] for column in columns)
+        if store.perturbation == "gene"
+        else (),
+        noise=noise + of_controls,
         control_noise=of_controls,
+        noise_by_gene=spread.by_gene(),
     )
 
 
@@ -159,6 +164,14 @@ class _Spread:
     def __init__(self, store: Store, *, columns: NDArray[np.int64]) -> None:
         self.store, self.columns = store, columns
         self.of_controls: dict[str, float] = {}  # by context
+        self.shares, self.units = np.zeros(len(columns)), 0  # of genes, over what was read
+
+    def by_gene(self) -> Array | None:
+        """How the variance of what was read is spread over genes, with a mean of 1, (genes,).
+
+        None where nothing varied.
+        """
+        return self.shares / self.units if self.units else None
 
     def noise(self, cells: StoreCells) -> float:
         """Variance of the mean of a unit's cells; a single cell varies as its controls do."""
@@ -181,7 +194,12 @@ class _Spread:
     def _variance(self, start: int, stop: int) -> float:
         some = self.store.expression(start, min(stop, start + SOME_CELLS), genes=self.columns)
         # Of one control nothing is known; of its changes then neither.
-        return float(some.var(axis=0, ddof=min(1, len(some) - 1), dtype=np.float64).mean())
+        variance = some.var(axis=0, ddof=min(1, len(some) - 1), dtype=np.float64)
+        mean = float(variance.mean())
+        if mean > 0:
+            self.shares += variance / mean
+            self.units += 1
+        return mean
 
 
 def _mean(store: Store, cells: StoreCells, *, columns: NDArray[np.int64]) -> Array:
@@ -201,6 +219,7 @@ def pseudobulks(
     *,
     generated: Sequence[int],
     progress: OnProgress | None = None,
+    keep: Callable[[Generated], None] = lambda unit: None,
 ) -> Pseudobulks:
     """Predict units, and collect them with the real ones and their controls.
 
@@ -210,6 +229,7 @@ def pseudobulks(
         cells: The real cells of each unit.
         generated: Cells to generate for each unit.
         progress: Is told of the cells generated.
+        keep: Is given the cells of each unit, in order.
     """
     store = controls.store
     units = [store.units[part.unit] for part in cells]
@@ -231,6 +251,7 @@ def pseudobulks(
             condition=unit.tokens,
             cells=count,
             control=mean,
+            keep=keep,
         ).mean
         for unit, count, mean in each
     ]
@@ -252,8 +273,19 @@ def unit_mean(
     condition: Condition,
     cells: int,
     control: Array,
+    keep: Callable[[Generated], None] = lambda unit: None,
 ) -> PredictedMean:
-    """Predict the mean of a unit; `control` is that of all controls of the context, (genes,)."""
+    """Predict the mean of a unit.
+
+    Args:
+        sampler: What predicts.
+        controls: Of the store.
+        context: Of the unit.
+        condition: Of the unit.
+        cells: To generate.
+        control: Mean of all controls of the context, (genes,).
+        keep: Is given the cells.
+    """
     start = starting_cells(
         controls.rows(context),
         condition=condition,
@@ -261,7 +293,13 @@ def unit_mean(
         seed=sampler.seed,
         context=context,
     )
-    batches = sampler.batches_with_starts(controls, start, condition=condition)
+    batches = list(sampler.batches_with_starts(controls, start, condition=condition))
+    keep(
+        Generated(
+            cells=np.concatenate([batch.cells for batch in batches]),
+            start=np.concatenate([batch.start for batch in batches]),
+        )
+    )
     return predicted_mean(
         batches,
         control=control,

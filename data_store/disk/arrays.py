@@ -8,7 +8,7 @@ what training reads all the time.
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import zarr
@@ -21,7 +21,12 @@ logger = logging.getLogger(__name__)
 
 _LARGEST_BLOCK = 1 << 18  # bytes that are compressed together
 
-ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}
+# What AnnData reads of an array or group: how it is encoded, and how a column is ordered.
+Attributes: TypeAlias = Mapping[str, str | bool]
+# Open arrays by name: HDF5's and zarr's, which share no type.
+Arrays: TypeAlias = dict[str, Any]
+
+ARRAY: Attributes = {"encoding-type": "array", "encoding-version": "0.2.0"}
 
 
 def repeatable_codecs() -> Any:
@@ -49,7 +54,7 @@ def create(
     dtype: DTypeLike,
     chunks: tuple[int, ...],
     shards: tuple[int, ...] | None,
-    attributes: Mapping[str, Any] | None = None,
+    attributes: Attributes | None = None,
     fill_value: float | None = None,
 ) -> "zarr.Array[Any]":
     """A new array with blosc-zstd and CRC-32C.

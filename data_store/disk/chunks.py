@@ -23,7 +23,7 @@ from numcodecs import blosc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 
-from data_store.disk.damage import reason
+from data_store.disk.damage import reason, remedy
 from data_store.disk.files import Files, Range
 
 _CRC = 4  # bytes
@@ -209,12 +209,12 @@ class ChunkReader:
         except FileNotFoundError:
             raise ValueError(
                 f"expected the shard {name} in the store {self._files.where}, got no such file; "
-                "ingest again or restore the file"
+                + remedy(self._files.where)
             ) from None
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(
                 f"expected intact bytes in {name} of the store {self._files.where}, got damaged "
-                f"ones ({reason(error)}); run scdfm verify, then ingest again"
+                f"ones ({reason(error)}); {remedy(self._files.where)}"
             ) from None
 
 

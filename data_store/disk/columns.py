@@ -17,7 +17,7 @@ from anndata.io import read_elem, write_elem
 from numpy.dtypes import StringDType
 from numpy.typing import NDArray
 
-from data_store.disk.arrays import ARRAY, Appender, create, shard_length
+from data_store.disk.arrays import ARRAY, Appender, Attributes, create, shard_length
 from data_store.disk.damage import DamagedError, reason
 from data_store.disk.files import UnreachableError
 
@@ -46,7 +46,7 @@ class Column:
     encoding: str
     version: str
     dtypes: Mapping[str, np.dtype[Any]]  # per part; object means text
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Attributes = field(default_factory=dict)
     categories: NDArray[Any] | None = None
 
     def key(self, part: str) -> str:
@@ -283,7 +283,7 @@ class FrameWriter:
 
     def _open(self, column: Column) -> dict[str, Appender]:
         parent, arrays = self._frame, {}
-        marks = {
+        marks: dict[str, str | bool] = {
             "encoding-type": column.encoding,
             "encoding-version": column.version,
             **column.attributes,
@@ -313,7 +313,7 @@ _INDEX_COLUMN = Column(INDEX, "string-array", "0.2.0", {"": np.dtype(object)})
 
 
 def _array(
-    group: zarr.Group, name: str, *, rows: int, dtype: Any, attributes: dict[str, Any]
+    group: zarr.Group, name: str, *, rows: int, dtype: Any, attributes: Attributes
 ) -> "zarr.Array[Any]":
     if not isinstance(dtype, StringDType):
         chunk = max(1, min(_CHUNK, rows))
@@ -333,6 +333,6 @@ def _array(
         dtype=dtype,
         chunks=(max(1, min(_TEXT_CHUNK, rows)),),
         compressors=[zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec()],
-        attributes=attributes,
+        attributes=dict(attributes),
         config={"write_empty_chunks": True},
     )

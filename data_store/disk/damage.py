@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from pathlib import Path
 
 _NAMED = re.compile(r"object '([^']+)' doesn't exist")
 _TOLD = re.compile(r"errno = (\d+)")  # HDF5 tells the number only in its text
@@ -39,6 +40,11 @@ def reason(error: BaseException) -> str:
     if isinstance(error, AttributeError):
         return "a part of it is of another kind than its place says"
     return "some of its bytes cannot be decoded"
+
+
+def remedy(store: Path | str) -> str:
+    """What to do about a store with a damaged file."""
+    return f"see all faults with `scdfm verify {store}`, then restore the file or ingest again"
 
 
 def table_reason(error: BaseException) -> str:

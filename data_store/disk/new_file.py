@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data_store.disk.room import room_for
-from scdfm.screen.atomic import replaced
+from scdfm.screen.atomic import replaced, require_writable
 
 
 @contextmanager
@@ -15,6 +15,7 @@ def committed_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         FileExistsError: A file or directory exists already.
         FileNotFoundError: Its directory does not exist.
+        PermissionError: Nothing can be written there.
         OSError: The disk is full.
     """
     if not path.parent.is_dir():
@@ -25,5 +26,6 @@ def committed_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise FileExistsError(f"expected a file name, got the directory {path}; name a file in it")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; choose another name or pass --overwrite")
+    require_writable(path.parent)
     with room_for(path), replaced(path) as draft:
         yield draft

@@ -156,7 +156,7 @@ def _source(store: Path, manifest: Manifest) -> StoredCells:
     """The store's cells under the names that its sources used."""
     cells = open_source(store / CELLS)
     columns = {name: column for name, column in cells.columns.items() if name != LIBRARY_SIZE}
-    homes: dict[str, Any] = {name: cells.homes[name] for name in columns}
+    homes = {name: cells.homes[name] for name in columns}
     for ours, theirs in manifest.recipe.renamed.items():
         columns[theirs] = named(columns.pop(ours), theirs)
         homes[theirs] = {theirs: homes.pop(ours)[ours]}

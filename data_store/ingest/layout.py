@@ -16,7 +16,7 @@ from data_store.sources.recipes.applying import dropped
 from data_store.sources.source import Source
 from data_store.sources.values.doses import tell_of_doses
 from scdfm.screen.conditions import USUAL, Condition, Words, name
-from scdfm.screen.names import apart, listed
+from scdfm.screen.names import apart, how_many, listed
 
 
 class Layout(NamedTuple):
@@ -87,7 +87,7 @@ def _labelled(
             f"{len(has_label)} cells without one; fill them or pass --drop-unlabelled"
         )
     if missing:
-        note(f"left out: {missing} cells without a label in {where}")
+        note(f"left out: {how_many(missing, 'cell')} without a label in {where}")
     return has_label
 
 
@@ -134,7 +134,8 @@ def _left_out(
         hit = [name(parsed) in names for parsed in tokens]
         cells = np.array([*hit, False])[conditions.codes]
         if cells.any():
-            note(f"left out: {int(cells.sum())} cells of {listed(sorted(names))} ({reason})")
+            count = how_many(int(cells.sum()), "cell")
+            note(f"left out: {count} of {listed(sorted(names))} ({reason})")
         excluded |= cells
     return excluded
 
@@ -208,7 +209,8 @@ def _controlled(layout: Layout, *, options: IngestOptions) -> Layout:
     gone = np.array([context not in controlled for context, _ in layout.units], dtype=bool)
     if without and controlled and options.drop_uncontrolled:
         note(
-            f"left out: {int(layout.cells[gone].sum())} cells of {len(without)} contexts without "
+            f"left out: {how_many(int(layout.cells[gone].sum()), 'cell')} of "
+            f"{how_many(len(without), 'context')} without "
             f"control cells, {listed(without)}"
         )
         layout = _without(layout, gone)
@@ -238,4 +240,7 @@ def _tell_of_doses(sources: Sequence[Source], layout: Layout, *, used: Sequence[
 def _tell(layout: Layout) -> None:
     names = {name(tokens) for _, tokens in layout.units if tokens}
     contexts = {context for context, _ in layout.units}
-    note(f"{int(layout.cells.sum())} cells, {len(names)} conditions, {len(contexts)} contexts")
+    note(
+        f"{how_many(int(layout.cells.sum()), 'cell')}, {how_many(len(names), 'condition')}, "
+        f"{how_many(len(contexts), 'context')}"
+    )

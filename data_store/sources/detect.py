@@ -108,9 +108,11 @@ def condition_columns(sources: Sequence[Source], *, options: IngestOptions) -> t
     """The obs columns of the conditions: those that were named, or a usual one.
 
     Raises:
-        ValueError: It cannot be decided; lists the obs columns.
+        ValueError: There are no cells, or it cannot be decided; lists the obs columns.
     """
     first = sources[0]
+    if not any(source.cells for source in sources):
+        raise ValueError(f"expected cells in {first.path}, got none; name a file that holds some")
     if options.guides is not None:
         return (GENES_OF_GUIDES,)
     if options.condition_column:
@@ -121,29 +123,56 @@ def condition_columns(sources: Sequence[Source], *, options: IngestOptions) -> t
             "--cells"
         )
     usual = [name for name in CONDITION_NAMES if name in first.columns]
-    found: dict[tuple[str, ...], str] = {}
-    cells: list[NDArray[np.int32]] = []
-    for name in usual:
-        labels = read_labels(first, name, option="--condition-column")
-        names = _canonical_names(labels.names, options=options)
-        if names is None or CONTROL not in names or len(set(names)) < 2:
-            continue
-        codes = _joint_codes(labels, names)
-        if not any(np.array_equal(codes, other) for other in cells):
-            found[tuple(names)] = name
-            cells.append(codes)
-    if len(cells) == 1:
-        name = next(iter(found.values()))
-    elif not cells and len(usual) == 1:
-        name = usual[0]
-    else:
-        problem = "several candidates" if cells else "none with a usual name that holds a control"
+    found, passed = _judged(first, usual, options=options)
+    if len(found) > 1:
         raise ValueError(
-            f"expected one condition column in {first.path}, found {problem} among "
-            f"{listed(first.columns)}; choose with --condition-column{_guides(first.columns)}"
+            f"expected one condition column in {first.path}, found several that differ: "
+            f"{listed(map(repr, found))}; choose with --condition-column"
         )
+    if not found and len(usual) != 1:
+        why = "".join(f"; not {name!r}: {reason}" for name, reason in passed.items())
+        raise ValueError(
+            f"expected one condition column in {first.path}, found none with a usual name that "
+            f"holds a control among {listed(first.columns)}{why}; choose with --condition-column"
+            f"{_guides(first.columns)}"
+        )
+    [name] = found or usual
+    for other in usual[: usual.index(name)]:
+        note(f"conditions: not obs column {other!r}: {passed[other]}")
     note(f"conditions: obs column {name!r}")
     return (name,)
+
+
+def _judged(
+    source: Source, usual: Sequence[str], *, options: IngestOptions
+) -> tuple[list[str], dict[str, str]]:
+    """Columns of a usual name that hold conditions and differ, and why the others hold none."""
+    found: dict[str, NDArray[np.int32]] = {}
+    passed: dict[str, str] = {}
+    for name in usual:
+        labels = read_labels(source, name, option="--condition-column")
+        names = _canonical_names(labels.names, options=options)
+        if names is None or CONTROL not in names or len(set(names)) < 2:
+            passed[name] = _why_none(labels, names)
+            continue
+        codes = _joint_codes(labels, names)
+        if not any(np.array_equal(codes, other) for other in found.values()):
+            found[name] = codes
+    return [*found], passed
+
+
+def _why_none(labels: Labels, names: Sequence[str] | None) -> str:
+    """Why a column of a usual name holds no conditions."""
+    missing = int((labels.codes < 0).sum())
+    if missing and (names is None or CONTROL not in names):
+        return f"{_cells(missing)} no label, and none is a control; label the controls"
+    if names is None:
+        return "its labels cannot be read"
+    return "it holds no control" if CONTROL not in names else "all its cells are controls"
+
+
+def _cells(number: int) -> str:
+    return f"{number:,} cell{' has' if number == 1 else 's have'}"
 
 
 def _guides(columns: Collection[str]) -> str:

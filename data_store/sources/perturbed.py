@@ -8,10 +8,19 @@ import pandas as pd
 from data_store.sources.notes import note, warn
 from data_store.sources.options import IngestOptions
 from data_store.store.schema import Perturbation
-from scdfm.screen.names import SOME, listed
+from scdfm.screen.names import SOME, how_many, listed
 
 _MOST = 0.6  # of the tokens: they are genes
 _HARDLY_ANY = 0.1  # of the tokens: a few agents have the name of a gene
+_ALL = 0.9  # of the tokens, but for a few odd names
+_SEVERAL = 3  # measured genes
+_SYMBOL = re.compile(r"[A-Z][A-Z0-9]+(?:orf\d+)?(?:-[A-Z0-9]+)?")
+_DRUG = re.compile(
+    "[a-z]*(?:nib|mab|stat|taxel|platin|rubicin|mycin|ciclib|parib|zomib|limus|clax|degib"
+    "|sartan|statin|azole|sone|cillin|vir|tadine|fungin)",
+    re.IGNORECASE,
+)
+"""Ends of drugs' international names: the WHO's stems for what is given to cells."""
 
 
 def perturbation(
@@ -32,8 +41,8 @@ def perturbation(
         options: What the user said wins.
 
     Raises:
-        ValueError: Neither most nor hardly any tokens are measured genes, or none and nothing
-            says that they are drugs; gives the figures.
+        ValueError: Neither most nor hardly any names are measured genes, or none and nothing
+            says that they are drugs; gives the figures, and what each choice does.
     """
     measured = set(genes)
     every = sorted(tokens)
@@ -44,7 +53,7 @@ def perturbation(
     share = len(known) / max(1, len(every))
     if known and share >= _MOST:
         note(
-            f"perturbation: gene ({len(known)} of {len(every)} perturbed tokens are measured genes)"
+            f"perturbation: gene ({len(known)} of {len(every)} perturbed names are measured genes)"
         )
         return "gene"
     hint = (
@@ -56,18 +65,31 @@ def perturbation(
         where = " and ".join(map(repr, columns))
         note(f"perturbation: drug (obs column {where}; {_figures(every, known)})")
         return "drug"
-    if known:
-        rest = [token for token in every if token not in measured]
-        raise ValueError(
-            "expected most perturbed tokens to be measured genes, or none, got a mixture: "
-            f"{_figures(every, known)}; others are not, such as {listed(rest, most=SOME)}; say "
-            f"--perturbation gene or --perturbation drug{hint}"
+    told = any(map(_says_drug, columns))
+    if len(known) >= _SEVERAL and share > _HARDLY_ANY and _spelt_as_genes(every) and not told:
+        note(
+            f"perturbation: gene (all names are spelt as genes are; {_figures(every, known)}; "
+            "--perturbation drug if they are none)"
         )
+        return "gene"
+    if not known and not hint and all(map(_DRUG.fullmatch, every)) and every:
+        note(
+            f"perturbation: drug ({listed(every, most=SOME)}: named as drugs are; "
+            f"{_figures(every, known)}; --perturbation gene if they are genes)"
+        )
+        return "drug"
+    rest = [token for token in every if token not in measured]
+    others = f"not {listed(rest, most=SOME)}" if known else listed(rest, most=SOME)
+    likely = " (likely: all are spelt as genes are)" if _spelt_as_genes(every) else ""
     raise ValueError(
-        f"expected measured genes among the {len(every)} perturbed tokens, got none "
-        f"({listed(every)}); if that is right, pass --perturbation gene or --perturbation drug"
-        f"{hint}"
+        f"expected names of genes or of drugs, got {_figures(every, known)} ({others}); with gene"
+        f"{likely} a model knows a name by its gene, with drug it learns each name from its own "
+        f"cells; pass --perturbation gene or --perturbation drug{hint}"
     )
+
+
+def _spelt_as_genes(every: Sequence[str]) -> bool:
+    return sum(_SYMBOL.fullmatch(token) is not None for token in every) >= _ALL * len(every)
 
 
 def _question(told: Perturbation, every: list[str], known: list[str], *, var: pd.DataFrame) -> None:
@@ -84,11 +106,12 @@ def _question(told: Perturbation, every: list[str], known: list[str], *, var: pd
 
 
 def _figures(every: list[str], known: list[str]) -> str:
-    """Such as "1 of 14 tokens is a measured gene: EPO"."""
+    """Such as "1 of 14 names is a measured gene: EPO"."""
     if not known:
-        return f"none of {len(every)} tokens is a measured gene"
+        return f"none of {how_many(len(every), 'perturbed name')} is a measured gene"
     verb = "is a measured gene" if len(known) == 1 else "are measured genes"
-    return f"{len(known)} of {len(every)} tokens {verb}: {listed(known, most=SOME)}"
+    names = how_many(len(every), "perturbed name")
+    return f"{len(known)} of {names} {verb}: {listed(known, most=SOME)}"
 
 
 def _gene_column(every: list[str], known: list[str], *, var: pd.DataFrame) -> str:

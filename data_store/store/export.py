@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from data_store.disk.h5ad import append_frames, append_rows
 from data_store.disk.new_file import committed_file
 from data_store.store.partner import Partner
-from data_store.store.reader import Store, Unit
+from data_store.store.reader import Store
 from data_store.store.schema import COUNTS, LIBRARY_SIZE, LOG
+from data_store.store.units import Unit
 from scdfm.screen.names import nearest
 from scdfm.screen.progress import OnProgress, counted
 

@@ -1,6 +1,5 @@
 """Check that a store still holds what ingest wrote: every file, the index, the sums."""
 
-import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,21 +10,21 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from data_store.disk.files import Files, LocalFiles
+from data_store.disk.files import LocalFiles
+from data_store.store.hashes import changed
 from data_store.store.moments import PRECISION, SUMS, UnitSums
-from data_store.store.reader import Store, Unit
+from data_store.store.reader import Store
 from data_store.store.remote import manifest_of, open_files
 from data_store.store.schema import (
     LIBRARY_SIZE,
     MANIFEST,
     Manifest,
-    ShardRecord,
     context_of,
     fingerprint,
 )
+from data_store.store.units import Unit
 from data_store.store.versions import older_folders
 from scdfm.screen.address import url_of
-from scdfm.screen.atomic import sha256
 from scdfm.screen.conditions import name
 from scdfm.screen.progress import OnProgress, counted
 from scdfm.screen.spelling import tidy
@@ -72,12 +71,13 @@ def _faults(path: Path | str, *, name: str, progress: OnProgress | None) -> list
     shards = counted(
         manifest.shards, total=len(manifest.shards), unit="files", note="hashed", progress=progress
     )
-    faults = [fault for shard in shards if (fault := _damage(files, shard))]
+    faults = [Fault(one.path, told) for one in shards if (told := changed(files, one))]
     if isinstance(files, LocalFiles):
         faults += _strangers(files.where, manifest)
     if manifest.fingerprint != fingerprint(manifest.shards, perturbation=manifest.perturbation):
         faults.append(Fault(MANIFEST, "the fingerprint does not match the files' hashes"))
-    log.info("%s%d files hashed, %d faults", name, len(manifest.shards), len(faults))
+    found = f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}"
+    log.info("%s%d files hashed, %s", name, len(manifest.shards), found)
     if faults:
         return faults
     with Store.open(path) as store:
@@ -97,26 +97,6 @@ def _faults(path: Path | str, *, name: str, progress: OnProgress | None) -> list
         "%s%d units compared with index and moments, %d faults", name, len(store.units), len(faults)
     )
     return faults
-
-
-def _damage(files: Files, shard: ShardRecord) -> Fault | None:
-    try:
-        size, found = _size_and_hash(files, shard.path)
-    except FileNotFoundError:
-        return Fault(shard.path, "missing")
-    if size != shard.bytes:
-        return Fault(shard.path, f"{size} bytes, expected {shard.bytes}")
-    if found != shard.sha256:
-        return Fault(shard.path, "its bytes have changed since ingest")
-    return None
-
-
-def _size_and_hash(files: Files, name: str) -> tuple[int, str]:
-    if isinstance(files, LocalFiles):
-        file = files.where / name
-        return file.stat().st_size, sha256(file)
-    raw = files.read(name)
-    return len(raw), hashlib.sha256(raw).hexdigest()
 
 
 def _strangers(path: Path, manifest: Manifest) -> list[Fault]:

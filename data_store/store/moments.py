@@ -16,7 +16,7 @@ import scipy.sparse as sp
 import zarr
 from numpy.typing import NDArray
 
-from data_store.disk.arrays import create, require_full
+from data_store.disk.arrays import Arrays, create, require_full
 from data_store.disk.csr import ColumnSums, row_blocks, rows_of
 from data_store.store import normalise
 
@@ -37,7 +37,7 @@ class Moments:
     def __init__(self, group: Any, *, readable: Callable[[], AbstractContextManager[None]]) -> None:
         """Sums in an open zarr group; reads happen within `readable`, which explains damage."""
         self._group, self._readable = group, readable
-        self._arrays: dict[str, Any] = {}  # opened once: a screen may have thousands of units
+        self._arrays: Arrays = {}  # opened once: a screen may have thousands of units
         self._held: dict[
             str, tuple[int, NDArray[Any]]
         ] = {}  # the chunk read last, by its first row

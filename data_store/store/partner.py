@@ -7,8 +7,9 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from data_store.store.reader import Store, Unit
+from data_store.store.reader import Store
 from data_store.store.schema import LIBRARY_SIZE, LOG
+from data_store.store.units import Unit
 from scdfm.screen.names import nearest
 
 CONDITION, CONTEXT, CONTROL = "condition", "context", "control"  # columns of both files

@@ -5,61 +5,45 @@ log1p(counts / library size * 10,000), float32.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from data_store.disk import columns as cols
 from data_store.disk.arrays import codec_pipeline
 from data_store.disk.chunks import ChunkReader, Sharded, Span
-from data_store.disk.columns import Block
-from data_store.disk.damage import reason
-from data_store.disk.files import Files, LocalFiles, UnreachableError
+from data_store.disk.files import Files, UnreachableError
+from data_store.store.hashes import check_categories, unreadable
 from data_store.store.moments import Moments
-from data_store.store.remote import manifest_of, open_files
+from data_store.store.opening import opened
 from data_store.store.rows import Columns, RowArrays, densify, read_rows
+from data_store.store.runs import among, in_parts, near_runs
 from data_store.store.schema import CELLS, CONDITIONS, LIBRARY_SIZE, MOMENTS, Manifest, Perturbation
-from data_store.store.small_files import check_categories, check_small_files
-from data_store.store.versions import folder_of, unknown_version
+from data_store.store.units import Unit, read_units
 from scdfm.screen.conditions import Condition, Words
 
 CACHE_BYTES = 64 * 1024**2
-_ROWS_AT_ONCE = 4_096  # decoded together, at most
+_DERIVED = 16  # things derived from a store that are kept with it, at most
+_DERIVED_BYTES = 256 * 1024**2  # and what they take together, but of the newest alone
 _OBS_AT_ONCE = 65_536  # rows of obs that are read together, at most
-_NEAR = 64  # rows: nearer ones share a chunk, mostly
 
 logger = logging.getLogger(__name__)
+_Made = TypeVar("_Made")
 
 
-@dataclass(frozen=True)
-class Unit:
-    """The cells of one condition in one context: rows start to stop of the store."""
-
-    context: str
-    condition: str  # canonical name
-    label: str  # as the data write it
-    tokens: Condition
-    start: int
-    stop: int
-    nonzero: int = field(compare=False, default=0)  # values of all its cells
-
-    @property
-    def is_control(self) -> bool:
-        return not self.tokens
-
-    def __len__(self) -> int:
-        return self.stop - self.start
+class _Derived(NamedTuple):
+    made: object
+    bytes: int
 
 
 class Store:
@@ -69,12 +53,14 @@ class Store:
         self.files, self.path = files, files.where
         self.manifest = manifest
         self._categories_checked = False
+        self._derived: OrderedDict[Hashable, _Derived] = OrderedDict()
+        self._deriving = Lock()
         sizes = {shard.path: shard.bytes for shard in manifest.shards}
         self._reader = ChunkReader(files, size=sizes.__getitem__, cache_bytes=cache_bytes)
         with self._readable(CELLS):
             self._open_arrays()
         with self._readable(CONDITIONS):
-            self.units = _read_units(files.read(CONDITIONS))
+            self.units = read_units(files.read(CONDITIONS))
 
     @classmethod
     def open(
@@ -96,13 +82,7 @@ class Store:
             ValueError: It is not a store, is incomplete, has another schema, or does not hold
                 that version; names the file.
         """
-        files = open_files(path)
-        manifest = manifest_of(files)
-        if fingerprint is not None and manifest.fingerprint != fingerprint:
-            files, manifest = _older(files, manifest, fingerprint=fingerprint)
-        if isinstance(files, LocalFiles):
-            _check_sizes(files, manifest)
-        check_small_files(files, manifest)
+        files, manifest = opened(path, fingerprint=fingerprint)
         return cls(files, manifest=manifest, cache_bytes=cache_bytes)
 
     def __enter__(self) -> Self:
@@ -119,7 +99,34 @@ class Store:
     def close(self) -> None:
         """Close files and forget what was read."""
         self._reader.cache.clear()
+        self._derived.clear()
         self.files.close()
+
+    def once(
+        self, key: Hashable, make: Callable[[], _Made], *, size: Callable[[_Made], int]
+    ) -> _Made:
+        """What follows from the store and a key alone; made only once, if it was used lately.
+
+        Args:
+            key: All that decides it beside the store, and what it is. Nobody may change it.
+            make: Makes it.
+            size: Its bytes; what was not used lately goes when all take too many.
+        """
+        with self._deriving:
+            found = self._derived.get(key)
+        if found is None:
+            made = make()
+            found = _Derived(made, size(made))
+        with self._deriving:
+            self._derived[key] = found
+            self._derived.move_to_end(key)
+            while self._derives_too_much():
+                self._derived.popitem(last=False)
+        return cast(_Made, found.made)
+
+    def _derives_too_much(self) -> bool:
+        total = sum(one.bytes for one in self._derived.values())
+        return len(self._derived) > 1 and (len(self._derived) > _DERIVED or total > _DERIVED_BYTES)
 
     def __repr__(self) -> str:
         held = self.manifest
@@ -221,7 +228,7 @@ class Store:
         # One more row, the last and so the one that -1 means, for what goes nowhere.
         result = np.zeros((np.count_nonzero(order >= 0) + 1, columns.width), dtype=np.float32)
         done = 0
-        for part in _in_parts(runs):
+        for part in in_parts(runs):
             for rows in read_rows(self._reader, self._arrays, part):
                 to = order[done : done + len(rows.scale)]
                 densify(rows, columns, normalised=self.manifest.normalised, out=result, to=to)
@@ -232,7 +239,7 @@ class Store:
         self, rows: NDArray[np.int64], *, genes: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """log1p per 10k of these rows, in rising order, (cells, genes), dense."""
-        runs, wanted = _near_runs(rows)
+        runs, wanted = near_runs(rows)
         order = np.full(sum(stop - start for start, stop in runs), -1)
         order[wanted] = np.arange(len(rows))
         return self.expression_of(runs, genes=genes, order=order)
@@ -250,7 +257,7 @@ class Store:
 
     def counts_at(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
         """Stored values of these rows, in rising order."""
-        runs, wanted = _near_runs(rows)
+        runs, wanted = near_runs(rows)
         if len(runs) == 1 and len(wanted) == runs[0][1] - runs[0][0]:
             return self.counts(*runs[0])
         # A copy, for the few values of a run are a view of whole chunks.
@@ -275,7 +282,7 @@ class Store:
             assert index is not None
             read = partial(cols.read_block, group, [*columns, index])
             blocks = [
-                _among(read(start=start, stop=stop), part - start)
+                among(read(start=start, stop=stop), part - start)
                 for part in parts
                 for start, stop in [(int(part[0]), int(part[-1]) + 1) if len(part) else (0, 0)]
             ]
@@ -341,83 +348,5 @@ class Store:
         except UnreachableError:
             raise
         except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"expected intact files in {part} of the store {self.path}, got damaged or missing "
-                f"ones ({reason(error)}); run scdfm verify, then ingest again"
-            ) from None
-
-
-def _older(files: Files, newest: Manifest, *, fingerprint: str) -> tuple[Files, Manifest]:
-    """An older version of a store."""
-    store = files.where
-    files.close()
-    older = open_files(f"{store}/{folder_of(fingerprint)}")
-    try:
-        manifest = manifest_of(older)
-    except (FileNotFoundError, ValueError):
-        raise unknown_version(store, wanted=fingerprint, newest=newest.fingerprint) from None
-    if manifest.fingerprint != fingerprint:
-        raise unknown_version(store, wanted=fingerprint, newest=newest.fingerprint)
-    return older, manifest
-
-
-def _check_sizes(files: LocalFiles, manifest: Manifest) -> None:
-    for shard in manifest.shards:
-        size = files.size(shard.path)
-        if size != shard.bytes:
-            raise ValueError(
-                f"expected {shard.bytes} bytes in {shard.path} of the store {files.where}, got "
-                f"{'no file' if size is None else size}; ingest again or restore the file"
-            )
-
-
-def _in_parts(runs: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
-    """The same rows in parts of bounded size."""
-    part: list[tuple[int, int]] = []
-    room = _ROWS_AT_ONCE
-    for start, stop in runs:
-        while start < stop:
-            cut = min(stop, start + room)
-            part.append((start, cut))
-            room -= cut - start
-            start = cut
-            if not room:
-                yield part
-                part, room = [], _ROWS_AT_ONCE
-    if part:
-        yield part
-
-
-def _near_runs(
-    rows: NDArray[np.int64],
-) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
-    """Runs of rows (start, stop) around near ones, and where the rows lie in these."""
-    if not len(rows):
-        return [(0, 0)], rows
-    # Rows that share a chunk are read as one run, at least mostly.
-    parts = np.split(rows, np.flatnonzero(np.diff(rows) > _NEAR) + 1)
-    runs = [(int(part[0]), int(part[-1]) + 1) for part in parts]
-    begins = np.cumsum([0, *(stop - start for start, stop in runs)])
-    wanted = [part - part[0] + begin for part, begin in zip(parts, begins, strict=False)]
-    return runs, np.concatenate(wanted)
-
-
-def _among(block: Block, rows: NDArray[np.int64]) -> Block:
-    """Some rows of a block; all without a copy."""
-    held = len(next(iter(block.values())))
-    return block if held == len(rows) else {key: part[rows] for key, part in block.items()}
-
-
-def _read_units(table: bytes) -> tuple[Unit, ...]:
-    return tuple(
-        Unit(
-            context=row["context"],
-            condition=row["condition"],
-            label=row["label"],
-            tokens=tuple(row["tokens"]),
-            start=row["row_start"],
-            stop=row["row_stop"],
-            nonzero=row["nonzero_stop"] - row["nonzero_start"],
-        )
-        for row in pq.read_table(pa.BufferReader(table)).to_pylist()
-    )
+            line = unreadable(self.files, self.manifest, part=part, error=error)
+            raise ValueError(line) from None

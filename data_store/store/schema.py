@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,7 @@ from pydantic import (
 
 from scdfm.screen.conditions import Words
 from scdfm.screen.spelling import tidy
+from scdfm.screen.untyped import JsonObject
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -51,7 +52,7 @@ class SourceRecord(BaseModel, frozen=True, extra="forbid"):
     guides_sha256: str | None = None  # of the table that told the genes of guides
 
     @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> JsonObject:
         # A manifest that was written before a field existed keeps its checksum.
         return {name: value for name, value in handler(self).items() if value is not None}
 
@@ -108,7 +109,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         return as_several(self.context_column)
 
     @model_serializer(mode="wrap")
-    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> JsonObject:
         # A manifest that was written before a field existed keeps its checksum.
         late = {
             "exclude": (),

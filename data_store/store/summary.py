@@ -6,9 +6,11 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from data_store.store.reader import Store, Unit
+from data_store.store.reader import Store
+from data_store.store.units import Unit
 from data_store.store.versions import versions
 from scdfm.screen.census import sizes
+from scdfm.screen.untyped import JsonObject
 
 _SAMPLE = 4_000_000  # cells whose library sizes are read, at most
 _RUNS = 64
@@ -80,9 +82,9 @@ class StoreSummary(TypedDict):
     cells_per_condition: Spread | None
     smallest: list[UnitSummary]
     units: list[UnitSummary]
-    recipe: dict[str, Any]
+    recipe: JsonObject  # and sources: as in the manifest
     versions: list[VersionSummary]
-    sources: list[dict[str, Any]]
+    sources: list[JsonObject]
     detections: list[str]
 
 

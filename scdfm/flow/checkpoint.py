@@ -6,11 +6,13 @@ exists is complete; its `manifest.json` holds the hash of every file, so a flipp
 """
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -26,20 +28,26 @@ from scdfm.flow.certainty.intervals import IntervalFactor
 from scdfm.flow.combined import FlowWeight
 from scdfm.flow.config import SamplingConfig, Source
 from scdfm.flow.files import BASE, CARD, GRAPH, MEMBERS, SPLIT, WEIGHTS, is_ensemble
+from scdfm.flow.loop.state import OptimiserState, TrainingState
+from scdfm.flow.provenance import Provenance
 from scdfm.flow.sampling import canonical_blocks
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.method import DEFAULT, METHODS, settings_of
-from scdfm.metrics.shrunken import Base
+from scdfm.metrics.shrunken import Base, RuleError
 from scdfm.model.config import ModelConfig
 from scdfm.model.vocabulary import Vocabulary
 from scdfm.screen.atomic import replaced_directory
 from scdfm.screen.conditions import USUAL, Words
 from scdfm.screen.sealed import require_sealed, seal
+from scdfm.screen.untyped import Unchecked
 from scdfm.splits import Split
 
 PROGRESS, OPTIMISER = "progress.json", "optimiser.pt"
-MEANS = "averaged", "rounds"  # parts of a training state that a run may lack
-_EXPORT = "restore it, or export the model again"
+# Parts of a training state that a run may lack.
+MEANS: tuple[Literal["averaged", "rounds"], ...] = ("averaged", "rounds")
+EXPORT = "restore it, or export the model again"
+
+Kept = TypeVar("Kept")
 
 
 class ModelCard(BaseModel, frozen=True, extra="forbid"):
@@ -47,7 +55,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
 
     schema_version: Literal[1] = 1
     method: Annotated[str, METHODS] = DEFAULT
-    settings: dict[str, Any] = {}  # of another method than flow, which has the three sections below
+    settings: Unchecked = {}  # of another method than flow, which has the three sections below
     model: ModelConfig
     source: Source
     sampling: SamplingConfig
@@ -65,7 +73,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     mean: FlowWeight | None = None  # the flow's beside the base, where `sampling.mean` has one
     interval: IntervalFactor | None = None  # how wide intervals must be, by validation units
     normalisation: str = "log1p(counts / library size * 10000)"
-    provenance: dict[str, Any]  # store and its fingerprint, run, step, validation score, versions
+    provenance: Provenance
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -147,7 +155,7 @@ def load_model(path: Path) -> Model:
     for part in (WEIGHTS, GRAPH, SPLIT, *([BASE] if combined else [])):
         if not (path / part).is_file():
             raise ValueError(f"{path} is not a complete model: {part} is missing; export it again")
-    require_sealed(path, remedy=_EXPORT)
+    require_sealed(path, remedy=EXPORT)
     graph, split = GeneGraph.load(path / GRAPH), Split.load(path / SPLIT)
     field = METHODS[card.method].build(settings_of(card), vocabulary=card.vocabulary, graph=graph)
     try:
@@ -169,10 +177,12 @@ def read_base(path: Path) -> Base:
     """Read the base of a model directory that has one.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: It is damaged, or of a newer version.
     """
     try:
         return Base.from_arrays(load_arrays(path / BASE))
+    except RuleError as error:
+        raise ValueError(f"cannot use {path}: {error}") from error
     except (SafetensorError, LookupError, ValueError) as error:
         raise ValueError(
             f"{path / BASE} does not hold a model's base; export the model again"
@@ -191,7 +201,7 @@ def read_card(path: Path) -> ModelCard:
             f"{path} is not a model: expected a directory with {CARD}, as `scdfm train` and "
             "`scdfm tune` export it"
         )
-    require_sealed(path, only=(CARD,), remedy=_EXPORT)
+    require_sealed(path, only=(CARD,), remedy=EXPORT)
     try:
         return ModelCard.model_validate_json(file.read_text())
     except ValidationError as error:
@@ -202,8 +212,8 @@ def read_card(path: Path) -> ModelCard:
         ) from error
 
 
-def copied(state: dict[str, Any]) -> dict[str, Any]:
-    """A training state on CPU that does not change while training goes on."""
+def copied(state: Kept) -> Kept:
+    """A training state, or a part of it, on CPU; it does not change while training goes on."""
 
     def copy(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -212,23 +222,23 @@ def copied(state: dict[str, Any]) -> dict[str, Any]:
             return {name: copy(inner) for name, inner in value.items()}
         return [copy(inner) for inner in value] if isinstance(value, list) else value
 
-    made: dict[str, Any] = copy(state)
+    made: Kept = copy(state)
     return made
 
 
-def save_state(state: dict[str, Any], path: Path) -> None:
+def save_state(state: TrainingState, path: Path) -> None:
     """Write a training state (`Trainer.state`) as a directory."""
     with replaced_directory(path) as directory:
         _save_tensors(state["model"], directory / WEIGHTS)
         for part in MEANS:
-            if state[part]:
-                _save_tensors(state[part], directory / f"{part}.safetensors")
+            if tensors := state[part]:
+                _save_tensors(tensors, directory / f"{part}.safetensors")
         _save_nested(state["optimiser"], directory / OPTIMISER)
         (directory / PROGRESS).write_text(json.dumps(state["progress"]))
         seal(directory)
 
 
-def load_state(path: Path) -> dict[str, Any]:
+def load_state(path: Path) -> TrainingState:
     """Read a training state for `Trainer.restore`, on CPU whatever device saved it.
 
     Raises:
@@ -236,11 +246,12 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     remedy = f"delete {path.parent} to train from the first step again"
     require_sealed(path, remedy=remedy)
-    means = {part: path / f"{part}.safetensors" for part in MEANS}
+    averaged, rounds = (path / f"{part}.safetensors" for part in MEANS)
     try:
         return {
             "model": load_file(path / WEIGHTS),
-            **{part: load_file(file) if file.is_file() else None for part, file in means.items()},
+            "averaged": load_file(averaged) if averaged.is_file() else None,
+            "rounds": load_file(rounds) if rounds.is_file() else None,
             "optimiser": torch.load(path / OPTIMISER, weights_only=True, map_location="cpu"),
             "progress": json.loads((path / PROGRESS).read_text()),
         }
@@ -259,16 +270,21 @@ def _save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     """Write named tensors.
 
     Raises:
-        RuntimeError: The library could not, as where the disk is full.
+        OSError: As where the disk is full.
+        RuntimeError: The library could not for another reason.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         save_file(plain, path)
     except SafetensorError as error:  # which is no OSError, nor a RuntimeError
+        # It tells the system's number in words only.
+        if (found := re.search(r"\(os error (\d+)\)", str(error))) is not None:
+            number = int(found.group(1))
+            raise OSError(number, os.strerror(number), str(path)) from error
         raise RuntimeError(str(error)) from error
 
 
-def _save_nested(value: dict[str, Any], path: Path) -> None:
+def _save_nested(value: OptimiserState, path: Path) -> None:
     """Write nested values that hold tensors.
 
     Raises:

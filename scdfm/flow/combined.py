@@ -30,6 +30,7 @@ Expression = NDArray[np.float32]
 
 LEVEL = 0.95  # of the interval of a weight
 FEWEST = 3  # units that an interval takes
+ROUNDING = 1e-5  # log1p, and of a change: what float32 and a solver's steps leave
 
 
 class FlowWeight(BaseModel, frozen=True, extra="forbid"):
@@ -60,6 +61,18 @@ class Evidence(NamedTuple):
 
     both: Array  # (real - base)(flow - base), (units,)
     square: Array  # (flow - base)^2, (units,)
+
+
+def settled(flow: Array, *, base: Array) -> Array:
+    """The flow's changes, (units, genes), and the base's own where they differ by rounding alone.
+
+    An untrained flow whose first guess is the base differs from it by the rounding of float32, of
+    which no weight could be found.
+    """
+    apart = np.abs(flow - base).max(axis=1, keepdims=True)
+    same = apart <= ROUNDING * (1 + np.abs(base).max(axis=1, keepdims=True))
+    either: Array = np.where(same, base, flow)
+    return either
 
 
 def evidence(real: Array, *, base: Array, flow: Array) -> Evidence:

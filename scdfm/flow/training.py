@@ -1,25 +1,24 @@
-"""The training loop: any iterable of cells in, rounds of validation out. Knows no cluster.
+"""A model with all that a training step changes, and what a step and a round do to it.
 
 A step is a function of (weights, optimiser state, batch): times, noise and dropout are drawn from
 the run's seed and the batch's index, so a stopped run continues as if it had not been stopped.
 """
 
 import copy
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from scdfm.flow.config import TrainingConfig
-from scdfm.flow.meter import Meter, Shared, StepLog
+from scdfm.flow.loop.rounds import RoundMean
+from scdfm.flow.loop.state import Progress, TrainingState, first_non_finite, refuse_damaged
 from scdfm.flow.objective import StepCells
 from scdfm.flow.randomness import seed_torch, torch_generator
-from scdfm.flow.rounds import RoundMean
 from scdfm.method import Losses
 from scdfm.model.field import VelocityField
 
@@ -47,19 +46,6 @@ class Round(NamedTuple):
     metrics: dict[str, float]
     improved: bool
     last: bool
-
-
-@dataclass
-class Progress:
-    """Where training stands; part of a checkpoint."""
-
-    step: int = 0
-    next_batch: int = 0  # first batch nobody has trained on
-    best: float | None = None
-    best_step: int = 0
-    rounds: int = 0  # validation rounds judged
-    rounds_without_gain: int = 0
-    judged: int = -1  # step of the last round
 
 
 @dataclass
@@ -192,7 +178,7 @@ class Trainer:
         norm = nn.utils.get_total_norm(gradients.values())
         self.norm = norm.item()
         if not math.isfinite(self.norm):
-            where = _first_non_finite(gradients) or "all weights together"
+            where = first_non_finite(gradients) or "all weights together"
             names = dict.fromkeys(name for cells in batches for name in cells.names)
             elsewhere = "" if self.world == 1 else " or on another worker's cells"
             raise FloatingPointError(
@@ -212,30 +198,38 @@ class Trainer:
             FloatingPointError: A weight is not finite, though every loss and gradient was.
         """
         # Part by part: the 2-norm of huge but finite weights could itself overflow.
-        name = _first_non_finite(dict(self.model.named_parameters()))
+        name = first_non_finite(dict(self.model.named_parameters()))
         if name is not None:
             raise FloatingPointError(
                 f"step {self.progress.step}: the weights {name} are not finite; lower "
                 "training.learning_rate"
             )
 
-    def judge(self, metrics: dict[str, float], *, watch: str, mode: str) -> Round:
+    def judge(
+        self, metrics: dict[str, float], *, watch: str, mode: str, shape: float | None = None
+    ) -> Round:
         """Record a validation round and decide whether to go on.
 
         Args:
             metrics: Validation metrics by name.
             watch: Which of them decides; where nothing validates, the latest model counts.
             mode: "min" or "max".
+            shape: How far the flow's own cells are from the real ones; none: not known.
         """
-        score = metrics.get(watch, math.inf) * (1 if mode == "min" else -1)
+        sign = 1 if mode == "min" else -1
+        score = metrics.get(watch, math.inf) * sign
         progress = self.progress
         gained = math.isfinite(score) and (progress.best is None or score < progress.best)
         gained = gained or not metrics
-        # Of equal rounds the later counts: a base that carries the whole mean has one score for all
-        # of them, and only its flow, which shapes the cells, goes on learning.
-        improved = gained or score == progress.best
+        # A base that carries the whole mean gives all rounds one score: then the flow's own cells
+        # decide, and if these are as near to the real ones, too, the later round counts.
+        before = progress.best_shape
+        apart = 0.0 if shape is None or before is None else shape - before
+        equal = score == progress.best and not gained
+        gained = gained or (equal and apart < 0)
+        improved = gained or (equal and apart <= 0)
         if improved:
-            progress.best, progress.best_step = score, progress.step
+            progress.best, progress.best_step, progress.best_shape = score, progress.step, shape
         progress.rounds, progress.judged = progress.rounds + 1, progress.step
         progress.rounds_without_gain = 0 if gained else progress.rounds_without_gain + 1
         return Round(step=progress.step, metrics=metrics, improved=improved, last=self.over)
@@ -260,7 +254,7 @@ class Trainer:
             step % training.validate_every == 0 or step >= self.last_step
         )
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> TrainingState:
         """Everything a resumed run needs, as tensors and plain values."""
         return {
             "model": self.model.state_dict(),
@@ -268,7 +262,7 @@ class Trainer:
             "rounds": self.rounds.state() if self.rounds else None,
             "optimiser": self.optimiser.state_dict(),
             "progress": {
-                **asdict(self.progress),
+                **self.progress.kept(),
                 # A line is the mean of some steps, of which some may come before a stop.
                 "unlogged": [losses.tolist() for losses in self.unlogged],
                 "norms": list(self.norms),
@@ -278,16 +272,16 @@ class Trainer:
             },
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: TrainingState) -> None:
         """Continue from `state()`, on any device.
 
         Raises:
             ValueError: A weight or a moment of the optimiser is not finite.
         """
-        _refuse_damaged(state)
+        refuse_damaged(state)
         self.model.load_state_dict(state["model"])
         if self.averaged is not None:
-            self.averaged.load_state_dict(state["averaged"])
+            self.averaged.load_state_dict(state["averaged"] or {})
         if self.rounds is not None:
             self.rounds.restore(state["rounds"] or {})
         # How the update is computed belongs to this trainer, not to the one that saved.
@@ -297,40 +291,12 @@ class Trainer:
             for group, mine in zip(state["optimiser"]["param_groups"], own, strict=True)
         ]
         self.optimiser.load_state_dict({**state["optimiser"], "param_groups": groups})
-        kept = dict(state["progress"])
+        kept = state["progress"]
         self.unlogged = [
-            torch.tensor(losses, dtype=torch.float64) for losses in kept.pop("unlogged", [])
+            torch.tensor(losses, dtype=torch.float64) for losses in kept.get("unlogged", [])
         ]
-        self.norms = list(kept.pop("norms", []))
-        # An older version kept its state after rounds only.
-        kept.setdefault("judged", kept["step"])
-        known = {one.name for one in fields(Progress)}
-        self.progress = Progress(**{name: kept[name] for name in kept.keys() & known})
-
-
-def _refuse_damaged(state: dict[str, Any]) -> None:
-    moments = {
-        f"{moment} of weight {weight}": tensor
-        for weight, moments in state["optimiser"]["state"].items()
-        for moment, tensor in moments.items()
-    }
-    for part in (state["model"], state["averaged"] or {}, state["rounds"] or {}, moments):
-        name = _first_non_finite(part)
-        if name is not None:
-            raise ValueError(
-                f"the training state of step {state['progress']['step']} cannot go on: {name} is "
-                "not finite; delete the run's checkpoints to begin again"
-            )
-
-
-def _first_non_finite(tensors: dict[str, Tensor]) -> str | None:
-    """Name of the first tensor with a NaN or an infinity; None if all are finite."""
-    for name, tensor in tensors.items():
-        # The extremes show both, and need no mask of the tensor's size.
-        low, high = tensor.detach().aminmax()
-        if not (math.isfinite(low.item()) and math.isfinite(high.item())):
-            return name
-    return None
+        self.norms = list(kept.get("norms", []))
+        self.progress = Progress.of(kept)
 
 
 def _weighed(losses: Sequence[Losses], *, share: float) -> Losses:
@@ -343,53 +309,3 @@ def _weighed(losses: Sequence[Losses], *, share: float) -> Losses:
 
     parts = {name: one([some.parts[name].detach() for some in losses]) for name in losses[0].parts}
     return Losses(total=one([some.total.detach() for some in losses]), parts=parts)
-
-
-def fit(
-    trainer: Trainer,
-    batches: Iterable[StepCells],
-    *,
-    validate: Callable[[nn.Module], dict[str, float]],
-    watch: str,
-    mode: str,
-    log: Callable[[StepLog], None],
-    stop: Callable[[], bool] = lambda: False,
-    shared: Shared = lambda tensor: tensor,
-) -> Iterator[Round]:
-    """Train until the steps are done or validation no longer improves.
-
-    Args:
-        trainer: The model and its state; changed in place.
-        batches: This worker's batches, from `trainer.progress.next_batch` on.
-        validate: Scores a model on the validation part.
-        watch: The metric that decides which checkpoint is best.
-        mode: "min" or "max".
-        log: Called with the mean of every `log_every` steps.
-        stop: Called after every step; True ends training there, before a round that is due.
-        shared: Averages losses over workers.
-
-    Yields:
-        Every validation round; the first before any step, so that the untrained model has a row.
-    """
-    steps = iter(batches)
-    meter = Meter(trainer)
-    while True:
-        if trainer.due:
-            yield trainer.judge(validate(trainer.sampler), watch=watch, mode=mode)
-            meter = Meter(trainer)
-        if trainer.over:
-            return
-        with meter.waiting():
-            cells = tuple(itertools.islice(steps, trainer.own))
-        if len(cells) < trainer.own:
-            return
-        seen = sum(len(batch.target) for batch in cells)
-        meter.add(trainer.step(*cells), cells=seen, shared=shared)
-        if trainer.progress.step % trainer.training.log_every == 0 or trainer.due:
-            log(meter.read())
-        if trainer.due:
-            # Before a stop, which may come before the round, or within it.
-            trainer.refuse_infinite_weights()
-            trainer.end_round()
-        if stop():
-            return

@@ -52,13 +52,13 @@ class Metric:
 
     @property
     def of_means(self) -> bool:
-        """Whether it needs nothing but means, as a validation round has them."""
+        """Whether it needs nothing but means."""
         return self.of_cells is None and not self.needs
 
     @property
     def of_rounds(self) -> bool:
-        """Whether validation rounds compute it."""
-        return self.of_means and not self.on_request
+        """Whether validation rounds compute it: they have means and some cells of each unit."""
+        return not self.needs and not self.on_request
 
     def known_of(self, units: Pseudobulks) -> bool:
         """Whether these units have what the metric needs."""

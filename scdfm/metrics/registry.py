@@ -56,15 +56,12 @@ METRICS: Registry[Metric] = Registry(
 )
 
 
-def _of_means(name: str) -> str:
+def _of_rounds(name: str) -> str:
     if not METRICS[name].of_rounds:
         known = [other for other, metric in METRICS.items() if metric.of_rounds]
-        raise ValueError(
-            f"validation keeps means, and does not compute {name}; choose one of "
-            + ", ".join(known)
-        )
+        raise ValueError(f"validation does not compute {name}; choose one of " + ", ".join(known))
     return name
 
 
-RoundMetric = Annotated[str, METRICS, AfterValidator(_of_means)]
-"""Name of a metric that a validation round can compute: it needs means and nothing else."""
+RoundMetric = Annotated[str, METRICS, AfterValidator(_of_rounds)]
+"""Name of a metric that a validation round computes: of means, or of a unit's cells alone."""

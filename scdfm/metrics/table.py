@@ -94,12 +94,15 @@ def tabulate(values: Mapping[str, Array], units: Named) -> Table:
 
 
 def round_scores(units: Pseudobulks) -> dict[str, float]:
-    """One number for each metric of means, to choose between models.
+    """One number for each metric of a validation round, to choose between models.
+
+    Metrics of cells are among them where `units` are `Evidence` that was measured of cells.
 
     NaN throughout where the prediction of any unit is not finite: a model must not win by leaving
     out what it cannot predict.
     """
-    names = [name for name, metric in METRICS.items() if metric.of_rounds]
+    asked = [name for name, metric in METRICS.items() if metric.of_rounds]
+    names = known_of(units, asked)
     if not np.isfinite(units.predicted).all():
         return dict.fromkeys(names, float("nan"))
     scores = evaluate(units, metrics=names).overall

@@ -76,8 +76,14 @@ class BaseChannel(nn.Module):
         return self._known
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        buffers = dict(self.named_buffers())
+        kept = {name: state[prefix + name] for name in buffers if prefix + name in state}
+        if kept and kept.keys() != buffers.keys():  # of an older version, whose bases held less
+            base = Base.from_arrays({name: one.cpu().numpy() for name, one in kept.items()})
+            for name, array in base.arrays().items():
+                state.setdefault(prefix + name, torch.from_numpy(array))
         # How many tokens and contexts there are is known from the training cells, too.
-        for name, buffer in list(self.named_buffers()):
+        for name, buffer in buffers.items():
             if prefix + name in state:
                 self.register_buffer(name, torch.empty_like(state[prefix + name]).to(buffer))
         super()._load_from_state_dict(state, prefix, *rest)

@@ -57,6 +57,12 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
         "without the condition)",
     )
 
+    base_velocity: bool = Field(
+        default=False,
+        description="The shrunken change is the first guess of the velocity, to which the network "
+        "adds (with base_channel)",
+    )
+
     @property
     def head_count(self) -> int:
         """Heads in use: by default as many as divide width with at least 64 features each."""
@@ -66,6 +72,14 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def the_variant_has_this_form(self) -> Self:
         NETWORKS[self.variant].check(self)
+        return self
+
+    @model_validator(mode="after")
+    def a_guess_is_read(self) -> Self:
+        if self.base_velocity and not self.base_channel:
+            raise ValueError(
+                "base_velocity expects base_channel, got base_channel=false; set both or neither"
+            )
         return self
 
     @model_validator(mode="after")

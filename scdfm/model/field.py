@@ -107,9 +107,9 @@ class VelocityField(nn.Module, ABC):
         compiled = torch.compile(self.velocity, options={"fallback_random": True})
         self.__dict__["velocity"] = compiled
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave out the compiled function, which would still use this object's weights."""
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        state: dict[str, object] = super().__getstate__()  # type: ignore[no-untyped-call]
         return {name: value for name, value in state.items() if name != "velocity"}
 
     def through(self, block: Callable[[Tensor], Tensor], h: Tensor) -> Tensor:

@@ -40,12 +40,14 @@ class Surroundings(NamedTuple):
         perturbation: e_p of each cell, (cells, 1, width).
         control: Keys and values of the control cells in each block.
         span: Where the velocity may lie; none: anywhere.
+        guess: What the network adds its velocity to, (cells, genes); none: nothing.
     """
 
     genes: Tensor
     perturbation: Tensor
     control: tuple[Memory, ...]
     span: Span | None = None
+    guess: Tensor | None = None
 
 
 class SubLayer(nn.Module):
@@ -150,14 +152,18 @@ class PaperField(VelocityField):
             cast(Attention, cast(Block, block).cross.attention).remember(h_control)
             for block in self.blocks
         )
+        guess = None
         if self.base_channel is not None:
             assert base is not None, "a field with a base channel is told the base"
             z = z + self.base_channel(base)[unit_of_cell]
+            if self.config.base_velocity:
+                guess = base[unit_of_cell]
         return Surroundings(
             genes=z,
             perturbation=perturbations[unit_of_cell].unsqueeze(1),
             control=memories,
             span=self.low_rank.span(genes) if self.low_rank is not None else None,
+            guess=guess,
         )
 
     def velocity(self, x_t: Tensor, t: Tensor, surroundings: Surroundings) -> Tensor:
@@ -171,10 +177,10 @@ class PaperField(VelocityField):
             h = self.through(known, h)
         h = nn.functional.leaky_relu(self.head(h, surroundings.perturbation), inplace=True)
         velocity: Tensor = self.velocity_out(h).squeeze(-1)
-        if self.low_rank is None or surroundings.span is None:
-            return velocity
-        limited: Tensor = self.low_rank(velocity, surroundings.span)
-        return limited
+        if self.low_rank is not None and surroundings.span is not None:
+            velocity = self.low_rank(velocity, surroundings.span)
+        # The base is fitted to means, which components would only coarsen.
+        return velocity if surroundings.guess is None else velocity + surroundings.guess
 
 
 def build_field(config: ModelConfig, *, vocabulary: Vocabulary, graph: GeneGraph) -> VelocityField:

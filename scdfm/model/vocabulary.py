@@ -64,6 +64,12 @@ class Vocabulary:
         rows |= {name: row for row, name in enumerate(self.unmeasured, start=self.null + 1)}
         return rows
 
+    @property
+    def _counted(self) -> str:
+        """Why a model knows more genes than it predicts."""
+        alone = len(self.unmeasured)
+        return f" ({len(self.genes)} that it predicts, {alone} only perturbed)" if alone else ""
+
     def ids(self, condition: Condition, *, slots: int = 2) -> list[int]:
         """Token ids of a condition, padded with null to at least `slots`.
 
@@ -73,7 +79,8 @@ class Vocabulary:
         for token in condition:
             if token not in self._ids:
                 raise ValueError(
-                    f"the model knows {len(self._ids)} {self.kind}s and {token!r} is not one; "
+                    f"the model knows {len(self._ids)} {self.kind}s{self._counted} and {token!r} "
+                    "is not one; "
                     f"{nearest(token, list(self._ids))}"
                 )
         ids = [self._ids[token] for token in condition]

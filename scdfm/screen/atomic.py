@@ -4,15 +4,25 @@ A draft is filled next to its place, forced to the disk and renamed. A killed pr
 a draft, with a hidden name that ends in .tmp or .old; `discard_drafts` removes it.
 """
 
+import errno
 import hashlib
 import json
 import math
 import os
+import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_CLOSED = {  # why no file can be made in a folder
+    errno.EROFS: "its disk is read-only",
+    errno.EACCES: "it is not yours",
+    errno.EPERM: "it may not be changed",
+    errno.ENOENT: "it takes no files",
+}
 
 
 @contextmanager
@@ -98,6 +108,29 @@ def discard_drafts(folder: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder in which no file can be made, before work is done; leaves nothing there.
+
+    Raises:
+        PermissionError: Its disk or its rights do not allow it.
+    """
+    try:
+        # Asking for rights is not enough: root has all, also where a disk is read-only.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        if error.errno in _CLOSED:
+            raise PermissionError(
+                f"cannot write to {folder}: {_CLOSED[error.errno]}; name another folder"
+            ) from None
+        # Others, as a full disk, are told when the file is written: there may be room by then.
+
+
+def without_draft(path: str) -> str:
+    """What a path is a draft of, for a message; others as they are."""
+    return re.sub(r"(^|/)\.([^/]+)\.\d+\.(?:tmp|old)(?=/|$)", r"\1\2", path)
 
 
 def _draft(path: Path) -> Path:

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from scdfm.screen.conditions import Condition
+from scdfm.screen.names import how_many
 
-_USUAL = {1: "singles", 2: "doubles"}  # said even where there are none
-_MORE = {3: "triples"}
+_USUAL = {1: "single", 2: "double"}  # said even where there are none
+_NAMES = {**_USUAL, 3: "triple"}
 
 
 def sizes(conditions: Iterable[Condition]) -> dict[int, int]:
@@ -15,6 +16,10 @@ def sizes(conditions: Iterable[Condition]) -> dict[int, int]:
 
 
 def spelled(sizes: Mapping[int, int]) -> str:
-    """Such as "105 singles, 131 doubles" and, where there are any, "2 triples, 1 of 4 tokens"."""
-    names = {size: _MORE.get(size, f"of {size} tokens") for size in sizes} | _USUAL
-    return ", ".join(f"{sizes.get(size, 0)} {names[size]}" for size in sorted(names))
+    """Such as "105 singles, 131 doubles" and, where there are any, "1 triple, 1 of 4 tokens"."""
+    return ", ".join(
+        how_many(sizes.get(size, 0), _NAMES[size])
+        if size in _NAMES
+        else f"{sizes[size]} of {size} tokens"
+        for size in sorted({*sizes, *_USUAL})
+    )

@@ -8,6 +8,7 @@ from scdfm.screen.spelling import runs
 MANY = 12  # names listed
 SOME = 5  # names shown beside a question
 ALIKE = 0.6  # of the letters
+CLEARLY = 0.75  # of those, where the first differs: CENPE is not what NOPE means
 COMMA = ","
 
 
@@ -16,8 +17,11 @@ def closest(word: str, known: Iterable[object]) -> str | None:
     folded: dict[str, str] = {}
     for one in sorted(map(str, known)):
         folded.setdefault(one.casefold(), one)
-    close = get_close_matches(word.casefold(), folded, n=1, cutoff=ALIKE)
-    return folded[close[0]] if close else None
+    typed = word.casefold()
+    for close in get_close_matches(typed, folded, n=SOME, cutoff=ALIKE):
+        if close[:1] == typed[:1] or get_close_matches(typed, [close], cutoff=CLEARLY):
+            return folded[close]
+    return None
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -29,7 +33,7 @@ def nearest(word: str, known: Collection[str]) -> str:
     close = closest(word, known)
     if close is not None:
         return f"did you mean {close!r}?"
-    return f"known are {listed(sorted(known), most=SOME)}" if known else "there are none"
+    return f"known are {listed(map(repr, sorted(known)), most=SOME)}" if known else "there are none"
 
 
 def aside(word: str, known: Iterable[object]) -> str:
@@ -43,6 +47,11 @@ def listed(names: Iterable[object], *, most: int = MANY) -> str:
     known = [str(name) for name in names]
     rest = len(known) - most
     return (", ".join(known[:most]) or "none") + (f" and {rest} more" if rest > 0 else "")
+
+
+def how_many(number: int, what: str) -> str:
+    """A number and its noun, such as "1 context" and "2,386 cells"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def apart(text: str, *, known: Container[str]) -> list[str]:

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
 
 from scdfm.screen.names import nearest
+from scdfm.screen.untyped import JsonObject
 
 T = TypeVar("T")
 
@@ -83,13 +84,25 @@ class Registry(Generic[T]):
             raise ValueError(f"a {self.kind} {name!r} exists already; choose another name")
         self._things[name] = self._checked(thing, name=name)
 
+    @property
+    def added(self) -> list[str]:
+        """Names of what this process alone knows."""
+        plugins = self._found()
+        return [name for name in self._things if name not in {**self._places, **plugins}]
+
+    @property
+    def packages(self) -> list[str]:
+        """Top-level packages of other distributions that things come from."""
+        points = self._found().values()
+        return list(dict.fromkeys(point.module.partition(".")[0] for point in points))
+
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         """Make `Annotated[str, registry]` refuse unknown names."""
         from pydantic_core import core_schema
 
         return core_schema.no_info_after_validator_function(self.require, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> JsonObject:
         """List the names in a JSON Schema."""
         return {**handler(schema), "enum": list(self)}
 

@@ -51,6 +51,23 @@ def require_sealed(directory: Path, *, only: Iterable[str] | None = None, remedy
             )
 
 
+def faults(directory: Path) -> list[tuple[Path, str]]:
+    """All files of a directory that are not as they were written, each with what is wrong."""
+    place = directory / FILE
+    try:
+        known = _read(place, remedy="")
+    except ValueError:
+        return [(place, "damaged")]
+    found = []
+    for name, digest in known.items():
+        path = directory / name
+        if not path.is_file():
+            found.append((path, "missing"))
+        elif sha256(path) != digest:
+            found.append((path, "its bytes changed"))
+    return found
+
+
 def _read(place: Path, *, remedy: str) -> dict[str, str]:
     try:
         text = place.read_text()

@@ -1,14 +1,15 @@
 """Lists of condition names that a user wrote to a file."""
 
 from pathlib import Path
-from typing import Any
 
 import yaml
+
+from scdfm.screen.untyped import Unchecked
 
 PARTS = ("train", "validation", "test")
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> Unchecked:
     """Read a mapping from JSON or YAML (of which JSON is a part).
 
     Raises:

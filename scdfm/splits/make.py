@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from scdfm.screen.census import sizes, spelled
 from scdfm.screen.conditions import Condition, Words
-from scdfm.screen.names import nearest
+from scdfm.screen.names import how_many, nearest
 from scdfm.splits import files
 from scdfm.splits.config import SplitConfig
 from scdfm.splits.kinds import KINDS, Chosen
@@ -140,7 +140,8 @@ def _tags(chosen: Chosen, screen: Screen, *, seen: set[str]) -> dict[str, str]:
 
 
 def _census(screen: Screen) -> str:
-    return f"{spelled(sizes(screen.conditions.values()))}, {len(screen.context_names)} contexts"
+    contexts = how_many(len(screen.context_names), "context")
+    return f"{spelled(sizes(screen.conditions.values()))}, {contexts}"
 
 
 def _workable(config: SplitConfig, screen: Screen) -> str:

@@ -1,5 +1,6 @@
 """What a split says of its validation part, in words."""
 
+from scdfm.screen.names import how_many
 from scdfm.splits.split import Split
 from scdfm.splits.validation import CONTEXTS_LEFT, ENOUGH, FEWEST
 
@@ -8,7 +9,7 @@ _UNLIKE = "the score may differ from that of test conditions"
 
 def validation_in_words(split: Split) -> str:
     """What validates, for a line of a table."""
-    count = f"{len(split.validation)} conditions"
+    count = how_many(len(split.validation), "condition")
     if split.validation_kind == "none":
         return "by folds" if split.validation_source == "folds" else "none"
     if split.validation_kind == "cells":
@@ -16,8 +17,8 @@ def validation_in_words(split: Split) -> str:
     if split.validation_contexts:
         return f"{count} in context {', '.join(split.validation_contexts)}"
     return {
-        "measured": f"{count}, every single of theirs in training",
-        "doubles": f"{count}, some singles of theirs not in training",
+        "measured": f"{count} whose perturbations are also in training one by one",
+        "doubles": f"{count}, with perturbations that are not in training one by one",
     }.get(split.validation_source or "", count)
 
 

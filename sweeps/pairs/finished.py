@@ -31,12 +31,14 @@ from cluster.runs.lease import FILE as LEASE
 from cluster.runs.stop import FILE as STOP
 from cluster.settings.config import RunConfig
 from cluster.settings.yaml_file import flat
+from cluster.storage.places import local
+from cluster.storage.storage import storage_at
 from scdfm.flow.files import WEIGHTS
-from scdfm.screen.atomic import replaced_directory, sha256, write_json
+from scdfm.screen.atomic import replaced_directory, sha256
+from sweeps.pairs.code import deciding_code
 from sweeps.schema.sweep import SweepConfig
 
 FOLDER = "finished"
-_PACKAGES = ("scdfm", "data_store", "cluster")
 _VERSIONS = ("torch", "numpy", "scipy", "zarr")  # that compute, or read cells
 # Of a run's own session: who writes, who is to stop, how long it took.
 _LEFT = shutil.ignore_patterns(TIMES, LEASE, STOP, "checkpoints")
@@ -69,8 +71,10 @@ class FinishedPairs:
         Args:
             run: Of the pair. One in whose directory something was learnt may come from other code.
         """
-        own = RunDirectory(run.directory)
-        return None if not self.sweep.reuse or own.begun or own.finished else self._hash(run)
+        if not self.sweep.reuse:
+            return None
+        # In an object store a new process knows of no earlier one before it looks.
+        return None if RunDirectory(run.directory).fetch().begun else self._hash(run)
 
     def take(self, run: RunConfig, *, key: str) -> Path | None:
         """Copy the finished run of the same content to where this one would be trained.
@@ -78,14 +82,16 @@ class FinishedPairs:
         Returns:
             Where it was copied from; None where nobody has finished it.
         """
-        own, found = RunDirectory(run.directory), self._found(self._file(key))
+        own, found = RunDirectory(run.directory), self._found(key)
         if found is None or found.path.resolve() == own.path.resolve():
             return None
         if changed(found.settings, run):
             return None
+        own.take_back()
         with replaced_directory(own.path) as draft:
             shutil.copytree(found.path, draft, ignore=_LEFT, dirs_exist_ok=True)
             RunDirectory(draft).write_settings(run)
+        own.publish()
         return found.path
 
     def note(self, run: RunConfig, *, key: str) -> None:
@@ -101,22 +107,23 @@ class FinishedPairs:
             return
         if self._hash(run) != key:  # files that it reads have changed meanwhile
             return
-        place = directory.path.resolve().relative_to(self.sweep.output.resolve())
+        place = directory.path.resolve().relative_to(self._home.resolve())
         pair = Pair(run=str(place), weights=sha256(directory.model / WEIGHTS))
-        file = self._file(key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, pair.model_dump())
+        storage_at(self.sweep.output).put(_file(key), pair.model_dump_json().encode())
 
-    def _file(self, key: str) -> Path:
-        return self.sweep.output / FOLDER / f"{key}.json"
+    @property
+    def _home(self) -> Path:
+        """The folder of sweeps, as this process works on it."""
+        return local(self.sweep.output)
 
-    def _found(self, file: Path) -> RunDirectory | None:
+    def _found(self, key: str) -> RunDirectory | None:
         """The run that a file names, if it is still what it was."""
+        file = storage_at(self.sweep.output).read(_file(key))
         try:
-            pair = Pair.model_validate_json(file.read_text())
-        except (OSError, ValidationError):
+            pair = Pair.model_validate_json(b"" if file is None else file.content)
+        except ValidationError:
             return None
-        directory = RunDirectory(self.sweep.output / pair.run)
+        directory = RunDirectory(self._home / pair.run).fetch()
         if not directory.finished or directory.model is None:
             return None
         weights = directory.model / WEIGHTS
@@ -137,10 +144,16 @@ class FinishedPairs:
             "threads": run.threads or self.sweep.resources.cpu,
             "machine": _machine(gpu=self.sweep.resources.gpu > 0),
             "versions": {name: version(name) for name in _VERSIONS},
-            "code": _code(),
+            "code": deciding_code(),
             "plug-ins": _plug_ins(),
         }
+        if self.sweep.resources.workers > 1:  # sums in another order
+            content["workers"] = self.sweep.resources.workers
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _file(key: str) -> str:
+    return f"{FOLDER}/{key}.json"
 
 
 def _hashes(run: RunConfig) -> Iterator[tuple[str, str]]:
@@ -151,17 +164,6 @@ def _hashes(run: RunConfig) -> Iterator[tuple[str, str]]:
         yield "graph.path", sha256(Path(run.graph.path))
     if run.init_from is not None:
         yield "init_from", sha256(source_model(run.init_from) / WEIGHTS)
-
-
-@functools.cache
-def _code() -> str:
-    """A hash of the code that decides values."""
-    digest = hashlib.sha256()
-    root = Path(__file__).parents[2]
-    for package in _PACKAGES:
-        for file in sorted((root / package).rglob("*.py")):
-            digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
 
 
 @functools.cache

@@ -39,6 +39,7 @@ def cost_key(
         nodes: Names of the machines one of which measures.
     """
     facts = {
+        "says": sorted(Cost.model_fields),  # one kept by an older version lacks what is new
         "run": content_hash(run),
         "sizes": sizes,
         "where": [gpu, cpu, platform.processor() or platform.machine(), os.cpu_count()],

@@ -10,11 +10,16 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+from cluster.runs.find_model import SWEEP
 from cluster.runs.identity import changed
 from cluster.settings.config import RunConfig, make_run
+from cluster.storage.places import local
+from cluster.storage.wanted import these
 from sweeps.directory import SweepDirectory
+from sweeps.ledger import FILE as LEDGER
 from sweeps.ledger import Trial
 from sweeps.lock import Locked
+from sweeps.proposals.storage import values_of
 from sweeps.schema.sweep import Configuration, SweepConfig
 
 log = logging.getLogger(__name__)
@@ -24,7 +29,7 @@ class Observed(NamedTuple):
     """A finished trial of another sweep."""
 
     configuration: Configuration
-    value: float  # mean over all splits
+    values: tuple[float, ...]  # mean over all splits, by each metric of the objective
     sweep: str  # where
 
 
@@ -50,7 +55,7 @@ def require_comparable(sweep: SweepConfig, *, fingerprint: str) -> dict[Path, Lo
     """
     found = {}
     for place in sweep.search.from_:
-        locked = SweepDirectory(place).lock.read()
+        locked = _read(place).lock.read()
         if locked is None:
             raise ValueError(
                 f"search.from: expected the directory of a sweep that has begun, got {place}; name "
@@ -61,14 +66,21 @@ def require_comparable(sweep: SweepConfig, *, fingerprint: str) -> dict[Path, Lo
     return found
 
 
+def _read(place: Path) -> SweepDirectory:
+    """A sweep, of one in an object store what is read here."""
+    return SweepDirectory(local(place)).fetch(these(SWEEP, LEDGER))
+
+
 def _of(place: Path, locked: Locked, sweep: SweepConfig) -> list[Observed]:
-    directory = SweepDirectory(place)
+    directory = _read(place)
     finished = [one for one in directory.ledger.trials() if _whole(one, sweep)]
     space, found = sweep.whole_space, list[Observed]()
     for trial in finished:
         configuration = _as_ours(trial, locked, sweep)
         if configuration is not None and space.holds(configuration):
-            found.append(Observed(configuration, trial.mean, str(place)))
+            found.append(
+                Observed(configuration, tuple(values_of(sweep.objective, trial)), str(place))
+            )
     left = len(finished) - len(found)
     note = f"; {left} lie outside of this space, or differ in what it does not try" if left else ""
     log.info(f"{place}: {len(found)} finished trials are known to the search{note}")
@@ -92,13 +104,17 @@ def _require_comparable(
     for what, before, now in (
         ("on other cells", locked.store_fingerprint[:12], fingerprint[:12]),
         ("on other splits", _splits(locked), _splits(own)),
-        ("judged by another metric", locked.objective.metric, own.objective.metric),
+        ("judged by another metric", _metrics(locked), _metrics(own)),
     ):
         if before != now:
             raise ValueError(
                 f"search.from: {place} was {what} ({before}, and here {now}), so its values do not "
                 "compare; leave it out"
             )
+
+
+def _metrics(locked: Locked) -> str:
+    return ", ".join(locked.objective.names)
 
 
 def _splits(locked: Locked) -> str:

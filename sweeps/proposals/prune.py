@@ -1,5 +1,6 @@
 """Which trials go on: compared at equal rungs, and just as strict after a restart."""
 
+import logging
 import statistics
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -10,6 +11,21 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from sweeps.ledger import Trial
 from sweeps.objective import RUNG, VALUE
 from sweeps.schema.sweep import SweepConfig
+from sweeps.space import identity
+from sweeps.trials.reported import Reported
+
+log = logging.getLogger(__name__)
+
+
+def say_if_base_is_pruned(earlier: Sequence[Trial]) -> None:
+    """Say that an older version has pruned a sweep's base, which stays without a value."""
+    for trial in earlier:
+        if trial.baseline and trial.state == "pruned":
+            log.warning(
+                "an older version pruned the base, trial %d, and it is not trained again: winners "
+                "lack its scores to compare with; --new begins afresh",
+                trial.number,
+            )
 
 
 def scheduler(sweep: SweepConfig, *, earlier: Sequence[Trial]) -> TrialScheduler:
@@ -23,15 +39,17 @@ def scheduler(sweep: SweepConfig, *, earlier: Sequence[Trial]) -> TrialScheduler
     last = sweep.rounds * len(sweep.splits) - 1
     if sweep.prune.scheduler == "none" or last < sweep.prune.grace:
         return FIFOScheduler()  # type: ignore[no-untyped-call]
-    known = _asha(sweep, last=last) if sweep.prune.scheduler == "asha" else _median(sweep, last)
+    asha = sweep.prune.scheduler == "asha"
+    known = _asha(sweep, last=last) if asha else _median(sweep, last=last)
     for trial in earlier:
         if trial.over:
             _replay(known, trial)
     return known
 
 
-def _asha(sweep: SweepConfig, *, last: int) -> ASHAScheduler:
-    return ASHAScheduler(
+def _asha(sweep: SweepConfig, *, last: int) -> TrialScheduler:
+    return _SparingAsha(
+        identity(sweep.baseline),
         time_attr=RUNG,
         metric=VALUE,
         mode=sweep.objective.direction,
@@ -42,8 +60,9 @@ def _asha(sweep: SweepConfig, *, last: int) -> ASHAScheduler:
     )
 
 
-def _median(sweep: SweepConfig, last: int) -> "MedianRule":
-    return MedianRule(
+def _median(sweep: SweepConfig, *, last: int) -> TrialScheduler:
+    return _SparingMedian(
+        identity(sweep.baseline),
         mode=sweep.objective.direction,
         rungs=range(sweep.prune.grace, last + 1),
         least=sweep.prune.least,
@@ -73,7 +92,7 @@ class MedianRule(FIFOScheduler):
         self._rungs, self._least = rungs, least
         self._values: dict[int, dict[str, float]] = {}  # by rung, then by Ray Tune's id
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Reported) -> str:
         """Keep the value of a rung, and say whether the trial goes on."""
         here = self._values.setdefault(result[RUNG], {})
         others = [value for known, value in here.items() if known != trial.trial_id]
@@ -84,9 +103,35 @@ class MedianRule(FIFOScheduler):
         return TrialScheduler.STOP if worse else TrialScheduler.CONTINUE
 
 
+class _Sparing(TrialScheduler):
+    """Lets the base go on whatever its values are: others are compared with it in the end.
+
+    Its values count like any trial's, so that those that are worse are stopped.
+    """
+
+    def __init__(self, base: str, **settings: Any) -> None:
+        """Spare the configuration of this identity."""
+        super().__init__(**settings)  # type: ignore[no-untyped-call]
+        self._base = base
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Reported) -> str:
+        """What the rule says, but of the base."""
+        decided = super().on_trial_result(tune_controller, trial, result)
+        return TrialScheduler.CONTINUE if identity(trial.config) == self._base else decided
+
+
+class _SparingAsha(_Sparing, ASHAScheduler):
+    pass
+
+
+class _SparingMedian(_Sparing, MedianRule):
+    pass
+
+
 def _replay(known: TrialScheduler, trial: Trial) -> None:
-    # The scheduler reads nothing of a trial but its id, and nothing of the controller.
-    controller, named = cast(Any, None), cast(Any, SimpleNamespace(trial_id=trial.key))
+    # The scheduler reads nothing of a trial but id and configuration, nothing of the controller.
+    controller = cast(Any, None)
+    named = cast(Any, SimpleNamespace(trial_id=trial.key, config=trial.configuration))
     known.on_trial_add(controller, named)
     for rung, value in sorted(trial.rounds.items()):
         known.on_trial_result(controller, named, {RUNG: rung, VALUE: value})

@@ -10,30 +10,48 @@ from typing import Any
 
 import optuna
 from optuna.samplers import GridSampler, RandomSampler
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
+from ray.tune import Callback
 from ray.tune.search import Searcher
 
-from sweeps.objective import RUNG, VALUE
+from sweeps.ledger import Trial
+from sweeps.objective import MEANS, RUNG, VALUE
 from sweeps.proposals.limits import Counted, Excess
 from sweeps.proposals.prior import Observed
+from sweeps.proposals.storage import (
+    FROM,
+    NUMBER,
+    TOLD,
+    next_number,
+    open_study,
+    proposed,
+    take_number,
+)
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import ask, distribution, identity, sampler, untried
+from sweeps.trials.memory import LIMIT as MEMORY
+from sweeps.trials.memory import out_of_memory
+from sweeps.trials.reported import Reported
 
 log = logging.getLogger(__name__)
 
-FROM = "from"  # user attribute of a trial of another sweep: where that is
-NUMBER = "trial"  # user attribute of a trial in the study: its number in the sweep
 _IN_VAIN = 100  # proposals in a row that need more than they may
-_TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def open_storage(study: Path) -> RDBStorage:
-    """The study's SQLite file."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return RDBStorage(
-        f"sqlite:///{study.resolve()}", engine_kwargs={"connect_args": {"timeout": 60}}
-    )
+class Failures(Callback):
+    """Tells a search why trials failed."""
+
+    def __init__(self, search: "ListSearch | StudySearch") -> None:
+        self._search = search
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial failed for good."""
+        self._search.failed(trial.trial_id, memory=out_of_memory(trial) is not None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled as an empty callback in Ray Tune's own files."""
+        return Callback, ()
 
 
 class ListSearch(Searcher):
@@ -48,9 +66,12 @@ class ListSearch(Searcher):
         return self._left.pop(0) if self._left else Searcher.FINISHED
 
     def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+        self, trial_id: str, result: Reported | None = None, error: bool = False
     ) -> None:
         """Nothing follows from how a trial ended."""
+
+    def failed(self, trial_id: str, *, memory: bool) -> None:
+        """Nothing follows from how a trial failed."""
 
     def save(self, checkpoint_path: str) -> None:
         """Leave an empty file for Ray Tune, which is never asked to restore."""
@@ -74,11 +95,12 @@ class StudySearch(Searcher):
         *,
         storage: BaseStorage,
         name: str,
-        earlier: Sequence[Configuration],
+        earlier: Sequence[Trial],
         first: Sequence[Configuration],
         observed: Sequence[Observed] = (),
         trials: int | None = None,
         enough: Callable[[], bool] = lambda: False,
+        numbers: dict[str, int] | None = None,
     ) -> None:
         """Continue the sweep's study.
 
@@ -86,52 +108,58 @@ class StudySearch(Searcher):
             sweep: The sweep.
             storage: Of the study.
             name: Of the study.
-            earlier: Configurations of earlier sessions, in the order in which they began; the study
-                lacks those outside the space.
+            earlier: Trials of earlier sessions; the study lacks those outside the space.
             first: Configurations to run before the search proposes any.
             observed: Finished trials of other sweeps; told to a study that has none of its own.
             trials: That may be begun, without infeasible ones; none: no limit.
             enough: Whether nothing more is to be proposed for now.
+            numbers: Is filled with the numbers of trials in the study, by their identity.
         """
         super().__init__(metric=VALUE, mode=sweep.objective.direction)
         self._sweep, self._space, self._storage = sweep, sweep.whole_space, storage
         self._counted, self._left_to_begin, self._enough = Counted(sweep), trials, enough
         self._live: set[str] = set()  # Ray Tune's ids
         self._in_vain, self.left_out = 0, 0
-        self._study = optuna.create_study(
-            study_name=name,
-            storage=storage,
-            sampler=RandomSampler(seed=0),  # proposes nothing; see `_ask`
-            direction="minimize" if sweep.objective.direction == "min" else "maximize",
-            load_if_exists=True,
-        )
-        self._numbers = {identity(one): number for number, one in enumerate(earlier, start=1)}
+        self._study = open_study(sweep, storage=storage, name=name, earlier=earlier)
+        self._numbers = {} if numbers is None else numbers
+        self._numbers |= {identity(one.configuration): one.number for one in earlier}
         self._trials: dict[str, optuna.Trial] = {}  # by Ray Tune's id
+        self._failed: dict[str, optuna.Trial] = {}  # of which it is not known why
         self._reported: dict[str, set[int]] = {}  # rungs, by Ray Tune's id
         self._close_half_begun()
+        anew = self._close_numbered_twice()
         self._tell_observed(observed)
+        # The study counts from 0, the sweep from 1; older sweeps had numbers of their own.
+        take_number(self._study, at_least=max([0, *self._numbers.values()]) + 1)
         known = {
             identity(whole): one
             for one in self._study.get_trials(deepcopy=False)
             if FROM not in one.user_attrs and (whole := self._whole(one)) is not None
         }
         self._left = {key: one for key, one in known.items() if one.state == TrialState.RUNNING}
-        self._told = {key for key, one in known.items() if one.state in _TOLD}
+        self._told = {key for key, one in known.items() if one.state in TOLD}
         left = [self._whole(one) for one in self._left.values()]
-        wanted = [*first, *(one for one in left if one is not None)]
+        wanted = [*first, *(one for one in left if one is not None), *anew]
         self._first = list({identity(one): one for one in wanted}.values())
         self._tried = known.keys() | self._numbers.keys()
 
     def _tell_observed(self, observed: Sequence[Observed]) -> None:
         """Give a new study what other sweeps have found; a restart finds it there."""
-        if self._study.get_trials(deepcopy=False):
+        there = self._study.get_trials(deepcopy=False)
+        if not all(FROM in one.user_attrs for one in there):
             return
+        before = [(one.user_attrs[FROM], one.params) for one in there]
         for one in observed:
             own = self._space.parameters(one.configuration)
+            if (one.sweep, own) in before:  # a killed session has told it
+                continue
             known = {name: distribution(self._space.dimensions[name]) for name in own}
             self._study.add_trial(
                 optuna.create_trial(
-                    params=own, distributions=known, value=one.value, user_attrs={FROM: one.sweep}
+                    params=own,
+                    distributions=known,
+                    values=list(one.values),
+                    user_attrs={FROM: one.sweep},
                 )
             )
 
@@ -143,12 +171,21 @@ class StudySearch(Searcher):
             if self._whole(one) is None:
                 self._study.tell(one.number, state=TrialState.FAIL)
 
+    def _close_numbered_twice(self) -> list[Configuration]:
+        """Close proposals that never began, and whose numbers other trials have; what they were.
+
+        An older study counts from 0; one that was left in another place knows no later trials.
+        """
+        taken, found = {0, *self._numbers.values()}, []
+        for one in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            whole = self._whole(one)
+            if whole is not None and identity(whole) not in self._numbers and one.number in taken:
+                self._study.tell(one.number, state=TrialState.FAIL)
+                found.append(whole)
+        return found
+
     def _whole(self, trial: FrozenTrial) -> Configuration | None:
-        """The configuration of a trial in the study; none if it was not proposed to its end."""
-        try:
-            return self._space.complete(trial.params.__getitem__)
-        except KeyError:
-            return None
+        return proposed(self._sweep, trial)
 
     def suggest(self, trial_id: str) -> Any:
         """The next configuration, the sign that there is none, or None: ask again later."""
@@ -236,7 +273,9 @@ class StudySearch(Searcher):
         elif key not in self._told and self._space.holds(configuration):
             trial = self._given(configuration)
         else:
-            self._number(configuration)
+            if key not in self._numbers:
+                self._numbers[key] = next_number(self._study)
+            self._tried.add(key)
             return configuration
         return self._running(trial_id, trial, configuration)
 
@@ -255,17 +294,13 @@ class StudySearch(Searcher):
     def _running(
         self, trial_id: str, trial: optuna.Trial, configuration: Configuration
     ) -> Configuration:
-        trial.set_user_attr(NUMBER, self._number(configuration))
+        key = identity(configuration)
+        self._tried.add(key)
+        trial.set_user_attr(NUMBER, self._numbers.setdefault(key, trial.number))
         self._trials[trial_id] = trial
         return configuration
 
-    def _number(self, configuration: Configuration) -> int:
-        """Which trial of the sweep it is: Optuna counts from 0, and only what it was told of."""
-        key = identity(configuration)
-        self._tried.add(key)
-        return self._numbers.setdefault(key, len(self._numbers) + 1)
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+    def on_trial_result(self, trial_id: str, result: Reported) -> None:
         """Tell the study the mean so far, once for each rung."""
         if "infeasible" in result:
             return
@@ -273,10 +308,12 @@ class StudySearch(Searcher):
         rungs = self._reported.setdefault(trial_id, set())
         if trial_id in self._trials and result[RUNG] not in rungs:
             rungs.add(result[RUNG])
+            if self._sweep.objective.further:
+                return  # Optuna takes no value between for several metrics
             self._trials[trial_id].report(result[VALUE], step=result[RUNG])
 
     def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+        self, trial_id: str, result: Reported | None = None, error: bool = False
     ) -> None:
         """Tell the study how a trial ended; one that did not finish all splits counts as pruned."""
         self._live.discard(trial_id)
@@ -286,11 +323,32 @@ class StudySearch(Searcher):
         if result and "infeasible" in result:
             self._give_back(trial, result)
         elif trial is not None and result and result.get("complete"):
-            self._study.tell(trial, result[VALUE])
+            self._study.tell(trial, self._values(result), state=TrialState.COMPLETE)
+        elif trial is not None and error:
+            self._failed[trial_id] = trial
         elif trial is not None:
-            self._study.tell(trial, state=TrialState.FAIL if error else TrialState.PRUNED)
+            self._study.tell(trial, state=TrialState.PRUNED)
 
-    def _give_back(self, trial: optuna.Trial | None, result: dict[str, Any]) -> None:
+    def _values(self, result: Reported) -> list[float]:
+        """A finished trial's mean by each metric; Ray Tune flattens what it hands to a search."""
+        further = self._sweep.objective.further
+        return [result[VALUE], *(result[f"{MEANS}/{one.metric}"] for one in further)]
+
+    def failed(self, trial_id: str, *, memory: bool) -> None:
+        """Tell the study of a trial that has failed; Ray Tune says why after `on_trial_complete`.
+
+        One that ran out of memory violates a constraint. tpe ranks what does so behind everything
+        else; cmaes and nsga2 leave it out of their populations; random, grid and qmc learn from
+        nothing. Its state is "pruned", since Optuna passes over what has failed.
+        """
+        trial = self._failed.pop(trial_id, None)
+        if trial is None:
+            return
+        if memory:
+            trial.set_constraint(MEMORY, 1.0)  # by how much is not known
+        self._study.tell(trial, state=TrialState.PRUNED if memory else TrialState.FAIL)
+
+    def _give_back(self, trial: optuna.Trial | None, result: Reported) -> None:
         """A trial was measured and not trained: another one may begin for it."""
         self._in_vain += 1
         self.left_out += 1

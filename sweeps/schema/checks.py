@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations, product
 from typing import TYPE_CHECKING
 
+from scdfm.screen.address import url_of
 from sweeps.schema.dimension import Value
 from sweeps.schema.settings import require_setting
 from sweeps.schema.space import Configuration, Space, counts
@@ -30,6 +31,23 @@ def check_base(sweep: "SweepConfig") -> None:
         raise ValueError(
             "confirm trains the best with further seeds, and the sweep tries seeds itself; remove "
             "one of both"
+        )
+    if sweep.resources.workers > 1 and url_of(sweep.output) is not None:
+        raise ValueError(
+            f"resources.workers needs a folder that all nodes see, got output {sweep.output}; set "
+            "workers to 0 or output to such a folder"
+        )
+    folds = sweep.run({}, split=0).validation.folds
+    if sweep.final is not None and sweep.final.retrain and folds is not None:
+        raise ValueError(
+            "final.retrain trains on validation conditions, and with base.validation.folds every "
+            "trial does so; leave retrain out"
+        )
+    if sweep.final is not None and sweep.final.retrain and sweep.resources.workers > 1:
+        raise ValueError(
+            "final.retrain trains in one process, got resources.workers "
+            f"{sweep.resources.workers}; leave retrain out, and train best.yaml with "
+            "`scdfm train --workers`"
         )
     if "ensemble" in sweep.settings or sweep.run({}, split=0).ensemble is not None:
         raise ValueError(
@@ -111,6 +129,7 @@ def _usual(sweep: "SweepConfig", space: Space) -> Configuration:
 def _check_sampler(sweep: "SweepConfig") -> None:
     """Refuse a space that the sampler would not search as asked."""
     sampler, space = sweep.search.sampler, sweep.whole_space
+    _check_metrics(sweep)
     if sampler in ("qmc", "cmaes"):
         conditional = next((name for name, one in sweep.space.items() if one.when), None)
         if conditional:
@@ -140,6 +159,15 @@ def _check_sampler(sweep: "SweepConfig") -> None:
                 f"search.sampler grid takes at most {_MOST_OF_A_GRID:,} points, got "
                 f"{points:,.0f}; use larger steps, or qmc"
             )
+
+
+def _check_metrics(sweep: "SweepConfig") -> None:
+    """Refuse a sampler that does not search for so many metrics."""
+    sampler, several = sweep.search.sampler, bool(sweep.objective.further)
+    if sampler == "cmaes" and several:
+        raise ValueError("search.sampler cmaes takes one metric, got several; use tpe or nsga2")
+    if sampler == "nsga2" and not several:
+        raise ValueError("search.sampler nsga2 is for several metrics, got one; use tpe")
 
 
 def _check_enqueued(sweep: "SweepConfig") -> None:

@@ -1,6 +1,6 @@
 """JSON Schema of sweep files as users write them."""
 
-from typing import Any
+from pydantic.json_schema import JsonSchemaValue
 
 from cluster.settings.config import RunConfig
 from cluster.settings.file_schema import DRAFT, run_settings
@@ -10,7 +10,7 @@ from sweeps.schema.sweep import SweepConfig
 _OF_THE_SWEEP = ("name", "output")  # in a base they would have no effect
 
 
-def sweep_schema() -> dict[str, Any]:
+def sweep_schema() -> JsonSchemaValue:
     """The schema of a sweep file; what can be searched is listed by dotted name."""
     schema, run = SweepConfig.model_json_schema(), RunConfig.model_json_schema()
     parts = {**schema["properties"]}
@@ -24,6 +24,11 @@ def sweep_schema() -> dict[str, Any]:
     }
     searched = {"propertyNames": {"enum": settings()}}
     parts["space"] = {**parts["space"], **searched}
+    metric = {"$ref": "#/$defs/MetricConfig"}
+    several = {"type": "array", "items": metric, "minItems": 1, "maxItems": 4}
+    one = {"$ref": "#/$defs/ObjectiveConfig"}
+    described = {name: parts["objective"][name] for name in ("default", "description")}
+    parts["objective"] = {**described, "anyOf": [one, several]}
     parts["enqueue"] = {
         **parts["enqueue"],
         "items": {**parts["enqueue"]["items"], **searched},

@@ -6,13 +6,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cluster.settings.config import RunConfig, make_run, set_setting
+from cluster.settings.config import OF_SWEEPS, RunConfig, make_run, set_setting
 from cluster.settings.yaml_file import forgiving_yaml, one_line, set_dotted
 from scdfm.screen.names import closest, nearest
+from scdfm.screen.untyped import JsonObject, Unchecked
 from sweeps.schema.dimension import Dimension
 from sweeps.schema.sweep import SweepConfig
 
-_OF_SWEEPS = {"base", "splits", "space", "configurations"}  # no run file has one of these
+_OF_SWEEPS = {"splits", *OF_SWEEPS}
 _OF_RUNS = {*RunConfig.model_fields, "preset"} - SweepConfig.model_fields.keys()
 
 
@@ -25,7 +26,7 @@ def shipped_sweeps() -> list[str]:
     )
 
 
-def read_sweep(path_or_name: str | Path, *, overrides: dict[str, Any] | None = None) -> SweepConfig:
+def read_sweep(path_or_name: str | Path, *, overrides: Unchecked | None = None) -> SweepConfig:
     """Read a sweep file, or one that ships with the package by its bare name.
 
     Args:
@@ -40,7 +41,7 @@ def read_sweep(path_or_name: str | Path, *, overrides: dict[str, Any] | None = N
 
 
 def read_either(
-    path_or_name: str | Path, *, overrides: dict[str, Any] | None = None
+    path_or_name: str | Path, *, overrides: Unchecked | None = None
 ) -> RunConfig | SweepConfig:
     """Read a run file or a sweep file, told apart by its sections.
 
@@ -52,7 +53,7 @@ def read_either(
     return make(values, where=str(path_or_name), overrides=overrides)
 
 
-def spelled_out(sweep: SweepConfig) -> dict[str, Any]:
+def spelled_out(sweep: SweepConfig) -> JsonObject:
     """A sweep file with every setting of the sweep and of its base, the preset filled in."""
     values = sweep.model_dump(mode="json", exclude_none=True)
     values["base"] = sweep.run({}, split=0).model_dump(
@@ -67,9 +68,7 @@ def spelled_out(sweep: SweepConfig) -> dict[str, Any]:
     return {name: one for name, one in values.items() if name not in apart}
 
 
-def make_sweep(
-    values: dict[str, Any], *, where: str, overrides: dict[str, Any] | None = None
-) -> SweepConfig:
+def make_sweep(values: Unchecked, *, where: str, overrides: Unchecked | None = None) -> SweepConfig:
     """Build a sweep from plain values.
 
     Raises:
@@ -88,7 +87,7 @@ def make_sweep(
         raise ValueError(f"{where}: {one_line(error, SweepConfig)}") from None
 
 
-def _set(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+def _set(values: Unchecked, name: str, value: Any) -> Unchecked:
     """Set one value by its dotted name, also where names hold dots and where the base is a file."""
     section, _, inner = name.partition(".")
     if section in ("space", "configurations") and inner:
@@ -103,7 +102,7 @@ def _set(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     return set_dotted(values, name, value)
 
 
-def _set_entry(section: str, entries: Any, name: str, value: Any) -> dict[str, Any]:
+def _set_entry(section: str, entries: Any, name: str, value: Any) -> Unchecked:
     """Set an entry `graph.k`, or `graph.k.low` inside the entry graph.k."""
     entries = {} if entries is None else entries
     if not isinstance(entries, dict):
@@ -122,7 +121,7 @@ def _set_entry(section: str, entries: Any, name: str, value: Any) -> dict[str, A
     return {**entries, name: value}
 
 
-def _read(path_or_name: str | Path) -> dict[str, Any]:
+def _read(path_or_name: str | Path) -> Unchecked:
     path, name = Path(path_or_name), str(path_or_name)
     if path.is_file() or path.suffix or len(path.parts) > 1:
         return forgiving_yaml(path)

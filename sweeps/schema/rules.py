@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -16,9 +17,12 @@ from pydantic import (
 
 from scdfm.metrics.registry import METRICS, RoundMetric
 
+JOURNAL = "journal"  # of `study.storage`
+_MOST_METRICS = 4  # of an objective; with more nearly every trial is on the front
 
-class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
-    """What a trial is judged by: a validation metric, averaged over the splits."""
+
+class MetricConfig(BaseModel, frozen=True, extra="forbid"):
+    """A validation metric, averaged over the splits."""
 
     metric: RoundMetric = Field(
         default="mse", description="Validation metric that trials are judged by"
@@ -35,6 +39,11 @@ class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
         """Which way the metric is better."""
         return METRICS[self.metric].mode
 
+    @property
+    def sign(self) -> int:
+        """1 or -1: by which a score is multiplied so that less is better."""
+        return 1 if self.direction == "min" else -1
+
     @model_validator(mode="after")
     def _mode_is_the_metrics_own(self) -> Self:
         if self.mode not in (None, self.direction):
@@ -45,17 +54,60 @@ class ObjectiveConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
+class ObjectiveConfig(MetricConfig, frozen=True, extra="forbid"):
+    """What a trial is judged by: a validation metric, or several, written as a list.
+
+    Of several the first decides what is pruned, confirmed and kept as best.
+    """
+
+    further: tuple[MetricConfig, ...] = Field(
+        default=(),
+        max_length=_MOST_METRICS - 1,
+        description="More metrics, for a front of trade-offs; what follows in a list",
+    )
+
+    @property
+    def metrics(self) -> tuple[MetricConfig, ...]:
+        """All of them, the first one first."""
+        return (self, *self.further)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(one.metric for one in self.metrics)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_list(cls, given: Any) -> Any:
+        if not isinstance(given, list | tuple):
+            return given
+        if not given or not all(isinstance(one, dict) for one in given):
+            raise ValueError("expected metrics, each as {metric: NAME}; correct it")
+        first, *rest = given
+        if rest and "further" in first:
+            raise ValueError("expected a list without `further`, got both; leave further out")
+        return {**first, "further": rest} if rest else first
+
+    @model_validator(mode="after")
+    def _metrics_differ(self) -> Self:
+        twice = next((name for name in self.names if self.names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"expected metrics that differ, got {twice} twice; remove one")
+        return self
+
+
 class SearchConfig(BaseModel, frozen=True, extra="forbid", serialize_by_alias=True):
     """How configurations are proposed."""
 
-    sampler: Literal["tpe", "random", "grid", "qmc", "cmaes"] = Field(
+    sampler: Literal["tpe", "random", "grid", "qmc", "cmaes", "nsga2"] = Field(
         default="tpe",
         description="Tree-structured Parzen estimator, random, every point of a grid, "
-        "quasi-random (Sobol), or CMA-ES",
+        "quasi-random (Sobol), CMA-ES, or for several metrics NSGA-II",
     )
     seed: NonNegativeInt = Field(default=0, description="Decides what is proposed")
     startup: NonNegativeInt = Field(
-        default=10, description="tpe, cmaes: random trials before it takes over"
+        default=10,
+        description="tpe, cmaes: random trials before it takes over; nsga2: trials of a generation",
     )
     baseline_first: bool = Field(default=True, description="The base itself is the first trial")
     from_: tuple[Path, ...] = Field(
@@ -67,13 +119,53 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid", serialize_by_alias=Tr
 
     @model_validator(mode="after")
     def _only_what_the_sampler_reads(self) -> Self:
-        if self.sampler not in ("tpe", "cmaes"):
-            _refuse_unread(self, ("startup",), reader="sampler tpe or cmaes", got=self.sampler)
-            if self.from_:
-                raise ValueError(
-                    f"from belongs to sampler tpe or cmaes, and {self.sampler} learns from "
-                    "nothing; remove it"
-                )
+        if self.sampler not in ("tpe", "cmaes", "nsga2"):
+            reader = "sampler tpe, cmaes or nsga2"
+            _refuse_unread(self, ("startup",), reader=reader, got=self.sampler)
+        if self.from_ and self.sampler not in ("tpe", "cmaes"):
+            raise ValueError(
+                f"from belongs to sampler tpe or cmaes, and {self.sampler} learns from "
+                f"{'its own generations' if self.sampler == 'nsga2' else 'nothing'}; remove it"
+            )
+        if self.sampler == "nsga2" and self.startup < 2:
+            raise ValueError(
+                f"expected a generation of 2 trials or more for nsga2, got startup "
+                f"{self.startup}; raise it"
+            )
+        return self
+
+
+class StudyConfig(BaseModel, frozen=True, extra="forbid"):
+    """Where Optuna's study is kept; it decides no value and may change between sessions."""
+
+    storage: str | None = Field(
+        default=None,
+        description="postgresql://USER@HOST/DATABASE, its password in PGPASSWORD or ~/.pgpass; or "
+        "journal: a file in the sweep's directory that may be on a shared disk (default: SQLite "
+        "there, for a local disk)",
+    )
+
+    @model_validator(mode="after")
+    def _one_that_is_safe(self) -> Self:
+        # A model's validator: the message of a field's would repeat the address, password and all.
+        if self.storage is None or self.storage == JOURNAL:
+            return self
+        try:
+            address = urlsplit(self.storage)
+            known = address.scheme == "postgresql" and bool(address.path.strip("/"))
+            secret = address.password is not None or "password" in address.query
+        except ValueError:
+            known = secret = False
+        if secret:
+            raise ValueError(
+                "storage must not hold a password, which would be written to files; put it into "
+                "the environment variable PGPASSWORD or into ~/.pgpass"
+            )
+        if not known:
+            raise ValueError(
+                "storage must be postgresql://USER@HOST/DATABASE or journal, or be left out for "
+                "SQLite in the sweep's directory; correct it"
+            )
         return self
 
 
@@ -143,9 +235,13 @@ class BudgetConfig(BaseModel, frozen=True, extra="forbid"):
     @field_validator("concurrent", mode="before")
     @classmethod
     def _number_or_auto(cls, given: Any) -> Any:
-        if given != "auto" and not (type(given) is int and given > 0):
-            raise ValueError("concurrent must be auto or a whole number above 0")
-        return given
+        return _number_or_auto("concurrent", given)
+
+
+def _number_or_auto(name: str, given: Any) -> Any:
+    if given != "auto" and not (type(given) is int and given > 0):
+        raise ValueError(f"{name} must be auto or a whole number above 0")
+    return given
 
 
 class LimitsConfig(BaseModel, frozen=True, extra="forbid"):
@@ -180,6 +276,25 @@ class ConfirmConfig(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+class WatchConfig(BaseModel, frozen=True, extra="forbid"):
+    """Where trials are shown side by side; their own curves are shown as base.watch says."""
+
+    tensorboard: bool = Field(
+        default=True,
+        description="Table of hyperparameters, beside the curves: tensorboard --logdir SWEEP",
+    )
+
+
+class FinalConfig(BaseModel, frozen=True, extra="forbid"):
+    """Test scores of the winner and the base, once the sweep has chosen; they choose nothing."""
+
+    retrain: bool = Field(
+        default=False,
+        description="Train both on validation conditions, too, for as many steps as were best, "
+        "before they are tested",
+    )
+
+
 class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
     """Cores and GPUs of one trial."""
 
@@ -188,16 +303,35 @@ class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
         default=0, description="GPUs of a trial; a fraction shares one between trials"
     )
     workers: NonNegativeInt = Field(
-        default=0, description="Workers inside a trial; 0 and 1 mean that it trains in one process"
+        default=0,
+        description="Data-parallel workers inside a trial, each with these cores and GPUs; 0 and 1 "
+        "mean that it trains in one process",
+    )
+    parallel_splits: PositiveInt | Literal["auto"] = Field(
+        default=1,
+        description="Splits of a trial at once, while the cluster has room that no trial wants; "
+        "auto: all; a number also makes concurrent: auto leave that room",
     )
 
+    def side_by_side(self, splits: int) -> int:
+        """How many of a trial's splits may train at once, at most."""
+        return splits if self.parallel_splits == "auto" else min(self.parallel_splits, splits)
+
+    @field_validator("parallel_splits", mode="before")
+    @classmethod
+    def _number_or_auto(cls, given: Any) -> Any:
+        return _number_or_auto("parallel_splits", given)
+
     @model_validator(mode="after")
-    def _trains_in_process(self) -> Self:
-        # Ray Train inside Ray Tune leaks placement groups when a trial is pruned, then hangs.
-        if self.workers > 1:
+    def _whole_gpus(self) -> Self:
+        if self.workers > 1 and self.gpu not in (0, 1):
             raise ValueError(
-                f"a trial trains in one process, got workers={self.workers}; set workers to 0 and "
-                "raise budget.concurrent, then train the best with `scdfm train --workers`"
+                f"a worker inside a trial has one GPU or none, got gpu={self.gpu:g} and "
+                f"workers={self.workers}; set gpu to 0 or 1, or workers to 0"
+            )
+        if self.workers > 1 and self.parallel_splits != 1:
+            raise ValueError(
+                "parallel_splits and workers exclude each other, got both; set one of them to 1"
             )
         if self.gpu > 1 and not self.gpu.is_integer():
             raise ValueError(f"gpu must be a fraction or a whole number, got {self.gpu:g}")

@@ -9,13 +9,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_serializer, model_validator
 
 from cluster.settings.config import Name, RunConfig, make_run
 from cluster.settings.presets import preset
 from cluster.settings.yaml_file import flat, forgiving_yaml
+from cluster.storage.places import local, named
 from scdfm.method import DEFAULT, settings_of
-from scdfm.screen.address import url_of
+from scdfm.screen.untyped import JsonObject, Unchecked
 from scdfm.splits import SplitConfig
 from sweeps.schema.checks import (
     check_base,
@@ -29,11 +30,14 @@ from sweeps.schema.rules import (
     BudgetConfig,
     ConfirmConfig,
     FailureConfig,
+    FinalConfig,
     LimitsConfig,
     ObjectiveConfig,
     PruneConfig,
     ResourcesConfig,
     SearchConfig,
+    StudyConfig,
+    WatchConfig,
 )
 from sweeps.schema.space import Configuration, Space
 
@@ -45,8 +49,10 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
 
     version: Literal[1] = Field(default=1, description="Form of this file")
     name: Name = Field(description="Name of the sweep; its directory is OUTPUT/NAME")
-    output: Path = Field(default=Path("runs"), description="Folder of sweeps")
-    base: dict[str, Any] = Field(
+    output: Path = Field(
+        default=Path("runs"), description="Folder of sweeps, or its address in an object store"
+    )
+    base: Unchecked = Field(
         description="Settings of a run that all trials share, or a path to a run file"
     )
     splits: tuple[SplitConfig, ...] = Field(
@@ -54,7 +60,8 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         description="Splits that every trial trains on, in order (default: the base's own)",
     )
     objective: ObjectiveConfig = Field(
-        default=ObjectiveConfig(), description="What a trial is judged by"
+        default=ObjectiveConfig(),
+        description="What a trial is judged by: a metric, or a list of several",
     )
     space: dict[str, Dimension] = Field(
         default={},
@@ -73,6 +80,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     search: SearchConfig = Field(
         default=SearchConfig(), description="How configurations are proposed"
     )
+    study: StudyConfig = Field(default=StudyConfig(), description="Where Optuna's study is kept")
     prune: PruneConfig = Field(default=PruneConfig(), description="When a trial is stopped early")
     budget: BudgetConfig = Field(default=BudgetConfig(), description="What the sweep may cost")
     limits: LimitsConfig = Field(
@@ -83,34 +91,34 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         description="More seeds of the best few and the base, before one is called best "
         "(default: none)",
     )
+    final: FinalConfig | None = Field(
+        default=None,
+        description="Score the winner and the base on test conditions at the end, apart from the "
+        "board (default: no)",
+    )
     resources: ResourcesConfig = Field(
         default=ResourcesConfig(), description="Cores and GPUs of one trial"
     )
     failure: FailureConfig = Field(
         default=FailureConfig(), description="What happens when trials fail"
     )
-
+    watch: WatchConfig = Field(
+        default=WatchConfig(), description="Where trials are shown side by side"
+    )
     reuse: bool = Field(
         default=True,
         description="Copy what another sweep below output has trained with the same settings, "
         "cells, split and code, instead of training it again",
     )
 
-    @field_validator("output")
-    @classmethod
-    def _a_folder(cls, output: Path) -> Path:
-        address = url_of(output)
-        if address is not None:
-            raise ValueError(
-                f"expected a folder that all nodes see for a sweep, got {address}; only runs and "
-                "predictions can be in an object store"
-            )
-        return output
+    @field_serializer("output")
+    def _as_named(self, output: Path) -> str:
+        return named(output)
 
     @property
     def directory(self) -> Path:
-        """Where the sweep lives."""
-        return self.output / self.name
+        """Where the sweep lives; of one in an object store, where this process works on it."""
+        return local(self.output) / self.name
 
     @property
     def rounds(self) -> int:
@@ -293,7 +301,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         return [self.baseline, *alone, *self.enqueued]
 
 
-def _values(run: RunConfig) -> dict[str, Any]:
+def _values(run: RunConfig) -> JsonObject:
     """Values of a run by dotted name, those of another method than flow filled in."""
     values = run.model_dump(mode="json")
     if run.method != DEFAULT:

@@ -1,6 +1,11 @@
 """Calling a command as the console script does, in this process."""
 
-from collections.abc import Callable
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -38,3 +43,33 @@ def scdfm(capsys: pytest.CaptureFixture[str]) -> Call:
         return Called(status, out, err)
 
     return call
+
+
+@pytest.fixture
+def printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], threading.Event]:
+    """Gives an event for a text: that it is printed on standard output from now on."""
+
+    def soon(wanted: str) -> threading.Event:
+        event, write = threading.Event(), sys.stdout.write
+
+        def written(text: str) -> int:
+            size = write(text)
+            if wanted in text:
+                event.set()
+            return size
+
+        monkeypatch.setattr(sys.stdout, "write", written)
+        return event
+
+    return soon
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary directory of the command's own; its path is short enough for sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

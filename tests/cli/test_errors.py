@@ -42,6 +42,20 @@ def test_an_error_of_the_system_names_the_file() -> None:
     assert explain(caught.value).line == "/no/such/file: No such file or directory"
 
 
+def test_a_read_only_disk_is_bad_input_and_the_draft_has_its_files_name() -> None:
+    error = OSError(errno.EROFS, "Read-only file system", "full/.x.h5ad.8547.tmp")
+    told = "cannot write full/x.h5ad: its disk is read-only; name another place"
+    assert explain(error) == (told, 2)
+    error = OSError(errno.EIO, "Input/output error", "runs/.a.old.12.old/b")
+    assert explain(error) == ("runs/a.old/b: Input/output error", 1)
+
+
+def test_a_full_disk_says_what_to_do() -> None:
+    error = OSError(errno.ENOSPC, "No space left on device", "runs/a/.metrics.jsonl.12.tmp")
+    told = "runs/a/metrics.jsonl: No space left on device; free some space and run again"
+    assert explain(error) == (told, 1)
+
+
 def test_several_lines_become_one() -> None:
     assert explain(ValueError("a\n  b")).line == "a b"
 

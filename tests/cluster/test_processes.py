@@ -6,7 +6,7 @@ import time
 
 from cluster.processes import descendants
 
-SLEEP = "import time; time.sleep(60)"
+SLEEP = "import time; time.sleep(300)"
 FATHER = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEP!r}])"
 
 
@@ -25,7 +25,7 @@ def test_a_process_can_end_all_that_it_started() -> None:
         "from cluster.processes import descendants, kill_descendants\n"
         f"subprocess.Popen([sys.executable, '-c', {FATHER!r}])\n"
         "while len(descendants()) < 2: time.sleep(0.05)\n"
-        "kill_descendants()\n"
+        "kill_descendants(patience=60)\n"
         "print(len(descendants()))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -38,12 +38,12 @@ def test_a_program_can_be_halted_instead_and_killed_last() -> None:
         "from pathlib import Path\n"
         "from cluster.processes import descendants, kill, kill_descendants\n"
         f"subprocess.Popen([sys.executable, '-c', {SLEEP!r}])\n"
-        "sleeps = subprocess.Popen(['sleep', '60'])\n"
+        "sleeps = subprocess.Popen(['sleep', '300'])\n"
         "while Path(f'/proc/{sleeps.pid}/comm').read_text() != 'sleep\\n': time.sleep(0.01)\n"
-        "halted = kill_descendants(but='sleep')\n"
+        "halted = kill_descendants(but='sleep', patience=60)\n"
         "print(halted == {sleeps.pid} == descendants(), sleeps.poll())\n"
         "kill(halted)\n"
-        "print(sleeps.wait(10))\n"
+        "print(sleeps.wait(60))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True None\n-9\n"

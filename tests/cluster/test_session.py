@@ -38,6 +38,18 @@ with session(cpus=1):
     }), flush=True)
     input()
 """
+REFUSED = """
+import json
+from cluster import session
+from cluster.processes import descendants
+
+try:
+    with session.session(cpus=-1):
+        pass
+except ValueError as error:
+    folder = session.local_folder()
+    print(json.dumps([str(error), sorted(descendants()), None if folder is None else str(folder)]))
+"""
 CALLER = """
 import sys
 from ray._raylet import GcsClient
@@ -65,13 +77,13 @@ def called(address: str, **environment: str) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_local_session_is_private_to_this_machine_and_process(place: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -83,7 +95,7 @@ def test_a_local_session_is_private_to_this_machine_and_process(place: Path) -> 
             called(told["address"], RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64),
         ]
         friend = called(told["address"], RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=told["token"])
-        driver.communicate("\n", timeout=60)
+        driver.communicate("\n", timeout=100)
     assert told["servers"] > 3
     assert told["strange"] == []
     assert not any(told["token"] in command for command in told["commands"])
@@ -106,3 +118,15 @@ def test_the_folder_of_a_process_that_died_is_removed_and_that_of_a_live_one_sta
         with session._folder() as mine:
             assert {path.name for path in place.iterdir()} == {alive.name, mine.name}
     assert list(place.iterdir()) == [alive]
+
+
+@pytest.mark.ray
+def test_ray_that_does_not_start_leaves_nothing(place: Path) -> None:
+    # A process of its own: in this one, a Ray of other tests may be running.
+    ended = subprocess.run(
+        [sys.executable, "-c", REFUSED], capture_output=True, text=True, check=True, timeout=100
+    )
+    said, left, folder = json.loads(ended.stdout)
+    assert "must be nonnegative" in said
+    assert (left, folder) == ([], None)
+    assert list(place.iterdir()) == []

@@ -1,9 +1,7 @@
 """Facts of training through Ray Train."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -21,12 +19,19 @@ from tests.network import listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(300)]
 
+# Stands still after the checkpoint of step 3; the line of step 5 is in the journal by then.
 KILLED = """
-import sys
+import sys, time
 from pathlib import Path
 from cluster.settings.config import read_run
 from cluster.train import train_here
-train_here(read_run(Path(sys.argv[1])))
+
+def report(line):
+    if "loss" in line and line["step"] == 5:
+        print("at step 5", flush=True)
+        time.sleep(300)
+
+train_here(read_run(Path(sys.argv[1])), report=report)
 """
 
 
@@ -77,7 +82,7 @@ def test_two_workers_share_the_batches(
     result = train(run, workers=2, cpus_per_worker=1, report=look)
     assert result.finished
     assert strange == set(), "the workers listen to other machines"
-    state = RunDirectory(run.directory).latest_state
+    state = RunDirectory(run.directory).states.newest
     assert state is not None
     progress = json.loads((state / "progress.json").read_text())
     assert progress["step"] == 6
@@ -100,13 +105,15 @@ def test_a_killed_run_continues_to_the_same_bytes(tiny_store_path: Path, tmp_pat
     killed = make_run(settings(tiny_store_path, tmp_path / "b", training=longer), where="test")
     train_here(whole)
     write_run(killed, tmp_path / "run.yaml")
-    child = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "run.yaml")])
-    states = killed.directory / "checkpoints"
-    deadline = time.monotonic() + 60
-    while not list(states.glob("step-*[1-9]")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path / "run.yaml")],
+        stdout=subprocess.PIPE, text=True,
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        assert child.stdout.readline() == "at step 5\n"
+        while RunDirectory(killed.directory).states.step != 3:
+            time.sleep(0.02)  # it is written beside the training
+        child.kill()
     assert not (killed.directory / "result.json").exists()
     train_here(killed)
     assert weights(killed.directory) == weights(whole.directory)

@@ -15,7 +15,7 @@ from data_store import stream
 from data_store.disk import columns
 from data_store.ingest import assemble, spill
 from data_store.ingest.write import IngestOptions, ingest
-from data_store.store import reader
+from data_store.store import runs as row_runs
 from data_store.store.integrity import verify
 from data_store.store.reader import Store
 from data_store.stream import BatchConfig, Cells, Stream
@@ -61,7 +61,6 @@ def screens(draw: st.DrawFn) -> anndata.AnnData:
     max_examples=25,
     # Writing stores is slow: a failing example is shown as it was drawn.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_screen_in_any_chunking_comes_back(
@@ -81,7 +80,7 @@ def test_any_screen_in_any_chunking_comes_back(
         patch.setattr("data_store.ingest.route._SHARE_HELD", 1e-5)
         patch.setattr(columns, "_CHUNK", chunk)
         patch.setattr(assemble, "_POINTER_CHUNK", chunk)
-        patch.setattr(reader, "_ROWS_AT_ONCE", block)
+        patch.setattr(row_runs, "_ROWS_AT_ONCE", block)
         ingest(folder / "cells.h5ad", folder / "store", options=options)
         assert verify(folder / "store") == []
         _check(folder / "store", cells)
@@ -129,7 +128,7 @@ def _check_independence(
 
 
 @given(available=st.integers(1, 300), size=st.integers(1, 300), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_cell_of_any_unit_is_reached(available: int, size: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
     cells = Cells(unit=0, start=1_000, stop=1_000 + available)

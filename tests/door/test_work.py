@@ -59,7 +59,7 @@ def test_a_run_is_trained_from_a_dict_a_file_or_settings(
     assert run.finished
     assert len(lines) == len(run.history)
     assert run.history["validation.mse"].dropna().iloc[-1] == pytest.approx(run.metrics["mse"])
-    assert run.model.card.provenance["step"] == run.best_step
+    assert run.model.card.provenance.step == run.best_step
     # Once more, from the file that it wrote and from the settings therein: it is done.
     config = RunConfig.model_validate(values | {"training": {**values["training"], "steps": 2}})
     for again in (run.directory / "run.yaml", config):

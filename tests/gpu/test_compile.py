@@ -11,7 +11,7 @@ from scdfm.flow.sampling import SamplingConfig, rollout
 from scdfm.flow.training import Trainer
 from tests.gpu.devices import CUDA, cells, field, trainer
 
-pytestmark = pytest.mark.timeout(600)  # the compiler takes a minute on a busy core
+pytestmark = pytest.mark.timeout(1_000)  # the compiler takes a minute on a busy core
 
 CPU = pytest.param("cpu", marks=pytest.mark.slow)
 STEPS = (4, 6, 3, 5)  # cells of a unit in each step: the last batches of a store are ragged

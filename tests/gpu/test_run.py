@@ -29,8 +29,8 @@ def test_a_run_on_a_gpu_computes_in_half_the_bits_where_the_gpu_has_them(
     assert how["device"] == "cuda"
     assert how["matmul"] == "highest"
     scores = evaluate(run.directory, gpu=True)
-    assert scores.arithmetic["device"] == "cuda"
-    assert scores.arithmetic["precision"] == how["precision"]
+    assert scores.arithmetic.device == "cuda"
+    assert scores.arithmetic.precision == how["precision"]
 
 
 @pytest.mark.parametrize("compile", ["off", "on"])

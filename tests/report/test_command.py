@@ -172,10 +172,12 @@ def test_a_sweep_shows_its_search_then_its_best_model(
 ) -> None:
     directory = a_sweep(reported, tmp_path, trials=6)
     shutil.copytree(reported / "model", directory.best)
-    shutil.copytree(reported / "evaluation", directory.best / "evaluation")
     shutil.copytree(reported, directory.trial("t5") / "split-0")
     ended = report(directory.path, "--out", tmp_path / "sweep.html")
     assert ended.status == 0, ended.err
+    # It was evaluated where it was trained, as by `final`: nothing is generated again.
+    assert "evaluating" not in ended.err
+    assert not (directory.best / "evaluation").exists()
     found = sections(tmp_path / "sweep.html")
     assert found[:2] == ["Search", "Scores"]
     assert "Training" in found  # of the trial that the best model came out of

@@ -14,11 +14,11 @@ from ray.tune.search import Searcher
 from sweeps import SweepConfig
 from sweeps.budget import Spent, beside, extend, extended, require_used_up, without_gain
 from sweeps.directory import SweepDirectory
-from sweeps.dry_run import planned
+from sweeps.dry_run import dry_run, planned
 from sweeps.ledger import Event, Ledger, State, Trial
 from sweeps.proposals.search import StudySearch
 from sweeps.running import SweepFailedError, _left
-from sweeps.study import _conclude, _first, _pending, left_of
+from sweeps.study import _conclude, _first, _pending, left_of, tune
 from sweeps.watch import Watch
 
 
@@ -106,6 +106,16 @@ def test_what_is_infeasible_costs_no_trial(tiny: dict[str, Any]) -> None:
     sweep = sweep_of(tiny, trials=2)
     ledger = begun(sweep, *trial("a", "infeasible"), *trial("b", "complete", 1, 1))
     assert Spent.of(sweep, ledger).over(sweep.budget) is None
+
+
+def test_a_sweep_that_is_not_there_is_not_extended(tiny: dict[str, Any]) -> None:
+    """Told before the store is opened, which here is none."""
+    nowhere = {**tiny["base"], "store": "nowhere.zarr"}
+    sweep = sweep_of({**tiny, "name": "nope", "base": nowhere}, trials=2)
+    for asked in (tune, dry_run):
+        with pytest.raises(ValueError, match=r"no sweep \S*nope yet, so --extend has nothing to"):
+            asked(sweep, extend=2)
+    assert not sweep.directory.exists()
 
 
 def test_a_budget_that_is_used_up_is_extended_and_asking_again_adds_nothing(
@@ -211,7 +221,7 @@ def test_trials_that_a_kill_left_open_are_ended_though_enough_found_nothing_bett
         sweep,
         storage=InMemoryStorage(),
         name="toy",
-        earlier=[one.configuration for one in earlier],
+        earlier=earlier,
         first=_first(sweep, earlier, ending=True),
         trials=left_of(sweep, ledger),
         enough=lambda: without_gain(sweep, ledger.trials()) >= 2,

@@ -1,13 +1,33 @@
 """A sweep says what it would try and cost, and writes nothing where it will live."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.show.dry_run import ended, pages
+from cluster.runs.plan import planned_split, units_of
 from cluster.work.cost.limited import Cost, _at, _cost, _Found, measure
+from cluster.work.cost.told import Told
+from data_store.store.reader import Store
 from sweeps import SweepConfig
-from sweeps.dry_run import described, dry_run, extremes, first_configurations
+from sweeps.directory import SweepDirectory
+from sweeps.dry_run import (
+    DryRun,
+    NothingLeft,
+    described,
+    dry_run,
+    first_configurations,
+    outside,
+)
+from sweeps.ledger import Event
+from sweeps.proposals.cells import check_data
+from sweeps.proposals.measured import extremes
+from sweeps.results import Chosen, write_choice
+from sweeps.schema.rules import FinalConfig
+from sweeps.winners.expected import models_to_test, seconds_to_test
 
 
 def test_the_largest_has_the_most_work_of_all_settings_together(tiny_sweep: SweepConfig) -> None:
@@ -65,7 +85,7 @@ def test_the_first_configurations_are_the_base_and_then_seeded_ones(
 def test_what_smaller_batches_took_is_carried_on(
     told: list[tuple[int, float]], seconds: float
 ) -> None:
-    steps = [{"cells": cells, "seconds": one} for cells, one in told]
+    steps = [Told(9, "step", cells, one, 5) for cells, one in told]
     assert _at(steps, "seconds", cells=16) == pytest.approx(seconds)
 
 
@@ -76,11 +96,66 @@ def test_a_run_costs_its_steps_and_the_cells_of_its_rounds(tiny_sweep: SweepConf
     assert cost.run_seconds(run, units=1) == 4 * 2.0 + 3 * 1 * 8 * 0.5
 
 
+def test_tests_cost_all_cells_of_test_conditions_and_all_steps_of_retraining(
+    tiny_sweep: SweepConfig,
+) -> None:
+    cost = Cost(step_seconds=2.0, cell_seconds=0.5)
+    final = tiny_sweep.model_copy(update={"final": FinalConfig()})
+    retrained = tiny_sweep.model_copy(update={"final": FinalConfig(retrain=True)})
+    steps = {"sampling": {"steps": 6}}  # 2 in validation
+    slower = final.model_copy(update={"base": {**tiny_sweep.base, **steps}})
+    from_noise = slower.model_copy(update={"base": {**slower.base, "source": "noise"}})
+    with Store.open(tiny_sweep.run({}, split=0).store) as store:
+
+        def seconds(sweep: SweepConfig) -> float:
+            return seconds_to_test(sweep, store, configuration=sweep.baseline, cost=cost)
+
+        tested = [
+            store.units[one]
+            for split in range(2)
+            for one in units_of(
+                planned_split(tiny_sweep.run({}, split=split), store), store, "test"
+            )
+        ]
+        controls = [len(store.controls[unit.context]) for unit in tested]
+        assert seconds(tiny_sweep) == 0
+        # From control cells, each of which gives one.
+        assert seconds(slower) == pytest.approx(sum(controls) * 0.5 * 3)
+        both = zip(tested, controls, strict=True)
+        most = sum(max(len(unit), control) for unit, control in both)
+        assert seconds(from_noise) == pytest.approx(most * 0.5 * 3)
+        assert seconds(retrained) - seconds(final) == pytest.approx(2 * 4 * 2.0)
+
+
+def test_the_winner_and_the_base_are_tested_once(tiny_sweep: SweepConfig) -> None:
+    sweep = tiny_sweep.model_copy(update={"final": FinalConfig(), "splits": tiny_sweep.splits[:1]})
+    directory = SweepDirectory(sweep.directory)
+    directory.path.mkdir(parents=True)
+    ledger = directory.ledger
+    assert models_to_test(tiny_sweep, ledger, more=True) == 0
+    assert models_to_test(sweep, ledger, more=True) == 2
+    assert models_to_test(sweep, ledger, more=False) == 0  # nothing has finished
+    for key, width, value in (("base", 16, 0.3), ("other", 8, 0.4), ("better", 12, 0.1)):
+        tried = {**sweep.baseline, "model.width": width}
+        ledger.write(
+            {"event": "start", "trial": key, "configuration": tried, "baseline": width == 16}
+        )
+        ledger.write({"event": "split", "trial": key, "split": 0, "value": value})
+        ledger.write({"event": "complete", "trial": key, "seconds": 1.0})
+        assert models_to_test(sweep, ledger, more=False) == (2 if key == "better" else 1)
+    scores = {"mse": {"value": 1.0}}
+    part = {"split": 0, "model": "m", "step": 2, "retrained": False, "scores": scores}
+    known = {"winner": {"trial": 3, "splits": [part]}, "base": {"trial": 1, "splits": [part]}}
+    directory.final.write_text(json.dumps({**known, "retrain": False, "said": "so"}))
+    assert models_to_test(sweep, ledger, more=False) == 0
+    assert models_to_test(sweep, ledger, more=True) == 2  # the winner may be another
+
+
 def test_time_that_libraries_took_to_load_tells_nothing_of_a_step(tiny_sweep: SweepConfig) -> None:
     run = tiny_sweep.run({}, split=0)
-    built = {"what": "built", "parameters": 9, "cells": 0, "seconds": 0.0, "bytes": 5}
+    built = Told(9, "built", 0, 0.0, 5)
     for lines, seconds in (([], 0.0), ([built], 60.0)):
-        cost = _cost(_Found(lines, "time", "", -9), run, seconds=60.0, free=9, limit=9)
+        cost = _cost(_Found(lines, "time", "", -9, 0.0), run, seconds=60.0, free=9, limit=9)
         assert (cost.at_least, cost.step_seconds) == (True, seconds)
 
 
@@ -91,19 +166,58 @@ def test_time_that_libraries_took_to_load_tells_nothing_of_a_step(tiny_sweep: Sw
 def test_a_measurement_ends_at_its_limits(
     tiny_sweep: SweepConfig, limits: dict[str, Any], stopped: str, fits: bool
 ) -> None:
-    cost = measure(tiny_sweep.run({}, split=0), **limits)
+    run = tiny_sweep.run({}, split=0)
+    long = run.batch.model_copy(update={"cells": 20_000})  # seconds, also where nobody disturbs
+    cost = measure(run.model_copy(update={"batch": long}), **limits)
     assert (cost.stopped, cost.estimated, cost.fits) == (stopped, True, fits)
+
+
+def test_values_of_the_base_that_the_search_cannot_propose_are_told(tiny: dict[str, Any]) -> None:
+    base = tiny["base"] | {"graph": {"k": 5}, "model": {"width": 32, "layers": 1}}
+    sweep = SweepConfig.model_validate({**tiny, "base": base})
+    assert outside(sweep) == {"graph.k": 5, "model.width": 32}
+    search = {**tiny["search"], "baseline_first": False}
+    assert outside(SweepConfig.model_validate({**tiny, "base": base, "search": search})) == {}
+
+
+def test_a_sweep_that_has_ended_is_said_to_be_and_measures_nothing(
+    tiny_sweep: SweepConfig,
+) -> None:
+    directory = SweepDirectory(tiny_sweep.directory)
+    ledger = directory.ledger
+    with directory.held():
+        fingerprint = check_data(tiny_sweep)
+        directory.lock.take(tiny_sweep, fingerprint=fingerprint, begun=False)
+        for width in (16, 8, 12):
+            tried = {**tiny_sweep.baseline, "model.width": width}
+            start: Event = {"event": "start", "trial": f"w{width}", "configuration": tried}
+            ledger.write({**start, "baseline": width == 16})
+            ledger.write({"event": "complete", "trial": f"w{width}", "seconds": 1.0})
+        write_choice(Chosen(trial=1, choice="trial 1, the base itself, is the best"), directory)
+    found = dry_run(tiny_sweep)
+    assert isinstance(found, NothingLeft)
+    assert (found.trials, found.ended) == (0, 3)
+    assert ended(found) == {
+        "sweep": "tiny has ended after 3 trials; 0 are left",
+        "why": "all 3 trials of the budget ended before; --extend N adds some, --new begins afresh",
+        "choice": "trial 1, the base itself, is the best",
+    }
+    # What is begun there is no plan for another sweep.
+    other = tiny_sweep.model_copy(update={"splits": tiny_sweep.splits[:1]})
+    with pytest.raises(ValueError, match=r"holds another sweep: .* one beside it with --new"):
+        dry_run(other)
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.usefixtures("ray_session")
 def test_a_dry_run_measures_once_and_leaves_the_sweep_unbegun(
     tiny_sweep: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     found = dry_run(tiny_sweep)
+    assert isinstance(found, DryRun)
     assert not tiny_sweep.directory.exists()
     assert [one.name for one in found.measured] == ["smallest", "base", "largest"]
     small, base = (one.cost for one in found.measured[:2])
@@ -112,5 +226,30 @@ def test_a_dry_run_measures_once_and_leaves_the_sweep_unbegun(
     assert base.step_seconds > 0
     assert base.cell_seconds > 0
     assert 0 < found.hours <= found.most_hours
+    # Loading libraries takes far longer than these four steps, and is paid once.
+    training = 6 * found.measured[1].split_seconds / found.at_once
+    assert found.start_seconds > 0.3
+    assert found.hours * 3600 == pytest.approx(found.start_seconds + training)
+    assert found.outside == {}
     again = dry_run(tiny_sweep)
+    assert isinstance(again, DryRun)
     assert again.measured == found.measured  # to the last digit, so from the cache
+    assert (found.tested, found.search_hours) == (0, found.hours)
+    final = dry_run(tiny_sweep.model_copy(update={"final": FinalConfig(retrain=True)}))
+    assert isinstance(final, DryRun)
+    assert final.search_hours == found.hours
+    assert [one.split_seconds for one in final.measured] == [
+        one.split_seconds for one in found.measured
+    ]
+    tests = 2 * final.measured[1].test_seconds / 3600  # of the base's size; two cores at once
+    assert tests > 0
+    assert final.hours == pytest.approx(found.hours + tests / 2)
+    assert final.device_hours == pytest.approx(found.device_hours + tests)
+    told = [line for line in pages(final) if isinstance(line, str)]
+    line = "final     2 models retrained and scored on test conditions of 2 splits"
+    assert line in told
+    assert not any("outside" in line for line in told)
+    beside = pages(replace(final, outside={"graph.k": 5}))
+    assert any("base      has graph.k 5, outside the space" in str(line) for line in beside)
+    limited = pages(replace(final, limit_hours=found.hours / 3))
+    assert any("of 3 trials" in line for line in limited if isinstance(line, str))

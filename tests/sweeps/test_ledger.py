@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,26 @@ def test_what_is_written_after_a_torn_line_stands_alone(ledger: Ledger) -> None:
     ledger.mend()
     ledger.write(begin("b"))
     assert len(list(ledger.events())) == before + 1
+
+
+def test_a_line_that_a_full_disk_cuts_off_does_not_swallow_the_next(ledger: Ledger) -> None:
+    before, size = list(ledger.events()), ledger.path.stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            ledger.write(begin("lost"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    ledger.write(begin("b"))
+    assert list(ledger.events())[:-1] == before
+    assert ledger.trials()[-1].key == "b"
+
+
+def test_nothing_follows_the_end_of_a_trial_that_is_complete(ledger: Ledger) -> None:
+    ledger.write({"event": "failed", "trial": "a", "seconds": 1.0, "error": "StorageError: away"})
+    (trial,) = ledger.trials()
+    assert (trial.state, trial.error, trial.seconds) == ("complete", None, 2.0)
 
 
 def test_a_damaged_line_in_the_middle_is_named(ledger: Ledger) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sweeps import SweepConfig
-from sweeps.ledger import State, Trial
+from sweeps.ledger import Event, State, Trial, fold
 from sweeps.results import leaderboard, write_leaderboard
 
 
@@ -39,6 +39,37 @@ def test_only_trials_with_all_splits_are_ranked(tiny: dict[str, Any]) -> None:
     ]
     assert rows[2].value is None
     assert rows[2].splits == (0.1, None)
+
+
+def test_a_trial_that_ended_early_has_its_score_so_far_apart_from_values(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    """Splits differ in how hard they are, so a mean over fewer of them is no value."""
+    start: Event = {"event": "start", "configuration": {"graph.k": 4}, "baseline": False}
+    events: list[Event] = [
+        *({**start, "trial": key, "number": number} for number, key in enumerate("abc")),
+        {"event": "split", "trial": "a", "split": 0, "value": 0.3},
+        {"event": "split", "trial": "a", "split": 1, "value": 0.5},
+        {"event": "complete", "trial": "a", "seconds": 1},
+        {"event": "round", "trial": "b", "rung": 1, "value": 0.25},
+        {"event": "split", "trial": "b", "split": 0, "value": 0.25},
+        {"event": "round", "trial": "b", "rung": 3, "value": 0.125},
+        {"event": "pruned", "trial": "b", "seconds": 1},
+        {"event": "failed", "trial": "c", "seconds": 1, "error": "lost"},
+    ]
+    rows = leaderboard(SweepConfig.model_validate(tiny), fold(events))
+    assert [(row.value, row.so_far, row.of_splits) for row in rows] == [
+        (0.4, None, None),
+        (None, 0.125, 2),
+        (None, None, None),
+    ]
+    write_leaderboard(rows, path=tmp_path / "board.csv")
+    told = list(csv.DictReader((tmp_path / "board.csv").read_text().splitlines()))
+    assert [(row["value"], row["so_far"], row["of_splits"]) for row in told] == [
+        ("0.4", "", ""),
+        ("", "0.125", "2"),
+        ("", "", ""),
+    ]
 
 
 def test_the_highest_wins_where_higher_is_better(tiny: dict[str, Any]) -> None:

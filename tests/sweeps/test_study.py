@@ -1,9 +1,12 @@
 """Whole sweeps on tiny cells, through Ray Tune."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from sweeps import SweepConfig, SweepFailedError, tune
 from sweeps.events import SweepEvent
 from sweeps.ledger import Ledger
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 def one_by_one(sweep: SweepConfig, **changes: Any) -> SweepConfig:
@@ -59,10 +62,12 @@ def test_a_sweep_that_the_cluster_has_no_room_for_names_its_settings(
 
 @pytest.mark.usefixtures("ray_session")
 def test_a_sweep_finds_a_model_and_a_second_run_of_it_does_nothing_more(
-    tiny_sweep: SweepConfig,
+    tiny_sweep: SweepConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="sweeps")
     told: list[SweepEvent] = []
     result = tune(tiny_sweep, report=told.append)
+    assert "--extend" not in caplog.text
     assert len(result.leaderboard) == 3
     assert result.leaderboard[0].rank == 1
     assert sum(row.baseline for row in result.leaderboard) == 1
@@ -78,13 +83,16 @@ def test_a_sweep_finds_a_model_and_a_second_run_of_it_does_nothing_more(
 
     ledger = (result.directory / "ledger.jsonl").read_text()
     again = tune(tiny_sweep, report=told.append)
+    assert "all 3 trials of the budget ended before; --extend N adds some" in caplog.text
     assert again.leaderboard == result.leaderboard
     assert (result.directory / "ledger.jsonl").read_text() == ledger
 
     storage = f"sqlite:///{result.directory / 'study.db'}"
     study = optuna.load_study(study_name="tiny", storage=storage)
     states = {row.configuration["loss.mmd_weight"]: row.state for row in result.leaderboard}
-    for trial in study.get_trials():
+    known = [trial for trial in study.get_trials() if trial.params]
+    assert [trial.number for trial in known] == sorted(row.trial for row in result.leaderboard)
+    for trial in known:
         pruned = trial.state == optuna.trial.TrialState.PRUNED
         assert pruned == (states[trial.params["loss.mmd_weight"]] == "pruned")
         assert trial.intermediate_values
@@ -207,6 +215,19 @@ def test_an_empty_split_is_found_before_ray_starts(tiny_sweep: SweepConfig) -> N
     assert not tiny_sweep.directory.exists()
 
 
+def _trials_of(driver: int) -> list[int]:
+    """Processes that a driver's Ray has started for trials."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            number, _, rest = stat.read_text().partition(" (")
+            parents[int(number)] = (int(rest.rpartition(") ")[2].split()[1]), rest)
+    found = [driver]
+    for one in found:
+        found += [process for process, (parent, _) in parents.items() if parent == one]
+    return [one for one in found[1:] if parents[one][1].startswith("ray::Implicit")]
+
+
 @pytest.mark.usefixtures("ray_session")
 def test_a_killed_sweep_ends_like_one_that_was_not(tiny_sweep: SweepConfig, tmp_path: Path) -> None:
     sweep = one_by_one(tiny_sweep)
@@ -220,8 +241,35 @@ def test_a_killed_sweep_ends_like_one_that_was_not(tiny_sweep: SweepConfig, tmp_
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path
     ) as driver:
         assert driver.stdout is not None
+        told = list[str]()
         for line in driver.stdout:
+            told.append(line)
+            if line.startswith("round 1") and not any(one.startswith("retry") for one in told):
+                for process in _trials_of(driver.pid):
+                    os.kill(process, signal.SIGKILL)
             if line.startswith("round 2"):
                 driver.kill()
     assert driver.returncode != 0
+    assert "retry 1\n" in told
     assert scores(sweep) == scores(sweep.model_copy(update={"name": "calm", "reuse": False}))
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_the_study_of_several_metrics_learns_each_of_every_trial(
+    tiny_sweep: SweepConfig,
+) -> None:
+    names = ["mse", "pearson_delta"]
+    values = tiny_sweep.model_dump(mode="json", exclude_unset=True)
+    values |= {
+        "objective": [{"metric": name} for name in names],
+        "budget": {"trials": 2, "concurrent": 1},
+        "splits": values["splits"][:1],
+    }
+    sweep = SweepConfig.model_validate(values)
+    tune(sweep)
+    trials = Ledger(sweep.directory).trials()
+    study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{sweep.directory}/study.db")
+    found = {one.number: one.values for one in study.get_trials(deepcopy=False) if one.params}
+    assert found == {
+        one.number: pytest.approx([one.mean, one.mean_of("pearson_delta")]) for one in trials
+    }

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cli.show.progress import number, numbers, speed_of
+from cli.show.numbers import number, numbers
+from cli.show.progress import speed_of
 from cli.show.run.spark import sparkline
 from cli.show.times import duration
 

@@ -4,7 +4,6 @@ Expression is log1p(counts per 10k).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -63,7 +62,7 @@ def case_study(cells: Pictured, *, genes: NDArray[np.int64], model: str) -> Figu
 
 
 def _boxes(axes: Axes, values: Floats, *, places: NDArray[np.int64]) -> None:
-    line: dict[str, Any] = {"color": GREEN, "linewidth": 1}
+    line = {"color": GREEN, "linewidth": 1}
     axes.boxplot(
         values,
         positions=places,

@@ -46,6 +46,57 @@ def history(trials: Sequence[Tried], *, metric: str, mode: str) -> Figure:
     )
 
 
+def front(trials: Sequence[Tried], *, metric: str, further: str) -> Figure:
+    """Complete trials by two metrics, those of the front marked and joined.
+
+    Args:
+        trials: Of the sweep.
+        metric: The first one of the objective.
+        further: Another one.
+    """
+    done = [one for one in trials if one.ranked]
+    best = sorted((one for one in done if one.front), key=lambda one: one.value)
+    rest = [one for one in done if not one.front]
+    with drawing.canvas() as (figure, [axes]):
+        axes.plot(
+            [one.value for one in rest],
+            [one.further[further] for one in rest],
+            "o",
+            color=MUTED,
+            markersize=5,
+            label="other",
+        )
+        axes.plot(
+            [one.value for one in best],
+            [one.further[further] for one in best],
+            "o-",
+            color=RED,
+            markersize=6,
+            label="front",
+        )
+        for one in best:
+            axes.annotate(
+                str(one.number),
+                (one.value, one.further[further]),
+                xytext=(5, 5),
+                textcoords="offset points",
+                fontsize=8,
+            )
+        axes.set_xlabel(metric)
+        axes.set_ylabel(further)
+        drawing.legend(axes, columns=2)
+    said = "; ".join(
+        f"trial {one.number} {number(one.value)} and {number(one.further[further])}" for one in best
+    )
+    return Figure(
+        name=f"front-{further}",
+        title=f"Front of {metric} and {further}",
+        text=f"{metric} and {further} of {counted(len(done), 'complete trial')}; on the front of "
+        f"all metrics: {said}.",
+        drawing=figure,
+    )
+
+
 def importances(shares: Mapping[str, float]) -> Figure:
     """How much of the difference between trials each setting explains."""
     names = sorted(shares, key=lambda name: shares[name])
@@ -107,7 +158,8 @@ def parallel(trials: Sequence[Tried], *, metric: str, mode: str) -> Figure:
     done = [one for one in trials if one.ranked]
     names = [*done[0].settings, metric]
     sign = 1 if mode == "min" else -1
-    ranked = sorted(done, key=lambda one: -sign * one.value)  # the best is drawn last, on top
+    # The best is drawn last, on top; further seeds may have chosen another than the first one.
+    ranked = sorted(done, key=lambda one: (one.best, -sign * one.value))
     heights, ends = [], []
     for name in names:
         given = [one.value if name == metric else one.settings[name] for one in ranked]

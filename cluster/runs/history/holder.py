@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from cluster.runs.lease import FILE
 from cluster.storage.lease import Holder as Lease
-from cluster.storage.mirror import address_of, mirror_of
+from cluster.storage.mirror import mirror_of
+from cluster.storage.places import address_of
 
 _LOCKS = Path("/proc/locks")
 

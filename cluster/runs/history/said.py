@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from cluster.runs.stop import StoppedError
-from cluster.storage.mirror import address_of, mirror_of
+from cluster.storage.mirror import mirror_of
+from cluster.storage.places import address_of
 from cluster.storage.storage import Storage
 
 FILE = "log.jsonl"

@@ -1,7 +1,8 @@
 """Presets: `preset: NAME` fills in what a run file leaves out.
 
 What the user sets wins. If the user chooses another `kind` of split or graph, nothing of that
-section is filled in, because the preset's options belong to its own kind.
+section is filled in, because the preset's options belong to its own kind. Of another `variant` of
+the network only what that variant lacks is left out: both have a width.
 """
 
 import copy
@@ -13,11 +14,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from cluster.settings.yaml_file import forgiving_yaml
+from scdfm.model.networks import NETWORKS
+from scdfm.screen.untyped import Unchecked
 
 NAMES = ("norman", "combosciplex", "small", "tiny")
 
 
-def preset(name: str) -> dict[str, Any]:
+def preset(name: str) -> Unchecked:
     """Settings of a preset, as a run file would hold them.
 
     Raises:
@@ -29,13 +32,13 @@ def preset(name: str) -> dict[str, Any]:
 
 
 @functools.cache
-def _read(name: str) -> dict[str, Any]:
+def _read(name: str) -> Unchecked:
     """A preset's file; a sweep makes a run of each of its trials."""
     with as_file(files("cluster.settings.presets") / f"{name}.yaml") as path:
         return forgiving_yaml(path)
 
 
-def with_preset(values: Mapping[str, Any]) -> dict[str, Any]:
+def with_preset(values: Mapping[str, Any]) -> Unchecked:
     """The settings of a run file, its preset filled in and no longer named.
 
     Raises:
@@ -44,10 +47,24 @@ def with_preset(values: Mapping[str, Any]) -> dict[str, Any]:
     given = dict(values)
     if "preset" not in given:
         return given
-    return _filled(given, preset(given.pop("preset")))
+    return _filled(given, _of_variant(preset(given.pop("preset")), given.get("model")))
 
 
-def _filled(given: Mapping[str, Any], otherwise: Mapping[str, Any]) -> dict[str, Any]:
+def _of_variant(filling: Unchecked, model: object) -> Unchecked:
+    """A preset without the options that the network of a run file lacks."""
+    named = model.model_dump() if isinstance(model, BaseModel) else model
+    variant = named.get("variant") if isinstance(named, Mapping) else None
+    if isinstance(variant, str) and variant in NETWORKS and "model" in filling:
+        lacks = NETWORKS[variant].lacks
+        own = {name: value for name, value in filling["model"].items() if name not in lacks}
+        filling = {**filling, "model": own}
+    if isinstance(named, Mapping) and named.get("base_channel") is False and "model" in filling:
+        own = {name: value for name, value in filling["model"].items() if name != "base_velocity"}
+        filling = {**filling, "model": own}
+    return filling
+
+
+def _filled(given: Mapping[str, Any], otherwise: Mapping[str, Any]) -> Unchecked:
     if "kind" in otherwise and given.get("kind", otherwise["kind"]) != otherwise["kind"]:
         return dict(given)
     merged = {**otherwise, **given}

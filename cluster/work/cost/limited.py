@@ -17,6 +17,7 @@ from typing import IO, Any, Literal, NamedTuple
 from pydantic import BaseModel
 
 from cluster.settings.config import RunConfig
+from cluster.work.cost.told import Told
 from scdfm.method import METHODS
 
 SECONDS = 60.0  # of one measurement, once the network is built
@@ -32,6 +33,7 @@ class Cost(BaseModel, frozen=True):
         parameters: Of its network.
         step_seconds: Of a training step.
         cell_seconds: To generate a cell in a validation round.
+        start_seconds: Until a new process has loaded libraries and built the network.
         bytes: Of memory: of the process on a CPU, of the network and its batch on a GPU.
         available: Of memory, free when it was measured; of the GPU where there is one.
         estimated: The whole batch was not measured; figures follow from smaller ones.
@@ -42,6 +44,7 @@ class Cost(BaseModel, frozen=True):
     parameters: int = 0
     step_seconds: float = 0.0
     cell_seconds: float = 0.0
+    start_seconds: float = 0.0
     bytes: int = 0
     available: int = 0
     estimated: bool = False
@@ -107,10 +110,11 @@ def measure(
 
 
 class _Found(NamedTuple):
-    lines: list[dict[str, Any]]
+    lines: list[Told]
     stopped: Literal["time", "memory"] | None
     said: str  # on standard error
     status: int | None
+    start: float  # seconds until the network was built; 0 if it was not
 
 
 def _watched(
@@ -134,10 +138,12 @@ def _watched(
     except BrokenPipeError:
         pass  # its own words say why
     stopped: Literal["time", "memory"] | None = None
-    deadline, built = time.monotonic() + _START, False
+    began, start = time.monotonic(), 0.0
+    deadline, built = began + _START, False
     while process.poll() is None and stopped is None:
         if lines and not built:
             deadline, built = time.monotonic() + seconds, True
+            start = time.monotonic() - began
         if time.monotonic() > deadline:
             stopped = "time"
         elif _resident(process.pid) > memory:
@@ -152,36 +158,38 @@ def _watched(
     text = "".join(said)
     if stopped is None and status and ("out of memory" in text or status == -9):
         stopped = "memory"
-    whole = [json.loads(line) for line in lines if line.endswith("\n")]
-    return _Found(whole, stopped, text, status)
+    whole = [Told(**json.loads(line)) for line in lines if line.endswith("\n")]
+    return _Found(whole, stopped, text, status, start)
 
 
 def _cost(found: _Found, run: RunConfig, *, seconds: float, free: int, limit: int) -> Cost:
-    steps = [one for one in found.lines if one["what"] == "step"]
+    steps = [one for one in found.lines if one.what == "step"]
     if found.stopped is None and found.status:
         last = (found.said.strip().splitlines() or ["no words"])[-1]
         raise RuntimeError(f"a step could not be measured: {last}")
-    generating = [one for one in found.lines if one["what"] == "cell"]
+    generating = [one for one in found.lines if one.what == "cell"]
     if not steps:
         # Not even an eighth of the batch: more memory than the limit, or more time.
         # Time that libraries took to load tells nothing of a step.
-        built = found.lines[-1] if found.lines else {"parameters": 0, "bytes": 0}
+        built = found.lines[-1] if found.lines else Told(0, "built", 0, 0.0, 0)
         tried = found.stopped == "time" and bool(found.lines)
         return Cost(
-            parameters=built["parameters"],
-            bytes=max(limit, free) + 1 if found.stopped == "memory" else built["bytes"],
+            parameters=built.parameters,
+            bytes=max(limit, free) + 1 if found.stopped == "memory" else built.bytes,
             step_seconds=seconds if tried else 0.0,
+            start_seconds=found.start,
             available=free,
             estimated=True,
             at_least=True,
             stopped=found.stopped,
         )
     wanted = run.batch.cells
-    whole = steps[-1]["cells"] >= wanted
+    whole = steps[-1].cells >= wanted
     return Cost(
-        parameters=steps[-1]["parameters"],
+        parameters=steps[-1].parameters,
         step_seconds=_at(steps, "seconds", cells=wanted),
-        cell_seconds=generating[-1]["seconds"] if generating else 0.0,
+        cell_seconds=generating[-1].seconds if generating else 0.0,
+        start_seconds=found.start,
         bytes=round(_at(steps, "bytes", cells=wanted)),
         available=free,
         estimated=not whole or not generating,
@@ -189,16 +197,17 @@ def _cost(found: _Found, run: RunConfig, *, seconds: float, free: int, limit: in
     )
 
 
-def _at(steps: list[dict[str, Any]], what: str, *, cells: int) -> float:
+def _at(steps: list[Told], what: Literal["seconds", "bytes"], *, cells: int) -> float:
     """A figure of the whole batch: as measured, else along the line through the last two."""
     last = steps[-1]
-    if last["cells"] >= cells:
-        return float(last[what])
+    now = float(getattr(last, what))
+    if last.cells >= cells:
+        return now
     if len(steps) == 1:
-        return float(last[what] * cells / last["cells"])
+        return now * cells / last.cells
     before = steps[-2]
-    slope = (last[what] - before[what]) / (last["cells"] - before["cells"])
-    return float(last[what] + max(0.0, slope) * (cells - last["cells"]))
+    slope = (now - float(getattr(before, what))) / (last.cells - before.cells)
+    return now + max(0.0, slope) * (cells - last.cells)
 
 
 def _read(stream: IO[str], into: list[str]) -> None:

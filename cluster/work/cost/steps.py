@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from pydantic import BaseModel
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.settings.config import RunConfig
 from cluster.work.build import first_weights
+from cluster.work.cost.told import Told
 from data_store.store.reader import Store
 from data_store.store.schema import Perturbation
 from scdfm.flow.objective import StepCells
@@ -54,24 +54,6 @@ class Request(BaseModel, frozen=True):
     device: str = "cpu"
     threads: int = 1
     sizes: Sizes | None = None  # none: as in the run's store
-
-
-class Told(NamedTuple):
-    """What is known after a batch, or of generating cells.
-
-    Attributes:
-        parameters: Of the network.
-        what: "built" is the network alone, "step" one of training, "cell" one that is generated.
-        cells: Of each unit of the batch.
-        seconds: Of a step, or of generating one cell as a validation round does.
-        bytes: The largest memory so far: of the process, or of the GPU.
-    """
-
-    parameters: int
-    what: Literal["built", "step", "cell"]
-    cells: int
-    seconds: float
-    bytes: int
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """How sure the tables are: intervals of scores and of differences between rows, and their noise."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from scdfm.metrics.table import Score, tabulate, unit_values
 from scdfm.screen.randomness import numpy_generator
 
 DRAWS, FEW_DRAWS = 50, 200  # of cells: where conditions are drawn, too, and where they are not
-WORK = 2e9  # distances between conditions that all draws may take, in values compared
+WORK = 3e8  # distances between conditions that a row's draws may take, in values compared
 
 
 class Certainty(NamedTuple):
@@ -31,7 +31,8 @@ def draw_again(rows: Mapping[str, Row], part: TestPart, *, seed: int = 0) -> Cer
     few = fixed_enough(len(set(part.conditions)))
     units, genes = len(part.units), len(part.genes)
     draws = FEW_DRAWS if few else DRAWS
-    if len(rows) * units**2 * genes * draws > WORK:
+    # Of one row: a table must not lose its intervals for a row that is kept beside the others.
+    if units**2 * genes * draws > WORK:
         return Certainty({}, 0, few)
     again = Draws(
         control={
@@ -102,11 +103,11 @@ def differences(
     ours = rows[name]
     return {
         other: {
-            metric: _difference(
+            metric: difference(
                 metric,
                 ours.values[metric],
                 theirs.values[metric],
-                part,
+                part.conditions,
                 drawn=_minus(sure, name, other, metric),
             )
             for metric in ours.values
@@ -122,14 +123,25 @@ def _minus(sure: Certainty, one: str, other: str, metric: str) -> Array | None:
     return None if pair[0] is None or pair[1] is None else pair[0] - pair[1]
 
 
-def _difference(
-    metric: str, ours: Array, theirs: Array, part: TestPart, *, drawn: Array | None
+def difference(
+    metric: str, ours: Array, theirs: Array, conditions: Sequence[str], *, drawn: Array | None
 ) -> Difference:
+    """How a row differs from another by a metric, paired by condition.
+
+    Args:
+        metric: Its name.
+        ours: Of each unit, (units,); NaN where undefined.
+        theirs: The other row's.
+        conditions: Of each unit.
+        drawn: Ours less theirs on drawn cells, (draws, units); None: cells are not drawn.
+    """
     apart = ours - theirs
-    each = by_condition(apart[None], part.conditions)[0]
+    each = by_condition(apart[None], conditions)[0]
     each = each[np.isfinite(each)]
     better = each < 0 if METRICS[metric].mode == "min" else each > 0
-    found = interval(apart, part.conditions, drawn=drawn)
+    found = interval(apart, conditions, drawn=drawn)
+    if len(each) and not each.any() and (drawn is None or not np.nan_to_num(drawn).any()):
+        found = Interval(0.0, 0.0)  # the same scores whatever is drawn: known, not unknown
     return Difference(
         value=float(each.mean()) if len(each) else float("nan"),
         interval=found,

@@ -8,6 +8,7 @@ It is in a run's directory, else in the model's own. All three appear at once.
 """
 
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from cluster.runs.find_model import MODEL, RUN
+from cluster.runs.find_model import BEST_SPLITS, BEST_TRIAL, MODEL, RUN, SWEEP
 from cluster.work.evaluation.published import HeldError, published
 from cluster.work.evaluation.record import Evaluation
+from scdfm.flow.files import identity_file
 from scdfm.screen.atomic import replaced_directory, sha256, write_json
 
 log = logging.getLogger(__name__)
@@ -110,7 +112,9 @@ class KeptEvaluation:
         try:
             with published(self.path), replaced_directory(self.path) as draft:
                 write_json(draft / RECORD, record.model_dump(mode="json"))
-                np.savez(draft / MEANS, **_arrays(means))
+                # As numpy's types have it, any of them might be its `allow_pickle`.
+                arrays: Mapping[str, Any] = _arrays(means)
+                np.savez(draft / MEANS, **arrays)
                 np.savez_compressed(
                     draft / SAMPLE,
                     expression=sample.expression,
@@ -124,7 +128,7 @@ class KeptEvaluation:
             log.warning("the evaluation is not kept: %s", error)
 
 
-def _arrays(means: Means) -> dict[str, Any]:
+def _arrays(means: Means) -> dict[str, NDArray[Any]]:
     return {
         "genes": np.array(means.genes),
         "real": means.real,
@@ -139,3 +143,29 @@ def kept_beside(model: Path) -> KeptEvaluation:
     run = model.parent
     own = model.name == MODEL and (run / RUN).is_file()
     return KeptEvaluation((run if own else model) / FOLDER)
+
+
+def kept_of(model: Path) -> KeptEvaluation:
+    """Where the evaluation of a model is; if it has none, where one would be kept.
+
+    A sweep's best models are copies: tests of the winner (`final`) are kept with the run of its
+    trial.
+    """
+    own, weights = kept_beside(model), identity_file(model)
+    if own.of(weights) is None:
+        for folder in _of_trials(model):
+            if KeptEvaluation(folder).of(weights) is not None:
+                return KeptEvaluation(folder)
+    return own
+
+
+def _of_trials(model: Path) -> Iterator[Path]:
+    """Evaluations of the trials' runs that one of a sweep's best models may be a copy of."""
+    if model.parent.name == BEST_SPLITS:
+        sweep, split = model.parent.parent, model.name
+    elif model.name == BEST_TRIAL:
+        sweep, split = model.parent, "0"
+    else:
+        return
+    if (sweep / SWEEP).is_file():
+        yield from sorted(sweep.glob(f"trials/*/split-{split}/{FOLDER}"))

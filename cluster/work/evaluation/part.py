@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from cluster.runs.plan import known_conditions, units_of, whole_units
 from cluster.work.means import control_means, measured_units
-from data_store.store.reader import Store, Unit
+from data_store.store.reader import Store
+from data_store.store.units import Unit
 from data_store.stream import Cells
 from scdfm.metrics import Training
 from scdfm.metrics.baselines import MeasuredUnits, Prediction, Units, all_baselines

@@ -40,14 +40,15 @@ def remarks(result: Evaluation) -> list[str]:
 
 def _incomplete(result: Evaluation) -> list[str]:
     """For how many units the baselines lacked the effect of a token."""
-    by_count: dict[int, list[str]] = {}
+    alike: dict[tuple[int, str], list[str]] = {}
     for row, count in result.incomplete.items():
         if count:
-            by_count.setdefault(count, []).append(row)
+            instead = "the mean change" if row == "shrunken" else "none"
+            alike.setdefault((count, instead), []).append(row)
     return [
-        f"in {count} units the effect of a token is unknown to {', '.join(rows)}: it counts as none"
-        f"{', in shrunken as the mean change' if 'shrunken' in rows else ''}"
-        for count, rows in by_count.items()
+        f"in {count} {'unit' if count == 1 else 'units'} the effect of a token is unknown to "
+        f"{', '.join(rows)}, where it counts as {instead}"
+        for (count, instead), rows in alike.items()
     ]
 
 
@@ -72,9 +73,10 @@ def _noise(result: Evaluation) -> list[str]:
     if noise is None:
         return lines
     if noise.over == "cells":
+        few = "1 condition is" if result.conditions == 1 else f"{result.conditions} conditions are"
         lines.append(
-            f"{result.conditions} conditions are too few to be drawn again: intervals say what "
-            "the choice of cells does, not what other conditions would"
+            f"{few} too few to be drawn again: intervals say what the choice of cells does, not "
+            "what other conditions would"
         )
     elif not noise.draws:
         lines.append("intervals leave out the noise of the controls, which would take long here")

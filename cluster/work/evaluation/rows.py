@@ -4,7 +4,7 @@ Every row is judged on the same units, genes, real cells and controls. A row is 
 metric and unit; what was generated is dropped as soon as it is counted.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from cluster.work.evaluation.part import HELD_BYTES, Array, Expression, TestPart
 from cluster.work.evaluation.record import RowFacts
 from cluster.work.means import PredictedMean, predicted_mean
 from cluster.work.sampler import Generated, Sampler, starting_cells
+from data_store.store.units import Unit
 from scdfm.metrics import METRICS, Evidence, Training, UnitCells
 from scdfm.metrics.gather import gather
 from scdfm.metrics.noise import half_means
@@ -31,6 +32,27 @@ Values = dict[str, Array]  # by metric, (units,)
 MOST = 2_000  # cells of a baseline or a model for a unit, if nobody asks for more
 HALVINGS = 20  # for metrics of means
 CELL_HALVINGS = 4  # for metrics of cells, which cost more
+
+
+def usual_cells(
+    units: Sequence[Unit],
+    *,
+    controls: Mapping[str, int],
+    one_end: bool,
+    wanted: int | None = None,
+) -> list[int]:
+    """Cells to generate for each unit: as many as are measured or its controls, at most `MOST`.
+
+    Args:
+        units: To be predicted.
+        controls: How many there are, by context.
+        one_end: A second cell from a control would be a copy of the first.
+        wanted: For every unit; none: as above.
+    """
+    usual = [wanted or min(MOST, max(controls[unit.context], len(unit))) for unit in units]
+    if not one_end:
+        return usual
+    return [min(count, controls[unit.context]) for count, unit in zip(usual, units, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def store_of(model: Model, path: Path, *, given: str | None) -> Store:
     """The store given, or the model's own; in both the model's version, if it is there."""
     if given is None:
         return _own_store(model, path)
-    return open_version(given, trained_on=model.card.provenance.get("fingerprint"), what="cells")
+    return open_version(given, trained_on=model.card.provenance.fingerprint, what="cells")
 
 
 def _own_store(model: Model, path: Path) -> Store:
@@ -26,13 +26,17 @@ def _own_store(model: Model, path: Path) -> Store:
 
     After a store has moved, a continued run knows the new place, but its model the old one.
     """
-    written = str(model.card.provenance["store"])
+    written = model.card.provenance.store
+    if written is None:
+        raise ValueError(
+            f"{path} does not say on which store it was trained; name one with --store"
+        )
     run = RunDirectory(path.parent)
     places = [written, run.settings.store] if (path.parent / RUN).is_file() else [written]
     for place in dict.fromkeys(places):
         try:
             # A store that grew since then still holds the cells that the model was trained on.
-            return Store.open(place, fingerprint=model.card.provenance.get("fingerprint"))
+            return Store.open(place, fingerprint=model.card.provenance.fingerprint)
         except FileNotFoundError:
             continue
     raise FileNotFoundError(
@@ -44,7 +48,7 @@ def _own_store(model: Model, path: Path) -> Store:
 def require_same_cells(model: Model, store: Store, *, given: bool) -> None:
     """Refuse a store that lacks what the model was trained on, or that changed unasked."""
     where = store.path
-    trained_on = model.card.provenance.get("fingerprint")
+    trained_on = model.card.provenance.fingerprint
     known = set(model.split.train) | set(model.split.validation)
     if trained_on != store.fingerprint and not known <= store.conditions.keys():
         missing = sorted(known - store.conditions.keys())

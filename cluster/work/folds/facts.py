@@ -4,18 +4,21 @@ Scores of the folds, averaged round by round, say how long to train. Then the ru
 long on everything outside the test part, and has that mean for a score.
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from cluster.runs.directory import FOLDS, RunDirectory
+from cluster.runs.directory import RunDirectory
+from cluster.runs.parts.place import FOLDS
 from cluster.runs.plan import SPLIT
-from cluster.runs.records import Best, FlowRound, FoldFacts, Line
+from cluster.runs.records import FlowRound, Line
 from cluster.settings.config import RunConfig, ValidationConfig
 from scdfm.flow.certainty.intervals import IntervalFactor, pooled
 from scdfm.flow.combined import Evidence, FlowWeight, weigh
+from scdfm.flow.provenance import Best, FoldFacts
 from scdfm.splits import Split, SplitConfig
 
 
@@ -68,13 +71,22 @@ def found(directory: RunDirectory, *, validation: ValidationConfig) -> FoldFacts
     common = sorted(set.intersection(*(set(curve) for curve in curves)))
     rounds = [Best(step=step, metrics=_mean([curve[step] for curve in curves])) for step in common]
     best = rounds[-1].step
+    # As `Trainer.judge` chooses: of equal ones that with the nearest cells, then the later.
+    shapes = [
+        {line["step"]: line["shape"] for line in fold.journal.lines() if "shape" in line}
+        for fold in folds
+    ]
     scored = [
-        (score if validation.mode == "min" else -score, one.step)
+        (
+            score if validation.mode == "min" else -score,
+            sum(curve.get(one.step, math.inf) for curve in shapes),
+            -one.step,
+        )
         for one in rounds
         if (score := one.metrics.get(validation.metric)) is not None
     ]
     if scored:
-        best = min(scored)[1]
+        best = -min(scored)[2]
     own = [fold.best for fold in folds]
     splits = [Split.load(fold.path / SPLIT) for fold in folds]
     guess = not all(split.validates_as_tested for split in splits)
@@ -85,6 +97,25 @@ def found(directory: RunDirectory, *, validation: ValidationConfig) -> FoldFacts
         guess=guess,
         flow=_flow(folds, step=best, guess=guess),
         interval=_interval(folds, step=best),
+    )
+
+
+def found_alone(directory: RunDirectory, *, validation: ValidationConfig) -> FoldFacts:
+    """What one finished run says, for a run that trains on its validation part, too."""
+    best = directory.best
+    assert best is not None, "it is finished"
+    guess = not Split.load(directory.path / SPLIT).validates_as_tested
+    return FoldFacts(
+        step=best.step,
+        rounds=tuple(
+            Best(step=line["step"], metrics=line["validation"])
+            for line in directory.journal.lines()
+            if "validation" in line
+        ),
+        alone=(best.step,),
+        guess=guess,
+        flow=_flow([directory], step=best.step, guess=guess),
+        interval=_interval([directory], step=best.step),
     )
 
 
@@ -120,10 +151,16 @@ def folds_note(facts: FoldFacts | None, *, metric: str) -> str | None:
     if facts is None:
         return None
     score = facts.scores(facts.step)[metric]
-    alone = ", ".join(str(step) for step in facts.alone)
+    if len(facts.alone) == 1:
+        return (
+            f"trains on validation conditions, too, to step {facts.step}, which had the best "
+            f"{metric} ({score:.4g}) without them; scores are of that training"
+        )
+    # An older version's folds did not say which steps were best alone.
+    alone = f" (of each alone: {', '.join(map(str, facts.alone))})" if facts.alone else ""
     return (
-        f"{len(facts.alone)} folds: mean {metric} {score:.4g} is best at step {facts.step} (of "
-        f"each alone: {alone}); training on all of them now, and each score is the folds' mean"
+        f"{len(facts.alone) or 'its'} folds: mean {metric} {score:.4g} is best at step "
+        f"{facts.step}{alone}; training on all of them now, and each score is the folds' mean"
         + ("; the score may differ from that of test conditions" if facts.guess else "")
     )
 

@@ -71,7 +71,7 @@ def train_part(part: Part, *, fingerprint: str, one: TrainOne, report: Report) -
     """Train a part on the version of the store that its run was begun with."""
     opened = OpenRun(part.run, fingerprint=fingerprint)
     directory = opened.directory
-    if directory.finished and directory.latest_state is None:
+    if directory.finished and directory.states.newest is None:
         return
     if not directory.finished:
         opened.check()

@@ -108,7 +108,7 @@ class Workers:
     @property
     def stands(self) -> str | None:
         """Which step was kept last."""
-        return said(self._directory.newest_step)
+        return said(self._directory.states.step)
 
 
 def said(number: int | None) -> str | None:

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from cluster.runs.directory import RunDirectory
 from cluster.runs.records import Line
-from cluster.storage.mirror import address_of
 from cluster.storage.notes import ClusterNotes
+from cluster.storage.places import address_of
 from cluster.storage.storage import StorageError
 from cluster.work.group.follow import Follow, Workers, said
 from cluster.work.keeper import Report

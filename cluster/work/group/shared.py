@@ -18,14 +18,29 @@ def share_of(units: Sequence[Item], *, place: Place) -> Sequence[Item]:
     return units[place.rank :: place.world]
 
 
-def together(own: Pseudobulks | None, *, place: Place) -> Pseudobulks:
-    """The units of all workers in their order, from each worker's share; none: it has no unit."""
-    if place.world == 1:
-        assert own is not None
-        return own
-    parts: list[Pseudobulks | None] = [None] * place.world
-    torch.distributed.all_gather_object(parts, own)
-    return in_turn([part for part in parts if part is not None])
+class PausedError(Exception):
+    """Units are not finished: a worker was asked to stop."""
+
+
+def together(
+    own: Pseudobulks | None, *, place: Place, paused: PausedError | None = None
+) -> Pseudobulks:
+    """The units of all workers in their order.
+
+    Args:
+        own: This worker's share; none: it has no unit, or has not finished.
+        place: This worker's.
+        paused: Why it has not finished. The others are told, or they would wait for it.
+
+    Raises:
+        PausedError: A worker has not finished its share; all workers get it.
+    """
+    parts: list[tuple[Pseudobulks | None, bool]] = [(own, paused is not None)] * place.world
+    if place.world > 1:
+        torch.distributed.all_gather_object(parts, (own, paused is not None))
+    if any(broken for _, broken in parts):
+        raise paused or PausedError("another worker was asked to stop")
+    return in_turn([part for part, _ in parts if part is not None])
 
 
 def in_turn(parts: Sequence[Pseudobulks]) -> Pseudobulks:
@@ -47,9 +62,18 @@ def in_turn(parts: Sequence[Pseudobulks]) -> Pseudobulks:
     )
 
 
-def told_by_first(scores: dict[str, float] | None, *, place: Place) -> dict[str, float]:
+def rows_in_turn(own: Sequence[Item], *, place: Place) -> list[Item]:
+    """What workers found of their shares of some units, in the units' order, on all workers."""
+    parts: list[Sequence[Item]] = [own] * place.world
+    if place.world > 1:
+        torch.distributed.all_gather_object(parts, own)
+    places = [(row, rank) for rank, part in enumerate(parts) for row in range(len(part))]
+    return [parts[rank][row] for row, rank in sorted(places)]
+
+
+def told_by_first(found: Item | None, *, place: Place) -> Item:
     """What the first worker has computed, on all workers."""
-    told = [scores]
+    told = [found]
     if place.world > 1:
         torch.distributed.broadcast_object_list(told, src=0)
     assert told[0] is not None

@@ -4,11 +4,13 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cluster.runs.directory import MEMBERS, RunDirectory
+from cluster.runs.directory import RunDirectory
+from cluster.runs.parts.place import MEMBERS
 from cluster.runs.plan import SPLIT
-from cluster.runs.records import Best, Line
+from cluster.runs.records import Line
 from cluster.settings.config import RunConfig
 from cluster.work.folds.facts import Fold, folds_of
+from scdfm.flow.provenance import Best
 from scdfm.screen.randomness import derived_seed
 from scdfm.splits import SplitConfig
 

@@ -7,11 +7,12 @@ import logging
 
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory
-from cluster.runs.records import Best, Line
+from cluster.runs.records import Line
 from cluster.settings.config import RunConfig
 from cluster.work.folds.training import TrainOne, train_part, train_with_folds
 from cluster.work.keeper import Report
 from cluster.work.members.facts import best_of, members_of_run
+from scdfm.flow.provenance import Best, Provenance
 from scdfm.screen.progress import phase
 
 log = logging.getLogger(__name__)
@@ -56,9 +57,9 @@ def train_whole(opened: OpenRun, directory: RunDirectory, *, one: TrainOne, repo
     directory.publish()
 
 
-def _facts(run: RunConfig, *, best: Best) -> dict[str, object]:
+def _facts(run: RunConfig, *, best: Best) -> Provenance:
     """What the provenance of the whole says beside that of its first member."""
-    return {"run": run.name, "store": run.store, "step": best.step, "validation": best.metrics}
+    return Provenance(run=run.name, store=run.store, step=best.step, validation=best.metrics)
 
 
 def _note(

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from cluster.nodes.stall import stalls
 from cluster.runs.directory import RunDirectory
@@ -11,8 +11,10 @@ from cluster.runs.history.holder import Holder, holder
 from cluster.runs.history.losses import losses_of
 from cluster.runs.history.said import BEGINS, ENDS, SaidLine
 from cluster.runs.history.times import TimeLine
-from cluster.runs.records import Best, Line
+from cluster.runs.records import Line
 from cluster.settings.config import RunConfig
+from scdfm.flow.provenance import Best
+from scdfm.screen.untyped import JsonObject
 
 State = Literal["waiting", "running", "done", "stopped"]
 Curve = list[tuple[int, float]]  # values by step; one that is undefined is left out
@@ -194,7 +196,7 @@ def _logs(directory: RunDirectory) -> tuple[Path, ...]:
     return tuple(path for path in (directory.said.path, *found) if path.is_file())
 
 
-def plain(now: Now) -> dict[str, Any]:
+def plain(now: Now) -> JsonObject:
     """Where a run stands, ready for JSON; of curves the newest value."""
     facts = now._asdict()
     curves = {"loss": now.loss, "scores": now.scores}

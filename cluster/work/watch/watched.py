@@ -6,7 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cluster.runs.directory import FOLDS, MEMBERS, RunDirectory
+from cluster.runs.directory import RunDirectory
+from cluster.runs.parts.place import FOLDS, MEMBERS
 from cluster.runs.records import Line
 from cluster.settings.config import RunConfig
 from cluster.settings.watch import watched_by

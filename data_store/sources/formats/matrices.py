@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from data_store.disk.arrays import Arrays
 from data_store.disk.damage import DamagedError
 from data_store.sources.formats.entries import (
     ROWS,
@@ -233,7 +234,7 @@ def _csr_blocks(matrix: Matrix, *, elements: int) -> Iterator[tuple[int, sp.csr_
             yield first + low, _csr(group, pointers[low : high + 1], genes=matrix.genes)
 
 
-def _arrays(matrix: Matrix) -> dict[str, Any]:
+def _arrays(matrix: Matrix) -> Arrays:
     """The arrays of a CSR matrix: to open one of HDF5 for each block is a fiftieth of an ingest."""
     return {name: matrix.content[name] for name in ("data", "indices", "indptr")}
 

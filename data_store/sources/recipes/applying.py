@@ -5,15 +5,26 @@ out.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TypedDict
 
 from data_store.sources.notes import note
 from data_store.sources.options import IngestOptions
 from data_store.sources.recipes.recipe import Recipe
 from data_store.sources.recipes.registry import RECIPES
 from data_store.sources.source import Source
+from data_store.store.schema import Perturbation
 from scdfm.screen.conditions import JOINT, Condition, condition
 from scdfm.screen.names import listed
+
+
+class _Chosen(TypedDict, total=False):
+    """Options that a recipe sets."""
+
+    condition_column: tuple[str, ...]
+    layer: str | None
+    control: tuple[str, ...]
+    perturbation: Perturbation | None
+    gene_column: str | None
 
 
 def applied(options: IngestOptions, sources: Sequence[Source]) -> IngestOptions:
@@ -25,7 +36,7 @@ def applied(options: IngestOptions, sources: Sequence[Source]) -> IngestOptions:
     if options.recipe is None:
         return options
     recipe = RECIPES[options.recipe]
-    chosen: dict[str, Any] = {}
+    chosen: _Chosen = {}
     if not options.condition_column:
         first = _first_in_all(recipe.conditions, [source.columns for source in sources])
         chosen["condition_column"] = () if first is None else (first,)
@@ -55,7 +66,7 @@ def _first_in_all(names: Sequence[str], places: Sequence[Collection[str]]) -> st
 
 
 def _refuse_missing(
-    chosen: dict[str, Any], sources: Sequence[Source], *, recipe: Recipe, name: str
+    chosen: _Chosen, sources: Sequence[Source], *, recipe: Recipe, name: str
 ) -> None:
     first, missing = sources[0], []
     if chosen.get("condition_column") == ():
@@ -71,5 +82,5 @@ def _refuse_missing(
         )
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)

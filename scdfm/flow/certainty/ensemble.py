@@ -9,15 +9,16 @@ import shutil
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
 from scdfm.flow.certainty.intervals import pooled
-from scdfm.flow.checkpoint import Model, ModelCard, load_model, read_card
+from scdfm.flow.checkpoint import EXPORT, Model, ModelCard, load_model, read_card
 from scdfm.flow.combined import FlowWeight
 from scdfm.flow.files import CARD, ENSEMBLE, GRAPH, MEMBERS, SPLIT, WEIGHTS, is_ensemble, members_of
+from scdfm.flow.provenance import Provenance
 from scdfm.gene_graph.graph import GeneGraph
 from scdfm.screen.atomic import replaced_directory, sha256
 from scdfm.screen.sealed import require_sealed, seal
@@ -36,7 +37,7 @@ class EnsembleFacts(BaseModel, frozen=True, extra="forbid"):
 
 
 def save_ensemble(
-    members: Sequence[Path], path: Path, *, of: Kind, split: Path, seed: int, facts: dict[str, Any]
+    members: Sequence[Path], path: Path, *, of: Kind, split: Path, seed: int, facts: Provenance
 ) -> None:
     """Write the models as one, replacing an older one at once or not at all.
 
@@ -56,7 +57,7 @@ def save_ensemble(
     told = EnsembleFacts(
         of=of,
         seeds=tuple(one.seed for one in cards),
-        steps=tuple(one.provenance.get("step") for one in cards),
+        steps=tuple(one.provenance.step for one in cards),
         weights=tuple(sha256(member / WEIGHTS) for member in members),
     )
     with replaced_directory(path) as directory:
@@ -93,6 +94,19 @@ def read_ensemble(path: Path) -> EnsembleFacts:
     return facts
 
 
+def require_whole(path: Path) -> None:
+    """Make sure that all files of a model, and of its members, are as they were written.
+
+    Raises:
+        ValueError: One is missing or damaged; names it.
+    """
+    require_sealed(path, remedy=EXPORT)
+    if is_ensemble(path):
+        read_ensemble(path)
+        for member in members_of(path):
+            require_sealed(member, remedy=EXPORT)
+
+
 def open_model(path: Path) -> Model:
     """Read a model's directory, be it one model or several; then its field holds those of all.
 
@@ -113,9 +127,7 @@ def open_model(path: Path) -> Model:
     )
 
 
-def _together(
-    cards: Sequence[ModelCard], *, of: Kind, seed: int, facts: dict[str, Any]
-) -> ModelCard:
+def _together(cards: Sequence[ModelCard], *, of: Kind, seed: int, facts: Provenance) -> ModelCard:
     """One card of all members."""
     first = cards[0]
     for number, card in enumerate(cards[1:], start=1):
@@ -134,7 +146,7 @@ def _together(
             # A member's errors are those of one model; what members differ by comes on top.
             "interval": pooled(known, apart=of == "folds"),
             "trained_contexts": _contexts(cards),
-            "provenance": {**first.provenance, **facts},
+            "provenance": first.provenance.with_facts(facts),
         }
     )
 

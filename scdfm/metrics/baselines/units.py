@@ -41,17 +41,21 @@ class MeasuredUnits(Units):
 
     Attributes:
         mean: Of each unit's cells, (units, genes).
-        genes: Names of the genes; none where no baseline asks for them.
+        genes: Names of the genes, which a token may be; none where tokens are no genes, as drugs,
+            or no baseline asks for them.
         noise: Sampling variance of each unit's change, of its cells' mean and of its controls',
             averaged over genes, (units,); none where it is not known.
         control_noise: What of it is the controls', which all units of a context share, (units,);
             none where it is not known apart.
+        noise_by_gene: How the noise is spread over genes, with a mean of 1, (genes,); none where
+            it is not known.
     """
 
     mean: Array
     genes: tuple[str, ...] = ()
     noise: Array | None = None
     control_noise: Array | None = None
+    noise_by_gene: Array | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty training part and means of other units or genes."""
@@ -72,6 +76,12 @@ class MeasuredUnits(Units):
                     f"expected the noise of {len(self.mean)} units, variances of at least 0, got "
                     f"shape {noise.shape}, least {noise.min(initial=0)}"
                 )
+        shares = self.noise_by_gene
+        if shares is not None and not (shares.shape == self.mean.shape[1:] and (shares >= 0).all()):
+            raise ValueError(
+                f"expected how noise is spread over {self.mean.shape[1]} genes, at least 0, got "
+                f"shape {shares.shape}, least {shares.min(initial=0)}"
+            )
 
     @cached_property
     def delta(self) -> Array:

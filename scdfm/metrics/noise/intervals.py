@@ -18,6 +18,7 @@ from scdfm.screen.randomness import numpy_generator
 
 LEVEL = 0.95
 DRAWS = 4_000  # of conditions
+SAME = 1e-9  # apart, as a share of their size: ends that only rounding tells apart
 
 
 class Interval(NamedTuple):
@@ -35,6 +36,9 @@ class Interval(NamedTuple):
 def interval(values: Array, conditions: Sequence[str], *, drawn: Array | None) -> Interval | None:
     """The interval of a mean over conditions; None where nothing is known of its noise.
 
+    Nothing is known, either, where the draws all but never move the mean, as of a score by ranks in
+    few conditions: an interval of one value would look like certainty.
+
     The draws of conditions depend on their number alone, so that rows are compared on the same.
 
     Args:
@@ -51,12 +55,13 @@ def interval(values: Array, conditions: Sequence[str], *, drawn: Array | None) -
         return None
     if fixed_enough(count):
         assert around is not None
-        return _between(score.mean() + around.mean(axis=1), share=(1 - LEVEL) / 2)
+        means = score.mean() + around.mean(axis=1)
+        return _between(means, share=(1 - LEVEL) / 2, mean=float(score.mean()))
     means = _weights(count) @ score
     if around is not None:
         means += np.resize(_shared(around), DRAWS)
     wider = t.ppf((1 + LEVEL) / 2, count - 1) * np.sqrt(count / (count - 1))
-    return _between(means, share=float(norm.cdf(-wider)))
+    return _between(means, share=float(norm.cdf(-wider)), mean=float(score.mean()))
 
 
 @lru_cache(maxsize=8)
@@ -111,6 +116,12 @@ def _shared(noise: Array) -> Array:
     return shared
 
 
-def _between(means: Array, *, share: float) -> Interval:
-    low, high = np.quantile(means, (share, 1 - share))
-    return Interval(float(low), float(high))
+def _between(means: Array, *, share: float, mean: float) -> Interval | None:
+    """Where most of the drawn means lie; None where they lie at one value.
+
+    The mean itself is inside: of a score in steps, most draws can lie on one side of it.
+    """
+    low, high = map(float, np.quantile(means, (share, 1 - share)))
+    if high - low <= SAME * max(abs(low), abs(high)):
+        return None
+    return Interval(min(low, mean), max(high, mean))

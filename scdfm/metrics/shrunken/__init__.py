@@ -18,10 +18,20 @@ All constants come from the training units by moments, so there is nothing to tu
 neither torch nor a model.
 """
 
-from scdfm.metrics.shrunken.base import Base, Delta
+from scdfm.metrics.shrunken.base import RULE, Base, Delta, RuleError
 from scdfm.metrics.shrunken.by_gene import variance_by_gene
 from scdfm.metrics.shrunken.fit import fit
 from scdfm.metrics.shrunken.moved import moved, shift_to
 from scdfm.metrics.shrunken.unshrunken import unshrunken
 
-__all__ = ["Base", "Delta", "fit", "moved", "shift_to", "unshrunken", "variance_by_gene"]
+__all__ = [
+    "RULE",
+    "Base",
+    "Delta",
+    "RuleError",
+    "fit",
+    "moved",
+    "shift_to",
+    "unshrunken",
+    "variance_by_gene",
+]

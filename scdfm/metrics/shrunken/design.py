@@ -11,6 +11,13 @@ from scdfm.metrics.baselines.units import Array, MeasuredUnits
 from scdfm.screen.conditions import Condition
 
 
+class Own(NamedTuple):
+    """Where a condition changes a gene that is one of its own tokens: places of its delta."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+
 class Measured(NamedTuple):
     """Training conditions, averaged over their contexts."""
 
@@ -20,6 +27,11 @@ class Measured(NamedTuple):
     contexts: tuple[str, ...]  # sorted
     shares: sp.csr_matrix  # of each context in a condition's average, (conditions, contexts)
     of_controls: Array | None  # variance of each context's control mean, likewise, (contexts,)
+    own: Own  # perturbed genes; none where they do not count apart
+
+    def elsewhere(self, rows: NDArray[np.int64]) -> Array:
+        """Changes of some conditions, 0 at genes that they perturb, (rows, genes)."""
+        return without(self.delta[rows], self.own, rows=rows)
 
     @property
     def own_noise(self) -> Array:
@@ -30,10 +42,14 @@ class Measured(NamedTuple):
         return np.maximum(own, 0)
 
 
-def measured(training: MeasuredUnits) -> Measured:
+def measured(training: MeasuredUnits, *, apart: bool = False) -> Measured:
     """Average changes and their noise over contexts: of k units, the noise is their mean / k.
 
     Where the noise of the units is not known, it is NaN.
+
+    Args:
+        training: Units.
+        apart: Whether genes that a condition perturbs count apart.
     """
     conditions = tuple(sorted({*training.conditions}))
     place = {condition: row for row, condition in enumerate(conditions)}
@@ -45,15 +61,38 @@ def measured(training: MeasuredUnits) -> Measured:
     contexts = tuple(sorted({*training.contexts}))
     column = np.array([contexts.index(context) for context in training.contexts])
     inside = sp.csr_matrix((np.ones(units), (np.arange(units), column)))
-    apart = training.control_noise
+    of_controls = training.control_noise
     return Measured(
         conditions,
         average @ training.delta,
         average.multiply(average) @ known,
         contexts,
         sp.csr_matrix(average @ inside),
-        None if apart is None else np.bincount(column, weights=apart) / np.bincount(column),
+        None
+        if of_controls is None
+        else np.bincount(column, weights=of_controls) / np.bincount(column),
+        own_genes(conditions, genes=training.genes if apart else ()),
     )
+
+
+def own_genes(conditions: Sequence[Condition], *, genes: Sequence[str]) -> Own:
+    """Where conditions change their own tokens; those that are no gene have no place."""
+    place = {gene: column for column, gene in enumerate(genes)}
+    found = [
+        (row, place[token])
+        for row, condition in enumerate(conditions)
+        for token in sorted({*condition})
+        if token in place
+    ]
+    return Own(*np.array(found, dtype=np.int64).reshape(-1, 2).T)
+
+
+def without(values: Array, own: Own, *, rows: NDArray[np.int64]) -> Array:
+    """Set the values of some conditions (rows, genes) to 0 at genes that they perturb, in place."""
+    for row, one in enumerate(rows.tolist()):
+        first, last = np.searchsorted(own.rows, (one, one + 1))
+        values[row, own.columns[first:last]] = 0
+    return values
 
 
 def design(conditions: Sequence[Condition], *, tokens: Sequence[str]) -> sp.csr_matrix:

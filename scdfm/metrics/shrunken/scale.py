@@ -1,4 +1,7 @@
-"""How much of the sum of its singles a combination shows: one scale for a screen."""
+"""How much of the sum of its singles a combination shows: one scale for a screen.
+
+Genes that a combination perturbs itself say nothing of it, where they count apart.
+"""
 
 from typing import NamedTuple
 
@@ -6,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdfm.metrics.baselines.units import Array
-from scdfm.metrics.shrunken.design import Measured, design, several
+from scdfm.metrics.shrunken.design import Measured, design, several, without
 
 FEWEST = 3  # combinations whose singles are all measured; with fewer nothing is estimated
 _ROWS_AT_ONCE = 256
@@ -38,15 +41,18 @@ def additivity(measured: Measured, *, given: float | None = None) -> Additivity:
     if len(rows) < FEWEST:
         return Additivity(1.0, rows, left=np.nan, of_singles=np.nan)
     # Some combinations at a time: all sums together are as large as all changes.
+    effects = measured.elsewhere(singles)
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         some = rows[first : first + _ROWS_AT_ONCE]
-        total, delta = members[some] @ measured.delta[singles], measured.delta[some]
+        total = without(members[some] @ effects, measured.own, rows=some)
+        delta = measured.elsewhere(some)
         both += float(np.vdot(total, delta))
         square += float(np.vdot(total, total))
         own += float(np.vdot(delta, delta))
     found = both / square if square > 0 else 1.0
     scale = found if given is None else given
-    values = len(rows) * measured.delta.shape[1]
-    left = max(own - 2 * scale * both + scale**2 * square, 0.0) / values
+    # Genes that a combination perturbs itself were set to 0: they are no values that it has.
+    values = len(rows) * measured.delta.shape[1] - int(np.isin(measured.own.rows, rows).sum())
+    left = max(own - 2 * scale * both + scale**2 * square, 0.0) / max(values, 1)
     noise: Array = members[rows] @ measured.noise[singles]
     return Additivity(scale, rows, left=left, of_singles=float(noise.mean()))

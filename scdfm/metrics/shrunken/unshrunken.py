@@ -7,7 +7,8 @@ from scdfm.metrics.baselines.changes import Changes
 from scdfm.metrics.baselines.units import MeasuredUnits
 from scdfm.metrics.shrunken.base import Base
 from scdfm.metrics.shrunken.design import design, measured
-from scdfm.metrics.shrunken.fit import LEAST_ENERGY, LEAST_NOISE, interaction
+from scdfm.metrics.shrunken.fit import LEAST_ENERGY, interaction
+from scdfm.metrics.shrunken.posterior import LEAST_NOISE
 from scdfm.metrics.shrunken.scale import additivity
 
 
@@ -31,6 +32,8 @@ def unshrunken(training: MeasuredUnits) -> Base:
     return Base(
         tokens=tokens,
         effects=known.delta[rows],
+        own=sp.csr_matrix((len(rows), known.delta.shape[1])),
+        own_variance=sp.csr_matrix((len(rows), known.delta.shape[1])),
         errors=np.zeros((0, known.delta.shape[1])),
         tau=tau,
         precision=sp.csr_matrix(sp.diags_array(1 / noise)),

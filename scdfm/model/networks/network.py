@@ -31,7 +31,9 @@ class Network:
     Attributes:
         build: Makes it; imports torch only when called.
         check: Raises ValueError for a configuration that this variant cannot have.
+        lacks: Settings of the model that it has not; a preset leaves them out.
     """
 
     build: Build
     check: Callable[["ModelConfig"], None] = any_form
+    lacks: tuple[str, ...] = ()

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from scdfm.model.vocabulary import Vocabulary
 
 ENCODER_HEADS = 8  # whatever the blocks have
-OURS = ("pooling", "rank", "token_dropout", "base_channel")  # options of the paper's network alone
+# Options of the paper's network alone.
+OURS = ("pooling", "rank", "token_dropout", "base_channel", "base_velocity")
 
 
 def _build(
@@ -44,4 +45,4 @@ def _check(config: "ModelConfig") -> None:
         )
 
 
-RELEASE = Network(_build, check=_check)
+RELEASE = Network(_build, check=_check, lacks=OURS)

@@ -71,7 +71,7 @@ def words_of(labels: Sequence[str], control: str, separator: str | None) -> Word
 
 
 @given(screen=screens())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_label_and_every_name_is_its_condition(
     screen: tuple[list[str], str, str | None],
 ) -> None:
@@ -88,7 +88,7 @@ def test_every_label_and_every_name_is_its_condition(
 
 
 @given(screen=screens(), seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_conditions_of_known_tokens_that_nobody_measured_can_be_named(
     screen: tuple[list[str], str, str | None], seed: int
 ) -> None:
@@ -143,7 +143,6 @@ def given_as(named: Named, folder: Path) -> Iterator[list[str]]:
 @settings(
     max_examples=5,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_what_inspect_lists_can_be_named_everywhere(

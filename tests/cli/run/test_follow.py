@@ -3,7 +3,7 @@
 import json
 import signal
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,17 +70,23 @@ def test_following_ends_with_the_run_and_says_how(
 
 @pytest.mark.parametrize("json_lines", [False, True])
 def test_who_follows_sees_each_round_once(
-    scdfm: Call, begun: RunConfig, monkeypatch: pytest.MonkeyPatch, json_lines: bool
+    scdfm: Call,
+    begun: RunConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    printed: Callable[[str], threading.Event],
+    json_lines: bool,
 ) -> None:
-    monkeypatch.setattr("cli.show.run.follow._LOOK", 0.05)
+    monkeypatch.setattr("cli.show.following._LOOK", 0.05)
+    line = '"step":{},"steps":6' if json_lines else "validation at step {}"
+    seen = {step: printed(line.format(step)) for step in (4, 6)}
     began = threading.Event()
 
-    def slowly(outcome: Round) -> bool:
+    def until_seen(outcome: Round) -> bool:
         began.set()
-        time.sleep(0.3)  # longer than between two looks
+        seen[outcome.step].wait(60)
         return True
 
-    training = threading.Thread(target=lambda: train_here(begun, on_round=slowly))
+    training = threading.Thread(target=lambda: train_here(begun, on_round=until_seen))
     training.start()
     assert began.wait(60)
     shown = scdfm("inspect", begun.directory, "--follow", *["--json"] * json_lines)

@@ -48,13 +48,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(
     stopped: RunConfig, trained: Path
 ) -> None:
     directory = RunDirectory(stopped.directory)
-    newest = directory.latest_state
+    newest = directory.states.newest
     assert newest is not None
     assert newest.name == "step-00000004"
     for file in sorted(newest.iterdir()):
         whole = file.read_bytes()
         damage(file)
-        found = directory.checkpoint()
+        found = directory.states.read()
         assert found is not None
         assert found.path.name == "step-00000002"
         [line] = found.damaged
@@ -79,11 +79,11 @@ def test_a_run_without_any_whole_checkpoint_names_the_newest(stopped: RunConfig)
 
 
 def test_a_checkpoint_without_hashes_that_does_not_open_is_damaged_too(stopped: RunConfig) -> None:
-    newest = RunDirectory(stopped.directory).latest_state
+    newest = RunDirectory(stopped.directory).states.newest
     assert newest is not None
     (newest / "manifest.json").unlink()
     (newest / "optimiser.pt").write_bytes(b"half")
-    found = RunDirectory(stopped.directory).checkpoint()
+    found = RunDirectory(stopped.directory).states.read()
     assert found is not None
     assert "4 is not a complete training state" in found.damaged[0]
 

@@ -56,7 +56,7 @@ def test_a_run_stopped_anywhere_writes_the_same_bytes(
         # It is seen at the end of the next step, or within the round that comes before.
         kept = after if after % 2 == 0 else after + 1
         directory = RunDirectory(run.directory)
-        assert directory.newest_step == kept
+        assert directory.states.step == kept
         assert not directory.finished
         assert max(line["step"] for line in told if "validation" in line) < kept
         assert train_here(run).finished
@@ -73,8 +73,8 @@ def test_losses_of_steps_before_a_stop_are_part_of_the_next_line(
     # The round before the first step is told at the end of the validation; the step sees the wish.
     with pytest.raises(StoppedError):
         train_here(parts, on_round=lambda outcome: directory.stop.ask() or True)
-    assert directory.newest_step == 1
-    state = directory.latest_state
+    assert directory.states.step == 1
+    state = directory.states.newest
     assert state is not None
     assert len(json.loads((state / "progress.json").read_text())["unlogged"]) == 1
     directory.stop.forget()

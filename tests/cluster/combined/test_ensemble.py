@@ -148,7 +148,7 @@ def test_the_card_is_that_of_all_members(ensemble: Path) -> None:
 
 def predicted(run: Path, out: Path, *, order: slice = slice(None), **asked: Any) -> Work:
     """A complete prediction of two conditions, as `scdfm predict` makes it, without Ray."""
-    store = read_card(model_directory(run)).provenance["store"]
+    store = read_card(model_directory(run)).provenance.store
     with Store.open(store) as opened:
         singles = sorted(one for one, tokens in opened.conditions.items() if len(tokens) == 1)
         names = (singles[0], f"{singles[1]}+{singles[3]}")

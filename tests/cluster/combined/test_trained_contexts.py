@@ -9,6 +9,7 @@ from cluster.train import train_here
 from data_store.ingest.write import IngestOptions, ingest
 from scdfm.flow.certainty.ensemble import _together
 from scdfm.flow.checkpoint import Model, load_model
+from scdfm.flow.provenance import Provenance
 from tests.cluster.small import settings
 
 pytestmark = pytest.mark.slow
@@ -49,6 +50,6 @@ def test_an_ensemble_was_trained_on_what_any_member_was(model: Model) -> None:
         model.card.model_copy(update={"trained_contexts": known})
         for known in (("a", "b"), ("b", "c"), None)
     ]
-    both = _together(each[:2], of="folds", seed=0, facts={})
+    both = _together(each[:2], of="folds", seed=0, facts=Provenance())
     assert both.trained_contexts == ("a", "b", "c")
-    assert _together(each, of="folds", seed=0, facts={}).trained_contexts is None
+    assert _together(each, of="folds", seed=0, facts=Provenance()).trained_contexts is None

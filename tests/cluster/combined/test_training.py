@@ -34,7 +34,7 @@ def test_a_model_keeps_its_base_and_the_weight_of_its_best_round(combined: Path)
     assert model.base is not None
     assert model.card.mean is not None
     rounds = {line["step"]: line for line in RunDirectory(combined).journal.lines()}
-    chosen = rounds[model.card.provenance["step"]]["flow"]
+    chosen = rounds[model.card.provenance.step]["flow"]
     assert chosen["weight"] == model.card.mean.flow
     assert chosen["alone"]["mse"] > 0
     assert model.card.mean_in_words == f"shrunken base + {model.card.mean.flow:.2g} x flow, " + (
@@ -47,6 +47,19 @@ def test_a_model_keeps_its_base_and_the_weight_of_its_best_round(combined: Path)
         whole = fit(measured_units(store, cells, columns=plan.genes.model))
     np.testing.assert_array_equal(model.base.effects, whole.effects)
     assert model.base.tokens == whole.tokens
+
+
+def test_an_untrained_flow_that_is_the_base_has_no_weight_and_the_bases_score(
+    tiny_store_path: Path, tmp_path: Path
+) -> None:
+    model = {"width": 16, "layers": 1, "base_channel": True, "base_velocity": True}
+    run = combining(tiny_store_path, tmp_path, model=model, source="other_control")
+    train_here(run, on_round=lambda outcome: False)
+    first = next(line for line in RunDirectory(run.directory).journal.lines() if "flow" in line)
+    assert (first["step"], first["flow"]["weight"]) == (0, 0)
+    assert first["flow"]["square"] == [0] * len(first["flow"]["square"])
+    alone = first["flow"]["alone"]
+    assert alone == pytest.approx({name: first["validation"][name] for name in alone}, rel=1e-6)
 
 
 def test_a_stopped_run_ends_with_the_same_base_weight_and_journal(

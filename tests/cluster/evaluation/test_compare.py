@@ -1,15 +1,25 @@
 """Runs compared by their evaluations."""
 
+import io
+import logging
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
+from rich.console import Console
 
+from cli.show.comparison import pages
+from cli.show.terminal import as_json
 from cluster.runs.find_model import models_below
-from cluster.work.compare import compare, evaluated
-from cluster.work.evaluation.record import Evaluation
-from scdfm.metrics.table import Score, Table
+from cluster.work.comparison.compare import compare
+from cluster.work.comparison.evaluated import evaluated
+from cluster.work.comparison.targets import distinct
+from cluster.work.evaluate import evaluate
+from cluster.work.evaluation.record import Difference, Evaluation
+from scdfm.metrics.table import Score, Table, tabulate
 
 
 def evaluation(mse: dict[str, float], *, fold: int = 0) -> Evaluation:
@@ -70,6 +80,47 @@ def test_an_undefined_score_is_left_out_of_the_mean(tmp_path: Path) -> None:
     assert (score.value, score.runs) == (0.1, 1)
 
 
+class Named(NamedTuple):
+    """Units by name."""
+
+    contexts: tuple[str, ...]
+    conditions: tuple[str, ...]
+
+
+def with_correlations(rows: dict[str, list[float]]) -> Evaluation:
+    """An evaluation of conditions A, B, ... in one context; NaN where undefined."""
+    names = tuple("ABCDE")
+    part = Named(("K562",) * len(names), names)
+    tables = {row: tabulate({"pearson_delta": np.array(one)}, part) for row, one in rows.items()}
+    return evaluation(dict.fromkeys(rows, 0.1)).model_copy(update={"tables": tables})
+
+
+def test_rows_with_undefined_units_are_compared_on_the_same_conditions(tmp_path: Path) -> None:
+    nan = float("nan")
+    # Where the baseline says something the model is better; the mean of the others hides it.
+    rows = {"scDFM": [0.1, 0.2, 0.1, 0.9, 0.8], "additive": [nan, nan, nan, 0.7, 0.7]}
+    one = with_correlations(rows)
+    other = with_correlations({"scDFM": rows["additive"], "additive": rows["additive"]})
+    alone = compare([tmp_path], [one])
+    apart = alone.differences["additive"]["pearson_delta"]
+    assert (apart.value, apart.wins, apart.runs) == (pytest.approx(0.15), 1, 1)
+    out = io.StringIO()
+    for line in pages(alone):
+        Console(file=out, width=80).print(line, markup=False)
+    assert "pearson_delta is undefined in units: 3 of additive" in out.getvalue()
+    # What the evaluation itself says of them goes before, as it knows the units.
+    said = Difference(value=0.25, wins=2, losses=0, conditions=2, within_noise=False)
+    told = one.model_copy(update={"differences": {"additive": {"pearson_delta": said}}})
+    assert compare([tmp_path], [told]).differences["additive"]["pearson_delta"].value == 0.25
+    # Two models are paired in the same way.
+    for name, source in (("a", "control"), ("b", "noise")):
+        (tmp_path / name).mkdir()
+        text = f"name: {name}\nstore: s\nsplit: {{kind: additive}}\nsource: {source}\n"
+        (tmp_path / name / "run.yaml").write_text(text)
+    two = compare([tmp_path / "a", tmp_path / "b"], [one, other])
+    assert two.differences["scDFM (b)"]["pearson_delta"].value == pytest.approx(0.15)
+
+
 def test_evaluations_without_a_common_metric_are_refused(tmp_path: Path) -> None:
     other = evaluation({"scDFM": 0.1})
     table = Table(overall={}, contexts={}, conditions={})
@@ -83,8 +134,8 @@ def test_a_kept_evaluation_is_used_until_the_weights_change(trained: Path, tmp_p
     run = shutil.copytree(trained, tmp_path / "run")
     shutil.rmtree(run / "evaluation", ignore_errors=True)
     [first] = evaluated([run], metrics=["mse"])
-    [again] = evaluated([run], metrics=["mae"])
-    assert again == first
+    [again] = evaluated([run])
+    assert as_json(again) == as_json(first)
     kept = run / "evaluation" / "evaluation.json"
     # On fewer genes, as beside somebody's predictions of those, it is no score like the others.
     kept.write_text(again.model_copy(update={"genes": 5}).model_dump_json())
@@ -94,6 +145,68 @@ def test_a_kept_evaluation_is_used_until_the_weights_change(trained: Path, tmp_p
     assert [*new.tables["scDFM"].overall] == ["mae"]
 
 
+@pytest.mark.slow
+def test_a_metric_that_was_not_evaluated_is_added_on_the_same_cells(
+    trained: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    shutil.rmtree(run / "evaluation", ignore_errors=True)
+    before = evaluate(run, metrics=["mse"], cells=5, seed=3)
+    [now] = evaluated([run], metrics=["mae"])
+    assert (now.cells, now.seeds) == (before.cells, (3,))
+    assert [*now.tables["scDFM"].overall] == ["mse", "mae"]
+    ours, was = (one.tables["scDFM"].overall["mse"].value for one in (now, before))
+    assert ours == was
+
+
+@pytest.mark.slow
+def test_evaluations_of_other_code_or_other_cells_are_not_averaged(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = [shutil.copytree(trained, tmp_path / name) for name in ("a", "b")]
+    for run, cells in zip(runs, (5, 6), strict=True):
+        shutil.rmtree(run / "evaluation", ignore_errors=True)
+        evaluate(run, metrics=["mse"], cells=cells)
+    caplog.set_level(logging.INFO)
+    usual = evaluated(runs)
+    assert {one.asked.cells for one in usual if one.asked is not None} == {None}
+    assert "before on another number of cells" in caplog.text
+    caplog.clear()
+    assert as_json(evaluated(runs)) == as_json(usual)
+    assert caplog.text == ""
+    records = [run / "evaluation" / "evaluation.json" for run in runs]
+    older = {"code": "0" * 64}
+    records[0].write_text(usual[0].model_copy(update=older).model_dump_json())
+    assert len({one.code for one in evaluated(runs)}) == 1
+    assert "before by another version" in caplog.text
+    caplog.clear()
+    for record in records:
+        record.write_text(usual[0].model_copy(update=older).model_dump_json())
+    # All of one older version are alike.
+    assert {one.code for one in evaluated(runs)} == {"0" * 64}
+    assert "all were evaluated by one other version" in caplog.text
+    # But not beside a new one of a further metric.
+    assert {one.code for one in evaluated(runs, metrics=["mae"])} == {usual[0].code}
+
+
+@pytest.mark.slow
+def test_what_was_evaluated_on_a_gpu_is_kept_where_there_is_none(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    run = shutil.copytree(trained, tmp_path / "run")
+    shutil.rmtree(run / "evaluation", ignore_errors=True)
+    here = evaluate(run, metrics=["mse"], cells=5)
+    assert here.asked is not None
+    there = here.model_copy(update={"asked": here.asked.model_copy(update={"device": "cuda"})})
+    file = run / "evaluation" / "evaluation.json"
+    file.write_text(there.model_dump_json())
+    before = file.read_bytes()
+    [now] = evaluated([run], metrics=["mae"])
+    assert [*now.tables["scDFM"].overall] == ["mse", "mae"]
+    assert file.read_bytes() == before
+
+
 def test_the_models_of_a_sweeps_splits_are_found_in_their_order(tmp_path: Path) -> None:
     for name in ("best", "best-splits/2", "best-splits/10", "best-splits/1"):
         (tmp_path / name).mkdir(parents=True)
@@ -101,3 +214,20 @@ def test_the_models_of_a_sweeps_splits_are_found_in_their_order(tmp_path: Path) 
     found = [path.name for path in models_below(tmp_path / "best-splits")]
     assert found == ["best", "1", "2", "10"]
     assert models_below(tmp_path) == []
+
+
+def test_a_model_that_is_named_twice_is_compared_once_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="cluster")
+    for name in ("one/model", "two/model"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "model.json").touch()
+    one, two = tmp_path / "one", tmp_path / "two"
+    spelled = [one, two, one / "model", tmp_path / "two" / ".." / "one", two]
+    assert distinct(spelled) == [one, two]
+    assert caplog.messages == [
+        f"{one / 'model'} is the model of {one}: it is compared once",
+        f"{spelled[3]} is the model of {one}: it is compared once",
+        f"{two} was named before: it is compared once",
+    ]

@@ -86,9 +86,10 @@ def test_the_steps_are_those_with_the_best_mean_over_folds(whole: Path) -> None:
     assert result.best_step == best
     assert result.metrics["mse"] == means[best]
     assert max(line["step"] for line in RunDirectory(whole).journal.lines()) == best
-    facts = load_model(whole / "model").card.provenance["folds"]
-    assert facts["step"] == best
-    assert facts["alone"] == [min(curve, key=curve.__getitem__) for curve in curves]
+    facts = load_model(whole / "model").card.provenance.folds
+    assert facts is not None
+    assert facts.step == best
+    assert list(facts.alone) == [min(curve, key=curve.__getitem__) for curve in curves]
     assert describe_run(whole)["folds"]["finished"] == 2
 
 
@@ -180,6 +181,20 @@ def test_only_rounds_that_all_folds_had_choose_the_steps(tmp_path: Path) -> None
         (4, None),
     ]
     assert facts.guess  # such a split does not say what validates
+
+
+def test_of_equal_rounds_the_folds_take_that_with_the_nearest_cells(tmp_path: Path) -> None:
+    shapes = {0: 0.3, 2: 0.2, 4: 0.2, 6: 0.4}
+    folder = tmp_path / "folds" / "0"
+    folder.mkdir(parents=True)
+    lines = [
+        {"step": step, "validation": {"mse": 2.0}, "shape": shape} for step, shape in shapes.items()
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    (folder / "best.json").write_text(json.dumps({"step": 4, "metrics": {"mse": 2.0}}))
+    split = Split(kind="list", seed=0, fold=0, train=("A",), validation=("B",), test=("C",))
+    split.save(folder / "split.json")
+    assert found(RunDirectory(tmp_path), validation=ValidationConfig()).step == 4
 
 
 def test_a_fold_differs_from_its_run_in_place_split_and_folds_only(

@@ -81,7 +81,7 @@ class Two:
 
     def end(self) -> None:
         """Kill both nodes."""
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=200)
 
 
 if __name__ == "__main__":

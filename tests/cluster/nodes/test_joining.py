@@ -35,18 +35,22 @@ def test_a_closed_port_and_a_server_that_is_no_ray_are_told_apart(
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(ValueError, match="gave no answer of a Ray in 1 s"):
             require_cluster(address)
-    with pytest.raises(ValueError, match="got no connection"):
-        require_cluster(address)
-    assert time.monotonic() - began < 15 + joining.LOAD
+    assert time.monotonic() - began < 60 + joining.LOAD  # Ray itself would try for minutes
+    with socket.socket() as closed:  # nobody else has its port, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(ValueError, match="got no connection"):
+            require_cluster(f"127.0.0.1:{closed.getsockname()[1]}")
 
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.timeout(300)
 def test_a_cluster_is_joined_with_its_token_only(
     ray_session: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import ray
 
+    monkeypatch.setattr(joining, "ANSWER", 60.0)
     address = ray.get_runtime_context().gcs_address
     require_cluster(address)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,15 @@ from cluster.nodes.stall import watched
 
 def hangs():
     # A call that never gives Python's lock back, as a stuck kernel would.
-    ctypes.PyDLL(None).sleep(60)
+    ctypes.PyDLL(None).sleep(300)
 
-with watched(Path(sys.argv[1]), who="worker 3", seconds=0.6) as watchdog:
-    for _ in range(8):
+with watched(Path(sys.argv[1]), who="worker 3", seconds=1.5) as watchdog:
+    began = time.monotonic()
+    while time.monotonic() - began < 1.7:  # in all longer than allowed, each step a moment
         watchdog.step()
-        time.sleep(0.2)
+        time.sleep(0.01)
     with watchdog.resting():
-        time.sleep(1)
+        time.sleep(1.7)
     print("went on", flush=True)
     if sys.argv[2] == "hang":
         hangs()
@@ -38,25 +38,23 @@ def run(directory: Path, how: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", PROGRAM, str(directory), how],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
 
 
 def test_a_worker_that_hangs_is_ended_and_its_stack_is_told(tmp_path: Path) -> None:
-    began = time.monotonic()
     ended = run(tmp_path, "hang")
     assert (ended.returncode, ended.stdout) == (1, "went on\n")
-    assert time.monotonic() - began < 40
     known: set[Path] = set()
     [stall] = stalls(tmp_path, known=known)
     assert stall.who == "worker 3"
     assert stall.at[0].startswith("hangs (<string>:")
-    assert stall.line.startswith("worker 3 took no step for 0.6 s and was ended; it was in hangs (")
+    assert stall.line.startswith("worker 3 took no step for 1.5 s and was ended; it was in hangs (")
     assert stall.file.parent == tmp_path / FOLDER
     assert list(stalls(tmp_path, known=known)) == [], "it is told twice"
     killed = stall.file.with_name("worker-4-1.txt")
-    killed.write_text("worker 4, 0.6 s, thread 0x0000000000000001\n")
+    killed.write_text("worker 4, 1.5 s, thread 0x0000000000000001\n")
     forget_living(tmp_path)
     assert [path.name for path in stall.file.parent.iterdir()] == [stall.file.name]
 

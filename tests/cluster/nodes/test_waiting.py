@@ -17,8 +17,8 @@ from cluster.train import train
 from sweeps import SweepConfig
 from sweeps.running import SweepFailedError
 from sweeps.study import tune
+from tests.cluster.predict.asking import request
 from tests.cluster.small import settings
-from tests.cluster.test_predict import request
 from tests.sweeps.conftest import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(240)]
@@ -43,6 +43,12 @@ def full(ray_session: None) -> Iterator[None]:
     ray.kill(holder)
 
 
+def test_a_piece_that_has_room_is_said_to_start(free_cores: None) -> None:
+    """Stands before what takes all cores."""
+    line = Waiting("trial", pieces=1, cpus=1, waits=lambda: True).line
+    assert line.startswith("waiting for 1 trial to start; there is room")
+
+
 def test_the_wait_is_spoken_of_with_what_there_is(
     full: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -53,8 +59,14 @@ def test_the_wait_is_spoken_of_with_what_there_is(
             time.sleep(0.1)
     said = {record.message for record in caplog.records}
     assert said == {
-        "waiting for 2 workers x 1 CPU; the cluster has 2 CPUs (0 free), with room for 2"
+        "waiting for 2 workers x 1 CPU; this machine has 2 CPUs (0 free): work that runs now holds "
+        "the rest"
     }
+
+
+def test_too_few_nodes_are_told_from_nodes_that_are_in_use(full: None) -> None:
+    line = Waiting("worker", pieces=3, cpus=1, waits=lambda: True).line
+    assert line.endswith("this machine has 2 CPUs (0 free), with room for 2 if all were free")
 
 
 def test_training_a_sweep_and_a_prediction_give_up_in_one_line(

@@ -31,6 +31,7 @@ ALL: dict[str, Any] = {
         "rank": 5,
         "token_dropout": 0.3,
         "base_channel": True,
+        "base_velocity": True,
     },
     "training": {
         "steps": 6,
@@ -56,7 +57,7 @@ def test_a_stopped_run_with_every_option_ends_with_the_same_bytes(
     train_here(whole)
     assert not train_here(parts, on_round=lambda outcome: outcome.step < 2).finished
     assert train_here(parts).finished
-    states = [RunDirectory(run.directory).latest_state for run in (whole, parts)]
+    states = [RunDirectory(run.directory).states.newest for run in (whole, parts)]
     for places in ([run.directory / "model" for run in (whole, parts)], states):
         ours, theirs = ((place / "model.safetensors").read_bytes() for place in places if place)
         assert ours == theirs

@@ -8,15 +8,24 @@ import pytest
 
 from cluster.storage.objects import Objects, _Plain
 from cluster.storage.storage import Storage, StorageError, TakenError, storage_at
+from tests.cluster.storage.google import google
 
 
-@pytest.fixture(params=["folder", "memory", "s3", "without conditions"])
+@pytest.fixture(params=["folder", "memory", "s3", "gs", "without conditions"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     if request.param == "s3":
         yield storage_at(f"{request.getfixturevalue('bucket')}/runs/a")
         return
     if request.param == "folder":
         yield storage_at(tmp_path / "runs" / "a")
+        return
+    if request.param == "gs":
+        driver = pytest.importorskip("gcsfs", reason="gs:// needs gcsfs, which is not installed")
+        driver.GCSFileSystem.clear_instance_cache()
+        with google() as server, pytest.MonkeyPatch.context() as environment:
+            environment.setenv("STORAGE_EMULATOR_HOST", server)
+            yield storage_at("gs://bucket/runs/a")
+        driver.GCSFileSystem.clear_instance_cache()
         return
     system = fsspec.filesystem("memory")
     system.store.clear()
@@ -127,7 +136,7 @@ def test_a_bucket_that_is_not_there_is_named(bucket: str) -> None:
     [
         ("https://host/runs", "https:// can only be read; name a folder or a bucket"),
         ("nothing://x", "expected an address with s3://, gs:// or another scheme"),
-        ("gs://bucket/runs", "expected the driver that reads gs:// URLs, .* pip install gcsfs"),
+        ("az://bucket/runs", "expected the driver that reads az:// URLs, .* pip install adlfs"),
     ],
 )
 def test_an_address_that_cannot_be_written_is_one_line(address: str, line: str) -> None:

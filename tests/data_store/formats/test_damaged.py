@@ -20,7 +20,8 @@ def test_damaged_files_are_refused_in_one_line_or_read_as_others_read_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from damaged import DAMAGE, MAKE, content, judge, seed_of
+    from damaged import content, judge, seed_of
+    from damaged_files import DAMAGE, MAKE
 
     (tmp_path / "right").mkdir()
     whole = MAKE["h5ad"](tmp_path / "right")

@@ -17,7 +17,7 @@ import pytest
 from data_store.ingest.write import ingest
 from data_store.sources.formats.known import open_source
 from tests.data_store.cells import adata, written
-from tests.data_store.test_tenx import version3
+from tests.data_store.formats.test_tenx import version3
 
 # Of h5py, HDF5, zarr, numpy, pandas, anndata, Python.
 THEIRS = (

@@ -15,7 +15,7 @@ from data_store.sources.formats.format import Reading
 from data_store.sources.formats.known import open_source
 from data_store.sources.places import find
 from data_store.sources.source import Source
-from tests.data_store.test_tenx import KINDS, SYMBOLS, features_by_cells, table
+from tests.data_store.formats.test_tenx import KINDS, SYMBOLS, features_by_cells, table
 
 GENES = "".join(
     f"ENSG{k}\t{symbol}\t{kind}\n"

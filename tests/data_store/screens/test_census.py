@@ -13,7 +13,7 @@ from tests.data_store.screens.said import said
 def test_triples_and_more_are_named() -> None:
     assert sizes([(), ("A",), ("A", "B", "C"), ("B",)]) == {1: 2, 3: 1}
     assert spelled({1: 6, 2: 5}) == "6 singles, 5 doubles"
-    assert spelled({1: 2, 3: 1, 4: 7}) == "2 singles, 0 doubles, 1 triples, 7 of 4 tokens"
+    assert spelled({1: 2, 3: 1, 4: 7}) == "2 singles, 0 doubles, 1 triple, 7 of 4 tokens"
 
 
 def test_a_summary_and_a_split_count_triples(tmp_path: Path) -> None:
@@ -22,5 +22,5 @@ def test_a_summary_and_a_split_count_triples(tmp_path: Path) -> None:
         assert summarise(store)["by_tokens"] == {1: 1, 2: 1, 3: 1}
         config = SplitConfig(kind="list", test=("A", "A+B", "A+B+C"))
         units = {unit.condition: [unit.context] for unit in store.units if unit.tokens}
-        with pytest.raises(ValueError, match="1 singles, 1 doubles, 1 triples, 1 contexts"):
+        with pytest.raises(ValueError, match="1 single, 1 double, 1 triple, 1 context"):
             make_split(config, conditions=store.conditions, words=store.words, contexts=units)

@@ -20,7 +20,7 @@ def test_contexts_without_controls_are_left_out_on_demand(tmp_path: Path) -> Non
     with store:
         assert store.contexts == ("p1", "p2", "p4")
         assert store.manifest.cells == 5
-    assert "left out: 2 cells of 1 contexts without control cells, p3" in lines
+    assert "left out: 2 cells of 1 context without control cells, p3" in lines
 
 
 def test_a_store_that_left_contexts_out_grows_by_the_same_rule(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from scdfm.flow.combined import (
     calibrate,
     evidence,
     finish,
+    settled,
     weigh,
     weights_by_others,
 )
@@ -33,6 +34,22 @@ def both(
 ) -> tuple[NDArray[np.float32], Calibrated]:
     unit = calibrate(**given, alpha=alpha, beta=beta, clamp=clamp)
     return finish(given["end"], given["start"], unit, beta=beta, clamp=clamp), unit
+
+
+def test_a_flow_that_is_the_base_but_for_rounding_has_no_weight() -> None:
+    draw = np.random.default_rng(1)
+    for units in (1, 2, 4, 8):
+        base = draw.normal(0, 0.1, size=(units, GENES))
+        flow = base.astype(np.float32).astype(np.float64) + draw.normal(0, 1e-7, base.shape)
+        found = settled(flow, base=base)
+        np.testing.assert_array_equal(found, base)
+        real = base + draw.normal(0, 0.1, base.shape)
+        assert weigh(evidence(real, base=base, flow=found)).flow == 0
+    flow[0] += 1e-3
+    flow[1, 0] = np.nan
+    found = settled(flow, base=base)
+    np.testing.assert_array_equal(found[:2], flow[:2])
+    np.testing.assert_array_equal(found[2:], base[2:])
 
 
 def test_with_all_controls_cells_are_those_of_the_reference() -> None:

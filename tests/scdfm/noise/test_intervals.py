@@ -99,6 +99,26 @@ def test_undefined_units_are_left_out_of_intervals() -> None:
     assert interval(nothing, list("ABCDEFGHIJ"), drawn=None) is None
 
 
+def test_an_interval_of_steps_holds_its_estimate_or_is_not_known() -> None:
+    names = list("ABCD")
+    values = np.array([1.0, 1.0, 1.0, 0.5])
+    rare, often = np.tile(values, (2, 200, 1))
+    rare[:2, 3] = 1.0  # a rank that changes in 1 % of the draws
+    often[:100, 3] = 1.0
+    assert interval(values, names, drawn=rare) is None
+    assert interval(values - 0.75, names, drawn=rare - 0.75) is None
+    known = interval(values, names, drawn=often)
+    assert known is not None
+    assert known.low < known.high
+    one_sided = np.tile(values, (200, 1))
+    one_sided[:4, 3] = -9.0  # in too few draws for an end, but they move the mean
+    one_sided[4:100, 2] += 1e-3
+    held = interval(values, names, drawn=one_sided)
+    assert held is not None
+    assert held.low <= float(np.mean(values)) <= held.high
+    assert interval(np.ones(9), list("ABCDEFGHI"), drawn=None) is None
+
+
 def test_units_are_averaged_within_a_condition_first() -> None:
     values = np.array([[1.0, 3.0, 7.0], [np.nan, 4.0, np.nan]])
     np.testing.assert_array_equal(by_condition(values, ["A", "A", "B"]), [[2, 7], [4, np.nan]])

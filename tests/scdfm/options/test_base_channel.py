@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from scdfm.flow.config import LossConfig, SamplingConfig
+from scdfm.flow.loop.state import first_non_finite
 from scdfm.flow.objective import step_losses
 from scdfm.flow.sampling import Cells, generate
 from scdfm.metrics.baselines import MeasuredUnits
 from scdfm.metrics.shrunken import Base, fit
+from scdfm.model.config import ModelConfig
 from scdfm.model.paper import VelocityField
 from tests.scdfm import small
 
@@ -27,6 +29,7 @@ def base() -> Base:
             conditions=conditions,
             control=np.ones((3, small.GENES)),
             mean=1 + change,
+            genes=("G1", *(f"other{k}" for k in range(1, small.GENES))),
             noise=np.full(3, 0.1),
         )
     )
@@ -77,6 +80,29 @@ def test_a_new_channel_adds_nothing_and_then_learns() -> None:
     assert made.base_channel.out.weight.grad.norm() > 0
 
 
+@pytest.mark.parametrize("rank", [None, 2])
+def test_a_field_at_rest_has_its_guess_for_a_velocity(rank: int | None) -> None:
+    made = small.field(base_channel=True, base_velocity=True, rank=rank)
+    made.give(given(base()))
+    made.start_at_rest()
+    change = torch.rand(2, small.GENES, dtype=torch.float64)
+    found = velocity(made, change)
+    torch.testing.assert_close(found, change[small.cells().unit_of_cell])
+
+
+def test_a_field_adds_what_it_has_learnt_to_its_guess() -> None:
+    without, made = field(base()), small.awake(small.field(base_channel=True, base_velocity=True))
+    made.load_state_dict(without.state_dict())
+    change = torch.rand(2, small.GENES, dtype=torch.float64)
+    added = velocity(made, change) - velocity(without, change)
+    torch.testing.assert_close(added, change[small.cells().unit_of_cell])
+
+
+def test_a_guess_without_a_channel_is_refused() -> None:
+    with pytest.raises(ValueError, match="base_velocity expects base_channel, got base_channel=fa"):
+        ModelConfig(base_velocity=True)
+
+
 def test_the_base_comes_back_with_the_weights_whatever_its_size() -> None:
     known = base()
     made, other = field(known), small.field(base_channel=True)
@@ -85,6 +111,23 @@ def test_the_base_comes_back_with_the_weights_whatever_its_size() -> None:
     for context, condition in zip(*asked, strict=True):
         expected = known.delta([context], [condition]).delta[0]
         np.testing.assert_array_equal(other.base_channel.change(context, condition), expected)
+
+
+@pytest.mark.parametrize("lacking", [("own", "own_places", "own_variance"), ("own_variance",)])
+def test_the_weights_of_a_version_whose_bases_held_less_are_read(lacking: tuple[str, ...]) -> None:
+    made, other = field(base()), small.field(base_channel=True)
+    state = made.state_dict()
+    for name in lacking:
+        del state[f"base_channel.{name}"]
+    other.load_state_dict(state)
+    torch.testing.assert_close(other.base_channel.effects, made.base_channel.effects)
+    assert np.isfinite(other.base_channel.change("a", ("G1", "G3"))).all()
+
+
+def test_a_table_without_rows_is_finite() -> None:
+    nothing, bad = torch.zeros(0, 3), torch.tensor([1.0, torch.nan])
+    assert first_non_finite({"none": nothing, "some": torch.ones(2)}) is None
+    assert first_non_finite({"none": nothing, "bad": bad}) == "bad"
 
 
 def test_a_prediction_reads_the_change_of_its_condition() -> None:

@@ -46,6 +46,44 @@ def test_a_measured_effect_is_unsure_as_cells_vary_and_a_new_one_as_effects_are_
     assert new[-10:].mean() > 10 * new[:10].mean()
 
 
+def test_a_perturbed_gene_is_as_unsure_as_its_change_varies_between_conditions() -> None:
+    draw = np.random.default_rng(5)
+    tokens = [f"g{k}" for k in range(12)]
+    names = tuple(f"g{k}" for k in range(GENES))
+    effects = draw.normal(size=(12, GENES)) / 10
+    conditions = [(t,) for t in tokens]
+    conditions += [(tokens[a], tokens[b]) for a in range(12) for b in range(a + 1, 12)]
+    conditions = [tuple(sorted(one)) for one in conditions]
+    mean = np.full((len(conditions), GENES), 4.0) + draw.normal(0, 0.03, (len(conditions), GENES))
+    for row, condition in enumerate(conditions):
+        for token in condition:
+            place = tokens.index(token)
+            mean[row] += effects[place]
+            mean[row, place] += 2 * (1 + 0.2 * draw.normal())
+    doubles = np.arange(len(conditions)) >= 12
+    held = np.flatnonzero(doubles)[::3]
+    kept = np.setdiff1d(np.arange(len(conditions)), held)
+    units = tuple(conditions[k] for k in kept)
+    base = fit(
+        MeasuredUnits(
+            contexts=("x",) * len(kept),
+            conditions=units,
+            control=np.full((len(kept), GENES), 4.0),
+            mean=mean[kept],
+            genes=names,
+            noise=np.full(len(kept), 1e-3),
+        )
+    )
+    asked = [conditions[k] for k in held]
+    error = mean[held] - 4 - base.delta(["x"] * len(held), asked).delta
+    width = 1.645 * np.sqrt(variance_by_gene(base, asked, cells=np.ones_like(error)) + 1e-3)
+    own = [(row, names.index(t)) for row, one in enumerate(asked) for t in one]
+    inside = np.mean([abs(error[at]) < width[at] for at in own])
+    assert 0.75 < inside < 0.99
+    again = Base.from_arrays(base.arrays())
+    np.testing.assert_array_equal(again.variance(asked), base.variance(asked))
+
+
 def test_cells_that_do_not_vary_share_evenly() -> None:
     [found] = variance_by_gene(base(), [("A",)], cells=np.zeros((1, GENES)))
     assert np.ptp(found) == 0

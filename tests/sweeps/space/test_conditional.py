@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from sweeps import SweepConfig
-from sweeps.dry_run import described, extremes, first_configurations
+from sweeps.dry_run import described, first_configurations
+from sweeps.proposals.measured import extremes
 from sweeps.schema.dimension import Dimension
 from sweeps.schema.files import make_sweep, spelled_out
 from sweeps.schema.space import Space

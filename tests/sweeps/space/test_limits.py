@@ -17,7 +17,8 @@ from cluster.work.cost.steps import vocabulary
 from scdfm.gene_graph.graph import none_graph
 from sweeps import SweepConfig
 from sweeps.proposals.limits import Counted, judged, measured_excess
-from sweeps.proposals.search import NUMBER, StudySearch
+from sweeps.proposals.search import StudySearch
+from sweeps.proposals.storage import NUMBER
 from sweeps.schema.files import make_sweep
 from sweeps.schema.rules import LimitsConfig
 

@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 from sweeps import SweepConfig
 from sweeps.directory import SweepDirectory
 from sweeps.proposals.prior import observed, require_comparable
-from sweeps.proposals.search import FROM, StudySearch
+from sweeps.proposals.search import StudySearch
+from sweeps.proposals.storage import FROM
 from sweeps.schema.files import make_sweep
 from sweeps.schema.sweep import Configuration
 
@@ -54,7 +55,7 @@ def test_finished_trials_that_compare_are_known_and_may_be_proposed_again(
     second = later(tiny, tmp_path, first.directory)
     found = observed(second, fingerprint=CELLS)
     assert [one.configuration["graph.k"] for one in found] == [8, 4]
-    assert [one.value for one in found] == pytest.approx([0.3, 0.6])
+    assert [one.values for one in found] == [pytest.approx((0.3,)), pytest.approx((0.6,))]
 
     storage = InMemoryStorage()
     given: dict[str, Any] = {"storage": storage, "name": "later", "earlier": (), "first": ()}

@@ -10,7 +10,9 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from sweeps import SweepConfig
-from sweeps.proposals.search import NUMBER, StudySearch
+from sweeps.ledger import Trial
+from sweeps.proposals.search import StudySearch
+from sweeps.proposals.storage import NUMBER
 from sweeps.schema.files import make_sweep
 from sweeps.schema.sweep import Configuration
 from sweeps.space import identity
@@ -46,17 +48,28 @@ def sweep_of(
     )
 
 
+def trial_of(configuration: Configuration, number: int) -> Trial:
+    return Trial(identity(configuration), number, configuration, baseline=number == 1)
+
+
 class Session:
     """A search and what its trials found, over a storage that outlives it."""
 
-    def __init__(self, sweep: SweepConfig, storage: BaseStorage, earlier: Sequence[Configuration]):
-        self.begun = list(earlier)
+    def __init__(
+        self,
+        sweep: SweepConfig,
+        storage: BaseStorage,
+        earlier: Sequence[Configuration],
+        numbers: dict[str, int],
+    ) -> None:
+        self.begun, self.numbers = list(earlier), numbers
         self.search = StudySearch(
             sweep,
             storage=storage,
             name="toy",
-            earlier=earlier,
+            earlier=[trial_of(one, numbers[identity(one)]) for one in earlier],
             first=() if earlier else [sweep.baseline],
+            numbers=numbers,
         )
 
     def begin(self) -> tuple[str, Configuration] | None:
@@ -82,13 +95,13 @@ def proposals(
 ) -> list[Configuration]:
     """What is proposed, with sessions that are killed while a trial runs."""
     storage = InMemoryStorage()
-    session = Session(sweep, storage, ())
+    session = Session(sweep, storage, (), {})
     for number in range(trials):
         begun = session.begin()
         if begun is None:
             break
         if number in killed_at:
-            session = Session(sweep, storage, session.begun[:-1])
+            session = Session(sweep, storage, session.begun[:-1], session.numbers)
             begun = session.begin()
             assert begun is not None
         session.end(*begun)
@@ -97,7 +110,10 @@ def proposals(
     whole = {
         one.user_attrs[NUMBER]: sweep.whole_space.complete(one.params.__getitem__) for one in known
     }
-    assert whole == {number: one for number, one in enumerate(session.begun, 1) if number in whole}
+    begun = {session.numbers[identity(one)]: one for one in session.begun}
+    assert whole == {number: one for number, one in begun.items() if number in whole}
+    assert list(begun) == sorted(begun)
+    assert all(one.user_attrs[NUMBER] == one.number for one in known)
     assert all(one.state == TrialState.COMPLETE for one in known)  # a trial is there once
     return session.begun
 

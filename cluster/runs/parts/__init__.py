@@ -1,0 +1,1 @@
+"""Parts of a run's directory that have an owner of their own."""

@@ -1,0 +1,1 @@
+"""Stores as runs open them."""

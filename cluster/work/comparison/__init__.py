@@ -1,0 +1,1 @@
+"""Several runs beside each other: judged alike, and averaged."""

@@ -1,0 +1,256 @@
+"""Compare runs by their evaluations: mean and spread over folds and seeds, paired differences.
+
+Runs that differ in nothing but split and seed are one model; its row is the mean over them. Every
+baseline was judged in the same evaluation as the model, so differences are paired: by run, and in
+it by condition.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, NonNegativeInt, PositiveInt
+from scipy.stats import t
+
+from cluster.runs.directory import RunDirectory
+from cluster.runs.find_model import RUN
+from cluster.work.evaluation.record import Evaluation, SplitFacts
+from scdfm.metrics import METRICS
+from scdfm.metrics.table import Number, Score
+from scdfm.screen.names import listed
+from scdfm.screen.untyped import JsonObject
+
+log = logging.getLogger(__name__)
+
+LEVEL = 0.95
+OF_THE_MODEL = ("flow", "untrained")  # kinds of further rows that each run has of its own
+OF_ONE_RUN = ("name", "output", "seed", "split", "threads", "store", "init_from")
+
+
+class Average(BaseModel, frozen=True, extra="forbid"):
+    """A score over runs."""
+
+    value: Number  # mean over the runs where it is defined; NaN where there is none
+    sd: Number  # over runs; NaN for one
+    runs: int  # where it is defined
+    values: tuple[Number, ...]  # of each run of the row; of a baseline, of each test part
+    undefined: NonNegativeInt = 0  # units of all runs that the values leave out
+
+
+class RunDifference(BaseModel, frozen=True, extra="forbid"):
+    """The first row less another, paired by run."""
+
+    value: Number
+    sd: Number
+    interval: tuple[Number, Number] | None  # 95 %, Student's t over runs; None for one run
+    wins: int  # runs in which the first row is better
+    runs: int
+    within_noise: bool | None
+
+    @property
+    def identical(self) -> bool:
+        """Whether every run scores the same in both rows."""
+        alone = self.interval is None and self.runs == 1
+        return self.value == 0 and (alone or self.interval == (0, 0))
+
+
+class Compared(BaseModel, frozen=True, extra="forbid"):
+    """One run that was compared."""
+
+    path: str
+    row: str
+    fingerprint: str  # of its store
+    split: SplitFacts
+    seeds: tuple[int, ...]  # of the generated cells
+    conditions: PositiveInt
+
+
+class Comparison(BaseModel, frozen=True, extra="forbid"):
+    """Scores over runs, by row and metric."""
+
+    runs: tuple[Compared, ...]
+    tables: dict[str, dict[str, Average]]
+    differences: dict[str, dict[str, RunDifference]]
+
+
+def compare(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> Comparison:
+    """Average evaluations of runs.
+
+    Args:
+        targets: Run or model of each evaluation.
+        evaluations: Of models.
+
+    Raises:
+        ValueError: They share no metric, or there is none.
+    """
+    if not evaluations:
+        raise ValueError("expected at least one run or model to compare, got none")
+    rows = _row_of_each(targets, evaluations)
+    metrics = _shared(evaluations)
+    scores: dict[str, list[dict[str, Score]]] = {}
+    for at, (name, one) in enumerate(zip(rows, evaluations, strict=True)):
+        ours = next(iter(one.tables))
+        # A baseline of two models, or of two seeds, on the same cells is one score.
+        known = {
+            row for other in evaluations[:at] if _same_part(one, other) for row in other.tables
+        }
+        for row, table in one.tables.items():
+            of_model = row in one.rows and one.rows[row].kind in OF_THE_MODEL
+            if row != ours and row in known and not of_model:
+                continue
+            place = name if row == ours else row + (name.removeprefix(ours) if of_model else "")
+            scores.setdefault(place, []).append(table.overall)
+    first = rows[0]
+    return Comparison(
+        runs=tuple(
+            Compared(
+                path=str(target),
+                row=row,
+                fingerprint=one.fingerprint,
+                split=one.split,
+                seeds=one.seeds,
+                conditions=one.conditions,
+            )
+            for target, row, one in zip(targets, rows, evaluations, strict=True)
+        ),
+        tables={
+            row: {metric: _average([one[metric] for one in some]) for metric in metrics}
+            for row, some in scores.items()
+        },
+        differences=_differences(first, rows, evaluations, metrics=metrics),
+    )
+
+
+def _shared(evaluations: Sequence[Evaluation]) -> list[str]:
+    every = [
+        {name for table in one.tables.values() for name in table.overall} for one in evaluations
+    ]
+    order = [name for name in METRICS if all(name in some for some in every)]
+    known = [
+        name
+        for name in order
+        if all(name in table.overall for one in evaluations for table in one.tables.values())
+    ]
+    if not known:
+        raise ValueError("the evaluations share no metric; evaluate the runs again, alike")
+    some = [name for name in METRICS if any(name in one for one in every) and name not in order]
+    if some:
+        log.info(
+            "not in every evaluation, and left out: %s; name them with --metrics", listed(some)
+        )
+    return known
+
+
+def _row_of_each(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> list[str]:
+    """The name of each run's row: that of its model, and of its run where models differ."""
+    kinds = [_settings(target) for target in targets]
+    names = [next(iter(one.tables)) for one in evaluations]
+    different = [kind for at, kind in enumerate(kinds) if kind not in kinds[:at]]
+    if len(different) == 1:
+        return names
+    first = [targets[kinds.index(kind)] for kind in different]
+    return [
+        f"{name} ({first[different.index(kind)].name})"
+        for name, kind in zip(names, kinds, strict=True)
+    ]
+
+
+def _settings(target: Path) -> JsonObject | None:
+    """What makes a run another model than a run on another fold or seed."""
+    if not (target / RUN).is_file():
+        return None
+    run = RunDirectory(target).settings.model_dump(mode="json", exclude={*OF_ONE_RUN})
+    return {**run, "kind": RunDirectory(target).settings.split.kind}
+
+
+def _average(scores: Sequence[Score]) -> Average:
+    values = [one.value for one in scores]
+    known = [value for value in values if np.isfinite(value)]
+    return Average(
+        value=float(np.mean(known)) if known else float("nan"),
+        sd=float(np.std(known, ddof=1)) if len(known) > 1 else float("nan"),
+        runs=len(known),
+        values=tuple(values),
+        undefined=sum(one.undefined for one in scores),
+    )
+
+
+def _differences(
+    first: str, rows: Sequence[str], evaluations: Sequence[Evaluation], *, metrics: Sequence[str]
+) -> dict[str, dict[str, RunDifference]]:
+    ours = [one for row, one in zip(rows, evaluations, strict=True) if row == first]
+    pairs: dict[str, list[_Pair]] = {}
+    for one in ours:
+        for other in [*one.tables][1:]:
+            pairs.setdefault(other, []).append(_Pair(one, one, other))
+    for row in dict.fromkeys(rows):
+        theirs = [one for name, one in zip(rows, evaluations, strict=True) if name == row]
+        if row == first:
+            continue
+        left = list(theirs)
+        for one in ours:
+            match = next((other for other in left if _same_part(one, other)), None)
+            if match is not None:
+                left.remove(match)
+                pairs.setdefault(row, []).append(_Pair(one, match, next(iter(match.tables))))
+    return {
+        row: {metric: _difference(metric, some) for metric in metrics}
+        for row, some in pairs.items()
+    }
+
+
+def _same_part(one: Evaluation, other: Evaluation) -> bool:
+    return one.fingerprint == other.fingerprint and one.split == other.split
+
+
+class _Pair(NamedTuple):
+    """The first row of an evaluation and a row of it, or of another one of the same units."""
+
+    one: Evaluation
+    other: Evaluation
+    row: str
+
+
+def _apart(metric: str, pair: _Pair) -> float:
+    """The first row's score less the other's, over what both are defined in.
+
+    Their means alone are of different conditions where one leaves units out.
+    """
+    ours, theirs = next(iter(pair.one.tables.values())), pair.other.tables[pair.row]
+    mine, its = ours.overall[metric], theirs.overall[metric]
+    if not mine.undefined and not its.undefined:
+        return mine.value - its.value
+    if pair.one is pair.other:
+        known = pair.one.differences.get(pair.row, {}).get(metric)
+        if known is not None:
+            return known.value
+    both = [
+        (scores[metric], theirs.conditions[name][metric])
+        for name, scores in ours.conditions.items()
+        if metric in scores and metric in theirs.conditions.get(name, {})
+    ]
+    # Of a condition that lacks other units here than there, the means are of different units.
+    each = [a.value - b.value for a, b in both if a.undefined == b.undefined]
+    known_in = [value for value in each if np.isfinite(value)]
+    return float(np.mean(known_in)) if known_in else float("nan")
+
+
+def _difference(metric: str, pairs: Sequence[_Pair]) -> RunDifference:
+    apart = np.array([_apart(metric, pair) for pair in pairs])
+    apart = apart[np.isfinite(apart)]
+    better = apart < 0 if METRICS[metric].mode == "min" else apart > 0
+    value = float(apart.mean()) if len(apart) else float("nan")
+    interval = None
+    if len(apart) > 1:
+        wide = t.ppf((1 + LEVEL) / 2, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart))
+        interval = (value - float(wide), value + float(wide))
+    return RunDifference(
+        value=value,
+        sd=float(apart.std(ddof=1)) if len(apart) > 1 else float("nan"),
+        interval=interval,
+        wins=int(better.sum()),
+        runs=len(apart),
+        within_noise=None if interval is None else interval[0] <= 0 <= interval[1],
+    )

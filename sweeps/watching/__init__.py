@@ -1,0 +1,1 @@
+"""How a sweep stands: looked at from another process, or shown beside other tools."""

@@ -1,0 +1,1 @@
+"""Which trials are best, and how good they are on test conditions."""

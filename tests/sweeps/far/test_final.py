@@ -1,0 +1,57 @@
+"""Test scores of a sweep in an object store: those of one on a disk, and found again."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.runs.directory import RunDirectory
+from cluster.storage.mirror import mirror_of
+from sweeps import SweepConfig
+from sweeps.directory import SweepDirectory
+from sweeps.objective import run_trial
+from sweeps.proposals.cells import check_data
+from sweeps.space import trial_key
+from sweeps.winners.testing import Job, score_split
+
+
+@pytest.mark.slow
+def test_a_retrained_model_and_its_scores_are_kept_in_the_store_and_found_elsewhere(
+    tiny_sweep: SweepConfig,
+    bucket: str,
+    caplog: pytest.LogCaptureFixture,
+    another_process: Callable[[], None],
+) -> None:
+    caplog.set_level(logging.INFO, logger="cluster.work.evaluate")
+    values = tiny_sweep.model_dump(mode="json", exclude_unset=True)
+    values |= {"splits": tiny_sweep.splits[:1], "final": {"retrain": True}, "reuse": False}
+    near = SweepConfig.model_validate(values)
+    far = SweepConfig.model_validate(values | {"output": f"{bucket}/runs"})
+    tried, fingerprint = near.baseline, check_data(near)
+    for sweep in (near, far):
+        told: list[Any] = []
+        run_trial(tried, sweep=sweep, report=told.append)
+    job = Job(1, 0, tried, trial_key(near, tried))
+    scored = score_split(job, sweep=near, fingerprint=fingerprint).model_dump_json()
+    assert '"retrained":true' in scored
+    assert score_split(job, sweep=far, fingerprint=fingerprint).model_dump_json() == scored
+
+    place = f"{bucket}/runs/tiny/final/{job.key}/split-0"
+    weights = (job.again(near).model or Path()) / "model.safetensors"
+    assert (job.again(far).path / "model/model.safetensors").read_bytes() == weights.read_bytes()
+    names = mirror_of(place).names()
+    assert {"result.json", "evaluation/evaluation.json"} <= {*names}
+    assert not any(name.startswith("checkpoints/") for name in names)
+    with SweepDirectory(far.directory).held():
+        pass
+    assert not any(n.startswith("final/") for n in mirror_of(f"{bucket}/runs/tiny").names())
+
+    here = far.directory
+    another_process()
+    assert far.directory != here
+    caplog.clear()
+    assert score_split(job, sweep=far, fingerprint=fingerprint).model_dump_json() == scored
+    assert "evaluated on " in caplog.text
+    assert RunDirectory(job.again(far).path).times.sessions == 1

@@ -1,0 +1,172 @@
+"""What one sweep has trained another one copies, if nothing that decides values differs."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.runs.directory import RunDirectory
+from cluster.storage import mirror, places
+from data_store.ingest.write import IngestOptions, ingest
+from data_store.simulate import SimulateOptions, simulate
+from data_store.store.reader import Store
+from scdfm.flow.files import WEIGHTS
+from sweeps import SweepConfig
+from sweeps.objective import run_trial
+from sweeps.pairs.finished import FOLDER, FinishedPairs
+from sweeps.space import split_run
+
+pytestmark = pytest.mark.slow
+
+CONTEXT = IngestOptions(context_column="context")
+GROWN = IngestOptions(context_column="context", append=True)
+
+
+def reports(sweep: SweepConfig) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    run_trial(sweep.baseline, sweep=sweep, report=lines.append)
+    return lines
+
+
+def taken(sweep: SweepConfig) -> list[bool]:
+    return ["taken" in line for line in reports(sweep) if "score" in line]
+
+
+@pytest.fixture
+def far(one_split: SweepConfig, bucket: str) -> SweepConfig:
+    """The same sweep in an object store."""
+    values = one_split.model_dump(mode="json", exclude_unset=True)
+    return SweepConfig.model_validate(values | {"output": f"{bucket}/runs"})
+
+
+@pytest.fixture
+def one_split(tiny_sweep: SweepConfig) -> SweepConfig:
+    return tiny_sweep.model_copy(update={"splits": tiny_sweep.splits[:1]})
+
+
+def test_another_sweep_copies_what_is_trained_and_trains_what_is_not(
+    tiny_sweep: SweepConfig, one_split: SweepConfig
+) -> None:
+    assert taken(one_split) == [False]
+    other = tiny_sweep.model_copy(update={"name": "other"})
+    lines = reports(other)
+    own = split_run(one_split, one_split.baseline, split=0)
+    assert [line.get("taken") for line in lines if "score" in line] == [str(own.directory), None]
+    copied = RunDirectory(split_run(other, other.baseline, split=0).directory)
+    first = RunDirectory(own.directory)
+    assert copied.finished
+    assert copied.seconds == 0
+    assert copied.model is not None
+    assert first.model is not None
+    assert (copied.model / WEIGHTS).read_bytes() == (first.model / WEIGHTS).read_bytes()
+    assert copied.settings.directory == copied.path
+    # The same values at the same rungs as one that trains it all by itself.
+    alone = reports(tiny_sweep.model_copy(update={"name": "alone", "reuse": False}))
+    assert [{**line, "taken": None} for line in lines] == [
+        {**line, "taken": None} for line in alone
+    ]
+    assert taken(other) == [False, False]  # nothing is left to take
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda sweep: {"reuse": False},
+        lambda sweep: {"base": sweep.base | {"seed": 9}},
+        lambda sweep: {"splits": (sweep.splits[0].model_copy(update={"seed": 9}),)},
+        lambda sweep: {"resources": sweep.resources.model_copy(update={"cpu": 2})},
+        lambda sweep: {"base": sweep.base | {"threads": 2}},
+    ],
+    ids=["refused", "seed", "split", "cores", "threads"],
+)
+def test_what_differs_is_trained(one_split: SweepConfig, change: Any) -> None:
+    assert taken(one_split) == [False]
+    other = one_split.model_copy(update={"name": "other", **change(one_split)})
+    assert taken(other) == [False]
+
+
+def test_a_run_that_is_damaged_or_gone_is_trained_anew(one_split: SweepConfig) -> None:
+    reports(one_split)
+    run = split_run(one_split, one_split.baseline, split=0)
+    weights = run.directory / "model" / WEIGHTS
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert taken(one_split.model_copy(update={"name": "other"})) == [False]
+    [file] = list((one_split.output / FOLDER).iterdir())
+    file.write_text("{")
+    with Store.open(run.store) as store:
+        third = one_split.model_copy(update={"name": "third"})
+        pairs = FinishedPairs(third, fingerprint=store.fingerprint)
+    assert pairs.take(run, key=file.stem) is None
+
+
+def test_other_cells_or_other_code_make_another_pair(
+    one_split: SweepConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reports(one_split)
+    for part in ("deciding_code", "_plug_ins", "version", "_machine"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"sweeps.pairs.finished.{part}", lambda *given, **named: "newer")
+            assert taken(one_split.model_copy(update={"name": part.strip("_")})) == [False]
+    cells = simulate(SimulateOptions(cells=600, genes=60, singles=6, doubles=5, contexts=2, seed=6))
+    cells.write_h5ad(tmp_path / "other.h5ad")
+    ingest(tmp_path / "other.h5ad", tmp_path / "other.zarr", options=CONTEXT)
+    base = one_split.base | {"store": str(tmp_path / "other.zarr")}
+    absolute = {"output": (tmp_path / "runs"), "name": "cells", "base": base}
+    assert taken(one_split.model_copy(update=absolute)) == [False]
+
+
+def new_process() -> None:
+    """Forget what this process has seen of object stores, as another one has seen nothing."""
+    shutil.rmtree(places._root(), ignore_errors=True)
+    mirror.mirror_of.cache_clear()
+
+
+@pytest.mark.parametrize("place", ["one_split", "far"])
+def test_what_goes_on_after_a_stop_is_not_shared_it_may_come_from_other_code(
+    place: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_split: SweepConfig = request.getfixturevalue(place)
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(line: dict[str, Any]) -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_trial(one_split.baseline, sweep=one_split, report=stop)
+    monkeypatch.setattr("sweeps.pairs.finished.deciding_code", lambda: "newer")
+    new_process()
+    assert taken(one_split) == [False]
+    new_process()
+    assert taken(one_split) == [False]  # it is only read
+    assert taken(one_split.model_copy(update={"name": "other"})) == [False]
+
+
+def test_a_store_that_grows_while_a_pair_trains_is_neither_used_nor_named(
+    one_split: SweepConfig, tiny_adata: Any, tmp_path: Path
+) -> None:
+    store = Path(shutil.copytree(one_split.base["store"], tmp_path / "grows.zarr"))
+    sweep = one_split.model_copy(update={"base": one_split.base | {"store": str(store)}})
+    cells = tiny_adata[:50].copy()
+    cells.obs_names = [f"more-{name}" for name in cells.obs_names]
+    cells.write_h5ad(tmp_path / "more.h5ad")
+
+    def grow(line: dict[str, Any]) -> None:
+        if line["rung"] == 1:
+            ingest(tmp_path / "more.h5ad", store, options=GROWN)
+
+    with Store.open(str(store)) as before:
+        first = before.fingerprint
+    run_trial(sweep.baseline, sweep=sweep, report=grow)
+    manifest = RunDirectory(split_run(sweep, sweep.baseline, split=0).directory).manifest
+    assert manifest is not None
+    assert manifest.fingerprint == first
+    other = sweep.model_copy(update={"name": "other"})
+    assert taken(other) == [False]
+    grown = RunDirectory(split_run(other, other.baseline, split=0).directory).manifest
+    assert grown is not None
+    assert grown.fingerprint != first

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from cli.show.fitting import GAP
@@ -39,9 +40,14 @@ class RunningTable:
         self._splits, self._steps = splits, steps
         self._metric = ""
         self._running: dict[Key, _Running] = {}
+        self._lock = Lock()  # a bar draws in a thread of its own
 
     def take(self, event: "SweepEvent") -> None:
         """Learn from an event."""
+        with self._lock:
+            self._take(event)
+
+    def _take(self, event: "SweepEvent") -> None:
         self._metric = event.metric
         key = (event.trial, event.seed)
         if event.kind in ("complete", "pruned", "failed", "infeasible"):
@@ -63,10 +69,11 @@ class RunningTable:
 
     def lines(self, *, width: int, height: int) -> list[str]:
         """A heading and a line for each trial, no wider than `width`; none if nothing runs."""
-        if not self._running:
-            return []
+        with self._lock:
+            if not self._running:
+                return []
+            table = [self._heading(), *(self._cells(*one) for one in self._running.items())]
         most = max(1, min(_MOST, height))
-        table = [self._heading(), *(self._cells(*one) for one in self._running.items())]
         shown = table[: most + 1]
         sizes = [max(len(row[at]) for row in shown) for at in range(len(table[0]))]
         columns = list(_fitting(sizes, width=width))

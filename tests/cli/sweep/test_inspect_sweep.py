@@ -4,10 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -194,6 +195,23 @@ def test_a_trial_that_is_tried_again_is_shown_at_the_step_that_it_goes_on_from()
     for told, shown in ((100, "200/600"), (200, "200/600"), (300, "300/600")):
         table.take(event("round", 1, split=0, step=told, value=0.5))
         assert step() == shown
+
+
+def test_a_trial_that_begins_while_the_table_is_drawn_is_in_the_next_one() -> None:
+    table = RunningTable(splits=1, steps=4)
+    begins = Thread(target=table.take, args=(event("start", 2, configuration={"graph.k": 5}),))
+
+    class Looked(dict[str, int]):
+        def __iter__(self) -> Iterator[str]:
+            if begins.ident is None:
+                begins.start()
+                begins.join(0.1)
+            return super().__iter__()
+
+    table.take(event("start", 1, configuration=Looked({"graph.k": 5})))
+    assert len(table.lines(width=80, height=20)) == 2
+    begins.join()
+    assert len(table.lines(width=80, height=20)) == 3
 
 
 def test_a_setting_with_a_long_name_hides_no_other_from_the_live_table() -> None:

@@ -65,7 +65,9 @@ def following(
         # An elastic group fails to start until a lost node is missed; the controller counts.
         controller_failure_limit=-1 if workers.elastic else limits.controller_restarts,
     )
-    waiting = Waiting("worker", pieces=workers.least, cpus=cpus, gpus=gpus, waits=says.waits)
+    waiting = Waiting(
+        "worker", pieces=workers.least, cpus=cpus, gpus=gpus, together=True, waits=says.waits
+    )
     with kept_by_ray(limits, elastic=workers.elastic), waiting, _explained(limits, waiting):
         try:
             yield Kept(

@@ -29,6 +29,7 @@ class Waiting:
         pieces: That wait for room at once.
         cpus: Cores of one.
         gpus: GPUs of one.
+        together: None starts before all have room.
         timeout: Seconds to wait, at most; None: somebody else ends the wait.
         waits: Whether the work waits for room now.
     """
@@ -40,10 +41,12 @@ class Waiting:
         pieces: int,
         cpus: float,
         gpus: float = 0,
+        together: bool = False,
         timeout: float | None = None,
         waits: Callable[[], bool],
     ) -> None:
         self._what, self._pieces, self._cpus, self._gpus = what, pieces, cpus, gpus
+        self._least = pieces if together else 1  # that can start
         self._timeout, self._waits = timeout, waits
         self._since: float | None = None
         self._spoke = 0.0
@@ -92,9 +95,10 @@ class Waiting:
         return ": work that runs now holds the rest"
 
     def _has_room(self) -> bool:
-        """Whether a living node has room for a piece now: then its process starts."""
+        """Whether living nodes have room for the next pieces now: then processes start."""
         free = available_resources_per_node().values()  # type: ignore[no-untyped-call]
-        return any(pieces_on(node, cpus=self._cpus, gpus=self._gpus) for node in free)
+        room = sum(pieces_on(node, cpus=self._cpus, gpus=self._gpus) for node in free)
+        return room >= self._least
 
     def _resources(self, which: str) -> tuple[float, float]:
         found: dict[str, float] = getattr(ray, f"{which}_resources")()

@@ -49,6 +49,11 @@ def test_a_piece_that_has_room_is_said_to_start(free_cores: None) -> None:
     assert line.startswith("waiting for 1 trial to start; there is room")
 
 
+def test_a_group_that_has_room_for_some_alone_is_not_said_to_start(free_cores: None) -> None:
+    line = Waiting("worker", pieces=3, cpus=1, together=True, waits=lambda: True).line
+    assert line.startswith("waiting for 3 workers x 1 CPU; this machine has 2 CPUs (2 free)")
+
+
 def test_the_wait_is_spoken_of_with_what_there_is(
     full: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

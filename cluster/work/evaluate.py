@@ -126,7 +126,9 @@ def evaluate(
         took = round(time.monotonic() - began, 3)
         record = new.record.model_copy(update={"seconds": took})
         if beside is not None:
-            for line in whole.leaves_out(known, record, at=beside.path):
+            # What is kept with a trial's run stays there.
+            gone = None if held is None or held.path != beside.path else known
+            for line in whole.leaves_out(gone, record, at=beside.path):
                 log.info(line)
             beside.keep(record, new.means, new.sample)
     return wanted.part_of(record)

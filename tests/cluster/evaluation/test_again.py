@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.show.terminal import as_json
+from cluster.runs.find_model import BEST_TRIAL, SWEEP
 from cluster.work.evaluate import evaluate
 from cluster.work.evaluation.kept import kept_beside
 from cluster.work.evaluation.record import Evaluation
@@ -117,6 +118,18 @@ def test_what_goes_is_named(
     with caplog.at_level(logging.INFO):
         evaluate(copy, metrics=["mse"], cells=CELLS)
     assert line in caplog.text
+
+
+def test_what_is_kept_with_a_trial_of_a_sweep_does_not_go(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / SWEEP).touch()
+    shutil.copytree(run, tmp_path / "trials" / "a" / "split-0")
+    best = shutil.copytree(run / "model", tmp_path / BEST_TRIAL)
+    with caplog.at_level(logging.INFO):
+        evaluate(best, metrics=["mse"], cells=CELLS, seed=1)
+    assert "it goes" not in caplog.text
+    assert kept_beside(best).record is not None
 
 
 def test_an_evaluation_on_a_gpu_is_not_said_to_be_of_other_cells(

@@ -177,7 +177,7 @@ class PredictionDirectory:
                 f"expected a prediction with {MANIFEST}, got {self.path} without one; predict again"
             )
         try:
-            return PredictionManifest.model_validate_json(file.read_text())
+            return PredictionManifest.model_validate_json(file.read_bytes())
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

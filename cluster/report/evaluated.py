@@ -50,7 +50,7 @@ def of_file(path: Path) -> tuple[Part, Evaluation]:
         ValueError: The file holds no evaluation.
     """
     try:
-        evaluation = Evaluation.model_validate_json(path.read_text())
+        evaluation = Evaluation.model_validate_json(path.read_bytes())
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         what = f"a file whose {where} is missing or of another kind" if where else "another file"

@@ -138,7 +138,7 @@ def read_record(path: Path, kind: type[Kept]) -> Kept | None:
     if not path.is_file():
         return None
     try:
-        return kind.model_validate_json(path.read_text())
+        return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

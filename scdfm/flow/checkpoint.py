@@ -134,7 +134,7 @@ def save_model(
         model.split.save(directory / SPLIT)
         if model.base is not None:
             save_arrays(model.base.arrays(), directory / BASE)
-        (directory / CARD).write_text(model.card.model_dump_json(indent=1))
+        (directory / CARD).write_text(model.card.model_dump_json(indent=1), encoding="utf-8")
         seal(directory)
 
 
@@ -203,7 +203,7 @@ def read_card(path: Path) -> ModelCard:
         )
     require_sealed(path, only=(CARD,), remedy=EXPORT)
     try:
-        return ModelCard.model_validate_json(file.read_text())
+        return ModelCard.model_validate_json(file.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

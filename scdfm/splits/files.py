@@ -16,7 +16,7 @@ def read(path: Path) -> Unchecked:
         ValueError: Not YAML, or not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as cause:
         reason = " ".join(str(cause).split())
         raise ValueError(f"the split file {path} must be JSON or YAML, got: {reason}") from cause

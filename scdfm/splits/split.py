@@ -129,7 +129,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
             ValueError: Not a split, or a split with a fault.
         """
         try:
-            return cls.model_validate_json(path.read_text())
+            return cls.model_validate_json(path.read_bytes())
         except ValidationError as cause:
             raise ValueError(
                 f"{path} must hold a split as `scdfm split` writes it, got: {first_fault(cause)}"

@@ -204,6 +204,7 @@ def test_a_list_of_configurations_is_told_by_its_names(reported: Path, tmp_path:
         (["plain.txt"], "expected a run, a sweep or a .json file of `evaluate --out`"),
         (["other.json"], "expected an evaluation of `scdfm evaluate --out` in other.json"),
         (["text.json"], "expected an evaluation of `scdfm evaluate --out` in text.json"),
+        (["bytes.json"], "expected an evaluation of `scdfm evaluate --out` in bytes.json"),
         (["RUN", "--out", "empty"], "expected a file name for --out, got the directory empty"),
         (["RUN", "--out", "a.pdf"], "expected --out to end in .html, got a.pdf"),
         (["RUN", "--out", "no/a.html"], "expected a directory no for a.html"),
@@ -226,6 +227,7 @@ def test_what_cannot_be_reported_is_refused_in_one_line_and_nothing_is_written(
     Path("empty").mkdir()
     Path("other.json").write_text('{"a": 1}')
     Path("text.json").write_text("plain text")
+    Path("bytes.json").write_bytes(b"\x89PNG")
     Path("plain.txt").touch()
     places = {"RUN": str(reported)}
     if "SWEEP" in given:

@@ -77,7 +77,7 @@ class KeptEvaluation:
         if not file.is_file():
             return None
         try:
-            return Evaluation.model_validate_json(file.read_text())
+            return Evaluation.model_validate_json(file.read_bytes())
         except ValidationError:
             log.info("%s is of another version and counts as none", file)
             return None

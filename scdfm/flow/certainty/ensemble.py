@@ -65,8 +65,8 @@ def save_ensemble(
             shutil.copytree(member, directory / MEMBERS / str(number))
         shutil.copy(members[0] / GRAPH, directory / GRAPH)
         shutil.copy(split, directory / SPLIT)
-        (directory / CARD).write_text(card.model_dump_json(indent=1))
-        (directory / ENSEMBLE).write_text(told.model_dump_json(indent=1))
+        (directory / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
+        (directory / ENSEMBLE).write_text(told.model_dump_json(indent=1), encoding="utf-8")
         seal(directory)
 
 
@@ -79,7 +79,7 @@ def read_ensemble(path: Path) -> EnsembleFacts:
     remedy = "restore it, or train the run again under another name"
     require_sealed(path, only=(ENSEMBLE,), remedy=remedy)
     try:
-        facts = EnsembleFacts.model_validate_json((path / ENSEMBLE).read_text())
+        facts = EnsembleFacts.model_validate_json((path / ENSEMBLE).read_bytes())
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise ValueError(f"{path / ENSEMBLE} is damaged at {where}; {remedy}") from None

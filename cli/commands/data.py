@@ -104,7 +104,8 @@ def _faults(path: Path) -> "list[Fault]":
 
         found = of_runs.verify(at, progress=bar.progress)
     if found.unsealed:
-        say(f"{found.unsealed} models or states of an older version have no hashes")
+        every = found.directories + found.unsealed
+        say(f"by an older version, without hashes: {found.unsealed} of {every} models and states")
     return [integrity.Fault(*one) for one in found.faults]
 
 
@@ -150,16 +151,17 @@ def inspect(
     kind = kind_of(path)
     if follow:
         raise typer.Exit(0 if _follow(path, kind, json=json) else FAILED)
-    if json:
-        show_json(describe(path))
-    elif kind == "sweep":
+    if kind == "sweep" and not json:
         show(*sweep_pages(path))
+        return
+    facts = describe(path)
+    if json:
+        show_json(facts)
     else:
-        facts = describe(path)
         show(*(run_pages(path, facts) if kind == "run" else pages(facts)))
-        if facts.get("damage"):
-            say(f"scdfm: {facts['damage']}")
-            raise FaultsError
+    if facts.get("damage"):
+        say(f"scdfm: {facts['damage']}")
+        raise FaultsError
 
 
 def _follow(path: Path, kind: "Kind", *, json: bool) -> bool:

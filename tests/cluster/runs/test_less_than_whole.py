@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import fsspec
 import pytest
 import ray
 
@@ -11,7 +12,9 @@ from cli.main import run
 from cluster.predict.actors import predict
 from cluster.runs.directory import RESULT
 from cluster.runs.whole.unfinished import unfinished
-from scdfm.flow.checkpoint import load_model, save_model
+from cluster.storage.mirror import mirror_of
+from cluster.storage.places import folder_of
+from scdfm.flow.checkpoint import OPTIMISER, load_model, save_model
 from scdfm.flow.files import WEIGHTS
 from tests.cluster.predict.asking import request
 from tests.sweeps.begun import begun_sweep
@@ -107,8 +110,9 @@ def test_inspect_and_verify_name_the_damaged_file(
     flip_a_byte(copy / "model" / WEIGHTS)
     assert run(["verify", str(at)]) == 1
     assert f"{WEIGHTS}: its bytes changed" in capsys.readouterr().err
-    assert run(["inspect", str(at)]) != 0
-    assert f"{WEIGHTS} is damaged" in capsys.readouterr().err
+    for shown in ([], ["--json"]):
+        assert run(["inspect", str(at), *shown]) != 0
+        assert f"{WEIGHTS} is damaged" in capsys.readouterr().err
 
 
 def test_verify_of_a_run_reads_its_training_states(
@@ -122,3 +126,43 @@ def test_verify_of_a_run_reads_its_training_states(
     assert run(["verify", str(copy), "--json"]) == 1
     [fault] = json.loads(capsys.readouterr().out)["faults"]
     assert fault["path"].endswith("manifest.json")
+
+
+@pytest.mark.parametrize("missing", ["model.json", "model.safetensors"])
+def test_verify_names_a_missing_file_of_a_model(
+    copy: Path, missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copy / "model" / missing).unlink()
+    assert run(["verify", str(copy)]) == 1
+    assert f"model/{missing}: missing" in capsys.readouterr().err
+
+
+def test_verify_reads_states_and_runs_below_in_an_object_store(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system, address = fsspec.filesystem("memory"), "memory://verified/tiny"
+    for inner in (address, f"{address}/members/0"):
+        mirror = mirror_of(inner)
+        mirror.begin()
+        shutil.copytree(copy, mirror.folder, dirs_exist_ok=True)
+        mirror.commit()
+
+    def verified() -> tuple[int, str]:
+        """As by a process that has fetched nothing yet."""
+        shutil.rmtree(folder_of(address))
+        mirror_of.cache_clear()
+        return run(["verify", address]), capsys.readouterr().err
+
+    assert verified()[0] == 0
+    for inner in ("checkpoints", "members/0/checkpoints"):
+        place = f"{address}/{inner}".replace("/checkpoints", "/parts/checkpoints")
+        part = next(one for one in system.find(place) if OPTIMISER in one)
+        content = system.cat_file(part)
+        system.pipe_file(part, b"other" + content[5:])
+        status, said = verified()
+        assert status == 1
+        assert f"/{OPTIMISER}: its bytes changed" in said
+        assert f": {inner}/" in said
+        system.rm_file(part)
+        assert f"/{OPTIMISER}: missing" in verified()[1]
+        system.pipe_file(part, content)

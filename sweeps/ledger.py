@@ -180,11 +180,11 @@ class Ledger:
         """
         if not self.path.is_file():
             return
-        *lines, _torn = self.path.read_text().split("\n")
+        *lines, _torn = self.path.read_bytes().split(b"\n")
         for number, line in enumerate(lines, start=1):
             try:
                 yield json.loads(line)
-            except json.JSONDecodeError as error:
+            except ValueError as error:  # no JSON, or no text at all
                 raise ValueError(
                     f"{self.path} line {number} is damaged; restore it or delete the line"
                 ) from error

@@ -180,7 +180,7 @@ class Lock:
         if not self.path.is_file():
             return None
         try:
-            return Locked.model_validate(yaml.safe_load(self.path.read_text()))
+            return Locked.model_validate(yaml.safe_load(self.path.read_bytes()))
         except (yaml.YAMLError, ValidationError) as error:
             raise ValueError(
                 f"{self.path} is damaged, or of a newer version; restore it, or choose another name"

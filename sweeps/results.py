@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from cluster.runs.directory import BEST, RunDirectory
 from cluster.runs.find_model import MODEL
+from cluster.runs.records import read_record
 from cluster.settings.config import write_run
 from cluster.storage.places import named
 from cluster.storage.wanted import these
@@ -172,14 +173,10 @@ def _confirmed_first(
     best = [one for one in top if one.key in over_seeds]
     base = next((one for one in finalists if one.baseline and one.key in over_seeds), None)
     if base is not None and base not in best and best:
-        worst = max(_sign(sweep) * over_seeds[one.key] for one in best)
-        best += [base] if _sign(sweep) * over_seeds[base.key] < worst else []
-    best.sort(key=lambda one: (_sign(sweep) * over_seeds[one.key], one.number))
+        worst = max(sweep.objective.sign * over_seeds[one.key] for one in best)
+        best += [base] if sweep.objective.sign * over_seeds[base.key] < worst else []
+    best.sort(key=lambda one: (sweep.objective.sign * over_seeds[one.key], one.number))
     return [*best, *(one for one in whole if one not in best)]
-
-
-def _sign(sweep: SweepConfig) -> int:
-    return sweep.objective.sign
 
 
 def _complete(trial: Trial, sweep: SweepConfig) -> bool:
@@ -246,7 +243,7 @@ def _told(sweep: SweepConfig, rows: Sequence[Row]) -> str:
             f"{named} is the best; one split and one seed cannot tell whether it is better than "
             "the base: add splits, or confirm: {top: 3, seeds: 3}"
         )
-    verdict, sign = best.verdict, _sign(sweep)
+    verdict, sign = best.verdict, sweep.objective.sign
     found = (
         "and the base tie"
         if verdict.tie
@@ -268,10 +265,12 @@ def write_choice(chosen: Chosen, directory: SweepDirectory) -> None:
 
 
 def chosen(directory: SweepDirectory) -> Chosen | None:
-    """Which trial was called best when the sweep last ended; None before that."""
-    if not directory.choice.is_file():
-        return None
-    return Chosen.model_validate_json(directory.choice.read_bytes())
+    """Which trial was called best when the sweep last ended; None before that.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    return read_record(directory.choice, Chosen)
 
 
 def write_leaderboard(rows: Sequence[Row], *, path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from cluster.runs.records import read_record
 from scdfm.metrics.table import Number
 from sweeps.directory import SweepDirectory
 from sweeps.proposals.confirm import Verdict
@@ -67,7 +68,9 @@ class Final(BaseModel, frozen=True, extra="forbid"):
 
 
 def final(directory: SweepDirectory) -> Final | None:
-    """The test scores of a sweep; None before there are any."""
-    if not directory.final.is_file():
-        return None
-    return Final.model_validate_json(directory.final.read_bytes())
+    """The test scores of a sweep; None before there are any.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    return read_record(directory.final, Final)

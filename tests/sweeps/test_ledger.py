@@ -62,9 +62,10 @@ def test_nothing_follows_the_end_of_a_trial_that_is_complete(ledger: Ledger) -> 
     assert (trial.state, trial.error, trial.seconds) == ("complete", None, 2.0)
 
 
-def test_a_damaged_line_in_the_middle_is_named(ledger: Ledger) -> None:
-    lines = ledger.path.read_text().splitlines()
-    ledger.path.write_text("\n".join([lines[0], lines[1][:9], *lines[2:]]) + "\n")
+@pytest.mark.parametrize("end", [b"", b"\xff"], ids=["cut off", "no text"])
+def test_a_damaged_line_in_the_middle_is_named(ledger: Ledger, end: bytes) -> None:
+    lines = ledger.path.read_bytes().splitlines()
+    ledger.path.write_bytes(b"\n".join([lines[0], lines[1][:9] + end, *lines[2:]]) + b"\n")
     with pytest.raises(ValueError, match="line 2 is damaged"):
         ledger.trials()
 

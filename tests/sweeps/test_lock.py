@@ -144,10 +144,11 @@ def test_settings_without_effect_that_an_older_version_took_do_not_stop_a_sweep(
         lock(sweep, fingerprint="f", begun=True)
 
 
-def test_a_damaged_lock_is_named(tiny: dict[str, Any]) -> None:
+@pytest.mark.parametrize("content", [b"- half", b"name: \xff"], ids=["cut off", "no text"])
+def test_a_damaged_lock_is_named(tiny: dict[str, Any], content: bytes) -> None:
     sweep = SweepConfig.model_validate(tiny)
     lock(sweep, fingerprint="f", begun=True)
-    (sweep.directory / "sweep.lock.yaml").write_text("- half")
+    (sweep.directory / "sweep.lock.yaml").write_bytes(content)
     with pytest.raises(ValueError, match=r"sweep\.lock\.yaml is damaged"):
         lock(sweep, fingerprint="f", begun=True)
 

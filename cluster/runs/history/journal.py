@@ -26,10 +26,10 @@ class Journal:
         """The whole lines; a torn last one is left out."""
         if not self.path.is_file():
             return
-        for text in self.path.read_text().splitlines():
+        for text in self.path.read_bytes().splitlines():
             try:
                 yield json.loads(text)
-            except json.JSONDecodeError:
+            except ValueError:  # no JSON, or no text at all
                 return
 
     def force(self) -> None:

@@ -43,10 +43,10 @@ class Times:
         """The whole lines; those that a kill has torn are left out."""
         if not self.path.is_file():
             return
-        for text in self.path.read_text().splitlines():
+        for text in self.path.read_bytes().splitlines():
             try:
                 yield json.loads(text)
-            except json.JSONDecodeError:
+            except ValueError:  # no JSON, or no text at all
                 continue
 
     def seconds(self) -> float:

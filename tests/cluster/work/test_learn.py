@@ -196,7 +196,8 @@ def test_a_run_that_has_learnt_nothing_may_still_be_changed(
     assert not list(run.directory.glob("*.tmp"))
 
 
-def test_a_journal_torn_by_a_kill_is_read_up_to_the_tear(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [b"", b"\xff\n"], ids=["cut off", "no text"])
+def test_a_journal_torn_by_a_kill_is_read_up_to_the_tear(tmp_path: Path, end: bytes) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
+    path.write_bytes(b'{"step": 1}\n{"step": 2}\n{"st' + end)
     assert [line["step"] for line in Journal(path).lines()] == [1, 2]

@@ -1,14 +1,16 @@
 """Where a sweep stands, from its files alone."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweeps import SweepConfig
 from sweeps.directory import SweepDirectory
-from sweeps.results import Chosen, write_choice
+from sweeps.results import Chosen, chosen, write_choice
 from sweeps.watching.now import now
+from sweeps.winners.records import final
 
 TRIED = {"loss.mmd_weight": 0.5, "graph.k": 4, "model.width": 16}
 
@@ -81,3 +83,12 @@ def test_time_between_sessions_is_no_cost(directory: SweepDirectory) -> None:
 def test_what_is_no_sweep_yet_is_said(tiny_sweep: SweepConfig) -> None:
     with pytest.raises(FileNotFoundError, match="found none that has begun"):
         now(SweepDirectory(tiny_sweep.directory))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b'{"trial": 1}'])
+def test_a_damaged_choice_or_test_score_is_named(tmp_path: Path, content: bytes) -> None:
+    directory = SweepDirectory(tmp_path)
+    for file, read in ((directory.choice, chosen), (directory.final, final)):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{file.name} is damaged"):
+            read(directory)

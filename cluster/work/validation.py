@@ -324,9 +324,10 @@ class Validation:
 
 
 def _of_cells() -> list[Measure]:
-    """Metrics of cells that rounds compute."""
+    """What rounds compute of cells, each once."""
     known = (metric.of_cells for _, metric in METRICS.items() if metric.of_rounds)
-    return [measure for measure in known if measure is not None]
+    # Two metrics may share one, as with another direction.
+    return list(dict.fromkeys(measure for measure in known if measure is not None))
 
 
 def _bounded(units: Pseudobulks, *, clamp: bool) -> Pseudobulks:

@@ -16,6 +16,8 @@ from cluster.work.sampler import starting_cells
 from cluster.work.validation import Validation, validation_sampler
 from data_store.store.reader import Store
 from scdfm.metrics import METRICS, UnitCells
+from scdfm.metrics.distribution import mmd2
+from scdfm.metrics.metric import Metric
 from tests.cluster.combined.conftest import combining
 
 HOW = Arithmetic("cpu", "float32", matmul="highest", compiled=False)
@@ -76,6 +78,18 @@ def test_cells_have_the_mean_of_base_and_flow_together(
     # What the flow makes by itself is kept beside it, for rounds that are equal.
     assert None not in (made[0].shape, made[1].shape)
     assert made[0].shape != made[1].shape
+
+
+def test_two_metrics_may_share_what_they_measure(
+    tiny_store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(METRICS, "_things", dict(METRICS._things))
+    METRICS.add("mmd2_of_mine", Metric(of_cells=mmd2, mode="min"))
+    run = run_of(tiny_store_path, tmp_path, FLOW)
+    with Store.open(run.store) as store:
+        plan = make_plan(run, store)
+        scores = Validation(run, plan, store, HOW)(untrained(run, plan))
+    assert scores["mmd2_of_mine"] == scores["mmd2"]
 
 
 def test_a_network_that_is_not_finite_has_no_score(tiny_store_path: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cluster.runs.directory import RunDirectory
 from cluster.runs.history.journal import FILE as JOURNAL
 from cluster.storage.wanted import these
+from scdfm.metrics.registry import METRICS
 from scdfm.screen.names import how_many
 from sweeps.directory import SweepDirectory
 
@@ -31,9 +32,10 @@ def alike(directory: SweepDirectory, rows: "Sequence[Row]", *, metric: str) -> s
     done = [row for row in rows if row.rank is not None]
     if len(done) < 2 or not all(map(_equal, zip(*map(_scores, done), strict=True))):
         return None
-    names = " and ".join([metric, *done[0].further])
-    said = f"{how_many(len(done), 'finished trial')} score the same by {names}"
-    if not all(weight == 0 for row in done for weight in _weights(directory, row)):
+    names = [metric, *done[0].further]
+    said = f"{how_many(len(done), 'finished trial')} score the same by {' and '.join(names)}"
+    of_means = all(METRICS[name].of_means for name in names)
+    if not of_means or any(weight != 0 for row in done for weight in _weights(directory, row)):
         return f"{said}: the settings that were tried do not change it"
     alone = "--set base.sampling.mean=none (the flow alone)"
     one = "" if done[0].further else "--set objective.metric=mmd2 (cells, not means), or "

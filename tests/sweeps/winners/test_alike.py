@@ -9,7 +9,9 @@ from cluster.runs.directory import RunDirectory
 from cluster.runs.records import Line
 from sweeps.directory import SweepDirectory
 from sweeps.report import search_section
+from sweeps.results import leaderboard
 from sweeps.watching.now import now
+from sweeps.winners.alike import alike
 from tests.sweeps.begun import begun_sweep
 
 
@@ -57,6 +59,17 @@ def test_equal_scores_with_a_flow_that_counts_name_no_weight(directory: SweepDir
     finish(directory, 4, 0.5, weight=0.1)
     told = "2 finished trials score the same by mse: the settings that were tried do not change it"
     assert now(directory).alike == told
+
+
+def test_equal_scores_of_cells_are_not_laid_to_the_base(directory: SweepDirectory) -> None:
+    finish(directory, 3, 0.5, weight=0.0)
+    finish(directory, 4, 0.5, weight=0.0)
+    locked = directory.lock.read()
+    assert locked is not None
+    rows = leaderboard(locked.as_sweep(directory.path, confirm=None), directory.ledger.trials())
+    told = alike(directory, rows, metric="mmd2")
+    assert told is not None
+    assert told.endswith("score the same by mmd2: the settings that were tried do not change it")
 
 
 def test_scores_that_differ_are_not_called_the_same(directory: SweepDirectory) -> None:

@@ -129,8 +129,7 @@ def tested(
     """
     require_same_code()
     kind: Any = ray.remote(num_cpus=sweep.resources.cpu, num_gpus=sweep.resources.gpu)(_Tester)
-    actors = {job.place: kind.remote(sweep, fingerprint, str(Path.cwd())) for job in jobs}
-    asked = {actors[job.place].test.remote(job): job.place for job in jobs}
+    actors: dict[tuple[int, int], Any] = {}
     stalled = {stall.file for stall in stalls(sweep.directory, known=set())}
     seconds = sweep.run({}, split=0).failure.placement_timeout
     found: dict[tuple[int, int], FinalSplit] = {}
@@ -153,6 +152,9 @@ def tested(
             waits=waits,
         ) as room,
     ):
+        # Not before: an actor would take a request to stop that a killed session left for its own.
+        actors |= {job.place: kind.remote(sweep, fingerprint, str(Path.cwd())) for job in jobs}
+        asked = {actors[job.place].test.remote(job): job.place for job in jobs}
         while asked:
             done, _ = ray.wait([*asked], num_returns=1, timeout=_LOOK)
             if done:  # a failure counts, too: other code may have raised it

@@ -12,7 +12,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from cluster.nodes.stall import forget_living
 from cluster.runs.stop import stoppable
-from cluster.session import counted
+from scdfm.screen.names import how_many
 from sweeps.directory import SweepDirectory
 from sweeps.objective import tune_trial
 from sweeps.proposals.search import Failures, ListSearch, StudySearch
@@ -102,7 +102,7 @@ def run_session(
     if failures.too_many:
         directory.ledger.write({"event": "abort"})
         raise SweepFailedError(
-            f"{counted(watch.failed, 'trial')} failed and "
+            f"{how_many(watch.failed, 'trial')} failed and "
             f"failure.max_failed_fraction allows {sweep.failure.max_failed_fraction:g} of "
             f"{trials}; the first said: {watch.reason}; fix that, or raise "
             "failure.max_failed_fraction, and run the sweep again"

@@ -230,7 +230,7 @@ class Watch(ray.tune.Callback):
         self._ledger.write({"event": "end"})
 
     def _so_far(self, key: str) -> float:
-        """The same of a trial that runs, as its journals told some seconds ago."""
+        """Seconds that the ledger lacks of a trial that runs, by its journals of just now."""
         now = time.monotonic()
         found = now - self._began[key] + self._earlier.get(key, 0.0)
         if self._sweep.resources.parallel_splits == 1:
@@ -265,7 +265,7 @@ class Watch(ray.tune.Callback):
         taken: str | None = None,
     ) -> None:
         every = list(self._trials.values())
-        sign = 1 if self._sweep.objective.direction == "min" else -1
+        sign = self._sweep.objective.sign
         complete = [one for one in every if one.state == "complete"]
         best = min(complete, key=lambda one: (sign * one.mean, one.number), default=None)
         running = len(self.running)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cli.show.tables import Column, Grid, Row
 from cli.show.times import duration
+from scdfm.screen.names import how_many
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,7 +21,7 @@ _SHORT = 10.0  # seconds below which parts of a second count
 def ended(found: "NothingLeft") -> dict[str, str]:
     """Lines by name about a sweep that has ended."""
     return {
-        "sweep": f"{found.name} has ended after {_count(found.ended, 'trial')}; 0 are left",
+        "sweep": f"{found.name} has ended after {how_many(found.ended, 'trial')}; 0 are left",
         "why": found.why,
         **({} if found.choice is None else {"choice": found.choice}),
     }
@@ -28,22 +29,22 @@ def ended(found: "NothingLeft") -> dict[str, str]:
 
 def pages(found: "DryRun") -> list["RenderableType"]:
     """Lines and two tables: the first configurations, and what three of them cost."""
-    devices = f"{found.cpu} CPU{'' if found.cpu == 1 else 's'}"
+    devices = how_many(found.cpu, "CPU")
     if found.gpu:
         devices += f" and {found.gpu:g} GPU{'' if found.gpu == 1 else 's'}"
     lines = [
-        f"sweep     {found.name}: {_count(found.trials, 'trial')} left"
+        f"sweep     {found.name}: {how_many(found.trials, 'trial')} left"
         f"{f' after {found.ended:,} that ended' if found.ended else ''}, each "
-        f"{_count(found.splits, 'split')} of {found.steps:,} steps",
+        f"{how_many(found.splits, 'split')} of {found.steps:,} steps",
         *(f"space     {name}: {values}" for name, values in found.space.items()),
         *_outside(found),
         *(
-            [f"confirm   {_count(found.again, 'training')} with further seeds"]
+            [f"confirm   {how_many(found.again, 'training')} with further seeds"]
             if found.again
             else []
         ),
         *([_tested(found)] if found.tested else []),
-        f"at once   {_count(found.at_once, 'trial')} of {devices}",
+        f"at once   {how_many(found.at_once, 'trial')} of {devices}",
         *_budget(found),
     ]
     return [*lines, _first(found), _costs(found)]
@@ -62,8 +63,8 @@ def _outside(found: "DryRun") -> list[str]:
 
 def _tested(found: "DryRun") -> str:
     retrained = "retrained and " if found.retrained else ""
-    of = f" of {_count(found.splits, 'split')}" if found.splits > 1 else ""
-    return f"final     {_count(found.tested, 'model')} {retrained}scored on test conditions{of}"
+    of = f" of {how_many(found.splits, 'split')}" if found.splits > 1 else ""
+    return f"final     {how_many(found.tested, 'model')} {retrained}scored on test conditions{of}"
 
 
 def _budget(found: "DryRun") -> list[str]:
@@ -80,7 +81,7 @@ def _budget(found: "DryRun") -> list[str]:
         share = found.limit_hours / found.search_hours
         lines.append(
             f"          budget.hours ends the search after {_hours(found.limit_hours)}, about "
-            f"{int(share * found.trials)} of {_count(found.trials, 'trial')}"
+            f"{int(share * found.trials)} of {how_many(found.trials, 'trial')}"
         )
     return lines
 
@@ -132,10 +133,6 @@ def _cost_row(one: "Measured", names: list[str]) -> list[str]:
 
 def _least(bound: bool) -> str:
     return "over " if bound else ""
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _hours(hours: float) -> str:

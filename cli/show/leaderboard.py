@@ -8,6 +8,7 @@ from cli.show.report import ARROWS
 from cli.show.tables import Column, Grid
 from cli.show.tables import Row as Line
 from cli.show.times import duration
+from scdfm.screen.names import how_many
 
 if TYPE_CHECKING:
     from sweeps.results import Row
@@ -81,8 +82,7 @@ def _of_splits(row: "Row") -> str:
     """What a score in brackets is of."""
     if row.of_splits is None:
         return ""
-    count = len(row.splits)
-    return f" (score so far: {row.of_splits} of {count} split{'' if count == 1 else 's'})"
+    return f" (score so far: {row.of_splits} of {how_many(len(row.splits), 'split')})"
 
 
 def _number(value: Any) -> str:

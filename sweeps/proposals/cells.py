@@ -12,6 +12,7 @@ from data_store.store.reader import Store
 from data_store.stream import Cells
 from scdfm.metrics import METRICS, Evidence, UnitCells
 from scdfm.metrics.evidence import Measure
+from scdfm.screen.names import how_many
 from scdfm.screen.randomness import numpy_generator
 from sweeps.proposals.limits import Counted
 from sweeps.proposals.prior import require_comparable
@@ -96,11 +97,10 @@ def _require_metric(sweep: SweepConfig, store: Store, *, split: int) -> None:
     )
     for name in sweep.objective.names:
         if not np.isfinite(METRICS[name].values(anything)).any():
-            count = "1 unit" if len(units) == 1 else f"{len(units)} units"
             raise ValueError(
-                f"objective.metric {name} is undefined on the {count} that validate on split "
-                f"{split} ({run.split.kind}); choose another metric, or a split that validates on "
-                "more"
+                f"objective.metric {name} is undefined on the {how_many(len(units), 'unit')} that "
+                f"validate on split {split} ({run.split.kind}); choose another metric, or a split "
+                "that validates on more"
             )
 
 

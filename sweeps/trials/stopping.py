@@ -6,6 +6,7 @@ from cluster.runs.directory import RunDirectory
 from cluster.runs.history.holder import holder
 from cluster.storage.places import address_of
 from cluster.work.group.heard import in_time
+from scdfm.screen.names import how_many
 from sweeps.directory import SweepDirectory
 from sweeps.watch import Watch
 
@@ -46,7 +47,7 @@ class Trials:
         kept = [key for key in self._asked if self._has_kept(key)]
         if len(kept) < len(self._asked):
             return None
-        return f"last step of {len(kept)} trial{'' if len(kept) == 1 else 's'} kept"
+        return f"last step of {how_many(len(kept), 'trial')} kept"
 
     @property
     def stands(self) -> str | None:

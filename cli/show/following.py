@@ -80,7 +80,8 @@ def _looks(followed: Followed[N]) -> Iterator[N]:
 
 def goes_on() -> str | None:
     """What to say when a signal ends the view; None: nothing is viewed that goes on."""
-    return f"only this view has ended, the {_goes_on[0]} goes on" if _goes_on else None
+    kind = next(iter(_goes_on), None)  # the view may end just now
+    return None if kind is None else f"only this view has ended, the {kind} goes on"
 
 
 def _drawn(followed: Followed[N]) -> bool:

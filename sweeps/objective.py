@@ -237,7 +237,8 @@ class _Rounds:
     def tell(self) -> None:
         """Report all rounds not yet reported, except the untrained model's and undefined values."""
         best: float | None = None
-        for line in self._journal.lines():
+        done = self.directory.finished
+        for line in self._journal.complete() if done else self._journal.so_far():
             score = line.get("validation", {}).get(self._metric)
             if score is not None:
                 best = score if best is None else self._better(best, score)

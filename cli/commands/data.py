@@ -61,8 +61,8 @@ def verify(
 ) -> None:
     """Read everything again and name the changed files.
 
-    Of a run and a sweep these are the models and the training states. The exit status is 1 if
-    anything has changed.
+    Of a run and a sweep these are the models, the training states and the plans. The exit status is
+    1 if anything has changed.
     """
     require_there(path, what="store, run, sweep, model or prediction")
     from scdfm.screen.address import url_of

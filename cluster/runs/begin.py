@@ -12,8 +12,8 @@ from cluster.runs.find_model import SWEEP
 from cluster.runs.fine_tune import require_source, source_facts, source_weights
 from cluster.runs.graph import edges_changed
 from cluster.runs.identity import changed, moved
+from cluster.runs.parts.plan_files import plan_faults, plan_hashes
 from cluster.runs.plan import (
-    SPLIT,
     make_plan,
     planned_split,
     require_edges,
@@ -27,6 +27,7 @@ from cluster.settings.config import RunConfig
 from cluster.settings.watch import require_watchers
 from cluster.storage.places import named
 from data_store.store.reader import Store
+from scdfm.flow.files import SPLIT
 from scdfm.screen.atomic import sha256
 from scdfm.splits import Split
 
@@ -53,8 +54,8 @@ class OpenRun:
             FileNotFoundError: No such store, list of edges or model to start from.
             ValueError: No whole store, a split with an empty part, a list of edges or a model to
                 start from that does not fit, no client for what is to watch, or the run's
-                directory holds what another configuration has learnt, or what was learnt from
-                other cells or edges.
+                directory holds what another configuration has learnt, what was learnt from other
+                cells or edges, or a damaged plan.
         """
         _refuse_sweep(self.directory.path)
         require_watchers(self.config.watch)
@@ -63,6 +64,8 @@ class OpenRun:
                 require_inputs(self.config, store)
                 return
             self._require_same_settings()
+            if not self.directory.finished:
+                self.directory.require_plan()
             for fault in self._other_content(store):
                 raise ValueError(
                     f"{self.directory} was begun {fault}; choose another name, or name what "
@@ -102,7 +105,7 @@ class OpenRun:
             directory.write_settings(self.config)
             plan.save(directory.path)
             directory.write_folds(run_folds(self.config, store))
-            directory.write_manifest(facts)
+            directory.write_manifest(facts.model_copy(update={"plan": plan_hashes(directory.path)}))
             directory.publish()
 
     def open_store(self) -> AbstractContextManager[Store]:
@@ -175,6 +178,7 @@ class OpenRun:
             facts is not None
             and facts.fingerprint == store.fingerprint
             and directory.settings == self.config
+            and not plan_faults(directory.path, facts)
             and next(self._other_content(store), None) is None
         )
 

@@ -35,6 +35,7 @@ from cluster.runs.history.said import Said
 from cluster.runs.history.times import FILE as TIMES
 from cluster.runs.history.times import Times
 from cluster.runs.parts.place import FOLDS, MEMBERS, Place
+from cluster.runs.parts.plan_files import require_plan
 from cluster.runs.parts.states import ROOM, States
 from cluster.runs.records import Finished, Line, RunManifest, read_record
 from cluster.runs.refusal import Refusal
@@ -157,6 +158,14 @@ class RunDirectory(Place):
     def refusal(self) -> Refusal:
         """Why a worker gave up, if one has."""
         return Refusal(self.path)
+
+    def require_plan(self) -> None:
+        """Make sure that the plan is as it was written.
+
+        Raises:
+            ValueError: A file of it is missing or damaged; names it.
+        """
+        require_plan(self.path, self.manifest)
 
     def write_settings(self, run: RunConfig) -> None:
         """Write the run file, every default spelled out."""

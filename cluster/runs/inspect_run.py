@@ -60,7 +60,7 @@ class RunDescription(TypedDict):
     best: JsonObject | None  # as best.json has it
     model: str | None
     untrained: str | None  # why the model is that of before the first step; None: it has learnt
-    damage: str | None  # of the model
+    damage: str | None  # of the model, the plan or the journal
     folds: FoldsDescription | None
     ensemble: MembersDescription | None
     split: SplitDescription | None
@@ -135,7 +135,7 @@ def describe_run(path: Path) -> RunDescription:
         "kind": "run",
         "path": named(path),
         "finished": run.finished,
-        "step": max((line["step"] for line in run.journal.lines()), default=0),
+        "step": max((line["step"] for line in run.journal.so_far()), default=0),
         "steps": settings.training.steps,
         "seconds": round(run.seconds, 1),
         "sessions": run.times.sessions,
@@ -209,14 +209,15 @@ def _mean(path: Path, card: ModelCard) -> MeanDescription | None:
 
 
 def _damage(run: RunDirectory) -> str | None:
-    """What is wrong with the model of a run; None where nothing is."""
-    if run.model is None:
-        return None
+    """What is wrong with the model, plan or journal of a run; None where nothing is."""
     try:
-        require_whole(run.model)
+        if run.model is not None:
+            require_whole(run.model)
+        run.require_plan()
+        list(run.journal.complete() if run.finished else run.journal.lines())
     except (ValueError, FileNotFoundError) as error:
         held = holder(run.path)
-        # Who trains may have put another model there between two looks.
+        # Who trains may have put another model or plan there between two looks.
         return None if held is not None and held.alive else str(error)
     return None
 

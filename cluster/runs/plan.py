@@ -11,13 +11,16 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from cluster.runs.given import Given, given
 from cluster.runs.graph import run_graph, user_graph
+from cluster.runs.parts.plan_files import GENES, GIVEN, plan_remedy
 from cluster.settings.config import RunConfig
 from data_store.store.reader import Store
 from data_store.stream import Cells
+from scdfm.flow.files import GRAPH, SPLIT
 from scdfm.flow.provenance import GraphFacts
 from scdfm.gene_graph.config import GraphConfig
 from scdfm.gene_graph.graph import GeneGraph
@@ -30,8 +33,6 @@ from scdfm.splits import Split, SplitConfig, make_split
 from scdfm.splits.folds import fold_splits, whole_split
 from scdfm.splits.screen import Screen
 from scdfm.splits.split import Part
-
-SPLIT, GENES, GRAPH, GIVEN = "split.json", "genes.json", "graph.npz", "given.safetensors"
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,12 @@ class Plan:
 
     @classmethod
     def load(cls, directory: Path, *, run: RunConfig, store: Store) -> Self:
-        """Read a plan that `save` wrote."""
-        columns = json.loads((directory / GENES).read_text())
-        genes = ChosenGenes(**{name: np.array(some, np.int64) for name, some in columns.items()})
+        """Read a plan that `save` wrote.
+
+        Raises:
+            ValueError: A file of it is damaged.
+        """
+        genes = _read_genes(directory)
         split, graph = Split.load(directory / SPLIT), GeneGraph.load(directory / GRAPH)
         return cls(
             split=split,
@@ -86,8 +90,25 @@ class Plan:
             words=store.words,
             training=training_cells(split, store),
             validation=validation_cells(split, store, units=run.validation.units, seed=run.seed),
-            given=load_file(directory / GIVEN) if (directory / GIVEN).is_file() else {},
+            given=_read_given(directory),
         )
+
+
+def _read_genes(directory: Path) -> ChosenGenes:
+    try:
+        columns = json.loads((directory / GENES).read_text())
+        return ChosenGenes(**{name: np.array(some, np.int64) for name, some in columns.items()})
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{directory / GENES} is damaged; {plan_remedy(directory)}") from error
+
+
+def _read_given(directory: Path) -> Given:
+    if not (directory / GIVEN).is_file():
+        return {}
+    try:
+        return load_file(directory / GIVEN)
+    except SafetensorError as error:
+        raise ValueError(f"{directory / GIVEN} is damaged; {plan_remedy(directory)}") from error
 
 
 def make_plan(run: RunConfig, store: Store) -> Plan:

@@ -63,6 +63,7 @@ class RunManifest(Record, frozen=True):
     date: str | None = None
     graph: GraphFacts | None = None
     init_from: SourceFacts | None = None
+    plan: dict[str, str] = Field(default={})  # SHA-256 of its files; none: of an older version
     arithmetic: tuple[Computed, ...] = ()
     folds: FoldFacts | None = None  # once all are trained
 

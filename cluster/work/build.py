@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from cluster.runs.fine_tune import begin_from
-from cluster.runs.plan import GIVEN, Plan
+from cluster.runs.parts.plan_files import GIVEN
+from cluster.runs.plan import Plan
 from cluster.runs.precision import Arithmetic
 from cluster.settings.config import RunConfig
 from scdfm.flow.certainty.intervals import IntervalFactor

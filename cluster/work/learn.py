@@ -73,6 +73,7 @@ def learn(
         # The store may have grown since `prepare`.
         opener(run.store, fingerprint=begun.fingerprint) as store,
     ):
+        directory.require_plan()
         plan = Plan.load(directory.path, run=run, store=store)
         plan, changes = with_channel(plan, run, store)
         checkpoint = directory.states.read()

@@ -6,7 +6,7 @@ of an older version have none, and are read as they are.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from scdfm.screen.atomic import sha256
@@ -38,16 +38,32 @@ def require_sealed(directory: Path, *, only: Iterable[str] | None = None, remedy
     place = directory / FILE
     if not place.is_file():
         return
-    known = _read(place, remedy=remedy)
+    require_same(directory, _read(place, remedy=remedy), only=only, remedy=remedy)
+
+
+def require_same(
+    directory: Path, known: Mapping[str, str], *, only: Iterable[str] | None = None, remedy: str
+) -> None:
+    """Make sure that files have known hashes.
+
+    Args:
+        directory: Where they are.
+        known: SHA-256 by name, as `FILE` there has them.
+        only: Names of the files to look at; none: all that have a hash.
+        remedy: What to do about a damaged file.
+
+    Raises:
+        ValueError: A file is missing or has other bytes; names it.
+    """
     for name in known if only is None else only:
         path = directory / name
         if not path.is_file():
             raise ValueError(f"{directory} is not complete: {name} is missing; {remedy}")
         if name not in known:
-            raise ValueError(f"{place} is damaged: it has no hash of {name}; {remedy}")
+            raise ValueError(f"{directory / FILE} is damaged: it has no hash of {name}; {remedy}")
         if sha256(path) != known[name]:
             raise ValueError(
-                f"{path} is damaged: its SHA-256 is not the one in {FILE} beside it; {remedy}"
+                f"{path} is damaged: its SHA-256 is not the one in {directory / FILE}; {remedy}"
             )
 
 
@@ -58,6 +74,11 @@ def faults(directory: Path) -> list[tuple[Path, str]]:
         known = _read(place, remedy="")
     except ValueError:
         return [(place, "damaged")]
+    return changed(directory, known)
+
+
+def changed(directory: Path, known: Mapping[str, str]) -> list[tuple[Path, str]]:
+    """Files of a directory that have not the known hashes, each with what is wrong."""
     found = []
     for name, digest in known.items():
         path = directory / name

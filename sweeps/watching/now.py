@@ -310,7 +310,7 @@ def _split(run: RunDirectory) -> int:
 
 
 def _part(split: int, run: RunDirectory) -> Part:
-    step = max((line["step"] for line in run.journal.lines()), default=0)
+    step = max((line["step"] for line in run.journal.so_far()), default=0)
     try:
         return Part(split, step, run.settings.training.steps)
     except FileNotFoundError:  # it is about to begin

@@ -65,5 +65,5 @@ def _weights(directory: SweepDirectory, row: "Row") -> Iterator[float | None]:
 
 
 def _weight(run: RunDirectory) -> float | None:
-    best = [line for line in run.journal.lines() if line.get("best")]
+    best = [line for line in run.journal.complete() if line.get("best")]
     return best[-1]["flow"]["weight"] if best and "flow" in best[-1] else None

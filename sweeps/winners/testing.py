@@ -18,13 +18,13 @@ from cluster.nodes.waiting import Waiting, is_alive
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory
 from cluster.runs.find_model import MODEL
-from cluster.runs.plan import SPLIT
 from cluster.runs.stop import StoppedError, stoppable
 from cluster.settings.config import RunConfig
 from cluster.train import train_here
 from cluster.work.evaluate import evaluate
 from cluster.work.folds.facts import found_alone
 from cluster.work.group.heard import in_time
+from scdfm.flow.files import SPLIT
 from scdfm.screen.names import how_many
 from scdfm.splits import Split, SplitConfig
 from scdfm.splits.folds import whole_split
@@ -244,6 +244,7 @@ def _retrained(
     run, folder = job.run(sweep), job.again(sweep).path.parent
     folder.mkdir(parents=True, exist_ok=True)
     parts = folder / f"{job.name}.json"
+    found.require_plan()
     whole_split(Split.load(found.path / SPLIT)).save(parts)
     again = run.model_copy(update={"output": folder, "split": SplitConfig(kind="file", path=parts)})
     wait_for_lease(job.again(sweep))

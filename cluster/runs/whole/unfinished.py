@@ -24,7 +24,7 @@ def unfinished(model: Path) -> str | None:
     first, run = _first_weights(model), model.parent
     if model.name == MODEL and (run / RUN).is_file() and not RunDirectory(run).finished:
         begun = RunDirectory(run)
-        step = max((line["step"] for line in begun.journal.lines()), default=0)
+        step = max((line["step"] for line in begun.journal.so_far()), default=0)
         best = f"step {read_card(model).provenance.step}"
         return (
             f"{named(run)} has not ended: it is at step {step} of {begun.settings.training.steps}, "

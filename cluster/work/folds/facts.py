@@ -13,11 +13,11 @@ import numpy as np
 
 from cluster.runs.directory import RunDirectory
 from cluster.runs.parts.place import FOLDS
-from cluster.runs.plan import SPLIT
 from cluster.runs.records import FlowRound, Line
 from cluster.settings.config import RunConfig, ValidationConfig
 from scdfm.flow.certainty.intervals import IntervalFactor, pooled
 from scdfm.flow.combined import Evidence, FlowWeight, weigh
+from scdfm.flow.files import SPLIT
 from scdfm.flow.provenance import Best, FoldFacts
 from scdfm.splits import Split, SplitConfig
 
@@ -62,19 +62,24 @@ def found(directory: RunDirectory, *, validation: ValidationConfig) -> FoldFacts
     """What the finished folds of a run say together.
 
     A fold may have stopped early; rounds that not all folds had do not count.
+
+    Raises:
+        ValueError: The plan or the journal of a fold is damaged.
     """
     folds = directory.folds
+    for fold in folds:
+        fold.require_plan()
+    journals = [fold.journal.complete() for fold in folds]
     curves = [
-        {line["step"]: line["validation"] for line in fold.journal.lines() if "validation" in line}
-        for fold in folds
+        {line["step"]: line["validation"] for line in lines if "validation" in line}
+        for lines in journals
     ]
     common = sorted(set.intersection(*(set(curve) for curve in curves)))
     rounds = [Best(step=step, metrics=_mean([curve[step] for curve in curves])) for step in common]
     best = rounds[-1].step
     # As `Trainer.judge` chooses: of equal ones that with the nearest cells, then the later.
     shapes = [
-        {line["step"]: line["shape"] for line in fold.journal.lines() if "shape" in line}
-        for fold in folds
+        {line["step"]: line["shape"] for line in lines if "shape" in line} for lines in journals
     ]
     scored = [
         (
@@ -101,7 +106,12 @@ def found(directory: RunDirectory, *, validation: ValidationConfig) -> FoldFacts
 
 
 def found_alone(directory: RunDirectory, *, validation: ValidationConfig) -> FoldFacts:
-    """What one finished run says, for a run that trains on its validation part, too."""
+    """What one finished run says, for a run that trains on its validation part, too.
+
+    Raises:
+        ValueError: Its plan or its journal is damaged.
+    """
+    directory.require_plan()
     best = directory.best
     assert best is not None, "it is finished"
     guess = not Split.load(directory.path / SPLIT).validates_as_tested
@@ -109,7 +119,7 @@ def found_alone(directory: RunDirectory, *, validation: ValidationConfig) -> Fol
         step=best.step,
         rounds=tuple(
             Best(step=line["step"], metrics=line["validation"])
-            for line in directory.journal.lines()
+            for line in directory.journal.complete()
             if "validation" in line
         ),
         alone=(best.step,),
@@ -124,7 +134,7 @@ def _flow(folds: Sequence[RunDirectory], *, step: int, guess: bool) -> FlowWeigh
     told = [
         FlowRound.model_validate(line["flow"])
         for fold in folds
-        for line in fold.journal.lines()
+        for line in fold.journal.complete()
         if line["step"] == step and "flow" in line
     ]
     if not told:
@@ -140,7 +150,7 @@ def _interval(folds: Sequence[RunDirectory], *, step: int) -> IntervalFactor | N
     told = [
         IntervalFactor.model_validate(line["interval"])
         for fold in folds
-        for line in fold.journal.lines()
+        for line in fold.journal.complete()
         if line["step"] == step and "interval" in line
     ]
     return pooled(told, apart=True)

@@ -27,7 +27,7 @@ class Follow:
         """
         self.journal, self.times = directory.journal, directory.times
         self.steps, self.report = steps, report
-        self.seen = len(list(self.journal.lines()))
+        self.seen = len(list(self.journal.so_far()))
         self.session = self.times.sessions
         self.timed = len(list(self.times.lines()))
         self.over = threading.Event()
@@ -74,7 +74,7 @@ class Follow:
     def _read(self) -> tuple[list[TimeLine], list[Line]]:
         """Times and journal of one moment: between two looks no session begins."""
         while True:
-            times, lines = list(self.times.lines()), list(self.journal.lines())
+            times, lines = list(self.times.lines()), list(self.journal.so_far())
             if self.times.sessions == max((line["session"] for line in times), default=0):
                 return times, lines
 

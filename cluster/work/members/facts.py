@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from cluster.runs.directory import RunDirectory
 from cluster.runs.parts.place import MEMBERS
-from cluster.runs.plan import SPLIT
 from cluster.runs.records import Line
 from cluster.settings.config import RunConfig
 from cluster.work.folds.facts import Fold, folds_of
+from scdfm.flow.files import SPLIT
 from scdfm.flow.provenance import Best
 from scdfm.screen.randomness import derived_seed
 from scdfm.splits import SplitConfig

@@ -68,7 +68,7 @@ def now(directory: RunDirectory) -> Now:
     settings, said = directory.settings, directory.said.newest()
     fold, part = _part(directory, directory.folds, of=settings.validation.folds)
     member, part = (None, part) if fold else _part(part, part.members, of=settings.ensemble)
-    lines, times = list(part.journal.lines()), list(part.times.lines())
+    lines, times = list(part.journal.so_far()), list(part.times.lines())
     step = max([line["step"] for line in lines + times], default=0)
     steps = next((line["steps"] for line in reversed(lines) if "steps" in line), None)
     steps = settings.training.steps if steps is None else steps

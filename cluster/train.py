@@ -25,7 +25,7 @@ from ray.train.v2.api.exceptions import WorkerGroupError
 from cluster.loopback import Listening, OnOneMachine
 from cluster.nodes.examine import Needs
 from cluster.nodes.following import following
-from cluster.nodes.limits import reason
+from cluster.nodes.losses import reason
 from cluster.nodes.preflight import check_here, check_nodes
 from cluster.nodes.stall import Watchdog, watched
 from cluster.notices import node_goes_away, told_to_end

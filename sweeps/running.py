@@ -18,8 +18,8 @@ from sweeps.objective import tune_trial
 from sweeps.proposals.search import Failures, ListSearch, StudySearch
 from sweeps.room import room_for, timeout_of
 from sweeps.schema.sweep import SweepConfig
+from sweeps.trials.deaths import known_to_tune
 from sweeps.trials.guard import Faults, GuardedCallback, GuardedSearch
-from sweeps.trials.memory import known_to_tune
 from sweeps.trials.one_code import OneCode
 from sweeps.trials.stopping import Trials
 from sweeps.watch import TooManyFailures, Watch

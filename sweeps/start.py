@@ -94,8 +94,10 @@ def start(
     preset = _preset(screen, gpu=gpu)
     run = _run(screen, folder, split=chosen.config, preset=preset)
     cost = _measured(run, screen, gpu=gpu)
-    run = _timed(run, cost, minutes=minutes, units=screen.units)
-    why = dict(_reasons(screen, chosen, run=run, cost=cost, minutes=minutes))
+    units = _validated(chosen.split, screen)
+    run = _timed(run, cost, minutes=minutes, units=units)
+    seconds = None if cost is None else cost.run_seconds(run, units=units)
+    why = dict(_reasons(screen, chosen, run=run, cost=cost, seconds=seconds, minutes=minutes))
     text = _run_text(run, preset=preset, why=why)
     sweep = _sweep_text(run, screen, why=why, gpu=gpu, folder=folder)
     _require_loading(text, sweep)
@@ -109,7 +111,7 @@ def start(
         store=folder / STORE,
         split=chosen.split,
         steps=run.training.steps,
-        seconds=None if cost is None else cost.run_seconds(run, units=screen.units),
+        seconds=seconds,
     )
 
 
@@ -158,6 +160,15 @@ def _chosen_split(screen: Screen) -> _Split:
 def _split(config: SplitConfig, screen: Screen) -> Split:
     return make_split(
         config, conditions=_perturbed(screen), words=screen.words, contexts=screen.contexts
+    )
+
+
+def _validated(split: Split, screen: Screen) -> int:
+    """Units that validate."""
+    return sum(
+        split.part(name, context=context) == "validation"
+        for name in _perturbed(screen)
+        for context in screen.contexts[name]
     )
 
 
@@ -239,7 +250,13 @@ def _timed(run: RunConfig, cost: Cost | None, *, minutes: float, units: int) -> 
 
 
 def _reasons(
-    screen: Screen, chosen: _Split, *, run: RunConfig, cost: Cost | None, minutes: float
+    screen: Screen,
+    chosen: _Split,
+    *,
+    run: RunConfig,
+    cost: Cost | None,
+    seconds: float | None,
+    minutes: float,
 ) -> Iterator[tuple[str, str]]:
     """Why a setting is as it is, by the section that it is in."""
     parts = chosen.split
@@ -251,10 +268,9 @@ def _reasons(
     )
     yield "genes", f"of {len(screen.genes):,} in the file"
     yield "batch", f"the smallest condition has {screen.fewest:,} cells"
-    if cost is None:
+    if cost is None or seconds is None:
         yield "training", "a step could not be measured here: the preset's steps"
         return
-    seconds = cost.run_seconds(run, units=screen.units)
     yield (
         "training",
         f"{cost.step_seconds:.2g} s a step as measured here: {seconds / 60:.0f} minutes "

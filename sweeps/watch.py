@@ -26,7 +26,8 @@ from sweeps.objective import RUNG, VALUE
 from sweeps.proposals.confirm import SEED, Repeat
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import begun_keys, identity, trial_key
-from sweeps.trials.memory import death, out_of_memory
+from sweeps.trials.deaths import death
+from sweeps.trials.memory import out_of_memory
 from sweeps.trials.reported import Reported
 
 _LOOK = 10.0  # seconds between two looks at how long the splits of a trial have trained

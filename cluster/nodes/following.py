@@ -17,10 +17,9 @@ from cluster.nodes.limits import (
     HopelessError,
     NoRoomError,
     Told,
-    died,
     kept_by_ray,
-    reason,
 )
+from cluster.nodes.losses import died, reason
 from cluster.nodes.stall import forget_living, stalls
 from cluster.nodes.waiting import Waiting
 from cluster.settings.failure import FailureLimits

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
-from ray.exceptions import RayError
 from ray.experimental.internal_kv import (
     _internal_kv_del,
     _internal_kv_get,
@@ -25,6 +24,7 @@ from ray.train.v2._internal.execution.controller.state import ReschedulingState,
 from ray.train.v2._internal.execution.failure_handling.default import _is_preemption_failure
 from ray.train.v2.api.exceptions import TrainingFailedError
 
+from cluster.nodes.losses import reason
 from cluster.settings.failure import FailureLimits
 
 _SPACE = b"scdfm"
@@ -194,28 +194,6 @@ def require_hope(error: TrainingFailedError, *, nodes: Mapping[int, str]) -> Non
             if failure.strerror is None:  # a line of ours
                 raise HopelessError(who, str(failure))
             raise HopelessError(who, failure.errno, failure.strerror, failure.filename)
-
-
-def reason(error: BaseException) -> str:
-    """Why workers failed, in one line; names who."""
-    failures: dict[int, Exception] = getattr(error, "worker_failures", {})
-    for rank, failure in sorted(failures.items()):
-        inner = getattr(failure, "health_check_failure", failure)
-        return f"worker {rank}: {_short(inner)}"
-    return _short(getattr(error, "controller_failure", error))
-
-
-def died(failure: BaseException) -> bool:
-    """Whether a worker ended without raising anything itself."""
-    return isinstance(getattr(failure, "health_check_failure", failure), RayError)
-
-
-def _short(error: BaseException) -> str:
-    """The sentence that says why, else the first line; Ray writes a paragraph."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = lines[0] if lines else type(error).__name__
-    why = next((line for line in lines if " because " in line), first)
-    return why.partition(". ")[0][:200]
 
 
 @contextmanager

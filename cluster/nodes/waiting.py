@@ -135,4 +135,14 @@ class Waiting:
 
 def is_alive(actor: Any) -> bool:
     """Whether an actor runs, rather than waiting for room or for its process."""
-    return bool(actors(actor_id=actor._actor_id.hex()).get("State") == "ALIVE")
+    return _state(actor) == "ALIVE"
+
+
+def is_dead(actor: Any) -> bool:
+    """Whether an actor has ended and is not started again."""
+    return _state(actor) == "DEAD"
+
+
+def _state(actor: Any) -> str | None:
+    found: str | None = actors(actor_id=actor._actor_id.hex()).get("State")
+    return found

@@ -2,14 +2,13 @@
 
 The request decides every cell's row, its control cell and its place in a shard, before the first
 cell is computed. A task is one shard; actors write shards and nothing else, so their number, order
-and restarts change no byte. Unfinished work is in `OUT.partial`; the manifest is written last, then
+and losses change no byte. Unfinished work is in `OUT.partial`; the manifest is written last, then
 the directory is renamed, so OUT is always complete.
 """
 
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import ray
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
 from cluster.nodes.stall import Watchdog, stalls, watched
-from cluster.nodes.waiting import Waiting, is_alive
+from cluster.nodes.team import Team
+from cluster.nodes.waiting import Waiting
 from cluster.predict.far import place_of
 from cluster.predict.options import PredictionRequest
 from cluster.predict.place import Begun, PredictionPlace
@@ -45,10 +45,8 @@ from scdfm.screen.progress import OnProgress, Progress, phase
 
 log = logging.getLogger(__name__)
 
-RESTARTS = 3  # of an actor and of its task, after its process or node died
 PLACEMENT = FailureLimits().placement_timeout  # seconds that all actors may wait for room
 STALL = FailureLimits().stall_timeout  # seconds without a batch until an actor is ended
-_LOOK = 1.0  # seconds between two looks at what is waited for
 
 
 def predict(
@@ -185,53 +183,47 @@ def _fill(
     """Give the missing shards to actors, one at a time to each."""
     todo = place.missing(work.shards)
     phase(log, "starting actors")
-    kind = ray.remote(
-        num_cpus=THREADS, num_gpus=1 if gpu else 0, max_restarts=RESTARTS, max_task_retries=RESTARTS
-    )(Predictor)
-    pool: list[Any] = [
-        kind.remote(work, place, token, gpu=gpu) for _ in range(min(actors, len(todo)))
-    ]
-    todo_left = iter(todo)
-    busy = {actor.write.remote(shard): actor for actor, shard in zip(pool, todo_left, strict=False)}
+    kind = ray.remote(num_cpus=THREADS, num_gpus=1 if gpu else 0)(Predictor)
+    pool = min(actors, len(todo))
+    team: Team[int] = Team(
+        kind,
+        [(work, place, token, gpu)] * pool,
+        ask=lambda actor, shard: actor.write.remote(shard),
+        called=lambda shard: f"shard {shard}",
+    )
     done = work.shards - len(todo)
     stalled = {stall.file for stall in stalls(place.partial, known=set())}
     with Waiting(
         "actor",
-        pieces=len(pool),
+        pieces=pool,
         cpus=THREADS,
         gpus=int(gpu),
         timeout=PLACEMENT,
-        waits=lambda: _waits(pool, place.partial, known=stalled),
+        waits=lambda: _waits(team, place.partial, known=stalled),
     ) as room:
-        while busy:
-            ready, _ = ray.wait(list(busy), num_returns=1, timeout=_LOOK)
+        for one in team.work(todo):
             if room.expired:
                 raise RuntimeError(
                     f"gave up {room.line}, after {PLACEMENT:g} s; ask for fewer --actors, or add "
                     "nodes, and run the command again to go on"
                 )
-            for one in ready:
-                actor = busy.pop(one)
-                ray.get(one)
+            if one is not None:
                 done += 1
                 cells = min(done * SHARD, work.cells)
                 report(Progress(done, work.shards, "shards", note=f"{cells} cells"))
-                shard = next(todo_left, None)
-                if shard is not None:
-                    busy[actor.write.remote(shard)] = actor
 
 
-def _waits(pool: list[Any], partial: Path, *, known: set[Path]) -> bool:
+def _waits(team: Team[int], partial: Path, *, known: set[Path]) -> bool:
     """Whether no actor runs; says which have stalled."""
     for stall in stalls(partial, known=known):
         log.warning(stall.line)
-    return not any(map(is_alive, pool))
+    return team.waits
 
 
 class Predictor:
     """One actor: keeps model and store open, and writes the shards it is given."""
 
-    def __init__(self, work: Work, place: PredictionPlace, token: str, *, gpu: bool) -> None:
+    def __init__(self, work: Work, place: PredictionPlace, token: str, gpu: bool) -> None:
         torch.set_num_threads(THREADS)
         self.device = torch.device("cuda" if gpu else "cpu")
         self.work, self.place, self.token = work, place.here(), token

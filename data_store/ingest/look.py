@@ -54,11 +54,6 @@ class Screen(NamedTuple):
     perturbation: Perturbation
     columns: tuple[str, ...]
 
-    @property
-    def units(self) -> int:
-        """Perturbed conditions, each counted in each of its contexts."""
-        return sum(len(some) for one, some in self.contexts.items() if self.conditions[one])
-
 
 def look_at(sources: Sequence[Given], *, options: IngestOptions) -> Screen:
     """Look at sources as `ingest` would, without writing anything.

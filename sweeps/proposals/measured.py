@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 
+from cluster.runs.plan import planned_split, run_folds, units_of
 from cluster.settings.config import RunConfig
 from cluster.work.cost.limited import Cost, measure
 from data_store.store.reader import Store
@@ -98,8 +99,9 @@ def measured(sweep: SweepConfig) -> tuple[Measured, ...]:
 
 
 def _split_seconds(run: RunConfig, store: Store, *, cost: Cost) -> float:
-    units = sum(not unit.is_control for unit in store.units)
-    return cost.run_seconds(run, units=units) * (1 + (run.validation.folds or 0))
+    trained = [planned_split(run, store), *run_folds(run, store)]
+    validated = [len(units_of(split, store, "validation")) for split in trained]
+    return sum(cost.run_seconds(run, units=units) for units in validated)
 
 
 def _costs(sweep: SweepConfig, store: Store) -> dict[str, tuple[Configuration, Cost]]:

@@ -6,7 +6,8 @@ evaluation is kept beside its model, so a rerun computes only what is missing.
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ import ray
 import torch
 
 from cluster.nodes.stall import Watchdog, stalls, watched
-from cluster.nodes.waiting import Waiting, is_alive
+from cluster.nodes.team import Team
+from cluster.nodes.waiting import Waiting
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory
 from cluster.runs.find_model import MODEL
@@ -39,8 +41,6 @@ from sweeps.winners.records import ConditionScore, FinalSplit
 
 log = logging.getLogger(__name__)
 
-_LOOK = 1.0  # seconds between two looks at what is done
-
 
 class Job(NamedTuple):
     """A model to test; each process finds out for itself where its run is."""
@@ -54,6 +54,11 @@ class Job(NamedTuple):
     def place(self) -> tuple[int, int]:
         """Which one it is."""
         return self.trial, self.split
+
+    @property
+    def called(self) -> str:
+        """In words."""
+        return f"the test of trial {self.trial}, split {self.split},"
 
     def run(self, sweep: SweepConfig) -> RunConfig:
         """Its run of the search."""
@@ -129,7 +134,12 @@ def tested(
     """
     require_same_code()
     kind: Any = ray.remote(num_cpus=sweep.resources.cpu, num_gpus=sweep.resources.gpu)(_Tester)
-    actors: dict[tuple[int, int], Any] = {}
+    team: Team[int] = Team(
+        kind,
+        [(sweep, fingerprint, str(Path.cwd()))] * len(jobs),
+        ask=lambda actor, number: actor.test.remote(jobs[number]),
+        called=lambda number: jobs[number].called,
+    )
     stalled = {stall.file for stall in stalls(sweep.directory, known=set())}
     seconds = sweep.run({}, split=0).failure.placement_timeout
     found: dict[tuple[int, int], FinalSplit] = {}
@@ -139,7 +149,7 @@ def tested(
     def waits() -> bool:
         for stall in stalls(sweep.directory, known=stalled):
             log.warning(stall.line)
-        return not any(is_alive(actor) for actor in [*actors.values()])
+        return team.waits
 
     with (
         stoppable(retrained, stop=directory.stop),
@@ -151,24 +161,29 @@ def tested(
             timeout=seconds,
             waits=waits,
         ) as room,
+        _of_this_code(),
     ):
         # Not before: an actor would take a request to stop that a killed session left for its own.
-        actors |= {job.place: kind.remote(sweep, fingerprint, str(Path.cwd())) for job in jobs}
-        asked = {actors[job.place].test.remote(job): job.place for job in jobs}
-        while asked:
-            done, _ = ray.wait([*asked], num_returns=1, timeout=_LOOK)
-            if done:  # a failure counts, too: other code may have raised it
+        for one in team.work(range(len(jobs))):
+            if one is not None:
                 require_same_code()
-            for one in done:
-                place = asked.pop(one)
-                found[place] = FinalSplit.model_validate_json(ray.get(one))
-                del actors[place]  # its room is the next one's
-            if room.expired and not done:
+                found[jobs[one.piece].place] = FinalSplit.model_validate_json(one.answer)
+            elif room.expired:
                 raise RuntimeError(
                     f"gave up {room.line}; base.failure.placement_timeout is {seconds:g} s: raise "
                     "it, add nodes, or lower resources"
                 )
     return found
+
+
+@contextmanager
+def _of_this_code() -> Iterator[None]:
+    """Tell code that has changed apart from what it then raises."""
+    try:
+        yield
+    except Exception:
+        require_same_code()
+        raise
 
 
 class _Tester:

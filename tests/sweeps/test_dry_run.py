@@ -24,7 +24,7 @@ from sweeps.dry_run import (
 )
 from sweeps.ledger import Event
 from sweeps.proposals.cells import check_data
-from sweeps.proposals.measured import extremes
+from sweeps.proposals.measured import _split_seconds, extremes
 from sweeps.results import Chosen, write_choice
 from sweeps.schema.rules import FinalConfig
 from sweeps.winners.expected import models_to_test, seconds_to_test
@@ -94,6 +94,22 @@ def test_a_run_costs_its_steps_and_the_cells_of_its_rounds(tiny_sweep: SweepConf
     cost = Cost(step_seconds=2.0, cell_seconds=0.5)
     assert cost.run_seconds(run, units=100) == 4 * 2.0 + 3 * 4 * 8 * 0.5
     assert cost.run_seconds(run, units=1) == 4 * 2.0 + 3 * 1 * 8 * 0.5
+
+
+def test_rounds_cost_the_units_that_validate_in_the_run_and_in_its_folds(
+    tiny_sweep: SweepConfig,
+) -> None:
+    run = tiny_sweep.run({}, split=0)
+    cost = Cost(step_seconds=2.0, cell_seconds=0.5)
+    with Store.open(run.store) as store:
+        split = planned_split(run, store)
+        units = [one for one in store.units if one.condition in split.validation]
+        assert 0 < len(units) < sum(not one.is_control for one in store.units)
+        alone = _split_seconds(run, store, cost=cost)
+        assert alone == cost.run_seconds(run, units=len(units))
+        folds = run.validation.model_copy(update={"folds": 2})
+        whole = _split_seconds(run.model_copy(update={"validation": folds}), store, cost=cost)
+    assert whole > 3 * cost.step_seconds * run.training.steps
 
 
 def test_tests_cost_all_cells_of_test_conditions_and_all_steps_of_retraining(

@@ -50,7 +50,7 @@ def test_looking_at_cells_tells_what_a_store_would_hold(tmp_path: Path) -> None:
         [screen(tmp_path / "cells.h5ad", doubles=True, donors=2)],
         options=IngestOptions(context_column="donor"),
     )
-    assert (seen.cells, len(seen.genes), seen.fewest, seen.units) == (160, 8, 5, 30)
+    assert (seen.cells, len(seen.genes), seen.fewest) == (160, 8, 5)
     assert seen.contexts["g0+g1"] == ["d0", "d1"]
     assert seen.perturbation == "gene"
 

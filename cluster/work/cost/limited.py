@@ -57,7 +57,7 @@ class Cost(BaseModel, frozen=True):
         return self.bytes <= self.available
 
     def run_seconds(self, run: RunConfig, *, units: int) -> float:
-        """Of a whole training with its validation rounds, on a store with so many units."""
+        """Of a whole training with its rounds, where so many units are left for validation."""
         rounds = 1 + -(-run.training.steps // run.training.validate_every)
         cells = min(run.validation.units, units) * run.validation.cells
         return self.step_seconds * run.training.steps + rounds * cells * self.cell_seconds

@@ -2,31 +2,20 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pytest
 import torch
-from ray import cloudpickle
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.core.generated.common_pb2 import ActorDiedErrorContext
-from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
+from ray.exceptions import ActorDiedError, RayTaskError
 
 from sweeps import SweepConfig, tune
 from sweeps.proposals.search import StudySearch
-from sweeps.trials.memory import KilledError, known_to_tune, of_one_type, out_of_memory
-from sweeps.watch import reason
+from sweeps.trials.deaths import KilledError
+from sweeps.trials.memory import of_one_type, out_of_memory
+from tests.sweeps.trials.test_deaths import SHORT, failed
 
 TOO_WIDE = 8_000_000  # a square matrix of that width has 256 TB
-SHORT = "1 worker(s) were killed due to the node running low on memory"
-
-
-def failed(folder: Path, error: BaseException) -> Any:
-    """A trial of Ray Tune, as it is when it has failed."""
-    file = folder / "error.pkl"
-    file.write_bytes(cloudpickle.dumps(error))
-    return SimpleNamespace(pickled_error_file=str(file))
 
 
 @pytest.mark.parametrize(
@@ -51,54 +40,6 @@ def test_a_death_that_nobody_explains_is_not_one_of_memory(tmp_path: Path) -> No
     killed = out_of_memory(failed(tmp_path, KilledError(error_msg=SHORT)))
     assert killed is not None
     assert killed.startswith("out of memory: the node")
-
-
-@pytest.mark.parametrize(
-    ("of_ray", "said"),
-    [
-        (
-            "The actor is dead because its worker process has died. Worker exit type: "
-            "SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits with a connection error "
-            "code 2. End of file. There are some potential root causes.",
-            "its process died: killed, out of memory, or crashed",
-        ),
-        (
-            "The actor died because its node has died. Node Id: 1f3\n\tthe actor's node was "
-            "terminated unexpectedly: health check failed. Then more.",
-            "The actor died because its node has died",
-        ),
-    ],
-    ids=["process", "node"],
-)
-def test_a_death_is_told_in_a_short_sentence(tmp_path: Path, of_ray: str, said: str) -> None:
-    context = ActorDiedErrorContext(error_message=of_ray, actor_id=bytes(16), pid=7)
-    trial = failed(
-        tmp_path, ActorDiedError(cause=context)
-    )  # by name, as Ray does: then it can be pickled
-    trial.error_file = None
-    assert reason(trial) == said
-
-
-def test_a_trial_whose_own_code_raised_is_told_by_the_last_line_of_it(tmp_path: Path) -> None:
-    trial = failed(tmp_path, RayTaskError("train", "its traceback", FloatingPointError("x")))
-    trial.error_file = str(tmp_path / "error.txt")
-    Path(trial.error_file).write_text("Traceback\n  line\nFloatingPointError: x\n")
-    assert reason(trial) == "FloatingPointError: x"
-
-
-def test_a_kill_by_ray_for_memory_is_a_failure_of_that_trial_alone() -> None:
-    told: list[Exception] = []
-    actor = SimpleNamespace(actor_id=7, _on_error=None)
-    task: Any = SimpleNamespace(_tracked_actor=actor, _on_error=lambda _, error: told.append(error))
-    manager = RayActorManager.__new__(RayActorManager)
-    manager._failed_actor_ids = set()
-    manager._cleanup_actor = lambda tracked_actor: None
-    with known_to_tune():
-        manager._actor_task_failed(tracked_actor_task=task, exception=OutOfMemoryError(SHORT))
-    assert [type(error) for error in told] == [KilledError]
-    assert str(told[0]) == SHORT
-    with pytest.raises(RuntimeError, match="unexpected"):  # else known_to_tune is not needed
-        manager._actor_task_failed(tracked_actor_task=task, exception=OutOfMemoryError(SHORT))
 
 
 def test_a_tensor_that_does_not_fit_is_a_memory_error() -> None:

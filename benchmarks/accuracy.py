@@ -2,8 +2,8 @@
 
     SCDFM_DATA=CELLS python benchmarks/accuracy.py --work accuracy --out docs/accuracy.md
 
-Every training and every result is kept under --work, so the command goes on where it was stopped;
---table writes the tables of what is there. --cellflow PYTHON trains CellFlow, too, in the
+Every training is kept under --work and every result in --lines, so the command goes on where it was
+stopped; --table writes the tables of what is there. --cellflow PYTHON trains CellFlow, too, in the
 environment of that interpreter (pip install cellflow-tools==0.0.9 requests).
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from accuracy_cases import CELLFLOW, DATA, SETTINGS, Case, cases
-from accuracy_lines import Line, append, code, done, key_of, latest, read
+from accuracy_lines import Line, append, code, done, held_against, key_of, latest, read
 from accuracy_peer import peer_result
 from accuracy_table import SHOWN, page
 
@@ -27,14 +27,20 @@ from cluster.train import train_here
 from cluster.work.evaluate import evaluate
 from cluster.work.evaluation.record import CEILING, OURS, Evaluation
 
-LINES = "lines.jsonl"
+LINES = "lines.jsonl"  # in --work, unless --lines names another file
 
 
 def study(
-    asked: Sequence[Case], *, data: Path, work: Path, steps: int | None, cellflow: Path | None
+    asked: Sequence[Case],
+    *,
+    file: Path,
+    data: Path,
+    work: Path,
+    steps: int | None,
+    cellflow: Path | None,
 ) -> None:
-    """Make the results that are missing; one that fails is a line, too, and tried again."""
-    file, running = work / LINES, code()
+    """Make the results that a file lacks; one that fails is a line, too, and tried again."""
+    running = code()
     for number, case in enumerate(asked, start=1):
         values = case.values(steps=steps)
         content = case.data.content(case.seed, data=data)
@@ -100,7 +106,7 @@ def apart(record: Evaluation) -> dict[str, list[float]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the study and write its page, after each data set again."""
     asked = _parse(arguments)
-    file = asked.work / LINES
+    file = asked.lines or asked.work / LINES
     asked.work.mkdir(parents=True, exist_ok=True)
     for one in () if asked.table else DATA:
         if one.name in (asked.only or [one.name]):
@@ -112,14 +118,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
             study(
                 some,
+                file=file,
                 data=Path(os.environ["SCDFM_DATA"]),
                 work=asked.work,
                 steps=asked.steps,
                 cellflow=asked.cellflow,
             )
             _write(asked, latest(read(file), codes=asked.codes))
-    text = _write(asked, latest(read(file), codes=asked.codes))
-    print(text)
+    lines = latest(read(file), codes=asked.codes)
+    text = _write(asked, lines)
+    print(text if asked.against is None else "\n".join(held_against(lines, read(asked.against))))
 
 
 def _write(asked: argparse.Namespace, lines: list[Line]) -> str:
@@ -134,6 +142,7 @@ def _write(asked: argparse.Namespace, lines: list[Line]) -> str:
 def _parse(arguments: Sequence[str] | None) -> Any:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--work", type=Path, required=True, help="folder of stores and results")
+    parser.add_argument("--lines", type=Path, help=f"file of results (default: {LINES} in --work)")
     parser.add_argument("--out", type=Path, help="page to write (default: it is printed alone)")
     names = [one.name for one in DATA]
     parser.add_argument("--only", nargs="+", choices=names, help="data sets (default: all)")
@@ -141,6 +150,7 @@ def _parse(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--seeds", type=int, default=3, help="of training (default: 3)")
     parser.add_argument("--steps", type=int, help="of training, to try the script")
     parser.add_argument("--cellflow", type=Path, metavar="PYTHON", help="trains CellFlow, too")
+    parser.add_argument("--against", type=Path, help="results of another study, to compare with")
     parser.add_argument("--table", action="store_true", help="write tables, train nothing")
     parser.add_argument(
         "--codes", nargs="+", metavar="COMMIT", help="results to show (default: the last of each)"

@@ -16,6 +16,8 @@ from scdfm.screen.atomic import jsonable
 
 Line = dict[str, Any]
 
+SAME = 1e-6  # of a value: processors round differently
+
 _HERE = Path(__file__).resolve().parents[1]
 
 
@@ -75,3 +77,37 @@ def latest(lines: Iterable[Line], *, codes: Iterable[str] | None = None) -> list
 def done(lines: Iterable[Line]) -> set[str]:
     """Keys of what succeeded; what failed is tried again."""
     return {line["key"] for line in lines if "error" not in line}
+
+
+def held_against(lines: Iterable[Line], others: Iterable[Line]) -> list[str]:
+    """How each result lies to that of the same cells and settings in another study, in words.
+
+    The value that differs most, in parts of the other one, stands for its cell.
+    """
+
+    def known(some: Iterable[Line]) -> dict[str, Line]:
+        same = ("data", "split", "setting", "seed", "cells", "values")
+        return {
+            json.dumps([line.get(name) for name in same], sort_keys=True): line
+            for line in latest(some)
+            if "error" not in line
+        }
+
+    theirs, said = known(others), []
+    for key, line in known(lines).items():
+        if key not in theirs:
+            continue
+        apart = [
+            (
+                abs(value - before) / (abs(before) or 1.0),
+                f"{row}, {metric} {value:.4g}, was {before:.4g}",
+            )
+            for row, metrics in line["rows"].items()
+            for metric, value in metrics.items()
+            if (before := theirs[key]["rows"].get(row, {}).get(metric)) is not None
+            and value is not None
+        ]
+        most, worst = max(apart, default=(0.0, ""))
+        place = f"{line['data']} {line['split']}, {line['setting']}, seed {line['seed']}"
+        said.append(f"{place}: {worst if most > SAME else 'as before'}")
+    return said

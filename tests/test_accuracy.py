@@ -44,9 +44,10 @@ def test_a_rerun_repeats_failures_and_nothing_else(
     cases = scripts["cases"].cases(tiny, settings=None, seeds=1, cellflow=False)
 
     def lines() -> list[dict[str, Any]]:
-        places = {"data": tmp_path, "work": tmp_path, "steps": None, "cellflow": None}
+        kept = tmp_path / "lines.jsonl"
+        places = {"file": kept, "data": tmp_path, "work": tmp_path, "steps": None, "cellflow": None}
         scripts["study"].study(cases, **places)
-        return list(scripts["lines"].read(tmp_path / "lines.jsonl"))
+        return list(scripts["lines"].read(kept))
 
     first, second = lines(), lines()
     assert [line["setting"] for line in first] == ["small", "broken"]
@@ -68,6 +69,21 @@ def line(data: str, seed: int, rows: dict[str, dict[str, float]], **more: Any) -
         "values": {},
         **more,
     }
+
+
+def test_a_study_that_is_repeated_is_held_against_the_first_cell_by_cell(
+    scripts: dict[str, ModuleType],
+) -> None:
+    first = [line("demo", seed, {"scDFM": {"mse": 2.0, "mmd2": 0.5}}) for seed in range(3)]
+    again = [
+        line("demo", 0, {"scDFM": {"mse": 2.0, "mmd2": 0.5}}, code="d"),
+        line("demo", 1, {"scDFM": {"mse": 2.1, "mmd2": 0.5}}),
+        line("demo", 2, {"scDFM": {"mse": 9.0}}, values={"seed": 5}),  # of other settings
+    ]
+    assert scripts["lines"].held_against(again, first) == [
+        "demo 0, small, seed 0: as before",
+        "demo 0, small, seed 1: scDFM, mse 2.1, was 2",
+    ]
 
 
 def test_a_target_is_judged_by_the_median_and_by_the_worst_where_that_is_promised(

@@ -1,6 +1,7 @@
 """Lines that fit a terminal: broken between their parts or words, never inside a word."""
 
 import os
+import re
 import shutil
 import textwrap
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import IO
 
 GAP = "  "  # between the parts of a line, such as two metrics
 _INDENT = "  "  # of what goes on
+_LABELLED = re.compile(r"(\s*\S+(?: \S+)? {2,})(\S.*)")  # one or two words, a gap, and the rest
 
 
 def columns(stream: IO[str]) -> int | None:
@@ -29,8 +31,24 @@ def fitted(line: str, *, width: int | None) -> list[str]:
     if width is None or len(line) <= width:
         return [line]
     lead = len(line) - len(line.lstrip())
+    if (labelled := _LABELLED.fullmatch(line)) is not None:
+        label, text = labelled.groups()
+        if max(map(len, text.split())) <= width - len(label) and GAP not in text:
+            return _beside(label, text, width=width)
     parts = [part.strip() for part in line.strip().split(GAP) if part.strip()]
     return [" " * lead + row for row in packed(parts, width=width - lead)]
+
+
+def _beside(label: str, text: str, *, width: int) -> list[str]:
+    """A sentence beside its label, so that the label is not alone on a line."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def packed(parts: Sequence[str], *, width: int, first: int | None = None) -> list[str]:

@@ -125,6 +125,16 @@ def test_a_long_line_breaks_between_its_parts() -> None:
     assert fitted(line, width=None) == [line]
 
 
+@pytest.mark.parametrize("label", ["choice       ", "best model   "])
+def test_a_sentence_begins_beside_its_label(label: str) -> None:
+    line = f"{label}trial 3 is ahead of the base in 2 of 3 splits, which is within noise"
+    rows = fitted(line, width=40)
+    assert rows[0] == f"{label}trial 3 is ahead of the"
+    assert {row[: len(label)].strip() for row in rows[1:]} == {""}
+    assert " ".join(rows).split() == line.split()
+    assert max(map(len, rows)) <= 40
+
+
 def test_a_sentence_breaks_between_words_and_a_path_not_at_all() -> None:
     line = "expected a store at /a/long/path/that/has-a-name/store.zarr, found nothing"
     rows = fitted(line, width=30)

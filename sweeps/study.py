@@ -224,7 +224,9 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
         }
     )
     numbers: dict[str, int] = {}
-    watch = Watch(sweep, ledger=ledger, report=report, numbers=numbers)
+    watch = Watch(
+        sweep, ledger=ledger, report=report, numbers=numbers, at_once=at_once, seconds=seconds
+    )
     search = StudySearch(
         sweep,
         storage=open_storage(sweep),
@@ -286,7 +288,7 @@ def _run_repeats(
     )
     run_session(
         sweep,
-        watch=Watch(sweep, ledger=ledger, report=report, repeats=repeats),
+        watch=Watch(sweep, ledger=ledger, report=report, repeats=repeats, at_once=at_once),
         search=ListSearch([one.configuration for one in repeats]),
         scheduler=FIFOScheduler(),  # type: ignore[no-untyped-call]
         at_once=at_once,

@@ -29,6 +29,7 @@ from sweeps.space import begun_keys, identity, trial_key
 from sweeps.trials.deaths import death
 from sweeps.trials.memory import out_of_memory
 from sweeps.trials.reported import Reported
+from sweeps.watching.left import seconds_left
 
 _LOOK = 10.0  # seconds between two looks at how long the splits of a trial have trained
 
@@ -51,6 +52,8 @@ class Watch(ray.tune.Callback):
         report: OnEvent,
         repeats: Sequence[Repeat] = (),
         numbers: Mapping[str, int] | None = None,
+        at_once: int = 1,
+        seconds: float | None = None,
     ) -> None:
         """Go on from a ledger.
 
@@ -60,6 +63,8 @@ class Watch(ray.tune.Callback):
             report: Receives what happens.
             repeats: What is trained with further seeds; none: trials are those of the search.
             numbers: Of trials in the study, by their identity, as the search fills them in.
+            at_once: Trials that run side by side.
+            seconds: That the budget still allows; none: no limit.
         """
         self._sweep, self._ledger, self._report = sweep, ledger, report
         self._repeats = {identity(one.configuration): one.confirms for one in repeats}
@@ -71,6 +76,8 @@ class Watch(ray.tune.Callback):
         self._total = over + len(repeats) if repeats else sweep.budget.trials
         self.begun = begun_keys(sweep)
         self._baseline = identity(sweep.baseline)
+        self._at_once = at_once
+        self._until = math.inf if seconds is None else time.monotonic() + seconds
         self._keys: dict[str, str] = {}  # by Ray Tune's id of the trial
         self._began: dict[str, float] = {}
         # Of trials that run: when we looked, and seconds of their splits beside the first.
@@ -108,6 +115,20 @@ class Watch(ray.tune.Callback):
     def no_gain(self) -> int:
         """Trials that began after the best one, ended, and were not better."""
         return without_gain(self._sweep, list(self._trials.values()), after=self._after)
+
+    @property
+    def _left(self) -> float | None:
+        """Seconds until all trials have ended, as `scdfm inspect` tells it, too."""
+
+        def took(trial: Trial) -> float:
+            begun = trial.key in self._began
+            here = self._so_far(trial.key) if begun else self._earlier.get(trial.key, 0.0)
+            return trial.seconds + here
+
+        left = seconds_left(
+            list(self._trials.values()), wanted=self._total, at_once=self._at_once, took=took
+        )
+        return None if left is None else min(left, max(0.0, self._until - time.monotonic()))
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Number new trials in the order of their proposals; workers may start in another order."""
@@ -282,6 +303,7 @@ class Watch(ray.tune.Callback):
                 best_trial=None if best is None else best.number,
                 states={"running": running, **{one: states[one] for one in ENDS}},
                 device_hours=self.device_hours,
+                left=self._left,
                 seed=None if trial.confirms is None else int(trial.configuration[SEED] or 0),
                 value=value,
                 split=split,

@@ -52,7 +52,15 @@ class Bar:
         if self._live is not None:
             self._live.stop()
 
-    def update(self, done: int, total: int, *, note: str = "", rate: float | None = None) -> None:
+    def update(
+        self,
+        done: int,
+        total: int,
+        *,
+        note: str = "",
+        rate: float | None = None,
+        left: float | None = None,
+    ) -> None:
         """Show how far the work is.
 
         Args:
@@ -60,6 +68,7 @@ class Bar:
             total: Units in all; 0 while that is not known.
             note: What else is known now; two spaces part its parts.
             rate: Units per second where the work measures it, else measured here.
+            left: Seconds left where the work knows, else by the rate.
         """
         now = time.monotonic()
         if self._first is None or done < self._first[1]:  # it counts something else now
@@ -68,9 +77,11 @@ class Bar:
             since, before = self._first
             rate = (done - before) / (now - since) if now > since else 0.0
         speed = speed_of(rate, unit=self._unit)
-        left = f"{duration((total - done) / rate)} left" if rate > 0 and done < total else ""
+        if left is None and rate > 0:
+            left = (total - done) / rate
+        ahead = f"{duration(left)} left" if left is not None and done < total else ""
         count = f"{done}/{total} {self._unit}" if total else f"{done} {self._unit}" if done else ""
-        words = [word for word in (speed, left, *note.split("  ")) if word]
+        words = [word for word in (speed, ahead, *note.split("  ")) if word]
         if self._live is not None:
             self._live.show(done, total, count=count, words=words)
         elif now - self._spoke >= _QUIET or 0 < total <= done:
@@ -172,7 +183,7 @@ class SweepBar(Bar):
         if event.kind == "round" and self._live is None:
             scored = numbers({event.metric: event.value})
             notes.append(f"{_named(event)} at step {event.step}: best {scored}")
-        self.update(event.over, event.trials, note="  ".join(notes))
+        self.update(event.over, event.trials, note="  ".join(notes), left=event.left)
 
 
 def _named(event: "SweepEvent") -> str:

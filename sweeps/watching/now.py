@@ -3,7 +3,6 @@
 No lock is taken, so any process may look while the sweep runs, also on another machine.
 """
 
-import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from sweeps.ledger import Event, Trial, device_hours, fold, hours, of_the_search
 from sweeps.lock import Locked
 from sweeps.results import Row, choice, chosen, leaderboard
 from sweeps.schema.sweep import Configuration, SweepConfig
+from sweeps.watching.left import seconds_left
 from sweeps.winners.alike import alike
 from sweeps.winners.records import final
 from sweeps.winners.rule import rule_of
@@ -168,7 +168,7 @@ class _Look:
             final=self._final,
             hours=hours(self.events) + (self._since_last / 3600 if lives and not tests else 0.0),
             device_hours=self._device_hours(open_trials),
-            left=self._left(open_trials) if lives and not tests else None,
+            left=self._left if lives and not tests else None,
         )
 
     @property
@@ -282,18 +282,22 @@ class _Look:
         here = sum(max(0.0, self.directory.seconds(one.key) - one.seconds) for one in open_trials)
         return device_hours(self.events, usual=each) + here * each / 3600
 
-    def _left(self, open_trials: Sequence[Trial]) -> float | None:
+    @property
+    def _left(self) -> float | None:
         """Seconds to the end of the budget, by what a trial of this kind took so far."""
         confirming = bool(self._session.get("confirming"))
         own = [one for one in self.every if (one.confirms is not None) == confirming]
-        over = [one for one in own if one.over and one.seconds > 0]
         wanted = self._session.get("trials") if confirming else self._allowed
-        if not over or wanted is None:
+        if wanted is None:
             return None
-        each = math.fsum(one.seconds for one in over) / len(over)
-        begun = math.fsum(min(each, self.directory.seconds(one.key)) for one in open_trials)
-        to_do = max(0, wanted - ended(own)) * each - begun
-        left = max(0.0, to_do) / max(1, self._session.get("concurrent", 1))
+        left = seconds_left(
+            own,
+            wanted=wanted,
+            at_once=self._session.get("concurrent", 1),
+            took=lambda one: self.directory.seconds(one.key),
+        )
+        if left is None:
+            return None
         allowed = self._session.get("hours")
         if allowed is not None and not confirming:
             spent = hours(of_the_search(self.events)) * 3600 + self._since_last

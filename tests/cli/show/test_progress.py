@@ -74,6 +74,16 @@ def test_a_sweep_tells_how_each_trial_goes(capsys: pytest.CaptureFixture[str]) -
     assert lines[4].endswith("best mse 0.02")
 
 
+def test_a_sweep_tells_the_time_left_as_it_is_estimated_from_its_trials(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with SweepBar() as bar:
+        bar.report(
+            SweepEvent(kind="round", trial=2, trials=2, over=1, metric="mse", best=0.1, left=90.0)
+        )
+    assert "tune 1/2 trials  1 min 30 s left" in capsys.readouterr().err
+
+
 def test_work_that_goes_on_from_an_earlier_step_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

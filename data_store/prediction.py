@@ -181,9 +181,10 @@ class PredictionDirectory:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
+            got = f"one whose {where} does not fit" if where else "a damaged one"
             raise ValueError(
-                f"expected the manifest of a prediction in {file}, got one whose {where} does not "
-                f"fit ({first['msg']}); predict again"
+                f"expected the manifest of a prediction in {file}, got {got} ({first['msg']}); "
+                "predict again"
             ) from None
 
     def verify(self) -> list[Fault]:

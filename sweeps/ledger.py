@@ -12,16 +12,23 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Literal, Required, TypedDict
+from typing import Literal, Required, TypedDict, cast
 
 from cluster.storage.mirror import publish
 from sweeps.schema.sweep import Configuration
 
 FILE = "ledger.jsonl"
+_OF_AN_END = ("trial", "seconds")
+_NEEDED = {  # what each line has, beside its event and its time
+    "start": ("trial", "configuration", "baseline"),
+    "round": ("trial", "rung", "value"),
+    "split": ("trial", "split", "value"),
+    **dict.fromkeys(("complete", "pruned", "failed", "infeasible", "open"), _OF_AN_END),
+}
 _BETWEEN = ("extend", "confirm", "final", "done")  # lines that may be written between sessions
 
 
@@ -181,13 +188,16 @@ class Ledger:
         if not self.path.is_file():
             return
         *lines, _torn = self.path.read_bytes().split(b"\n")
+        begun: set[str] = set()
         for number, line in enumerate(lines, start=1):
-            try:
-                yield json.loads(line)
-            except ValueError as error:  # no JSON, or no text at all
+            event = _event(line, begun=begun)
+            if event is None:
                 raise ValueError(
                     f"{self.path} line {number} is damaged; restore it or delete the line"
-                ) from error
+                )
+            if event["event"] == "start":
+                begun.add(event["trial"])
+            yield event
 
     def trials(self) -> list[Trial]:
         """What is known about every trial of the search, in the order in which they began."""
@@ -213,6 +223,17 @@ class Ledger:
         """The last time that the budget was extended."""
         found = [event for event in self.events() if event["event"] == "extend"]
         return found[-1] if found else None
+
+
+def _event(line: bytes, *, begun: Collection[str]) -> Event | None:
+    """An event; None for a line that is none, or of a trial that has not begun."""
+    try:
+        event = json.loads(line)
+        known = {"event", "time", *_NEEDED.get(event["event"], ())} <= event.keys()
+    except (ValueError, TypeError, LookupError, AttributeError):  # no JSON, or no object
+        return None
+    orphan = "trial" in event and event["event"] != "start" and event["trial"] not in begun
+    return cast(Event, event) if known and not orphan else None
 
 
 def of_the_search(events: Iterable[Event]) -> Iterator[Event]:

@@ -40,33 +40,11 @@ def scheduler(sweep: SweepConfig, *, earlier: Sequence[Trial]) -> TrialScheduler
     if sweep.prune.scheduler == "none" or last < sweep.prune.grace:
         return FIFOScheduler()  # type: ignore[no-untyped-call]
     asha = sweep.prune.scheduler == "asha"
-    known = _asha(sweep, last=last) if asha else _median(sweep, last=last)
+    known = _SparingAsha(sweep, last=last) if asha else _SparingMedian(sweep, last=last)
     for trial in earlier:
         if trial.over:
             _replay(known, trial)
     return known
-
-
-def _asha(sweep: SweepConfig, *, last: int) -> TrialScheduler:
-    return _SparingAsha(
-        identity(sweep.baseline),
-        time_attr=RUNG,
-        metric=VALUE,
-        mode=sweep.objective.direction,
-        grace_period=sweep.prune.grace,
-        reduction_factor=sweep.prune.factor,
-        max_t=last,
-        stop_last_trials=False,  # max_t bounds the rungs only; a trial ends by itself
-    )
-
-
-def _median(sweep: SweepConfig, *, last: int) -> TrialScheduler:
-    return _SparingMedian(
-        identity(sweep.baseline),
-        mode=sweep.objective.direction,
-        rungs=range(sweep.prune.grace, last + 1),
-        least=sweep.prune.least,
-    )
 
 
 class MedianRule(FIFOScheduler):
@@ -109,10 +87,7 @@ class _Sparing(TrialScheduler):
     Its values count like any trial's, so that those that are worse are stopped.
     """
 
-    def __init__(self, base: str, **settings: Any) -> None:
-        """Spare the configuration of this identity."""
-        super().__init__(**settings)  # type: ignore[no-untyped-call]
-        self._base = base
+    _base: str  # identity of its configuration
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Reported) -> str:
         """What the rule says, but of the base."""
@@ -121,11 +96,29 @@ class _Sparing(TrialScheduler):
 
 
 class _SparingAsha(_Sparing, ASHAScheduler):
-    pass
+    def __init__(self, sweep: SweepConfig, *, last: int) -> None:
+        """Begin without trials; the last rung is compared, too."""
+        super().__init__(
+            time_attr=RUNG,
+            metric=VALUE,
+            mode=sweep.objective.direction,
+            grace_period=sweep.prune.grace,
+            reduction_factor=sweep.prune.factor,
+            max_t=last,
+            stop_last_trials=False,  # max_t bounds the rungs only; a trial ends by itself
+        )
+        self._base = identity(sweep.baseline)
 
 
 class _SparingMedian(_Sparing, MedianRule):
-    pass
+    def __init__(self, sweep: SweepConfig, *, last: int) -> None:
+        """Begin without trials; the last rung is compared, too."""
+        super().__init__(
+            mode=sweep.objective.direction,
+            rungs=range(sweep.prune.grace, last + 1),
+            least=sweep.prune.least,
+        )
+        self._base = identity(sweep.baseline)
 
 
 def _replay(known: TrialScheduler, trial: Trial) -> None:

@@ -33,6 +33,23 @@ def test_a_torn_last_line_is_left_out(ledger: Ledger) -> None:
     assert list(ledger.events()) == before
 
 
+@pytest.mark.parametrize(
+    ("whole", "changed"),
+    [
+        ('"split": 0', '"spl\0t": 0'),
+        ('"split": 0', '"splat": 0'),
+        ('"trial": "a", "split": 0', '"trial": "c", "split": 0'),
+        ('"event": "split"', '"evemt": "split"'),
+        ('"time"', '"timf"'),
+    ],
+)
+def test_a_damaged_line_is_named_by_its_number(ledger: Ledger, whole: str, changed: str) -> None:
+    first, second, rest = ledger.path.read_text().split("\n", 2)
+    ledger.path.write_text("\n".join([first, second.replace(whole, changed), rest]))
+    with pytest.raises(ValueError, match="line 2 is damaged; restore it"):
+        ledger.trials()
+
+
 def test_what_is_written_after_a_torn_line_stands_alone(ledger: Ledger) -> None:
     before = len(list(ledger.events()))
     with ledger.path.open("a") as file:
@@ -92,5 +109,5 @@ def test_pauses_between_sessions_do_not_count(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     for time in (0, 3600):
         ledger.write({"event": "session", "time": 10 * time})
-        ledger.write({"event": "round", "time": 10 * time + 1800})
+        ledger.write({**begin("a"), "time": 10 * time + 1800})
     assert ledger.hours() == pytest.approx(1.0)

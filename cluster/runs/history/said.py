@@ -55,8 +55,10 @@ class Said:
     def lines(self) -> Iterator[SaidLine]:
         """The whole lines; those that a kill has torn are left out."""
         for text in self._content().decode(errors="replace").splitlines():
-            with suppress(json.JSONDecodeError):
-                yield json.loads(text)
+            with suppress(json.JSONDecodeError, AttributeError):
+                line = json.loads(text)
+                if SaidLine.__required_keys__ <= line.keys():
+                    yield line
 
     @property
     def store(self) -> Storage | None:

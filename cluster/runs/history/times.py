@@ -40,14 +40,13 @@ class Times:
     path: Path
 
     def lines(self) -> Iterator[TimeLine]:
-        """The whole lines; those that a kill has torn are left out."""
+        """The whole lines; those that a kill has torn are left out, as no value depends on one."""
         if not self.path.is_file():
             return
         for text in self.path.read_bytes().splitlines():
-            try:
-                yield json.loads(text)
-            except ValueError:  # no JSON, or no text at all
-                continue
+            line = _line(text)
+            if line is not None:
+                yield line
 
     def seconds(self) -> float:
         """Time that all sessions took together, from the first step to the last that is known."""
@@ -127,6 +126,16 @@ class Clock:
         with self.path.open("a+b") as file:
             torn = file.tell() > 0 and _last_byte(file.fileno()) != b"\n"
             file.write(b"\n" * torn + json.dumps(line).encode() + b"\n")
+
+
+def _line(text: bytes) -> TimeLine | None:
+    """A line; None for what is none."""
+    try:
+        line = json.loads(text)
+        whole = TimeLine.__required_keys__ <= line.keys()
+    except (ValueError, AttributeError):  # no JSON, no text at all, or no object
+        return None
+    return cast(TimeLine, line) if whole else None
 
 
 def _last_byte(file: int) -> bytes:

@@ -41,11 +41,13 @@ class Place:
     def fetch(self, wanted: Wanted = but_states) -> Self:
         """Get the newest files of a run in an object store, its checkpoints' folders empty.
 
+        Who writes it has the newest, and some that are not sent yet.
+
         Args:
             wanted: Which files, also of its folds and members.
         """
         mirror = self._mirror
-        if mirror is not None:
+        if mirror is not None and not mirror.writes:
             if mirror.fetch(wanted) and wanted(LOG):
                 mirror.fetch_log()
             # The splits of folds are the run's own files; of members it has none.

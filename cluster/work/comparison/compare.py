@@ -16,7 +16,7 @@ from scipy.stats import t
 
 from cluster.runs.directory import RunDirectory
 from cluster.runs.find_model import RUN
-from cluster.work.evaluation.record import Evaluation, SplitFacts
+from cluster.work.evaluation.record import Evaluation, SplitFacts, no_difference
 from scdfm.metrics import METRICS
 from scdfm.metrics.table import Number, Score
 from scdfm.screen.names import listed
@@ -52,8 +52,7 @@ class RunDifference(BaseModel, frozen=True, extra="forbid"):
     @property
     def identical(self) -> bool:
         """Whether every run scores the same in both rows."""
-        alone = self.interval is None and self.runs == 1
-        return self.value == 0 and (alone or self.interval == (0, 0))
+        return no_difference(self.value, self.interval, pairs=self.runs)
 
 
 class Compared(BaseModel, frozen=True, extra="forbid"):

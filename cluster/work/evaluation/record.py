@@ -45,6 +45,18 @@ class UnitFacts(BaseModel, frozen=True, extra="forbid"):
     tag: str = ""  # of the split
 
 
+def no_difference(value: float, interval: tuple[float, float] | None, *, pairs: int) -> bool:
+    """Whether every pair has the same score: an interval of one value would look like much.
+
+    Args:
+        value: Mean difference.
+        interval: Of it; none: nothing could be drawn.
+        pairs: Where both scores are defined.
+    """
+    alone = interval is None and pairs == 1
+    return value == 0 and (alone or interval == (0, 0))
+
+
 class Difference(BaseModel, frozen=True, extra="forbid"):
     """How a row differs from another by a metric: this row's value minus the other's, paired."""
 
@@ -57,9 +69,8 @@ class Difference(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def identical(self) -> bool:
-        """Whether every pair has the same score: an interval of one value would look like much."""
-        alone = self.interval is None and self.conditions == 1
-        return self.value == 0 and (alone or self.interval == (0, 0))
+        """Whether every condition has the same score in both rows."""
+        return no_difference(self.value, self.interval, pairs=self.conditions)
 
 
 class Noise(BaseModel, frozen=True, extra="forbid"):

@@ -1,6 +1,7 @@
 """Runs compared by their evaluations."""
 
 import io
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -140,6 +141,9 @@ def test_a_kept_evaluation_is_used_until_the_weights_change(trained: Path, tmp_p
     # On fewer genes, as beside somebody's predictions of those, it is no score like the others.
     kept.write_text(again.model_copy(update={"genes": 5}).model_dump_json())
     assert evaluated([run], metrics=["mse"])[0].genes == first.genes
+    newer = json.loads(as_json(again))
+    kept.write_text(json.dumps(newer | {"split": newer["split"] | {"drawn": "by plate"}}))
+    assert evaluated([run])[0].split.plain()["drawn"] == "by plate"
     kept.write_text(kept.read_text().replace(str(first.weights), "0" * 64))
     [new] = evaluated([run], metrics=["mae"])
     assert [*new.tables["scDFM"].overall] == ["mae"]

@@ -162,3 +162,16 @@ def test_a_damaged_line_after_the_step_of_a_resume_is_written_again(tmp_path: Pa
         journal.rewind(2)
     journal.rewind(1)
     assert journal.path.read_text() == '{"step": 1}\n'
+
+
+@pytest.mark.parametrize("damaged", ['{"sessiom": 1}', "3", "~"])
+def test_a_damaged_line_of_times_or_of_what_was_said_ends_no_command(
+    tmp_path: Path, damaged: str
+) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.times.begin(0, lines=0).tell(2)
+    with directory.times.path.open("a") as file:
+        file.write(f"{damaged}\n")
+    (tmp_path / "log.jsonl").write_text(f'{damaged}\n{{"time": 1, "level": "info", "said": "a"}}\n')
+    assert directory.times.sessions == 1
+    assert [line["said"] for line in directory.said.newest()] == ["a"]

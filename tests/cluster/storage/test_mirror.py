@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.runs.directory import RunDirectory
 from cluster.runs.lease import LeaseLostError, check, lease
 from cluster.storage import lease as leases
 from cluster.storage.lease import FILE, Holder
@@ -57,6 +58,14 @@ def contents(mirror: Mirror) -> dict[str, str]:
     mirror.fetch()
     files = (path for path in mirror.folder.rglob("*") if path.is_file())
     return {path.relative_to(mirror.folder).as_posix(): path.read_text() for path in files}
+
+
+def test_who_writes_a_run_keeps_what_is_not_sent_yet(address: str) -> None:
+    with RunDirectory(folder_of(address)).held() as run:
+        run.journal.write({"step": 1})
+        assert list(run.fetch().journal.lines()) == [{"step": 1}]
+        run.publish()
+    assert list(run.fetch().journal.lines()) == [{"step": 1}]
 
 
 def test_what_is_committed_is_fetched_elsewhere(address: str, tmp_path: Path) -> None:

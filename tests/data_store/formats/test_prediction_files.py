@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from data_store.prediction import PredictionDirectory
 from data_store.sources.predictions import read_predictions
+from data_store.store.schema import MANIFEST
 from scdfm.screen.conditions import Words
 
 WORDS = Words(controls=("control",), separator="+")
@@ -27,3 +29,19 @@ def test_the_cause_is_named(tmp_path: Path, name: str, content: bytes, said: str
         read_predictions(tmp_path / name, words=WORDS, contexts=("",))
     assert f"({said}); write it again, or name another" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"cells"', "got a damaged one (Invalid JSON: "),
+        ('{"cells": "many"}', "got one whose cells does not fit (Input should be a valid integer"),
+    ],
+)
+def test_a_damaged_manifest_is_told_with_what_is_wrong(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    (tmp_path / MANIFEST).write_text(content)
+    with pytest.raises(ValueError, match="predict again") as caught:
+        PredictionDirectory(tmp_path).manifest()
+    assert said in str(caught.value)

@@ -13,7 +13,9 @@ from sweeps.ledger import Trial
 def seconds_left(
     trials: Sequence[Trial], *, wanted: int, at_once: int, took: Callable[[Trial], float]
 ) -> float | None:
-    """Seconds until all trials have ended; None before one of them has.
+    """Seconds until all trials have ended; None where those that ended do not tell.
+
+    They do not before one has ended, nor while all that is left has taken longer than they did.
 
     Args:
         trials: Of the search, or of further seeds.
@@ -28,5 +30,7 @@ def seconds_left(
     open_trials = [max(0.0, each - took(one)) for one in trials if not one.over]
     new = max(0, wanted - ended(trials) - len(open_trials))
     whole = math.fsum(open_trials) + new * each
+    if open_trials and not whole:
+        return None
     # One trial is not shared out: the last takes as long as any.
     return max(whole / max(1, at_once), *open_trials, each if new else 0.0)

@@ -44,7 +44,7 @@ def pages(
     """
     overall = {row: table.overall for row, table in tables.items()}
     title = f"{next(iter(tables))}: {mean}" if mean else ""
-    parts = _page(overall, title=title, marks=_marks(differences or {}))
+    parts = _page(overall, title=title, marks=_marks(overall, differences or {}))
     contexts = sorted({name for table in tables.values() for name in table.contexts})
     if len(contexts) > 1:
         for name in contexts:
@@ -95,14 +95,24 @@ def undefined(rows: Mapping[str, Mapping[str, "Score | Average"]]) -> list[str]:
     return [f"{metric} is undefined in units: {', '.join(of)}" for metric, of in left_out.items()]
 
 
-def _marks(differences: Differences) -> dict[tuple[str, str], str]:
-    """The sign of rows and metrics that are as the first row, or within noise of it."""
+def _marks(rows: Rows, differences: Differences) -> dict[tuple[str, str], str]:
+    """The sign of rows and metrics that are as the first row, or within noise of it.
+
+    A difference is of the units where both rows are defined. Where these are not all that a row's
+    value is of, the two values are of other units, and no sign is beside them.
+    """
+    first = next(iter(rows))
     return {
         (row, metric): "=" if one.identical else "~"
         for row, metrics in differences.items()
         for metric, one in metrics.items()
-        if one.identical or one.within_noise
+        if (one.identical or one.within_noise)
+        and _undefined(rows[row].get(metric)) == _undefined(rows[first].get(metric))
     }
+
+
+def _undefined(score: "Score | None") -> int:
+    return 0 if score is None else score.undefined
 
 
 def certainty(result: "Evaluation") -> list["RenderableType"]:

@@ -139,3 +139,15 @@ def test_rows_with_the_same_scores_are_identical_and_have_no_interval() -> None:
     assert (signs["same"], signs["other"]) == ("=", "~")
     assert text.index("= identical to a") < text.index("~ within noise of a")
     assert other.rstrip().endswith("within noise")
+
+
+def test_values_of_other_units_are_not_said_to_be_identical() -> None:
+    """0.75 of two units is not 0.81 of four, even if these two score the same in both rows."""
+    same = Difference(value=0.0, interval=(0, 0), wins=0, losses=0, conditions=2, within_noise=True)
+    fewer = Score(value=0.75, conditions=2, undefined=2)
+    rows = {"a": table(0.1, score(0.81)), "fewer": table(0.1, fewer)}
+    out = io.StringIO()
+    for part in pages(rows, differences={"fewer": {"mse": same, "pearson_delta": same}}):
+        Console(file=out, width=200).print(part, markup=False)
+    [line] = (line for line in out.getvalue().splitlines() if line.strip().startswith("fewer"))
+    assert line.split() == ["fewer", "0.10000", "=", "0.75000"]

@@ -33,7 +33,16 @@ def trial(key: str, *, took: float | None = None) -> Trial:
         ([trial("a", took=50), trial("b")], 3, 1, 50),
         ([trial("a", took=600)], 1, 1, 0),
     ],
-    ids=["none ended", "new", "one runs", "the last", "side by side", "late", "late and new", "over"],
+    ids=[
+        "none ended",
+        "new",
+        "one runs",
+        "the last",
+        "side by side",
+        "late",
+        "late and new",
+        "over",
+    ],
 )
 def test_what_is_left_follows_from_the_trials_that_ended(
     trials: list[Trial], wanted: int, at_once: int, left: float | None

@@ -12,6 +12,7 @@ import pytest
 
 from data_store.ingest.write import IngestOptions, ingest
 from data_store.simulate import SimulateOptions, simulate
+from tests.terminal import end_begun
 
 # How long an example takes says nothing on a machine that is busy.
 hypothesis.settings.register_profile(
@@ -35,6 +36,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     kept = all("@" in item.nodeid for item in session.items)
     if session.config.getoption("loadgroup", default=False) and not kept:
         raise pytest.UsageError("this pytest-xdist does not keep the tests of a group together")
+
+
+@pytest.fixture(autouse=True)
+def _no_command_stays() -> Iterator[None]:
+    yield
+    end_begun()
 
 
 @pytest.fixture(scope="session")

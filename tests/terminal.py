@@ -13,7 +13,7 @@ import termios
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # that a command hear
 # a process that was killed, others wait for ever. `benchmarks/faults.py` measures how soon it is.
 SOON = 25.0
 # A step of a busy machine may outlast the 5 s after which a command gives its workers up.
+_begun: set[str] = set()  # marks of commands that have not been seen to their end
 _PROGRAM = "import cli.main; cli.main._SAVING = 60.0; cli.main.main()"
 
 
@@ -73,6 +74,7 @@ class Running:
 
     def __init__(self, arguments: Sequence[object], *, cwd: Path, terminal: bool) -> None:
         self._family = uuid.uuid4().hex
+        _begun.add(self._family)
         environment = {**os.environ, "TERM": "xterm", _MARK: self._family}
         environment.pop("COLUMNS", None)
         command = [sys.executable, "-c", _PROGRAM, *map(str, arguments)]
@@ -139,10 +141,11 @@ class Running:
             out = self._process.stdout.read()
             self._process.stdout.close()
             self._process.stderr.close()
-        return Ended(
-            status, self._text.decode(errors="replace").replace("\r\n", "\n"), out.decode(), took,
-            family(self._family),
-        )  # fmt: skip
+        left = self.left
+        if not left:
+            _begun.discard(self._family)
+        text = self._text.decode(errors="replace").replace("\r\n", "\n")
+        return Ended(status, text, out.decode(), took, left)
 
     def _wait(self, reached: Callable[[], bool], *, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -180,8 +183,21 @@ def family(mark: str, *, patience: float = 10.0) -> list[str]:
     return found
 
 
+def end_begun() -> None:
+    """End commands whose test has failed: what they had started slows those that follow."""
+    while _begun:
+        for process in _processes(_begun.pop()):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
 def _family(mark: str) -> list[str]:
-    found = []
+    return list(_processes(mark).values())
+
+
+def _processes(mark: str) -> dict[int, str]:
+    """Commands by the number of their process."""
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             environment = (folder / "environ").read_bytes()
@@ -189,7 +205,7 @@ def _family(mark: str) -> list[str]:
         except OSError:
             continue
         if f"{_MARK}={mark}".encode() in environment:  # nothing of one that has ended
-            found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+            found[int(folder.name)] = command.replace(b"\0", b" ").decode(errors="replace")
     return found
 
 

@@ -141,9 +141,9 @@ class Watch(ray.tune.Callback):
         """A trial begins, or begins again after a failure."""
         known = self._number(trial)
         if known.key not in self._began:
+            self._began[known.key] = time.monotonic()  # first: the event counts it as running
             name = self._sweep.name_of(known.configuration)
             self._tell("start", known, configuration=known.configuration, name=name)
-        self._began.setdefault(known.key, time.monotonic())
 
     def _number(self, trial: Any) -> Trial:
         if trial.trial_id in self._keys:

@@ -69,3 +69,4 @@ def test_the_bar_of_a_sweep_and_one_who_looks_at_it_tell_the_same(tiny_sweep: Sw
         looked = now(directory)
     assert events[-1].left == pytest.approx(600 * (total - 1), abs=5)
     assert looked.left == pytest.approx(events[-1].left, abs=5)
+    assert (events[-1].kind, events[-1].states["running"]) == ("start", 1)

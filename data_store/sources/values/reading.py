@@ -208,9 +208,14 @@ def _without_counts(source: Source, found: Found, *, options: IngestOptions) -> 
         raise ValueError(f"expected a matrix X in {source.path}, got none; {', or '.join(ways)}")
     if name != "X" or not per_10k or advice.holding_counts(found):
         _refuse(source, name, found=found, expected="counts", options=options)
+    broken = [
+        f"{advice.shown(other)} holds {_undefined(one)}"
+        for other, one in found.items()
+        if one.form == "undefined"
+    ]
     note(
-        f"values: X holds {advice.described(values)} and no matrix holds counts; stored as float32 "
-        "as they are"
+        f"values: X holds {advice.described(values)} and no matrix holds counts"
+        f"{f' ({listed(broken)})' if broken else ''}; stored as float32 as they are"
     )
     return Reading(name, values)
 

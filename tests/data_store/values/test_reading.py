@@ -112,6 +112,16 @@ def test_log1p_per_10k_is_kept_as_it_is_without_an_option() -> None:
         assert (values != cells.X).nnz == 0
 
 
+def test_a_layer_that_nan_keeps_from_being_counts_is_named() -> None:
+    cells = per_10k(counted())
+    counts = counted().X.toarray()
+    counts[5, 5] = np.nan
+    cells.layers["counts"] = sp.csr_matrix(counts)
+    with kept_notes() as said:
+        assert taken(cells)[0].normalised
+    assert any("no matrix holds counts (layers['counts'] holds NaN);" in line for line in said)
+
+
 def test_rare_genes_that_were_left_out_do_not_hide_the_depth() -> None:
     for depth in (1e4, 1e6):
         cells = logged(counted(), depth=depth)

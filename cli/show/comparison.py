@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cli.show.report import ARROWS, HEADLINES, difference_grid, undefined
 from cli.show.tables import Column, Grid, Row
+from scdfm.screen.names import how_many
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,7 +34,8 @@ def pages(found: "Comparison", *, metrics: Sequence[str] | None = None) -> list[
         for row, scores in found.tables.items()
     ]
     count = len(found.runs)
-    title = f"mean (sd) over {count} runs" if count > 1 else "1 run"
+    alone = len({one.row for one in found.runs}) == count  # each run has a row of its own
+    title = f"mean (sd) over {count} runs" if not alone else how_many(count, "run")
     shown = {row: {name: scores[name] for name in names} for row, scores in found.tables.items()}
     notes = undefined(shown)
     return [Grid(columns, lines, title=title), *notes, *_differences(found, names)]

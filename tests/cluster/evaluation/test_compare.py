@@ -42,6 +42,22 @@ def evaluation(mse: dict[str, float], *, fold: int = 0) -> Evaluation:
     )
 
 
+def test_runs_with_a_row_each_are_not_said_to_be_averaged() -> None:
+    def title(rows: list[str]) -> str:
+        runs = [evaluation({"scDFM": 0.1}, fold=fold) for fold in range(2)]
+        found = compare([Path("a"), Path("b")], runs)
+        named = tuple(
+            one.model_copy(update={"row": row}) for one, row in zip(found.runs, rows, strict=True)
+        )
+        out = io.StringIO()
+        for part in pages(found.model_copy(update={"runs": named})):
+            Console(file=out, width=120).print(part, markup=False)
+        return out.getvalue().strip().splitlines()[0].strip()
+
+    assert title(["scDFM (a)", "scDFM (b)"]) == "2 runs"
+    assert title(["scDFM", "scDFM"]) == "mean (sd) over 2 runs"
+
+
 def test_folds_of_one_model_are_one_row_with_paired_differences(tmp_path: Path) -> None:
     folds = [
         evaluation({"scDFM": ours, "additive": theirs}, fold=fold)

@@ -247,6 +247,7 @@ def split(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="A store.")],
     config: SplitConfig,
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Divide conditions into train, validation and test."""
@@ -266,12 +267,32 @@ def split(
             contexts=contexts_of_conditions(cells),
         )
     if out is not None:
-        made.save(out)
-        say(f"written: {out}")
+        _keep(made, out, overwrite=overwrite)
     if json:
         show_json(made)
     else:
         _show_split(made)
+
+
+def _keep(split: "Split", out: Path, *, overwrite: bool) -> None:
+    """Write a split; a file that holds this one stays, another is replaced if that is allowed."""
+    from data_store.disk.new_file import committed_file
+
+    if out.exists() and _holds(out, split):
+        say(f"{out} holds this split already")
+        return
+    with committed_file(out, overwrite=overwrite) as draft:
+        split.save(draft)
+    say(f"written: {out}")
+
+
+def _holds(path: Path, split: "Split") -> bool:
+    from scdfm.splits import Split
+
+    try:
+        return Split.load(path) == split
+    except ValueError:
+        return False
 
 
 def _with_names_apart(config: SplitConfig, *, known: Words) -> SplitConfig:

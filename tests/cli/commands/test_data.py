@@ -147,6 +147,20 @@ def test_a_split_is_printed_and_written(scdfm: Call, tiny_store_path: Path) -> N
     assert Split.model_validate_json(again.out) == saved
 
 
+def test_another_split_is_replaced_only_if_asked(scdfm: Call, tiny_store_path: Path) -> None:
+    made = ("split", tiny_store_path, "--out", "split.json", "--fraction")
+    scdfm(*made, 0.4)
+    before = Path("split.json").read_bytes()
+    assert "split.json holds this split already" in scdfm(*made, 0.4).err
+    called = scdfm(*made, 0.6)
+    assert called.status == 2
+    assert "split.json exists already" in called.error
+    assert called.out == ""
+    assert Path("split.json").read_bytes() == before
+    assert scdfm(*made, 0.6, "--overwrite").status == 0
+    assert Split.load(Path("split.json")) != Split.model_validate_json(before)
+
+
 def test_test_conditions_may_be_listed_in_any_order(scdfm: Call, tiny_store_path: Path) -> None:
     facts = json.loads(scdfm("inspect", tiny_store_path, "--json").out)
     doubles = sorted({u["condition"] for u in facts["units"] if "+" in u["condition"]})

@@ -36,7 +36,7 @@ FROZEN = {
     "inspect": "STORE|RUN|SWEEP|MODEL|PREDICTION --follow --json",
     "export": "STORE OUT.h5ad --conditions --normalised --genes-of --overwrite",
     "split": "STORE --kind --fold --seed --fraction --genes --context --path --test "
-    "--validation --out --json",
+    "--validation --out --overwrite --json",
     "train": "RUN.yaml --workers --cpus-per-worker --gpu --no-gpu --ensemble --set --address "
     "--json",
     "tune": "SWEEP.yaml|NAME --set --address --dry-run --extend --new --json",

@@ -31,9 +31,9 @@ from cluster.nodes.stall import Watchdog, watched
 from cluster.notices import node_goes_away, told_to_end
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory, TrainResult
-from cluster.runs.provenance import warn_if_untrained
 from cluster.runs.stop import Stop, StoppedError, stoppable
 from cluster.runs.stores.kept import OpenStore
+from cluster.runs.whole.first_weights import warn_if_untrained
 from cluster.session import local_folder, require, session, share
 from cluster.settings.config import RunConfig
 from cluster.settings.group_size import GroupSize
@@ -108,7 +108,7 @@ def train(
             one = partial(_fit, size=size, cpus=cpus, gpu=gpu)
             train_whole(opened, directory, one=one, report=report)
     result = opened.directory.result()
-    warn_if_untrained(result.model)
+    warn_if_untrained(result.model, run=opened.directory)
     return result
 
 

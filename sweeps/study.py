@@ -14,9 +14,12 @@ from ray.tune.schedulers import FIFOScheduler
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
-from cluster.runs.provenance import warn_if_untrained
+from cluster.runs.find_model import RUN
+from cluster.runs.history.journal import FILE as JOURNAL
+from cluster.runs.whole.first_weights import equal_rounds, warn_if_untrained
 from cluster.session import amounts, fits, require, session
 from cluster.storage.places import named
+from cluster.storage.wanted import these
 from scdfm.screen.address import url_of
 from scdfm.screen.progress import phase
 from sweeps.budget import (
@@ -369,10 +372,13 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
             for run in directory.runs(row.directory.name):
                 forget_states(run)
     best = export_best(sweep, rows[0])
-    warn_if_untrained(best)
+    runs = [run.fetch(these(RUN, JOURNAL)) for run in directory.runs(rows[0].directory.name)]
+    warn_if_untrained(best, run=runs[0])
     chosen = choice(sweep, rows)
-    if _untrained(sweep, rows[0]):
+    if all(run.best is not None and run.best.step == 0 for run in runs):
+        equal = equal_rounds(runs)
         chosen += "; it is the untrained network: no round of its training scored better"
+        chosen += f" ({equal})" if equal else ""
     write_choice(Chosen(trial=rows[0].trial, choice=chosen), directory)
     HyperParameters.of(sweep).catch_up([*ledger.trials(), *ledger.repeats()])
     return SweepResult(
@@ -382,13 +388,6 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
         choice=chosen,
         alike=alike(directory, rows, metric=sweep.objective.metric),
     )
-
-
-def _untrained(sweep: SweepConfig, best: Row) -> bool:
-    """Whether the winner's models, of all splits, are those that training began with."""
-    runs = SweepDirectory(sweep.directory).runs(best.directory.name)
-    found = [run.best for run in runs]
-    return bool(found) and all(one is not None and one.step == 0 for one in found)
 
 
 def _ranked(sweep: SweepConfig, ledger: Ledger) -> tuple[Row, ...]:

@@ -12,8 +12,8 @@ from cluster.door.model import TrainedModel, load_model
 from cluster.door.settings import filled, keywords_of
 from cluster.predict.options import PredictionRequest
 from cluster.runs.directory import RunDirectory, TrainResult
-from cluster.runs.provenance import warn_if_untrained
 from cluster.runs.records import Line
+from cluster.runs.whole.first_weights import warn_if_untrained
 from cluster.settings.config import RunConfig, make_run, read_run
 from data_store.store.reader import Store
 
@@ -86,7 +86,7 @@ def train(
     if workers is None and address is None:
         device = "cuda" if gpu else "cpu"
         result = training.train_here(config, device=device, report=report)
-        warn_if_untrained(result.model)
+        warn_if_untrained(result.model, run=RunDirectory(result.directory))
         return TrainedRun(result)
     return TrainedRun(
         training.train(

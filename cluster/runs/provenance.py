@@ -1,6 +1,5 @@
 """Where a result comes from: cells, code, versions, machine."""
 
-import logging
 import os
 import platform
 import subprocess
@@ -14,12 +13,10 @@ import torch
 
 from cluster.runs.records import RunManifest
 from data_store.store.reader import Store
-from scdfm.flow.checkpoint import ModelCard, read_card
-from scdfm.flow.files import identity_file, is_ensemble
+from scdfm.flow.checkpoint import ModelCard
+from scdfm.flow.files import identity_file
 from scdfm.flow.provenance import Hardware
 from scdfm.screen.atomic import sha256
-
-log = logging.getLogger(__name__)
 
 PACKAGES = ("scdfm", "torch", "ray", "zarr", "anndata", "numpy", "scipy", "optuna")
 
@@ -68,15 +65,6 @@ def model_identity(path: Path, card: ModelCard) -> ModelIdentity:
         step=card.provenance.step,
         weights=sha256(identity_file(path)),
     )
-
-
-def warn_if_untrained(model: Path) -> None:
-    """Say that a best model is the one that training began with."""
-    if not is_ensemble(model) and model_identity(model, read_card(model)).step == 0:
-        log.warning(
-            f"no round of training scored better than the model before its first step, so {model} "
-            "has its first weights; train longer (training.steps) or change training.learning_rate"
-        )
 
 
 def commit() -> str | None:

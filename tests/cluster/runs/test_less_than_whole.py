@@ -10,7 +10,9 @@ import ray
 
 from cli.main import run
 from cluster.predict.actors import predict
-from cluster.runs.directory import RESULT
+from cluster.runs.directory import RESULT, RunDirectory
+from cluster.runs.records import Line
+from cluster.runs.whole.first_weights import warn_if_untrained
 from cluster.runs.whole.unfinished import unfinished
 from cluster.storage.mirror import mirror_of
 from cluster.storage.places import folder_of
@@ -63,6 +65,28 @@ def test_an_untrained_model_whose_flow_is_the_base_is_called_so(copy: Path) -> N
     assert line.endswith(
         "the untrained network, whose flow is the base: training added nothing to it"
     )
+
+
+def test_of_rounds_that_scored_the_same_it_is_said_by_what_one_was_chosen(
+    copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = RunDirectory(copy).journal
+    rounds: list[Line] = [line for line in journal.lines() if "validation" in line]
+    with_step_0(copy / "model")
+
+    def said(*scores: float) -> str:
+        journal.rewind(-1)
+        for line, score in zip(rounds, scores, strict=False):
+            journal.write({**line, "validation": {"mse": score}, "shape": line["step"] + 1.0})
+        caplog.clear()
+        warn_if_untrained(copy / "model", run=RunDirectory(copy))
+        return caplog.text
+
+    assert "before its first step, so" in said(0.1, 0.2, 0.3)
+    assert (
+        "before its first step: 1 of 2 rounds had the same mse, and of equal ones that is kept "
+        "whose flow by itself makes the nearest cells (shape in metrics.jsonl), so"
+    ) in said(0.1, 0.1, 0.3)
 
 
 def test_an_untrained_model_is_told_by_its_card_alone(copy: Path, tmp_path: Path) -> None:

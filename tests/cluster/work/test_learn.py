@@ -10,8 +10,8 @@ import torch
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory
 from cluster.runs.history.journal import Journal
-from cluster.runs.provenance import warn_if_untrained
 from cluster.runs.records import Line
+from cluster.runs.whole.first_weights import warn_if_untrained
 from cluster.settings.config import RunConfig, make_run, read_run
 from cluster.train import train_here
 from scdfm.flow.checkpoint import load_model
@@ -61,7 +61,7 @@ def test_a_best_model_that_never_learnt_is_named(
     def at(step: int) -> str:
         caplog.clear()
         model = train_here(run, on_round=lambda outcome: outcome.step < step).model
-        warn_if_untrained(model)
+        warn_if_untrained(model, run=RunDirectory(run.directory))
         return caplog.text
 
     assert f"{run.directory / 'model'} has its first weights; train longer" in at(0)

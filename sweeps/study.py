@@ -14,6 +14,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
+from cluster.runs.directory import RunDirectory
 from cluster.runs.find_model import RUN
 from cluster.runs.history.journal import FILE as JOURNAL
 from cluster.runs.whole.first_weights import equal_rounds, warn_if_untrained
@@ -372,13 +373,8 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
             for run in directory.runs(row.directory.name):
                 forget_states(run)
     best = export_best(sweep, rows[0])
-    runs = [run.fetch(these(RUN, JOURNAL)) for run in directory.runs(rows[0].directory.name)]
-    warn_if_untrained(best, run=runs[0])
     chosen = choice(sweep, rows)
-    if all(run.best is not None and run.best.step == 0 for run in runs):
-        equal = equal_rounds(runs)
-        chosen += "; it is the untrained network: no round of its training scored better"
-        chosen += f" ({equal})" if equal else ""
+    chosen += _first_weights(best, directory.runs(rows[0].directory.name))
     write_choice(Chosen(trial=rows[0].trial, choice=chosen), directory)
     HyperParameters.of(sweep).catch_up([*ledger.trials(), *ledger.repeats()])
     return SweepResult(
@@ -388,6 +384,22 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
         choice=chosen,
         alike=alike(directory, rows, metric=sweep.objective.metric),
     )
+
+
+def _first_weights(best: Path, runs: Sequence[RunDirectory]) -> str:
+    """What to add to the choice if all models of the winner are those that training began with."""
+    first = [run.best is not None and run.best.step == 0 for run in runs]
+    # Of others the journals say nothing, and need not be fetched.
+    known = [
+        run.fetch(these(RUN, JOURNAL)) if untrained else run
+        for run, untrained in zip(runs, first, strict=True)
+    ]
+    warn_if_untrained(best, run=known[0])
+    if not all(first):
+        return ""
+    equal = equal_rounds(known)
+    said = "; it is the untrained network: no round of its training scored better"
+    return said if equal is None else f"{said} ({equal})"
 
 
 def _ranked(sweep: SweepConfig, ledger: Ledger) -> tuple[Row, ...]:

@@ -88,6 +88,8 @@ class Now(NamedTuple):
     splits: int
     states: dict[str, int]  # trials by their state; "open" was stopped in its middle
     again: int  # of the failed ones, those that will be tried again, which have not ended
+    repeats: int | None  # trainings with further seeds; none: the last session was of the search
+    repeats_over: int  # of these, those that have ended
     best: BestTrial | None
     alike: str | None  # that all finished trials score the same, and why; none: they differ
     running: tuple[RunningTrial, ...]
@@ -157,6 +159,8 @@ class _Look:
             splits=len(self.locked.splits),
             states=dict(states),
             again=sum(one.again for one in search),
+            repeats=self._session.get("trials") if self._confirming else None,
+            repeats_over=sum(one.over for one in self.every if one.confirms is not None),
             best=self._best(done=state == "done"),
             alike=alike(self.directory, self._rows, metric=objective.metric),
             running=running,
@@ -184,7 +188,12 @@ class _Look:
     def _doing(self) -> Literal["search", "further seeds", "final"]:
         if self.events and self.events[-1]["event"] == "final":
             return "final"
-        return "further seeds" if self._session.get("confirming") else "search"
+        return "further seeds" if self._confirming else "search"
+
+    @property
+    def _confirming(self) -> bool:
+        """Whether the last session trained further seeds."""
+        return bool(self._session.get("confirming"))
 
     @property
     def _session(self) -> Event:
@@ -285,7 +294,7 @@ class _Look:
     @property
     def _left(self) -> float | None:
         """Seconds to the end of the budget, by what a trial of this kind took so far."""
-        confirming = bool(self._session.get("confirming"))
+        confirming = self._confirming
         own = [one for one in self.every if (one.confirms is not None) == confirming]
         wanted = self._session.get("trials") if confirming else self._allowed
         if wanted is None:

@@ -19,15 +19,15 @@ def state_of(now: "Now") -> str:
     """What is going on, and where."""
     if now.state == "done":
         return "done"
-    if now.state == "stopped":
-        return "stopped; run the command again to go on"
     doing = _DOING.get(now.doing, "")
+    if now.state == "stopped":
+        return f"stopped{doing}; run the command again to go on"
     where = "" if now.holder is None else f"; {now.holder.words}"
     return f"{now.state}{doing}{where}"
 
 
 def trials_of(now: "Now") -> str:
-    """How many trials of the budget ended, and how; then those that do not count as ended."""
+    """How many trials of the budget ended, and how; then those that do not count, and seeds."""
     count = f"{now.over} of {now.trials}" if now.trials is not None else f"{now.over}"
     ended = {one: now.states.get(one, 0) for one in _ENDS}
     ended["failed"] -= now.again
@@ -37,7 +37,10 @@ def trials_of(now: "Now") -> str:
         "failed, to be tried again": now.again,
     }
     told = ", ".join(_each(ended))
-    return "; ".join([f"{count} have ended{f' ({told})' if told else ''}", *_each(others)])
+    parts = [f"{count} have ended{f' ({told})' if told else ''}", *_each(others)]
+    if now.repeats is not None:
+        parts.append(f"{now.repeats_over} of {now.repeats} with further seeds")
+    return "; ".join(parts)
 
 
 def _each(states: Mapping[str, int]) -> list[str]:

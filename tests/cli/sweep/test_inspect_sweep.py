@@ -51,6 +51,21 @@ def test_a_sweep_is_shown_in_lines_and_as_json(scdfm: Call, begun: SweepDirector
     assert (facts["kind"], facts["state"], facts["best"]["value"]) == ("sweep", "stopped", 0.5)
 
 
+def test_a_sweep_that_was_stopped_in_its_further_seeds_says_so(
+    scdfm: Call, begun: SweepDirectory
+) -> None:
+    ledger = begun.ledger
+    ledger.write({"event": "complete", "trial": "b", "seconds": 1.0})
+    ledger.write({"event": "session", "confirming": True, "trials": 4, "concurrent": 1})
+    seeded: Event = {"event": "start", "configuration": {"graph.k": 3, "seed": 1}, "confirms": "a"}
+    for key in ("c", "d"):
+        ledger.write({**seeded, "trial": key, "baseline": False})
+    ledger.write({"event": "complete", "trial": "c", "seconds": 1.0})
+    shown = " ".join(scdfm("inspect", begun.path).out.split())
+    assert "stopped: the best with further seeds; run the command again to go on" in shown
+    assert "2 of 2 have ended (2 complete); 1 of 4 with further seeds" in shown
+
+
 def test_only_trials_that_use_up_the_budget_are_counted_as_ended(begun: SweepDirectory) -> None:
     ledger = begun.ledger
     for key, end in (("b", "failed"), ("c", "failed"), ("d", "infeasible"), ("e", "pruned")):

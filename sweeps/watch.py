@@ -21,7 +21,7 @@ from cluster.work.group.heard import in_time
 from sweeps.budget import begun_before_extension, devices, ended, unrecorded, without_gain
 from sweeps.directory import SweepDirectory
 from sweeps.events import ENDS, Kind, OnEvent, SweepEvent
-from sweeps.ledger import Event, Ledger, Trial
+from sweeps.ledger import Event, Ledger, Trial, device_hours, fold
 from sweeps.objective import RUNG, VALUE
 from sweeps.proposals.confirm import SEED, Repeat
 from sweeps.schema.sweep import Configuration, SweepConfig
@@ -86,6 +86,7 @@ class Watch(ray.tune.Callback):
         begun = (trial for trial in self._trials.values() if not trial.over)
         self._earlier = {trial.key: unrecorded(sweep, trial) for trial in begun}
         self._devices, self._spent = devices(sweep), ledger.device_hours(usual=devices(sweep))
+        self._others = self._hours_of_others()
         self._after = begun_before_extension(ledger)
         failures = [
             trial for trial in self._trials.values() if trial.state == "failed" and trial.over
@@ -103,9 +104,17 @@ class Watch(ray.tune.Callback):
         """Keys of the trials that train now."""
         return [key for key in self._began if not self._trials[key].over]
 
+    def _hours_of_others(self) -> float:
+        """Device-hours that `device_hours` leaves out: of earlier further seeds, above all."""
+        events = list(self._ledger.events())
+        others = [one for one in fold(events) if one.key not in self._trials and not one.over]
+        left_open = sum(unrecorded(self._sweep, one) for one in others)
+        recorded = device_hours(events, usual=self._devices) - self._spent
+        return recorded + self._devices * left_open / 3600
+
     @property
     def device_hours(self) -> float:
-        """Hours of all trials so far, times their GPUs or cores."""
+        """Hours of the search so far, and of further seeds that train now, times their devices."""
         running = self.running
         found = sum(self._so_far(key) for key in running)
         found += sum(took for key, took in self._earlier.items() if key not in running)
@@ -302,7 +311,7 @@ class Watch(ray.tune.Callback):
                 best=None if best is None else best.mean,
                 best_trial=None if best is None else best.number,
                 states={"running": running, **{one: states[one] for one in ENDS}},
-                device_hours=self.device_hours,
+                device_hours=self.device_hours + self._others,
                 left=self._left,
                 seed=None if trial.confirms is None else int(trial.configuration[SEED] or 0),
                 value=value,

@@ -16,7 +16,7 @@ from cluster.session import fits, session
 from scdfm.screen.progress import phase
 from sweeps.budget import devices, ended, extended, why_over, with_more
 from sweeps.directory import SweepDirectory
-from sweeps.ledger import Ledger
+from sweeps.ledger import Ledger, Trial
 from sweeps.proposals.cells import check_data
 from sweeps.proposals.confirm import missing
 from sweeps.proposals.measured import Measured, measured, require_fitting, shown
@@ -24,7 +24,7 @@ from sweeps.proposals.search import StudySearch
 from sweeps.results import chosen, finalists
 from sweeps.schema.dimension import Dimension
 from sweeps.schema.sweep import Configuration, SweepConfig
-from sweeps.study import concurrent, left_of, nothing_left
+from sweeps.study import concurrent, left_of, nothing_left, queued
 from sweeps.winners.expected import models_to_test
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ class DryRun:
         steps: Of each split.
         space: What is tried, by the setting's name.
         outside: Values of the base that the search could not propose, by the setting's name.
-        first: The first configurations; later ones depend on what these find.
+        first: The first configurations, later ones depend on what these find; of a sweep that has
+            begun those that are certain to come.
         at_once: Trials that the cluster holds.
         cpu, gpu: Of a trial.
         measured: What trials cost.
@@ -169,7 +170,7 @@ def dry_run(
         steps=sweep.run({}, split=0).training.steps,
         space=described(sweep),
         outside=outside(sweep),
-        first=first_configurations(sweep),
+        first=first_configurations(sweep, earlier=ledger.trials()),
         at_once=at_once,
         cpu=sweep.resources.cpu,
         gpu=sweep.resources.gpu,
@@ -269,16 +270,20 @@ def _values_of(dimension: Dimension) -> str:
     return told + (", on a log scale" if dimension.log else "")
 
 
-def first_configurations(sweep: SweepConfig) -> tuple[Configuration, ...]:
-    """What a new sweep would try first, one at a time, if no result changed its mind."""
-    first = list(sweep.listed.values())
-    if not first and sweep.search.baseline_first:
-        first = [sweep.baseline]
-    first += sweep.enqueued
+def first_configurations(
+    sweep: SweepConfig, *, earlier: Sequence[Trial] = ()
+) -> tuple[Configuration, ...]:
+    """What comes first, one at a time.
+
+    Of a new sweep what it would try if no result changed its mind. One that has begun draws by what
+    its trials have scored, so only what does not wait for a draw is known.
+    """
+    first = queued(sweep, earlier)
+    most = len(first) if earlier else sweep.budget.trials
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     search = StudySearch(sweep, storage=InMemoryStorage(), name=sweep.name, earlier=(), first=first)
     found: list[Configuration] = []
-    for number in range(min(FIRST, sweep.budget.trials)):
+    for number in range(min(FIRST, most)):
         proposed = search.suggest(str(number))
         if not isinstance(proposed, dict):
             break

@@ -236,7 +236,7 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
         storage=open_storage(sweep),
         name=locked.study_name if locked is not None else sweep.name,
         earlier=earlier,
-        first=_first(sweep, earlier, ending=Spent.of(sweep, ledger).over(sweep.budget) == NO_GAIN),
+        first=queued(sweep, earlier, ending=Spent.of(sweep, ledger).over(sweep.budget) == NO_GAIN),
         observed=()
         if earlier or locked is None
         else observed(sweep, fingerprint=locked.store_fingerprint),
@@ -330,7 +330,7 @@ def concurrent(sweep: SweepConfig) -> int:
     return max(1, fits(cpus=cpu, gpus=gpu) // (pieces * workers))
 
 
-def _first(
+def queued(
     sweep: SweepConfig, earlier: Sequence[Trial], *, ending: bool = False
 ) -> list[Configuration]:
     """What to run before anything is proposed: a list, or interrupted trials and the base.

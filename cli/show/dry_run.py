@@ -47,6 +47,9 @@ def pages(found: "DryRun") -> list["RenderableType"]:
         f"at once   {how_many(found.at_once, 'trial')} of {devices}",
         *_budget(found),
     ]
+    if not found.first:
+        lines.append("next      is drawn by what the trials before it have scored")
+        return [*lines, _costs(found)]
     return [*lines, _first(found), _costs(found)]
 
 
@@ -92,7 +95,7 @@ def _first(found: "DryRun") -> Grid:
         Row([str(number), *(_shown(one[name]) for name in names)])
         for number, one in enumerate(found.first, start=1)
     ]
-    title = "first configurations" + (", when the sweep began" if found.ended else "")
+    title = "next, before the search draws more" if found.ended else "first configurations"
     return Grid([Column("trial"), *map(Column, names)], rows, title=title)
 
 

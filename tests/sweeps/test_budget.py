@@ -18,7 +18,7 @@ from sweeps.dry_run import dry_run, planned
 from sweeps.ledger import Event, Ledger, State, Trial
 from sweeps.proposals.search import StudySearch
 from sweeps.running import SweepFailedError, _left
-from sweeps.study import _conclude, _first, _pending, left_of, tune
+from sweeps.study import _conclude, _pending, left_of, queued, tune
 from sweeps.watch import Watch
 
 
@@ -222,7 +222,7 @@ def test_trials_that_a_kill_left_open_are_ended_though_enough_found_nothing_bett
         storage=InMemoryStorage(),
         name="toy",
         earlier=earlier,
-        first=_first(sweep, earlier, ending=True),
+        first=queued(sweep, earlier, ending=True),
         trials=left_of(sweep, ledger),
         enough=lambda: without_gain(sweep, ledger.trials()) >= 2,
     )

@@ -22,7 +22,7 @@ from sweeps.dry_run import (
     first_configurations,
     outside,
 )
-from sweeps.ledger import Event
+from sweeps.ledger import Event, Trial
 from sweeps.proposals.cells import check_data
 from sweeps.proposals.measured import _split_seconds, extremes
 from sweeps.results import Chosen, write_choice
@@ -71,6 +71,24 @@ def test_the_first_configurations_are_the_base_and_then_seeded_ones(
     assert len(first) == tiny_sweep.budget.trials
     assert first[0] == tiny_sweep.baseline
     assert first == first_configurations(tiny_sweep)
+
+
+def test_of_a_sweep_that_has_begun_only_what_waits_for_no_draw_is_listed(
+    tiny_sweep: SweepConfig,
+) -> None:
+    base, other = tiny_sweep.baseline, {**tiny_sweep.baseline, "graph.k": 8}
+    ended_one = Trial("a", 1, base, baseline=True, state="complete")
+    open_one = Trial("b", 2, other, baseline=False)
+    assert first_configurations(tiny_sweep, earlier=[ended_one, open_one]) == (other,)
+    assert first_configurations(tiny_sweep, earlier=[ended_one]) == ()
+    found = DryRun(
+        name="tiny", trials=1, ended=1, again=0, tested=0, retrained=False, splits=2, steps=4,
+        space=described(tiny_sweep), outside={}, first=(), at_once=1, cpu=1, gpu=0.0, measured=(),
+        hours=1.0, most_hours=1.0, device_hours=1.0, search_hours=1.0, start_seconds=0.0,
+        limit_hours=None,
+    )  # fmt: skip
+    assert "next      is drawn by what the trials before it have scored" in pages(found)
+    assert len(pages(found)) == len(pages(replace(found, first=(other,))))  # in place of a table
 
 
 @pytest.mark.parametrize(

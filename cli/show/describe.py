@@ -218,7 +218,7 @@ def _values(facts: "StoreSummary") -> str:
 def _store(facts: "StoreSummary") -> list["RenderableType"]:
     shape = {
         "store": facts["path"],
-        "fingerprint": facts["fingerprint"],
+        "fingerprint": facts["fingerprint"][:12],  # JSON has all of it
         "size": f"{facts['bytes'] / 1e6:,.1f} MB in {facts['files']} files",
         "cells": f"{facts['cells']:,}",
         "genes": f"{facts['genes']:,}",

@@ -97,8 +97,11 @@ def test_several_sources_make_one_store(scdfm: Call) -> None:
 def test_inspect_shows_what_a_store_holds(scdfm: Call, tiny_store_path: Path) -> None:
     text = scdfm("inspect", tiny_store_path).out
     facts = json.loads(scdfm("inspect", tiny_store_path, "--json").out)
-    for word in ("600", "11 (6 singles, 5 doubles)", facts["fingerprint"], "line1", "line2"):
+    for word in ("600", "11 (6 singles, 5 doubles)", "line1", "line2"):
         assert word in text
+    told = next(line.split() for line in text.splitlines() if "fingerprint" in line)
+    assert told == ["fingerprint", facts["fingerprint"][:12]]
+    assert len(facts["fingerprint"]) == 64
     assert "library size: obs column 'ncounts'" in text
     smallest = facts["smallest"][0]
     assert f"{smallest['condition']} in {smallest['context']} {smallest['cells']}" in text

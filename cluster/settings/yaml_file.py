@@ -141,8 +141,15 @@ def _setting(location: Place, model: type[BaseModel]) -> Place:
 
 
 def _unknown(place: Place, model: type[BaseModel]) -> str:
-    known = fields_at(model, place[:-1])
-    return f"unknown setting {_dotted(place)!r}; {nearest(str(place[-1]), known)}"
+    known, around = fields_at(model, place[:-1]), place[:-1]
+    close = closest(str(place[-1]), known)
+    # The whole name, as --set takes it.
+    remedy = (
+        nearest(str(place[-1]), known)
+        if close is None
+        else (f"did you mean {_dotted((*around, close))!r}?")
+    )
+    return f"unknown setting {_dotted(place)!r}; {remedy}"
 
 
 def _missing(places: Sequence[Place]) -> str:

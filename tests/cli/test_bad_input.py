@@ -116,7 +116,7 @@ def test_a_result_that_has_nowhere_to_go(scdfm: Call, folder: Path, tiny_store_p
 
 def test_a_setting_that_does_not_exist_names_the_nearest(scdfm: Call, folder: Path) -> None:
     Path("run.yaml").write_text("store: s\nname: r\nsplit: {kind: additive}\n")
-    assert "'width'" in refused(scdfm, "train", "run.yaml", "--set", "model.widht=3")
+    assert "'model.width'" in refused(scdfm, "train", "run.yaml", "--set", "model.widht=3")
     assert "model.width" in refused(scdfm, "train", "run.yaml", "--set", "model.width=-1")
     assert "NAME=VALUE" in refused(scdfm, "train", "run.yaml", "--set", "model.width")
 

@@ -31,7 +31,7 @@ def test_a_simulated_screen_becomes_a_store_that_is_open(tmp_path: Path) -> None
         (lambda at: scdfm.ingest(at / "no.h5ad", at / "s", mincells=1), "did you mean 'min_cells'"),
         (lambda at: scdfm.ingest(at / "no.h5ad", at / "s", memory="1KB"), "at least 100MB"),
         (lambda at: scdfm.train({"store": "s", "name": "x"}), "split is missing"),
-        (lambda at: scdfm.train(RUN, overrides={"model.widht": 2}), "'width'"),
+        (lambda at: scdfm.train(RUN, overrides={"model.widht": 2}), "'model.width'"),
         (lambda at: scdfm.tune({"name": "x"}), "base is missing"),
     ],
 )  # fmt: skip

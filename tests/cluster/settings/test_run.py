@@ -83,7 +83,7 @@ def test_a_graph_that_is_named_in_one_word_still_has_its_settings(tmp_path: Path
 def test_an_unknown_setting_gets_the_nearest() -> None:
     assert "unknown setting 'modle'; did you mean 'model'?" in refused(modle={})
     message = refused(model={"widht": 3})
-    assert "unknown setting 'model.widht'; did you mean 'width'?" in message
+    assert "unknown setting 'model.widht'; did you mean 'model.width'?" in message
 
 
 def test_a_value_out_of_range_is_named_with_what_came() -> None:
@@ -114,7 +114,8 @@ def test_what_is_misspelt_is_told_before_what_is_missing_for_it() -> None:
     with pytest.raises(ValueError, match="run file") as caught:
         make_run({"store": "s", "splt": {"kind": "additive"}, **faults}, where="run file")
     assert str(caught.value) == (
-        "run file: unknown setting 'training.validate_evry'; did you mean 'validate_every'? Also: "
+        "run file: unknown setting 'training.validate_evry'; did you mean "
+        "'training.validate_every'? Also: "
         "unknown setting 'splt'; did you mean 'split'? Also: unknown setting 'traning'; did you "
         "mean 'training'? (and 2 more)"
     )

@@ -17,7 +17,7 @@ CIRCLE = {"model.width": {"tie": "model.heads * 8"}, "model.heads": {"tie": "mod
 ONE = {"kind": "list", "test": ["G00008+G00018"], "validation": ["G00005"]}
 FILES: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown key": ({"bugdet": {"trials": 3}}, "did you mean 'budget'?"),
-    "an unknown key inside": ({"budget": {"trails": 3}}, "did you mean 'trials'?"),
+    "an unknown key inside": ({"budget": {"trails": 3}}, "did you mean 'budget.trials'?"),
     "an unknown setting": ({"space": {"model.widht": K}}, "did you mean 'model.width'?"),
     "an empty choice": ({"space": {"model.width": CHOICE}}, "needs values: [A, B, ...]; add them"),
     "low above high": ({"space": {"graph.k": {**K, "low": 31}}}, "swap them"),

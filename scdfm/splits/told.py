@@ -29,8 +29,8 @@ def validation_note(split: Split) -> str | None:
         return None
     if source == "measured" and len(split.validation) < ENOUGH:
         return (
-            f"validates on {len(split.validation)} doubles, not {ENOUGH}: training has every "
-            "single of no others"
+            f"validates on {len(split.validation)} doubles, not {ENOUGH}: there are no more of "
+            "which training has every single alone"
         )
     if source not in ("doubles", "cells", "measured") or split.validates_as_tested:
         return None

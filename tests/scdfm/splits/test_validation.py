@@ -68,7 +68,7 @@ def test_fewer_than_4_doubles_with_every_single_are_said() -> None:
     made = split(["A", "B", "C", "A+B", "A+C", "B+D", "C+D"], kind="list", test=["C+D"])
     assert made.validation == ("A+B", "A+C")
     assert validation_note(made) == (
-        "validates on 2 doubles, not 4: training has every single of no others"
+        "validates on 2 doubles, not 4: there are no more of which training has every single alone"
     )
     assert made.validates_as_tested
 

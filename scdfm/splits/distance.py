@@ -1,9 +1,10 @@
 """How far a prediction is from what a model was trained on: one number, and words.
 
 The distance counts what is new: 0 for a condition that was trained; 1 for a new combination of
-perturbations that were trained; and 1 more for each perturbation that no training cell had, and
-for a context that no training cell was from. So a new single is at 2, a new double of two trained
-perturbations at 1, and a trained condition in a new context at 1.
+perturbations that were trained, or for one that was never trained alone; and 1 more for each
+perturbation that no training cell had, and for a context that no training cell was from. So a new
+single is at 2, a new double of two trained perturbations at 1, and a trained condition in a new
+context at 1.
 """
 
 from collections.abc import Collection, Sequence
@@ -59,7 +60,7 @@ class Trained:
             noun = "perturbation" if unseen == 1 else "perturbations"
             told.append(f"{unseen} new {noun}")
         elif not known:
-            told.append("new combination")
+            told.append("new combination" if len(condition) > 1 else "never alone")
         if away:
             told.append("new context")
         return Distance(

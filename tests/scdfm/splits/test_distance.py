@@ -27,7 +27,7 @@ def trained() -> Trained:
         (("A", "C"), 0, "trained", "A+C"),
         (("A", "B"), 1, "new combination", "A"),
         (("B", "C"), 1, "new combination", "B"),  # it validated: the flow never saw it
-        (("D",), 1, "new combination", "C+D+E"),  # never alone
+        (("D",), 1, "never alone", "C+D+E"),
         (("N",), 2, "1 new perturbation", ""),
         (("A", "N"), 2, "1 new perturbation", "A"),
         (("A", "C", "N"), 2, "1 new perturbation", "A+C"),

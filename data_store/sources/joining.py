@@ -36,7 +36,7 @@ def join(sources: Sequence[Source], *, how: How) -> Joined:
     """Decide on common genes and obs columns.
 
     Raises:
-        ValueError: Genes differ and `how` is "same"; no gene is common.
+        ValueError: Genes differ and `how` is "same"; no gene is common, or a source has none.
     """
     genes = _genes(sources, how=how)
     place = {gene: k for k, gene in enumerate(genes)}
@@ -102,6 +102,9 @@ def recoded(block: Block, codes: dict[str, NDArray[Any]], *, columns: Sequence[C
 
 
 def _genes(sources: Sequence[Source], *, how: How) -> tuple[str, ...]:
+    bare = next((source.name for source in sources if not source.genes), None)
+    if bare is not None:
+        raise ValueError(f"expected genes in {bare}, found none: its var is empty; leave it out")
     first = sources[0].genes
     if all(source.genes == first for source in sources):
         return first

@@ -74,6 +74,12 @@ def test_duplicate_gene_names(scdfm: Call, folder: Path) -> None:
     assert "'B'" in refused(scdfm, "ingest", "cells.h5ad", "store")
 
 
+def test_a_file_without_genes_is_called_so(scdfm: Call, folder: Path) -> None:
+    written(adata()[:, :0].copy(), folder)
+    error = refused(scdfm, "ingest", "cells.h5ad", "store")
+    assert "expected genes in cells.h5ad, found none: its var is empty" in error
+
+
 def test_gene_or_drug_must_be_said_when_no_token_is_measured(scdfm: Call, folder: Path) -> None:
     written(adata(genes=("X", "Y", "Z")), folder)
     assert "--perturbation drug" in refused(scdfm, "ingest", "cells.h5ad", "store")

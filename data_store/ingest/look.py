@@ -6,7 +6,7 @@ from typing import NamedTuple
 from data_store.ingest import append
 from data_store.ingest.layout import Layout, read_layout
 from data_store.sources import detect
-from data_store.sources.controls import tell_of_alike, tell_of_missing
+from data_store.sources.controls import tell_of_alike, tell_of_cases, tell_of_missing
 from data_store.sources.joining import Joined, join, require_genes, tell_of_lost
 from data_store.sources.notes import kept_notes, note
 from data_store.sources.opening import opened
@@ -117,6 +117,7 @@ def look(
     measured = {gene for source in sources for gene in source.genes}
     likely = tell_of_alike(perturbed, controls=layout.controls, genes=measured)
     tell_of_missing(layout.labels)
+    tell_of_cases(perturbed)
     # A control that was not named says nothing about the others.
     tokens = perturbed.difference(likely) or perturbed
     return Look(

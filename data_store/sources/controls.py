@@ -149,6 +149,19 @@ def tell_of_missing(labels: Mapping[Condition, str]) -> None:
         )
 
 
+def tell_of_cases(tokens: Iterable[str]) -> None:
+    """Warn of perturbations that differ in upper and lower case alone, and may be one."""
+    folded: dict[str, list[str]] = {}
+    for token in sorted(tokens):
+        folded.setdefault(token.casefold(), []).append(token)
+    found = [" beside ".join(group) for group in folded.values() if len(group) > 1]
+    if found:
+        warn(
+            "perturbations that differ in upper and lower case alone are treated as different: "
+            f"{listed(found, most=SOME)}; if they are one, write one name in the file"
+        )
+
+
 def spelled(labels: Iterable[str], *, words: Words) -> tuple[str, ...]:
     """Every spelling of the control in labels, alone or beside a perturbation, sorted."""
     known = {word.strip().casefold() for word in words.controls}

@@ -108,6 +108,19 @@ def test_a_perturbation_that_may_be_a_missing_value_is_told(tmp_path: Path, miss
     assert not any("missing value" in line for line in lines)
 
 
+def test_perturbations_that_differ_by_case_alone_are_told(tmp_path: Path) -> None:
+    genes = ("KLF1", "B", "C")
+
+    def lines_of(*labels: str) -> list[str]:
+        store, lines = said(adata(["ctrl", *labels], genes=genes), tmp_path / labels[0])
+        store.close()
+        return [line for line in lines if "lower case" in line]
+
+    [line] = lines_of("KLF1", "klf1+B", "C")
+    assert "treated as different: KLF1 beside klf1; if they are one" in line
+    assert not lines_of("B", "KLF1+B", "C")
+
+
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     options = told(condition_column=("Drug1", "Drug3")).model_dump(include=_GIVEN)
     assert "'Drug3' (nearest: 'Drug2')" in refused(pairs(), tmp_path / "store", **options)

@@ -3,6 +3,7 @@
 Both go to standard error, so that standard output holds nothing but the result.
 """
 
+import math
 import sys
 import time
 from types import TracebackType
@@ -112,6 +113,8 @@ class TrainingBar(Bar):
         self._losses: dict[str, float] = {}
         self._rate = 0.0  # steps per second
         self._fold = ""
+        self._rounds: list[float] = []  # seconds that each took
+        self._last: tuple[int, float] | None = None  # step and time of the line before
 
     def report(self, line: "Line") -> None:
         """Show a line: step and losses, a validation round, a note, or where a session begins."""
@@ -119,6 +122,7 @@ class TrainingBar(Bar):
         fold = f"member {line['member']} of {line['members']}" if "member" in line else fold
         if fold != self._fold:  # another training begins
             self._fold, self._losses, self._rate = fold, {}, 0.0
+            self._rounds, self._last = [], None
         said = str(line["note"]) if "note" in line else None
         if line.keys().isdisjoint(("note", "validation", "loss")):
             # A session begins, as after a worker has died: the bar may go back.
@@ -132,14 +136,36 @@ class TrainingBar(Bar):
         self._losses = losses_of(line) or self._losses
         self._rate = line.get("steps_per_second", self._rate)
         step, steps = int(line["step"]), int(line["steps"])
-        goes_on = "validation" not in line and ("loss" in line or step == 0)
+        scored = "validation" in line
+        self._look_at_clock(step, scored=scored)
+        goes_on = not scored and ("loss" in line or step == 0)
         notes = [self._validates(step, steps)] if goes_on else []
         self.update(
             step,
             steps,
             note="  ".join(filter(None, [fold, *notes, numbers(self._losses)])),
             rate=self._rate,
+            left=self._left(step, steps, scored=scored),
         )
+
+    def _look_at_clock(self, step: int, *, scored: bool) -> None:
+        """Note what a round took: the time since the line of the step that it follows."""
+        now = time.monotonic()
+        if scored and self._last is not None and self._last[0] == step:
+            self._rounds.append(now - self._last[1])
+        self._last = (step, now)
+
+    def _left(self, step: int, steps: int, *, scored: bool) -> float | None:
+        """Seconds for the steps and rounds ahead; None before a rate is known."""
+        if self._rate <= 0:
+            return None
+        left, every = (steps - step) / self._rate, self._validate_every
+        if not self._rounds or not every:
+            return left
+        # The last step has a round, too.
+        ahead = math.ceil(steps / every) - step // every
+        ahead += not scored and step % every == 0
+        return left + ahead * sum(self._rounds) / len(self._rounds)
 
     def _validates(self, step: int, steps: int) -> str:
         """What goes on behind a line that is no validation round: a round may take minutes."""

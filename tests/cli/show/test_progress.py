@@ -10,6 +10,7 @@ import pytest
 from cli.show.numbers import numbers
 from cli.show.progress import Bar, SweepBar, TrainingBar
 from cli.show.times import duration
+from cluster.runs.records import Line
 from sweeps.events import Kind, SweepEvent
 from tests.terminal import Screen
 
@@ -31,6 +32,27 @@ def test_a_training_run_says_step_losses_rate_and_time_left(
         "train 50/200 steps  10 steps/s  15 s left  loss 0.5  cfm 0.4  mmd 0.2",
         "validation at step 50: mse 0.01  best so far",
     ]
+
+
+def test_time_left_of_training_counts_what_rounds_took(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("cli.show.progress.time", SimpleNamespace(monotonic=lambda: now))
+    with TrainingBar(validate_every=50) as bar:
+        step: Line = {"step": 50, "steps": 120, "loss": 0.5, "steps_per_second": 10.0}
+        bar.report(step)
+        now = 30.0
+        bar.report({"step": 50, "steps": 120, "validation": {"mse": 0.01}})
+        now = 40.0
+        bar.report({**step, "step": 60})
+        now = 50.0
+        bar.report({**step, "step": 100})
+    said = [line for line in capsys.readouterr().err.splitlines() if "left" in line]
+    assert "  7 s left" in said[0]  # no round was timed yet
+    assert "  1 min 7 s left" in said[1]  # 70 steps, and rounds of 30 s at 100 and 120
+    assert "  1 min 6 s left" in said[2]
+    assert "  1 min 2 s left" in said[3]  # the round at 100 is still to come
 
 
 def test_a_pipe_is_not_flooded(capsys: pytest.CaptureFixture[str]) -> None:

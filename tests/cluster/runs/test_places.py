@@ -206,9 +206,9 @@ def test_a_run_of_the_version_before_is_read_and_goes_on(store: Path, tmp_path: 
     # As the version before wrote it; one that was never moved lacks nothing and has no more.
     assert list(facts) == [
         "run", "store", "fingerprint", "contexts", "versions", "commit", "hardware", "date",
-        "graph", "arithmetic",
+        "graph", "plan", "arithmetic",
     ]  # fmt: skip
-    for name in ("hardware", "date", "arithmetic", "graph"):
+    for name in ("hardware", "date", "arithmetic", "graph", "plan"):
         del facts[name]
     file.write_text(json.dumps(facts | {"of a newer version": [1]}))
     assert describe_run(directory)["step"] == 2

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Self
 
 from cluster.runs.directory import RunDirectory
-from cluster.runs.find_model import BEST_SPLITS, BEST_TRIAL, RUN
+from cluster.runs.find_model import BEST_SPLITS, BEST_TRIAL, CHOICE, RUN
 from cluster.runs.history.times import FILE as TIMES
 from cluster.runs.lease import lease
 from cluster.runs.stop import Stop
@@ -32,7 +32,7 @@ from cluster.storage.wanted import Wanted, nothing, these
 from sweeps.ledger import Ledger
 from sweeps.lock import Lock
 
-CHOICE, FINAL = "choice.json", "final.json"
+FINAL = "final.json"
 _MODELS = (f"{BEST_TRIAL}/", f"{BEST_SPLITS}/")
 
 

@@ -29,7 +29,10 @@ from cluster.report.page import (
     number,
 )
 from cluster.report.records import Tried
+from cluster.runs.directory import BEST
 from cluster.runs.find_model import MODEL, RUN, SWEEP
+from cluster.runs.history.journal import FILE as JOURNAL
+from cluster.storage.wanted import these
 from cluster.work.evaluation.record import Evaluation
 from scdfm.flow.files import WEIGHTS
 from scdfm.screen.atomic import sha256
@@ -47,6 +50,7 @@ from sweeps.winners.rule import rule_of
 
 log = logging.getLogger(__name__)
 
+_LEARNT = these(RUN, JOURNAL, BEST, f"{MODEL}/{WEIGHTS}")  # of a run in an object store
 _LEAST = 4  # complete trials without which importances say nothing
 
 
@@ -345,11 +349,14 @@ def _importances(done: Sequence[Tried], locked: Locked) -> Block:
 
 def _trained_in(directory: SweepDirectory) -> Path | None:
     """The run that the best model came out of, if it is still there."""
-    weights = sha256(directory.best / WEIGHTS)
-    for model in directory.path.glob(f"trials/*/split-0/{MODEL}/{WEIGHTS}"):
-        run = model.parents[1]
-        if sha256(model) == weights and (run / RUN).is_file():
-            return run
+    known = chosen(directory)
+    trials = directory.ledger.trials()
+    keys = [one.key for one in trials if known is None or one.number == known.trial]
+    for run in (run for key in keys for run in directory.runs(key) if run.path.name == "split-0"):
+        model = run.fetch(_LEARNT).path / MODEL / WEIGHTS
+        # It may be gone, or another's: a search that was stopped as it chose.
+        if model.is_file() and sha256(model) == sha256(directory.best / WEIGHTS):
+            return run.path
     return None
 
 

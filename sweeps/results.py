@@ -65,6 +65,7 @@ class Chosen(BaseModel, frozen=True, extra="ignore"):
 
     trial: int
     choice: str
+    key: str | None = None  # the trial's folder in trials/; versions before wrote none
 
 
 class SweepResult(NamedTuple):

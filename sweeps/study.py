@@ -375,7 +375,8 @@ def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
     best = export_best(sweep, rows[0])
     chosen = choice(sweep, rows)
     chosen += _first_weights(best, directory.runs(rows[0].directory.name))
-    write_choice(Chosen(trial=rows[0].trial, choice=chosen), directory)
+    winner = Chosen(trial=rows[0].trial, choice=chosen, key=rows[0].directory.name)
+    write_choice(winner, directory)
     HyperParameters.of(sweep).catch_up([*ledger.trials(), *ledger.repeats()])
     return SweepResult(
         directory=sweep.directory,

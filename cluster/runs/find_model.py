@@ -8,6 +8,7 @@ from scdfm.flow.files import CARD
 RUN, MODEL = "run.yaml", "model"  # of a run's directory
 SWEEP, BEST_TRIAL = "sweep.lock.yaml", "best"  # of a sweep's directory
 BEST_SPLITS = "best-splits"  # beside it
+CHOICE = "choice.json"  # likewise: which trial that is
 
 
 def model_directory(target: Path) -> Path:

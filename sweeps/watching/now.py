@@ -11,14 +11,14 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from cluster.runs.directory import RESULT, RunDirectory
-from cluster.runs.find_model import RUN, SWEEP
+from cluster.runs.find_model import CHOICE, RUN, SWEEP
 from cluster.runs.history.holder import Holder, holder
 from cluster.runs.history.journal import FILE as JOURNAL
 from cluster.runs.history.times import FILE as TIMES
 from cluster.storage.wanted import these
 from scdfm.screen.untyped import JsonObject
 from sweeps.budget import ended
-from sweeps.directory import CHOICE, FINAL, SweepDirectory
+from sweeps.directory import FINAL, SweepDirectory
 from sweeps.ledger import FILE as LEDGER
 from sweeps.ledger import Event, Trial, device_hours, fold, hours, of_the_search
 from sweeps.lock import Locked

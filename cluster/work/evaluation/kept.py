@@ -15,9 +15,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from cluster.runs.find_model import BEST_SPLITS, BEST_TRIAL, MODEL, RUN, SWEEP
+from cluster.runs.directory import RunDirectory
+from cluster.runs.find_model import BEST_SPLITS, BEST_TRIAL, CHOICE, MODEL, RUN, SWEEP
+from cluster.runs.records import read_record
+from cluster.storage.places import address_of
+from cluster.storage.wanted import these
 from cluster.work.evaluation.published import HeldError, published
 from cluster.work.evaluation.record import Evaluation
 from scdfm.flow.files import identity_file
@@ -168,4 +172,18 @@ def _of_trials(model: Path) -> Iterator[Path]:
     else:
         return
     if (sweep / SWEEP).is_file():
+        _fetch_winner(sweep, split=split)
         yield from sorted(sweep.glob(f"trials/*/split-{split}/{FOLDER}"))
+
+
+def _fetch_winner(sweep: Path, *, split: str) -> None:
+    """Get what is kept with the winner's run, which an object store has apart from the sweep."""
+    chosen = None if address_of(sweep) is None else read_record(sweep / CHOICE, _Chosen)
+    if chosen is not None and chosen.key is not None:
+        RunDirectory(sweep / f"trials/{chosen.key}/split-{split}").fetch(these(f"{FOLDER}/"))
+
+
+class _Chosen(BaseModel, extra="ignore"):
+    """What a sweep's choice says of the winner's runs."""
+
+    key: str | None = None  # their folder; versions before wrote none

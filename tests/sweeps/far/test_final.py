@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+from cluster.report.page import Figure
 from cluster.runs.directory import RunDirectory
 from cluster.storage.mirror import mirror_of
+from cluster.storage.reading import fetched
 from sweeps import SweepConfig
 from sweeps.directory import SweepDirectory
 from sweeps.objective import run_trial
 from sweeps.proposals.cells import check_data
+from sweeps.report import report
 from sweeps.space import trial_key
+from sweeps.study import _conclude
 from sweeps.winners.testing import Job, score_split
 
 
@@ -55,3 +59,40 @@ def test_a_retrained_model_and_its_scores_are_kept_in_the_store_and_found_elsewh
     assert score_split(job, sweep=far, fingerprint=fingerprint).model_dump_json() == scored
     assert "evaluated on " in caplog.text
     assert RunDirectory(job.again(far).path).times.sessions == 1
+
+
+@pytest.mark.slow
+def test_a_report_finds_the_scores_and_the_curves_of_the_winner_elsewhere(
+    tiny_sweep: SweepConfig,
+    bucket: str,
+    caplog: pytest.LogCaptureFixture,
+    another_process: Callable[[], None],
+) -> None:
+    caplog.set_level(logging.INFO, logger="cluster.report.judged")
+    values = tiny_sweep.model_dump(mode="json", exclude_unset=True)
+    values |= {"splits": tiny_sweep.splits[:1], "output": f"{bucket}/runs", "reuse": False}
+    sweep = SweepConfig.model_validate(values | {"final": {}})
+    told: list[Any] = []
+    run_trial(sweep.baseline, sweep=sweep, report=told.append)
+    fingerprint, key = check_data(sweep), trial_key(sweep, sweep.baseline)
+    score_split(Job(1, 0, sweep.baseline, key), sweep=sweep, fingerprint=fingerprint)
+    directory = SweepDirectory(sweep.directory)
+    with directory.held():
+        directory.lock.take(sweep, fingerprint=fingerprint, begun=False)
+        begun = {"configuration": sweep.baseline, "number": 1, "baseline": True}
+        for event in (
+            {"event": "start", "trial": key, **begun},
+            {"event": "split", "trial": key, "split": 0, "value": 0.5},
+            {"event": "complete", "trial": key, "seconds": 1.0},
+        ):
+            directory.ledger.write(event)
+        _conclude(sweep, directory.ledger)
+
+    another_process()
+    place = fetched(f"{bucket}/runs/tiny")
+    assert not (place / "trials").exists()
+    page = report([place])
+    assert "no evaluation" not in caplog.text
+    found = [block for part in page.parts for one in part.sections for block in one.blocks]
+    drawn = {block.name for block in found if isinstance(block, Figure)}
+    assert {"loss", "validation"} <= drawn

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import ray
@@ -70,7 +71,17 @@ def main() -> None:
             work()
         except Exception as raised:  # noqa: BLE001 - the caller raises it
             error = raised
-    there.send(error)
+    there.send(sendable(error))
+
+
+def sendable(error: Exception | None) -> Exception | None:
+    """The error, or one of its kind and words where it cannot be sent to another process."""
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(error))
+    # What it holds decides what pickle raises: a lock, an argument that is missed.
+    except Exception:  # noqa: BLE001
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _end_with_caller(there: Connection) -> None:

@@ -22,9 +22,10 @@ from sweeps.proposals.confirm import missing
 from sweeps.proposals.measured import Measured, measured, require_fitting, shown
 from sweeps.proposals.search import StudySearch
 from sweeps.results import chosen, finalists
+from sweeps.room import concurrent
 from sweeps.schema.dimension import Dimension
 from sweeps.schema.sweep import Configuration, SweepConfig
-from sweeps.study import concurrent, left_of, nothing_left, queued
+from sweeps.study import left_of, nothing_left, queued
 from sweeps.winners.expected import models_to_test
 
 log = logging.getLogger(__name__)

@@ -14,13 +14,8 @@ from ray.tune.schedulers import FIFOScheduler
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
-from cluster.runs.directory import RunDirectory
-from cluster.runs.find_model import RUN
-from cluster.runs.history.journal import FILE as JOURNAL
-from cluster.runs.whole.first_weights import equal_rounds, warn_if_untrained
-from cluster.session import amounts, fits, require, session
+from cluster.session import amounts, session
 from cluster.storage.places import named
-from cluster.storage.wanted import these
 from scdfm.screen.address import url_of
 from scdfm.screen.progress import phase
 from sweeps.budget import (
@@ -34,7 +29,7 @@ from sweeps.budget import (
     why_over,
 )
 from sweeps.budget import extend as add_trials
-from sweeps.directory import SweepDirectory, forget_states
+from sweeps.directory import SweepDirectory
 from sweeps.events import OnEvent
 from sweeps.ledger import Ledger, Trial
 from sweeps.proposals.cells import check_data
@@ -43,23 +38,14 @@ from sweeps.proposals.prior import observed
 from sweeps.proposals.prune import say_if_base_is_pruned, scheduler
 from sweeps.proposals.search import ListSearch, StudySearch
 from sweeps.proposals.storage import answering, open_storage
-from sweeps.results import (
-    Chosen,
-    Row,
-    SweepResult,
-    choice,
-    export_best,
-    finalists,
-    leaderboard,
-    write_choice,
-    write_leaderboard,
-)
-from sweeps.running import SweepFailedError, run_session
+from sweeps.results import SweepResult, finalists, leaderboard
+from sweeps.room import concurrent
+from sweeps.running import run_session
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import identity
 from sweeps.watch import Watch
 from sweeps.watching.hparams import HyperParameters
-from sweeps.winners.alike import alike
+from sweeps.winners.concluded import conclude, ranked
 from sweeps.winners.final import final_due, run_final
 from sweeps.winners.records import final
 from sweeps.winners.rule import note_rule
@@ -103,7 +89,7 @@ def tune(
     if nothing_left(sweep, ledger):
         with _held(sweep, directory, fingerprint=fingerprint):
             _say_nothing_is_left(sweep, ledger)
-            return _closed(sweep, ledger, _conclude(sweep, ledger))
+            return _closed(sweep, ledger, conclude(sweep, ledger))
     report = HyperParameters.of(sweep).beside(report)
     needs = _needs(sweep, fingerprint=fingerprint)
     check_here(needs, address=address)
@@ -120,8 +106,8 @@ def tune(
                     phase(log, "training the best with further seeds")
                     _run_repeats(sweep, repeats, ledger=ledger, report=report)
             finally:
-                _ranked(sweep, ledger)
-            result = _conclude(sweep, ledger)
+                ranked(sweep, ledger)
+            result = conclude(sweep, ledger)
             if final_due(sweep, result.leaderboard):
                 _test(sweep, result, fingerprint=fingerprint)
             return _closed(sweep, ledger, result)
@@ -150,7 +136,7 @@ def _closed(sweep: SweepConfig, ledger: Ledger, result: SweepResult) -> SweepRes
 
 
 def _say_nothing_is_left(sweep: SweepConfig, ledger: Ledger) -> None:
-    """Say why a sweep has nothing to do; `_conclude` does of other budgets than trials."""
+    """Say why a sweep has nothing to do; `conclude` does of other budgets than trials."""
     if Spent.of(sweep, ledger).over(sweep.budget) == "budget.trials":
         log.info(why_over(sweep, ledger))
 
@@ -300,36 +286,6 @@ def _run_repeats(
     )
 
 
-def concurrent(sweep: SweepConfig) -> int:
-    """Trials to run at once.
-
-    Raises:
-        ValueError: The cluster is too small.
-    """
-    cpu, gpu = sweep.resources.cpu, sweep.resources.gpu
-    auto = sweep.budget.concurrent == "auto"
-    at_once = 1 if auto else min(int(sweep.budget.concurrent), sweep.budget.trials)
-    settings = [*([] if at_once == 1 else ["budget.concurrent"]), "resources.cpu"]
-    if gpu:
-        settings.append("resources.gpu")
-    workers = max(1, sweep.resources.workers)
-    if workers > 1:
-        settings.append("resources.workers")
-    require(
-        at_once * workers,
-        what="trial" if workers == 1 else "worker",
-        cpus=cpu,
-        gpus=gpu,
-        remedy=f"lower {' or '.join(settings)} (in the file, or by --set)",
-    )
-    if not auto:
-        return at_once
-    # Splits side by side are promised room; those of "auto" take what trials leave.
-    kept = sweep.resources.parallel_splits
-    pieces = 1 if kept == "auto" else sweep.resources.side_by_side(len(sweep.splits))
-    return max(1, fits(cpus=cpu, gpus=gpu) // (pieces * workers))
-
-
 def queued(
     sweep: SweepConfig, earlier: Sequence[Trial], *, ending: bool = False
 ) -> list[Configuration]:
@@ -350,63 +306,3 @@ def queued(
     if sweep.search.baseline_first and identity(sweep.baseline) not in begun:
         first.insert(0, sweep.baseline)
     return [*first, *(one for one in sweep.enqueued if identity(one) not in begun)]
-
-
-def _conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
-    """Write the leaderboard and export the best.
-
-    Raises:
-        SweepFailedError: No trial finished all splits.
-    """
-    over = Spent.of(sweep, ledger).over(sweep.budget)
-    if over not in (None, "budget.trials"):
-        log.info("%s is used up: the sweep has ended", over)
-    rows = _ranked(sweep, ledger)
-    if not rows or rows[0].rank is None:
-        raise SweepFailedError(
-            f"none of {len(rows)} trials finished all {len(sweep.splits)} splits; raise "
-            f"{over or 'budget.trials'}, or see {ledger.path}"
-        )
-    directory = SweepDirectory(sweep.directory)
-    for row in rows:
-        if row.state == "pruned":
-            for run in directory.runs(row.directory.name):
-                forget_states(run)
-    best = export_best(sweep, rows[0])
-    chosen = choice(sweep, rows)
-    chosen += _first_weights(best, directory.runs(rows[0].directory.name))
-    winner = Chosen(trial=rows[0].trial, choice=chosen, key=rows[0].directory.name)
-    write_choice(winner, directory)
-    HyperParameters.of(sweep).catch_up([*ledger.trials(), *ledger.repeats()])
-    return SweepResult(
-        directory=sweep.directory,
-        leaderboard=rows,
-        best_model=best,
-        choice=chosen,
-        alike=alike(directory, rows, metric=sweep.objective.metric),
-    )
-
-
-def _first_weights(best: Path, runs: Sequence[RunDirectory]) -> str:
-    """What to add to the choice if all models of the winner are those that training began with."""
-    first = [run.best is not None and run.best.step == 0 for run in runs]
-    # Of others the journals say nothing, and need not be fetched.
-    known = [
-        run.fetch(these(RUN, JOURNAL)) if untrained else run
-        for run, untrained in zip(runs, first, strict=True)
-    ]
-    warn_if_untrained(best, run=known[0])
-    if not all(first):
-        return ""
-    equal = equal_rounds(known)
-    said = "; it is the untrained network: no round of its training scored better"
-    return said if equal is None else f"{said} ({equal})"
-
-
-def _ranked(sweep: SweepConfig, ledger: Ledger) -> tuple[Row, ...]:
-    """The leaderboard, also as a file."""
-    rows = leaderboard(sweep, ledger.trials(), ledger.repeats())
-    directory = SweepDirectory(sweep.directory)
-    write_leaderboard(rows, path=directory.leaderboard)
-    directory.publish()
-    return rows

@@ -18,8 +18,9 @@ from sweeps.dry_run import dry_run, planned
 from sweeps.ledger import Event, Ledger, State, Trial
 from sweeps.proposals.search import StudySearch
 from sweeps.running import SweepFailedError, _left
-from sweeps.study import _conclude, _pending, left_of, queued, tune
+from sweeps.study import _pending, left_of, queued, tune
 from sweeps.watch import Watch
+from sweeps.winners.concluded import conclude
 
 
 @pytest.fixture(autouse=True)
@@ -189,7 +190,7 @@ def test_time_that_a_session_used_up_is_used_up_for_the_next(
     with pytest.raises(
         SweepFailedError, match=rf"none of 1 trials .* raise budget\.{part}, or see"
     ):
-        _conclude(sweep, ledger)
+        conclude(sweep, ledger)
     # What it took is not added again by the next session, which ends it.
     (known,) = ledger.trials()
     again = Watch(sweep, ledger=ledger, report=lambda event: None)

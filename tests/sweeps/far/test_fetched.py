@@ -20,8 +20,8 @@ from sweeps.objective import Told, run_trial, tune_trial
 from sweeps.proposals.cells import check_data
 from sweeps.schema.sweep import Configuration
 from sweeps.space import split_run
-from sweeps.study import _conclude
 from sweeps.watching.now import LOOKED_AT, now
+from sweeps.winners.concluded import conclude
 
 
 class PrunedError(Exception):
@@ -107,7 +107,7 @@ def test_a_choice_fetches_the_winners_models_and_a_trial_nothing_but_the_lock(
     directory = SweepDirectory(sweep.directory)
     files.clear()
     with directory.held():
-        _conclude(sweep, directory.ledger)
+        conclude(sweep, directory.ledger)
     run = f"/trials/{winner}/split-0"
     read = {name for name in files if name.startswith("/trials/")}
     assert {name for name in read if "/model/" not in name} == {f"{run}/best.json"}
@@ -128,10 +128,10 @@ def test_a_choice_fetches_the_winners_models_and_a_trial_nothing_but_the_lock(
         assert best <= {*mirror_of(place).names()}
         full = files_of_at_most(kept.stat().st_size - 1)
         with full, pytest.raises(OSError, match="too large"):
-            _conclude(sweep, directory.ledger)
+            conclude(sweep, directory.ledger)
         directory.publish()
         assert best <= {*mirror_of(place).names()}, "a full disk took the best model"
-        _conclude(sweep, directory.ledger)
+        conclude(sweep, directory.ledger)
     assert best == {name for name in mirror_of(place).names() if name.startswith("best/")}
 
     another_process()

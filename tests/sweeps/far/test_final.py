@@ -17,7 +17,7 @@ from sweeps.objective import run_trial
 from sweeps.proposals.cells import check_data
 from sweeps.report import report
 from sweeps.space import trial_key
-from sweeps.study import _conclude
+from sweeps.winners.concluded import conclude
 from sweeps.winners.testing import Job, score_split
 
 
@@ -86,7 +86,7 @@ def test_a_report_finds_the_scores_and_the_curves_of_the_winner_elsewhere(
             {"event": "complete", "trial": key, "seconds": 1.0},
         ):
             directory.ledger.write(event)
-        _conclude(sweep, directory.ledger)
+        conclude(sweep, directory.ledger)
 
     another_process()
     place = fetched(f"{bucket}/runs/tiny")

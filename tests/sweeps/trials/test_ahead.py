@@ -10,8 +10,8 @@ from cluster.runs.directory import RunDirectory
 from sweeps import SweepConfig
 from sweeps.objective import _fingerprint, run_trial
 from sweeps.pairs.finished import FinishedPairs
+from sweeps.room import concurrent
 from sweeps.space import split_run
-from sweeps.study import concurrent
 from sweeps.trials.ahead import Ahead
 
 pytestmark = [

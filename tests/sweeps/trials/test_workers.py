@@ -17,8 +17,8 @@ from cluster.processes import descendants
 from cluster.runs.directory import RunDirectory
 from cluster.train import train
 from sweeps import SweepConfig, tune
+from sweeps.room import concurrent
 from sweeps.space import split_run
-from sweeps.study import concurrent
 
 pytestmark = [
     pytest.mark.slow,

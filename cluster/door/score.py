@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ def score(
     metrics: Sequence[str] | None = None,
     profile: str | None = None,
     separator: str = JOINT,
+    perturbation: Literal["gene", "drug"] = "gene",
     threads: int | None = None,
 ) -> pd.DataFrame:
     """Score predicted cells against real ones, condition by condition.
@@ -51,6 +52,8 @@ def score(
         metrics: Names of metrics (`scdfm.metrics.METRICS`); none: all that can be computed.
         profile: Of metrics that belong together: paper, vcc or vcc2026.
         separator: Between the perturbations of a label.
+        perturbation: What conditions are. Metrics that leave perturbed genes out know no gene of
+            drugs, however they are spelt.
         threads: Conditions scored at a time; none: as many as there are CPUs.
 
     Returns:
@@ -76,6 +79,7 @@ def score(
     evidence = gather(
         _units(ours, theirs, control=control),
         genes=genes,
+        tokens_are_genes=perturbation == "gene",
         metrics=names,
         training=None if trained is None else _training(trained, control=control),
         threads=threads,

@@ -262,6 +262,7 @@ def pseudobulks(
         predicted=np.stack(predicted),
         real=unit_means(store, cells, columns=columns),
         control=control,
+        tokens_are_genes=store.perturbation == "gene",
     )
 
 

@@ -30,6 +30,7 @@ def gather(
     metrics: Sequence[str] | None = None,
     training: Training | None = None,
     like: Evidence | None = None,
+    tokens_are_genes: bool = True,
     threads: int | None = None,
 ) -> Evidence:
     """Reduce the cells of units to what metrics need.
@@ -44,6 +45,7 @@ def gather(
         metrics: What will be asked of the evidence; none: the usual ones.
         training: Of the training conditions, for metrics that need it.
         like: Evidence of the same units, whose real side is taken and not counted again.
+        tokens_are_genes: Whether conditions perturb genes; a drug that is spelt like one is none.
         threads: Units worked on at a time; none: as many as there are CPUs.
 
     Raises:
@@ -74,6 +76,7 @@ def gather(
         real=np.stack([one.real for one in kept]),
         control=np.stack([one.control for one in kept]),
         predicted_control=_own_controls(kept),
+        tokens_are_genes=tokens_are_genes,
         training=training,
         real_cells=like.real_cells if like is not None and real_cells is None else real_cells,
         predicted_cells=_facts([one.predicted_cells for one in kept]),

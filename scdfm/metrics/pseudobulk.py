@@ -3,7 +3,7 @@
 Expression is log1p(counts per 10k). A unit is a condition in a context.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ class Pseudobulks:
         control: (units, genes), of the control cells of the unit's own context.
         predicted_control: (units, genes), of controls that came with the prediction, from which
             its changes are measured; none: the real ones.
+        tokens_are_genes: Whether conditions perturb genes; a drug that is spelt like one is none.
     """
 
     contexts: tuple[str, ...]
@@ -38,6 +39,7 @@ class Pseudobulks:
     real: Array
     control: Array
     predicted_control: Array | None = None
+    tokens_are_genes: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse arrays that are not about the same units and genes."""
@@ -92,7 +94,7 @@ class Pseudobulks:
 
 def own_genes(units: Pseudobulks) -> NDArray[np.bool_]:
     """Genes that a unit's condition perturbs, (units, genes)."""
-    column = {gene: i for i, gene in enumerate(units.genes)}
+    column = {gene: i for i, gene in enumerate(units.genes) if units.tokens_are_genes}
     own = np.zeros((len(units.conditions), len(units.genes)), dtype=bool)
     for row, condition in enumerate(units.conditions):
         own[row, [column[one] for one in condition.split(JOINT) if one in column]] = True

@@ -102,3 +102,15 @@ def test_what_cannot_be_scored_is_refused() -> None:
         UnitCells("c", "P", real=some.control, control=some.control)
     with pytest.raises(ValueError, match="both or neither"):
         Metric(mode="min")
+
+
+def test_a_drug_that_is_spelt_like_a_gene_is_none() -> None:
+    some, names = screen(), ["mse", "overlap_at_N", "pds_cosine", "mse_ratio"]
+    genes = gather(some.units(), genes=some.genes, metrics=names)
+    drugs = gather(some.units(), genes=some.genes, metrics=names, tokens_are_genes=False)
+    apart = replace(genes, conditions=tuple(f"drug {n}" for n in range(len(genes.conditions))))
+    for name in names:
+        np.testing.assert_array_equal(METRICS[name].values(drugs), METRICS[name].values(apart))
+    same = [np.array_equal(METRICS[n].values(drugs), METRICS[n].values(genes)) for n in names]
+    assert same[0]
+    assert not all(same)

@@ -85,6 +85,11 @@ class TestPart:
         """Names of the evaluation genes."""
         return tuple(self.store.genes[column] for column in self.scored)
 
+    @property
+    def tokens_are_genes(self) -> bool:
+        """Whether conditions perturb genes; a drug that is spelt like one is none."""
+        return self.store.perturbation == "gene"
+
     def on(self, evaluation: NDArray[np.int64]) -> "TestPart":
         """The same on other evaluation genes."""
         return TestPart(self.store, self.split, self.columns, evaluation)

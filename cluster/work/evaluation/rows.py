@@ -120,6 +120,7 @@ class Judge:
         found = gather(
             units(),
             genes=self.part.genes,
+            tokens_are_genes=self.part.tokens_are_genes,
             metrics=self.metrics,
             training=self.training,
             like=like,
@@ -341,6 +342,7 @@ def _half_cells(judge: Judge, metrics: Sequence[str], *, seed: int, halving: int
     found = gather(
         units(),
         genes=part.genes,
+        tokens_are_genes=part.tokens_are_genes,
         metrics=metrics,
         training=judge.training,
         threads=judge.threads,

@@ -47,10 +47,9 @@ def pages(found: "DryRun") -> list["RenderableType"]:
         f"at once   {how_many(found.at_once, 'trial')} of {devices}",
         *_budget(found),
     ]
-    if not found.first:
+    if not found.first and found.trials:
         lines.append("next      is drawn by what the trials before it have scored")
-        return [*lines, _costs(found)]
-    return [*lines, _first(found), _costs(found)]
+    return [*lines, *([_first(found)] if found.first else []), _costs(found)]
 
 
 def _outside(found: "DryRun") -> list[str]:

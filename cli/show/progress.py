@@ -124,7 +124,8 @@ class TrainingBar(Bar):
             self._fold, self._losses, self._rate = fold, {}, 0.0
             self._rounds, self._last = [], None
         said = str(line["note"]) if "note" in line else None
-        if line.keys().isdisjoint(("note", "validation", "loss")):
+        begins = line.keys().isdisjoint(("note", "validation", "loss"))
+        if begins:
             # A session begins, as after a worker has died: the bar may go back.
             said = f"goes on from step {line['step']}"
         if said is not None:
@@ -138,6 +139,8 @@ class TrainingBar(Bar):
         step, steps = int(line["step"]), int(line["steps"])
         scored = "validation" in line
         self._look_at_clock(step, scored=scored)
+        if begins:
+            self._last = None  # what comes next is its start, no round alone
         goes_on = not scored and ("loss" in line or step == 0)
         notes = [self._validates(step, steps)] if goes_on else []
         self.update(

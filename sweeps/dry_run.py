@@ -171,7 +171,7 @@ def dry_run(
         steps=sweep.run({}, split=0).training.steps,
         space=described(sweep),
         outside=outside(sweep),
-        first=first_configurations(sweep, earlier=ledger.trials()),
+        first=first_configurations(sweep, earlier=ledger.trials(), left=left),
         at_once=at_once,
         cpu=sweep.resources.cpu,
         gpu=sweep.resources.gpu,
@@ -272,15 +272,22 @@ def _values_of(dimension: Dimension) -> str:
 
 
 def first_configurations(
-    sweep: SweepConfig, *, earlier: Sequence[Trial] = ()
+    sweep: SweepConfig, *, earlier: Sequence[Trial] = (), left: int | None = None
 ) -> tuple[Configuration, ...]:
     """What comes first, one at a time.
 
     Of a new sweep what it would try if no result changed its mind. One that has begun draws by what
     its trials have scored, so only what does not wait for a draw is known.
+
+    Args:
+        sweep: The sweep.
+        earlier: Trials that have begun.
+        left: Trials that the budget still allows; none: all of it.
     """
     first = queued(sweep, earlier)
-    most = len(first) if earlier else sweep.budget.trials
+    most = sweep.budget.trials if left is None else left
+    if earlier:
+        most = min(most, len(first))
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     search = StudySearch(sweep, storage=InMemoryStorage(), name=sweep.name, earlier=(), first=first)
     found: list[Configuration] = []

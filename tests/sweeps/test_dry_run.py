@@ -81,13 +81,17 @@ def test_of_a_sweep_that_has_begun_only_what_waits_for_no_draw_is_listed(
     open_one = Trial("b", 2, other, baseline=False)
     assert first_configurations(tiny_sweep, earlier=[ended_one, open_one]) == (other,)
     assert first_configurations(tiny_sweep, earlier=[ended_one]) == ()
+    assert first_configurations(tiny_sweep, earlier=[open_one], left=1) == (base,)
+    assert first_configurations(tiny_sweep, earlier=[open_one], left=0) == ()
     found = DryRun(
         name="tiny", trials=1, ended=1, again=0, tested=0, retrained=False, splits=2, steps=4,
         space=described(tiny_sweep), outside={}, first=(), at_once=1, cpu=1, gpu=0.0, measured=(),
         hours=1.0, most_hours=1.0, device_hours=1.0, search_hours=1.0, start_seconds=0.0,
         limit_hours=None,
     )  # fmt: skip
-    assert "next      is drawn by what the trials before it have scored" in pages(found)
+    drawn = "next      is drawn by what the trials before it have scored"
+    assert drawn in pages(found)
+    assert drawn not in pages(replace(found, trials=0))  # further seeds alone are left
     assert len(pages(found)) == len(pages(replace(found, first=(other,))))  # in place of a table
 
 

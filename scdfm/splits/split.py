@@ -96,11 +96,20 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     def validates_as_tested(self) -> bool:
         """Whether validation units ask what test units ask; else a score of them is a guess.
 
-        A user's own list is taken at its word. Splits of older versions do not say.
+        A user's own list is taken at its word. Splits of older versions do not say. Doubles of
+        known perturbations do not ask for perturbations never seen, nor these for such doubles.
         """
         if self.context is not None:
             return self.validation_source in ("listed", "contexts")
+        if self.validation_source in ("measured", "conditions") and self.tags:
+            return self._tests_known_ones == (self.validation_source == "measured")
         return self.validation_source in ("listed", "measured", "conditions")
+
+    @property
+    def _tests_known_ones(self) -> bool:
+        """Whether half of the test conditions, or more, combine perturbations that trained."""
+        known = sum(tag.endswith("_0_unseen") for tag in self.tags.values())
+        return 2 * known >= len(self.tags)
 
     def knows_controls(self, context: str) -> bool:
         """Whether training may see the controls of this context."""

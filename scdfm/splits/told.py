@@ -27,6 +27,8 @@ def validation_note(split: Split) -> str | None:
     what, source = validation_in_words(split), split.validation_source
     if split.validation_folds is not None:
         return None
+    if source == "measured" and split.context is None and not split.validates_as_tested:
+        return f"validates on {what}, unlike those of most test conditions; {_UNLIKE}"
     if source == "measured" and len(split.validation) < ENOUGH:
         return (
             f"validates on {len(split.validation)} doubles, not {ENOUGH}: there are no more of "

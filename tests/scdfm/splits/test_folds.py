@@ -57,6 +57,15 @@ def test_each_condition_that_can_validate_does_so_in_one_fold(
             assert all({*USUAL.parse(one)} <= trained for one in fold.validation)
 
 
+def test_genes_never_seen_do_not_ask_for_doubles_of_known_ones() -> None:
+    singles = [f"G{i}" for i in range(6)]
+    _, held = divided(singles, folds=3, kind="holdout")
+    assert all(fold.validates_as_tested for fold in held)
+    _, unlike = divided([*singles, "G0+G1"], folds=3, kind="list", test=["G0+G1"])
+    assert {fold.validation_source for fold in unlike} == {"conditions"}
+    assert not any(fold.validates_as_tested for fold in unlike)
+
+
 def test_what_trains_in_the_end_is_all_outside_the_test_part() -> None:
     made = split(SINGLES + DOUBLES, kind="additive")
     whole = whole_split(made)

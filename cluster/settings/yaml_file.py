@@ -4,7 +4,7 @@ import copy
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,18 @@ _KINDS = {  # of a setting, by pydantic's name of the fault
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as text; users mean a number."""
+    """YAML 1.1 reads 1e-3 as text, and users mean a number; of two equal names it drops one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """A mapping whose names differ."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value!r} is there twice", problem_mark=key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)
 
 
 _Loader.yaml_implicit_resolvers = copy.deepcopy(yaml.SafeLoader.yaml_implicit_resolvers)
@@ -45,8 +56,10 @@ def forgiving_yaml(path: Path) -> Unchecked:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Not YAML, or not a mapping of settings.
+        ValueError: A folder, not YAML, a name that is there twice, or not a mapping of settings.
     """
+    if path.is_dir():
+        raise ValueError(f"expected a YAML file of settings, got the folder {path}; name the file")
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}; expected a YAML file")
     try:
@@ -174,7 +187,9 @@ def _described(fault: ErrorDetails) -> str:
     if fault["type"] in _KINDS:
         return f"{where}: expected {_KINDS[fault['type']]}, got {value!r}; correct it"
     message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    said = isinstance(value, dict | BaseModel) or repr(value) in message
+    # A limit that pydantic names may be the very value, as 0 of "greater than 0".
+    ours = fault["type"] == "value_error"
+    said = isinstance(value, dict | BaseModel) or (ours and repr(value) in message)
     problem, semicolon, remedy = message.partition("; ")
     message = message if said else f"{problem}, got {value!r}{semicolon}{remedy}"
     return f"{where}: {message}" if where else message

@@ -6,7 +6,7 @@ import pytest
 
 from cluster.runs.identity import changed as settings_changed
 from cluster.settings.config import RunConfig, make_run, read_run, write_run
-from cluster.settings.yaml_file import scalar, set_dotted
+from cluster.settings.yaml_file import forgiving_yaml, scalar, set_dotted
 from tests.cluster.small import settings
 
 
@@ -46,10 +46,11 @@ def test_overrides_reach_into_sections(run: RunConfig, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["on", "off", "auto"])
 def test_a_switch_is_a_bare_word(run: RunConfig, tmp_path: Path, word: str) -> None:
-    write_run(run, tmp_path / "run.yaml")
-    with (tmp_path / "run.yaml").open("a") as file:
-        file.write(f"compile: {word}\n")  # YAML takes the last, and reads on and off as bools
-    changed = read_run(tmp_path / "run.yaml")
+    path = tmp_path / "run.yaml"
+    write_run(run, path)
+    others = [one for one in path.read_text().splitlines() if not one.startswith("compile:")]
+    path.write_text("\n".join([*others, f"compile: {word}"]))  # YAML reads on and off as bools
+    changed = read_run(path)
     assert changed.compile == word
     write_run(changed, tmp_path / "again.yaml")
     assert read_run(tmp_path / "again.yaml") == changed
@@ -88,6 +89,7 @@ def test_an_unknown_setting_gets_the_nearest() -> None:
 
 def test_a_value_out_of_range_is_named_with_what_came() -> None:
     assert "model.width: must be greater than 0, got -4" in refused(model={"width": -4})
+    assert "model.width: must be greater than 0, got 0" in refused(model={"width": 0})
     many = refused(training={"steps": "many"})
     assert many.endswith("training.steps: expected a whole number, got 'many'; correct it")
     one = refused(split={"kind": "list", "test": "KLF1"})
@@ -153,6 +155,7 @@ def test_the_discrepancy_needs_two_cells() -> None:
         ("- a\n", "got list"),
         ("a: [", "is not YAML"),
         ("a: b: c", "is not YAML"),
+        ("a: 1\nb: {c: 2, d: 3, c: 4}\n", "line 2, column 17: 'c' is there twice; correct it"),
     ],
 )
 def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -165,3 +168,11 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str, sai
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_run(tmp_path / "none.yaml")
+    with pytest.raises(ValueError, match="expected a YAML file of settings, got the folder"):
+        read_run(tmp_path)
+
+
+def test_sections_that_share_settings_may_have_equal_names(tmp_path: Path) -> None:
+    """An anchor's values may be replaced, which is no name that is there twice."""
+    (tmp_path / "run.yaml").write_text("a: &usual {c: 2, d: 3}\nb: {<<: *usual, c: 4}\n")
+    assert forgiving_yaml(tmp_path / "run.yaml")["b"] == {"c": 4, "d": 3}

@@ -82,9 +82,11 @@ def check_space(sweep: "SweepConfig") -> None:
         try:
             sweep.run(configuration, split=0)
         except ValueError as error:
-            raise ValueError(
-                f"space allows {_told(corner)}, which cannot run: {_fault(error)}"
-            ) from error
+            fault = _fault(error)
+            tied = (name for name, one in sweep.space.items() if one.tie is not None)
+            guilty = next((name for name in tied if fault.startswith(f"{name}:")), None)
+            said = _told(corner) if guilty is None else f"{guilty} = {sweep.space[guilty].tie}"
+            raise ValueError(f"space allows {said}, which cannot run: {fault}") from error
     _check_sampler(sweep)
     _check_enqueued(sweep)
 

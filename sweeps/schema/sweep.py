@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, field_serializer, model_validator
 
-from cluster.settings.config import Name, RunConfig, make_run
+from cluster.settings.config import OF_SWEEPS, Name, RunConfig, make_run
 from cluster.settings.presets import preset
 from cluster.settings.yaml_file import flat, forgiving_yaml
 from cluster.storage.places import local, named
@@ -215,6 +215,11 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
             return given
         base, from_file = given["base"], not isinstance(given["base"], dict)
         base = dict(forgiving_yaml(Path(base)) if from_file else base)
+        if OF_SWEEPS & base.keys():
+            told = f"the sweep file {given['base']}" if from_file else "those of a sweep"
+            raise ValueError(
+                f"base must be settings of a run or a run file, got {told}; name a run file"
+            )
         if not isinstance(base.setdefault("validation", {}), dict):
             raise ValueError(
                 f"base.validation must hold settings, got {base['validation']!r}; "

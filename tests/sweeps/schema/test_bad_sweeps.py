@@ -27,6 +27,14 @@ FILES: dict[str, tuple[dict[str, Any], str]] = {
         "log needs low above 0, got low=0; raise it",
     ),
     "a circle of ties": ({"space": CIRCLE}, "heads -> model.width -> model.heads; give one of th"),
+    "a tie that is no whole number": (
+        {"space": {"model.width": K, "model.heads": {"tie": "model.width / 64"}}},
+        "model.heads = model.width / 64, which cannot run: model.heads: expected a whole number",
+    ),
+    "a base that is a sweep": (
+        {"base": {"store": "s", "space": {}}},
+        "base must be settings of a run or a run file, got those of a sweep; name a run file",
+    ),
     "a metric of cells": ({"objective": {"metric": "pr_auc"}}, "does not compute pr_auc"),
     "a limit of nothing": ({"limits": {"parameters": 0}}, "limits.parameters"),
     "one seed to confirm": ({"confirm": {"seeds": 1}}, "confirm.seeds"),

@@ -21,6 +21,7 @@ from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory
 from cluster.runs.find_model import MODEL
 from cluster.runs.stop import StoppedError, stoppable
+from cluster.session import fits
 from cluster.settings.config import RunConfig
 from cluster.train import train_here
 from cluster.work.evaluate import evaluate
@@ -136,7 +137,7 @@ def tested(
     kind: Any = ray.remote(num_cpus=sweep.resources.cpu, num_gpus=sweep.resources.gpu)(_Tester)
     team: Team[int] = Team(
         kind,
-        [(sweep, fingerprint, str(Path.cwd()))] * len(jobs),
+        [(sweep, fingerprint, str(Path.cwd()))] * _testers(sweep, jobs=len(jobs)),
         ask=lambda actor, number: actor.test.remote(jobs[number]),
         called=lambda number: jobs[number].called,
     )
@@ -174,6 +175,12 @@ def tested(
                     "it, add nodes, or lower resources"
                 )
     return found
+
+
+def _testers(sweep: SweepConfig, *, jobs: int) -> int:
+    """Processes: one more than there is room for would start anew for what a free one could do."""
+    cpu, gpu = sweep.resources.cpu, sweep.resources.gpu
+    return min(jobs, max(1, fits(cpus=cpu, gpus=gpu)))
 
 
 @contextmanager

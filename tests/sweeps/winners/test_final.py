@@ -11,6 +11,7 @@ import pytest
 
 from cluster.runs.directory import RunDirectory
 from cluster.runs.stop import StoppedError
+from cluster.session import fits
 from cluster.work.folds.facts import folds_note
 from data_store.ingest.write import IngestOptions, ingest
 from scdfm.flow.files import WEIGHTS
@@ -27,7 +28,7 @@ from sweeps.study import tune
 from sweeps.watching.now import now
 from sweeps.winners.final import _changed, _Wanted, concluded, final_due
 from sweeps.winners.records import FinalTrial, final
-from sweeps.winners.testing import Job, Retrained, score_split
+from sweeps.winners.testing import Job, Retrained, _testers, score_split
 
 
 @pytest.fixture
@@ -166,6 +167,13 @@ def test_a_test_that_fails_leaves_the_choice_and_is_made_up_for(
     with pytest.raises(ValueError, match="hours is used up and --extend adds trials only"):
         door.tune(sweep, overrides=hours, extend=1)
     assert [one["event"] for one in directory.ledger.events()][-2:] == ["final", "done"]
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_as_many_processes_test_as_there_is_room_for(sweep: SweepConfig) -> None:
+    assert _testers(sweep, jobs=1) == 1
+    assert _testers(sweep, jobs=1000) == fits(cpus=sweep.resources.cpu)
 
 
 def test_what_has_changed_since_test_conditions_were_scored_is_said() -> None:

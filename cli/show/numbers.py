@@ -20,6 +20,12 @@ def setting(value: Any) -> str:
     return "none" if value is None else number(value)
 
 
+def device_hours(value: float) -> str:
+    """Hours of devices, with their unit."""
+    told = "under 0.0001" if 0 < value < 1e-4 else number(value)
+    return f"{told} device-hours"
+
+
 def number(value: Any) -> str:
     """A value in four digits."""
     if value is None or (isinstance(value, float) and math.isnan(value)):

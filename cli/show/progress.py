@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cli.show.live import LiveBar
-from cli.show.numbers import number, numbers, settings
+from cli.show.numbers import device_hours, numbers, settings
 from cli.show.sweep.live import RunningTable
 from cli.show.terminal import say
 from cli.show.times import duration
@@ -208,7 +208,7 @@ class SweepBar(Bar):
             named = "" if event.best_trial is None else f" (trial {event.best_trial})"
             notes.append(f"best {numbers({event.metric: event.best})}{named}")
         if event.device_hours:
-            notes.append(f"{number(event.device_hours)} device-hours")
+            notes.append(device_hours(event.device_hours))
         if event.kind == "round" and self._live is None:
             scored = numbers({event.metric: event.value})
             notes.append(f"{_named(event)} at step {event.step}: best {scored}")

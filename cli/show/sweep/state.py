@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from cli.show.numbers import number, numbers, settings
+from cli.show.numbers import device_hours, number, numbers, settings
 from cli.show.times import duration
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def best_of(best: "BestTrial", *, metric: str) -> str:
 
 def cost_of(now: "Now") -> str:
     """What it took so far."""
-    return f"{duration(3600 * now.hours)}, {number(now.device_hours)} device-hours"
+    return f"{duration(3600 * now.hours)}, {device_hours(now.device_hours)}"
 
 
 def running_of(one: "RunningTrial", *, metric: str, splits: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.show.numbers import numbers
+from cli.show.numbers import device_hours, numbers
 from cli.show.progress import Bar, SweepBar, TrainingBar
 from cli.show.times import duration
 from cluster.runs.records import Line
@@ -209,3 +209,8 @@ def test_work_that_is_refused_before_it_counts_leaves_no_line(
     # Not even a line that is erased again: a log of the terminal keeps it.
     assert ("\n" in terminal.getvalue()) == counts
     assert any("ingest" in line for line in Screen(terminal.getvalue()).lines) == counts
+
+
+def test_hours_of_devices_are_never_told_with_an_exponent() -> None:
+    told = [device_hours(hours) for hours in (0.0, 1.7e-07, 0.0017, 12.345)]
+    assert told == [f"{one} device-hours" for one in ("0", "under 0.0001", "0.0017", "12.35")]

@@ -19,6 +19,7 @@ from cluster.runs.plan import (
     require_edges,
     run_folds,
     run_genes,
+    training_cells,
     validation_cells,
 )
 from cluster.runs.provenance import provenance
@@ -28,6 +29,7 @@ from cluster.settings.watch import require_watchers
 from cluster.storage.places import named
 from data_store.store.reader import Store
 from scdfm.flow.files import SPLIT
+from scdfm.metrics.shrunken import NO_SINGLES
 from scdfm.screen.atomic import sha256
 from scdfm.splits import Split
 
@@ -195,7 +197,7 @@ class OpenRun:
 
 
 def require_inputs(run: RunConfig, store: Store) -> None:
-    """Refuse a run whose split, genes, list of edges or first weights do not fit the store.
+    """Refuse a run whose split, genes, base, list of edges or first weights do not fit the store.
 
     Raises:
         FileNotFoundError: No such list of edges or model to start from.
@@ -204,6 +206,9 @@ def require_inputs(run: RunConfig, store: Store) -> None:
     split = planned_split(run, store)
     validation_cells(split, store, units=run.validation.units, seed=run.seed)
     run_folds(run, store)
+    of_singles = (len(store.units[one.unit].tokens) == 1 for one in training_cells(split, store))
+    if run.sampling.mean.base == "additive" and not any(of_singles):
+        raise ValueError(NO_SINGLES)
     genes = run_genes(run.genes, store, split=split).model
     if run.graph.path is not None:
         require_edges(run.graph, store, genes=genes)

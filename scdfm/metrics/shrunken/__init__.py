@@ -22,9 +22,10 @@ from scdfm.metrics.shrunken.base import RULE, Base, Delta, RuleError
 from scdfm.metrics.shrunken.by_gene import variance_by_gene
 from scdfm.metrics.shrunken.fit import fit
 from scdfm.metrics.shrunken.moved import moved, shift_to
-from scdfm.metrics.shrunken.unshrunken import unshrunken
+from scdfm.metrics.shrunken.unshrunken import NO_SINGLES, unshrunken
 
 __all__ = [
+    "NO_SINGLES",
     "RULE",
     "Base",
     "Delta",

@@ -11,6 +11,11 @@ from scdfm.metrics.shrunken.fit import LEAST_ENERGY, interaction
 from scdfm.metrics.shrunken.posterior import LEAST_NOISE
 from scdfm.metrics.shrunken.scale import additivity
 
+NO_SINGLES = (
+    "the additive base adds up what perturbations change alone, and training has none alone; set "
+    "sampling.mean to shrunken"
+)
+
 
 def unshrunken(training: MeasuredUnits) -> Base:
     """Effects as they were measured, added up whole, as a base.
@@ -21,9 +26,14 @@ def unshrunken(training: MeasuredUnits) -> Base:
 
     Args:
         training: Units with their noise.
+
+    Raises:
+        ValueError: No perturbation was measured alone.
     """
     known, changes = measured(training), Changes(training)
     rows = [row for row, condition in enumerate(known.conditions) if len(condition) == 1]
+    if not rows:
+        raise ValueError(NO_SINGLES)
     noise = np.maximum(known.noise[rows], LEAST_NOISE)
     tokens = tuple(known.conditions[row][0] for row in rows)
     tau = np.maximum(np.square(known.delta[rows]).mean(axis=1), LEAST_ENERGY)

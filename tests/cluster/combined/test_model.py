@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.runs.begin import OpenRun
 from cluster.runs.inspect_run import describe_model
 from cluster.runs.plan import make_plan
 from cluster.runs.precision import Arithmetic
@@ -98,6 +99,19 @@ def test_a_wrong_mean_is_refused_in_one_line(tmp_path: Path, mean: object, fault
     with pytest.raises(ValueError, match=fault) as caught:
         make_run(values, where="test")
     assert "\n" not in str(caught.value)
+
+
+def test_an_additive_base_without_singles_is_refused_before_anything_is_written(
+    tiny_store_path: Path, tmp_path: Path
+) -> None:
+    with Store.open(tiny_store_path) as store:
+        singles = [one for one, tokens in store.conditions.items() if len(tokens) == 1]
+    split = {"kind": "list", "test": singles}
+    OpenRun(combining(tiny_store_path, tmp_path, split=split)).check()
+    run = combining(tiny_store_path, tmp_path, mean="additive", split=split)
+    with pytest.raises(ValueError, match="training has none alone"):
+        OpenRun(run).check()
+    assert not run.directory.exists()
 
 
 def test_a_base_by_its_name_is_one_with_the_usual_options(tmp_path: Path) -> None:

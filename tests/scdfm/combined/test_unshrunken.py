@@ -35,6 +35,13 @@ def test_the_plain_base_says_what_the_baseline_additive_says() -> None:
     np.testing.assert_allclose(base.variances([("A",), ("A", "B")]).known, [0.1, 0.2])
 
 
+def test_without_a_single_there_is_nothing_to_add_up() -> None:
+    cells = np.ones((1, GENES))
+    training = MeasuredUnits(("one",), (("A", "B"),), cells, cells, noise=np.ones(1))
+    with pytest.raises(ValueError, match="training has none alone"):
+        unshrunken(training)
+
+
 @pytest.mark.parametrize("interaction", [0.0, 0.3, 1.0])
 def test_it_is_as_unsure_of_combinations_as_they_differ_from_sums(interaction: float) -> None:
     draw = np.random.default_rng(3)

@@ -127,7 +127,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _write(asked, latest(read(file), codes=asked.codes))
     lines = latest(read(file), codes=asked.codes)
     text = _write(asked, lines)
-    print(text if asked.against is None else "\n".join(held_against(lines, read(asked.against))))
+    if asked.against is None:
+        print(text)
+        return
+    held = held_against(lines, read(asked.against))
+    print("\n".join(held.said))
+    if not held.same:
+        sys.exit(1)
 
 
 def _write(asked: argparse.Namespace, lines: list[Line]) -> str:
@@ -155,7 +161,10 @@ def _parse(arguments: Sequence[str] | None) -> Any:
     parser.add_argument(
         "--codes", nargs="+", metavar="COMMIT", help="results to show (default: the last of each)"
     )
-    return parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
+    if asked.against is not None and not asked.against.is_file():
+        parser.error(f"--against: no file {asked.against}")
+    return asked
 
 
 if __name__ == "__main__":

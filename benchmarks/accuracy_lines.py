@@ -6,17 +6,22 @@ is missing, and nothing is taken for the result of something else.
 
 import hashlib
 import json
+import math
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from scdfm.screen.atomic import jsonable
+from scdfm.screen.names import how_many, listed
 
 Line = dict[str, Any]
 
 SAME = 1e-6  # of a value: processors round differently
+
+_AS_BEFORE = "as before"
+_CONTENT = {"cells": "cells", "values": "settings"}  # what a line calls them, in words
 
 _HERE = Path(__file__).resolve().parents[1]
 
@@ -79,35 +84,73 @@ def done(lines: Iterable[Line]) -> set[str]:
     return {line["key"] for line in lines if "error" not in line}
 
 
-def held_against(lines: Iterable[Line], others: Iterable[Line]) -> list[str]:
-    """How each result lies to that of the same cells and settings in another study, in words.
+class Held(NamedTuple):
+    """A study beside another one.
 
-    The value that differs most, in parts of the other one, stands for its cell.
+    Attributes:
+        said: A line for each cell of the study, and one for what only the other one has.
+        same: Whether cells were compared, all of them are as before, and none failed.
     """
 
-    def known(some: Iterable[Line]) -> dict[str, Line]:
-        same = ("data", "split", "setting", "seed", "cells", "values")
-        return {
-            json.dumps([line.get(name) for name in same], sort_keys=True): line
-            for line in latest(some)
-            if "error" not in line
-        }
+    said: list[str]
+    same: bool
 
-    theirs, said = known(others), []
-    for key, line in known(lines).items():
-        if key not in theirs:
-            continue
-        apart = [
-            (
-                abs(value - before) / (abs(before) or 1.0),
-                f"{row}, {metric} {value:.4g}, was {before:.4g}",
-            )
-            for row, metrics in line["rows"].items()
-            for metric, value in metrics.items()
-            if (before := theirs[key]["rows"].get(row, {}).get(metric)) is not None
-            and value is not None
-        ]
-        most, worst = max(apart, default=(0.0, ""))
-        place = f"{line['data']} {line['split']}, {line['setting']}, seed {line['seed']}"
-        said.append(f"{place}: {worst if most > SAME else 'as before'}")
-    return said
+
+def held_against(lines: Iterable[Line], others: Iterable[Line]) -> Held:
+    """How each result lies to that of the same cells and settings in another study.
+
+    Rows and values that only this study has are no difference: it may know more.
+    """
+    ours, theirs = ({_place(line): line for line in latest(some)} for some in (lines, others))
+    said, compared, same = [], 0, True
+    for place, line in ours.items():
+        told = _beside(line, theirs.get(place))
+        compared += told is not None
+        same = same and told in (None, _AS_BEFORE)
+        said.append(f"{place}: {told or 'the other study has no result'}")
+    if rest := len(theirs.keys() - ours.keys()):
+        said.append(f"{how_many(rest, 'cell')} of the other study: not done here")
+    return Held(said, same=same and compared > 0)
+
+
+def _place(line: Line) -> str:
+    return f"{line['data']} {line['split']}, {line['setting']}, seed {line['seed']}"
+
+
+def _beside(line: Line, before: Line | None) -> str | None:
+    """How a cell lies to what it was, in words; none where it has nothing to be held against."""
+    if "error" in line:
+        return f"failed: {line['error']}"
+    if before is None or "error" in before:
+        return None
+    other = [name for name in ("cells", "values") if line.get(name) != before.get(name)]
+    if other:
+        return f"of other {' and '.join(_CONTENT[name] for name in other)} than before"
+    return ", ".join(filter(None, (_lost(line, before), _apart(line, before)))) or _AS_BEFORE
+
+
+def _lost(line: Line, before: Line) -> str:
+    """Values that are not there, or not defined, any more; empty: none."""
+    now = line["rows"]
+    lost = [
+        f"{row} {metric}"
+        for row, metrics in before["rows"].items()
+        for metric, value in metrics.items()
+        if value is not None and now.get(row, {}).get(metric) is None
+    ]
+    return f"lost {listed(lost)}" if lost else ""
+
+
+def _apart(line: Line, before: Line) -> str:
+    """The value that differs most, in parts of what it was; empty: none."""
+    apart = [
+        (
+            abs(value - old) / (abs(old) or 1.0) if old is not None else math.inf,
+            f"{row}, {metric} {value:.4g}, was {'undefined' if old is None else f'{old:.4g}'}",
+        )
+        for row, metrics in before["rows"].items()
+        for metric, old in metrics.items()
+        if (value := line["rows"].get(row, {}).get(metric)) is not None
+    ]
+    most, worst = max(apart, default=(0.0, ""))
+    return worst if most > SAME else ""

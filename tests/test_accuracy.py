@@ -74,16 +74,53 @@ def line(data: str, seed: int, rows: dict[str, dict[str, float]], **more: Any) -
 def test_a_study_that_is_repeated_is_held_against_the_first_cell_by_cell(
     scripts: dict[str, ModuleType],
 ) -> None:
-    first = [line("demo", seed, {"scDFM": {"mse": 2.0, "mmd2": 0.5}}) for seed in range(3)]
+    rows = {"scDFM": {"mse": 2.0, "mmd2": 0.5, "frechet": None}, "additive": {"mse": 3.0}}
+    first = [line("demo", seed, rows) for seed in range(8)]
+    ours = {"mse": 2.0, "mmd2": 0.5}
     again = [
-        line("demo", 0, {"scDFM": {"mse": 2.0, "mmd2": 0.5}}, code="d"),
-        line("demo", 1, {"scDFM": {"mse": 2.1, "mmd2": 0.5}}),
-        line("demo", 2, {"scDFM": {"mse": 9.0}}, values={"seed": 5}),  # of other settings
+        line("demo", 0, {**rows, "shrunken": {"mse": 1.0}}, code="d"),  # knows more
+        line("demo", 1, {**rows, "scDFM": {**ours, "mse": 2.1}}),
+        line("demo", 2, rows, values={"seed": 5}),
+        line("demo", 3, {"scDFM": {"mse": 2.1, "mmd2": None}}),
+        line("demo", 4, {**rows, "scDFM": {**ours, "frechet": 0.1}}),
+        {**line("demo", 5, {}), "error": "ValueError: no cells"},
+        line("other", 0, rows),
     ]
-    assert scripts["lines"].held_against(again, first) == [
+    held = scripts["lines"].held_against(again, first)
+    assert held.said == [
         "demo 0, small, seed 0: as before",
         "demo 0, small, seed 1: scDFM, mse 2.1, was 2",
+        "demo 0, small, seed 2: of other settings than before",
+        "demo 0, small, seed 3: lost scDFM mmd2, additive mse, scDFM, mse 2.1, was 2",
+        "demo 0, small, seed 4: scDFM, frechet 0.1, was undefined",
+        "demo 0, small, seed 5: failed: ValueError: no cells",
+        "other 0, small, seed 0: the other study has no result",
+        "2 cells of the other study: not done here",
     ]
+
+
+def test_a_study_that_is_not_repeated_ends_with_another_status(
+    scripts: dict[str, ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {"scDFM": {"mse": 2.0}, "additive": {"mse": 3.0}}
+
+    def against(*lines: dict[str, Any]) -> str | int | None:
+        file = tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl"
+        for one in lines:
+            scripts["lines"].append(file, one)
+        told = ["--work", str(tmp_path), "--table", "--lines", str(tmp_path / "mine.jsonl")]
+        try:
+            scripts["study"].main([*told, "--against", str(file)])
+        except SystemExit as end:
+            return end.code
+        return 0
+
+    scripts["lines"].append(tmp_path / "mine.jsonl", line("demo", 0, rows))
+    assert against(line("demo", 0, rows), line("demo", 1, rows)) == 0  # of a part
+    assert against(line("demo", 0, {**rows, "shrunken": {"mse": 1.0}})) == 1
+    assert against(line("demo", 1, rows)) == 1  # nothing is compared
+    assert against() == 2
+    assert "--against: no file" in capsys.readouterr().err
 
 
 def test_a_target_is_judged_by_the_median_and_by_the_worst_where_that_is_promised(

@@ -19,6 +19,7 @@ from sweeps.proposals.search import Failures, ListSearch, StudySearch
 from sweeps.room import room_for, timeout_of
 from sweeps.schema.sweep import SweepConfig
 from sweeps.trials.deaths import known_to_tune
+from sweeps.trials.full import Room
 from sweeps.trials.guard import Faults, GuardedCallback, GuardedSearch
 from sweeps.trials.one_code import OneCode
 from sweeps.trials.stopping import Trials
@@ -57,8 +58,9 @@ def run_session(
     Raises:
         SweepFailedError: Too many trials failed, or they waited too long for room.
         CodeChangedError: Our code is not what the driver has loaded any more.
-        OSError: The ledger, or a file of Ray Tune, could not be written; likewise a
-            LeaseLostError, and what the study's database raises. No trial ends because of it.
+        OSError: The ledger, or a file of Ray Tune, could not be written, or a trial met a full
+            disk; likewise a LeaseLostError, and what the study's database raises. No trial ends
+            because of it.
     """
     directory, room, faults = SweepDirectory(sweep.directory), room_for(sweep, watch), Faults()
     failures = TooManyFailures(
@@ -89,7 +91,7 @@ def run_session(
                 storage_path=str(files),
                 stop=failures,
                 failure_config=ray.tune.FailureConfig(max_failures=sweep.failure.retries),
-                callbacks=[GuardedCallback(faults, OneCode(), watch, Failures(search))],
+                callbacks=[GuardedCallback(faults, OneCode(), Room(), watch, Failures(search))],
                 verbose=0,
             ),
         ).fit()

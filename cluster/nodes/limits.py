@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 from pydantic import BaseModel
 from ray.experimental.internal_kv import (
@@ -174,6 +174,11 @@ def nodes_of(worker_group: Any) -> dict[int, str]:
     }
 
 
+def hopeless(error: BaseException | None) -> TypeGuard[OSError]:
+    """Whether an error is one that only a person can mend, such as a full disk."""
+    return isinstance(error, OSError) and error.errno in _HOPELESS
+
+
 def require_hope(error: TrainingFailedError, *, nodes: Mapping[int, str]) -> None:
     """Refuse to start workers again after what only a person can mend.
 
@@ -189,7 +194,7 @@ def require_hope(error: TrainingFailedError, *, nodes: Mapping[int, str]) -> Non
         HopelessError: One of them met such an error.
     """
     for rank, failure in getattr(error, "worker_failures", {}).items():
-        if isinstance(failure, OSError) and failure.errno in _HOPELESS:
+        if hopeless(failure):
             who = f"worker {rank}" + (f" on node {nodes[rank]}" if rank in nodes else "")
             if failure.strerror is None:  # a line of ours
                 raise HopelessError(who, str(failure))

@@ -17,6 +17,7 @@ from cluster.storage.storage import StorageError
 from sweeps.directory import SweepDirectory
 from sweeps.proposals.search import Failures, StudySearch
 from sweeps.schema.files import make_sweep
+from sweeps.trials.full import Room
 from sweeps.trials.guard import Faults, GuardedCallback, GuardedSearch
 from sweeps.trials.one_code import OneCode
 from sweeps.watch import Watch
@@ -80,7 +81,7 @@ def test_what_ray_tune_wraps_into_the_text_of_a_traceback_is_raised_itself(
 
 def test_every_hook_of_ours_is_guarded() -> None:
     guarded = vars(GuardedCallback(Faults()))
-    for kind in (OneCode, Watch, Failures):
+    for kind in (OneCode, Room, Watch, Failures):
         hooks = {name for name in vars(kind) if name.startswith("on_")}
         assert hooks
         assert hooks <= guarded.keys()

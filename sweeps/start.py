@@ -36,6 +36,7 @@ _LEAST_STEPS = 100
 _MOST_STEPS = 100_000
 _ROUNDS = 4  # of validation
 _TRIALS = 12
+_MORE = 1.2  # times the minutes, above which the steps are said to take longer
 _SPENT = 0.9  # of the minutes, for steps and rounds: Ray has to start, too
 
 
@@ -97,6 +98,13 @@ def start(
     units = _validated(chosen.split, screen)
     run = _timed(run, cost, minutes=minutes, units=units)
     seconds = None if cost is None else cost.run_seconds(run, units=units)
+    if seconds is not None and seconds > _MORE * minutes * 60:
+        log.warning(
+            "%d steps, the fewest that are set, take %.2g minutes here, and %g were asked for",
+            run.training.steps,
+            seconds / 60,
+            minutes,
+        )
     why = dict(_reasons(screen, chosen, run=run, cost=cost, seconds=seconds, minutes=minutes))
     text = _run_text(run, preset=preset, why=why)
     sweep = _sweep_text(run, screen, why=why, gpu=gpu, folder=folder)

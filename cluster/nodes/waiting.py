@@ -92,7 +92,7 @@ class Waiting:
         """Why there is no room: for so many pieces there would be, if all nodes were empty."""
         if room < self._pieces:
             return f", with room for {room} if all were free"
-        return ": work that runs now holds the rest"
+        return ": work that runs, or starts, holds the rest"
 
     def _has_room(self) -> bool:
         """Whether living nodes have room for the next pieces now: then processes start."""

@@ -56,15 +56,16 @@ def test_looking_at_cells_tells_what_a_store_would_hold(tmp_path: Path) -> None:
 
 
 def test_the_files_load_and_name_what_to_do_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     file = screen(tmp_path / "cells.h5ad", doubles=True)
-    made = start([file], Path("my screen"), options=IngestOptions(), minutes=1)
+    made = start([file], Path("my screen"), options=IngestOptions(), minutes=0.001)
     run = read_run(made.run)
     assert (run.name, run.store) == ("my-screen", "my screen/cells.zarr")
     assert run.split.kind == "additive"
-    assert run.training.steps == made.steps >= 100
+    assert run.training.steps == made.steps == 100
+    assert "100 steps, the fewest that are set, take" in caplog.text
     assert run.batch.cells <= 5
     assert run.genes.model == len(TOKENS)
     sweep = read_sweep(made.sweep)

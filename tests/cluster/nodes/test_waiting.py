@@ -64,8 +64,8 @@ def test_the_wait_is_spoken_of_with_what_there_is(
             time.sleep(0.1)
     said = {record.message for record in caplog.records}
     assert said == {
-        "waiting for 2 workers x 1 CPU; this machine has 2 CPUs (0 free): work that runs now holds "
-        "the rest"
+        "waiting for 2 workers x 1 CPU; this machine has 2 CPUs (0 free): work that runs, or "
+        "starts, holds the rest"
     }
 
 

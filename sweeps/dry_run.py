@@ -14,7 +14,7 @@ from optuna.storages import InMemoryStorage
 
 from cluster.session import fits, session
 from scdfm.screen.progress import phase
-from sweeps.budget import devices, ended, extended, why_over, with_more
+from sweeps.budget import Spent, devices, ended, extended, why_over, with_more
 from sweeps.directory import SweepDirectory
 from sweeps.ledger import Ledger, Trial
 from sweeps.proposals.cells import check_data
@@ -25,7 +25,7 @@ from sweeps.results import chosen, finalists
 from sweeps.room import concurrent
 from sweeps.schema.dimension import Dimension
 from sweeps.schema.sweep import Configuration, SweepConfig
-from sweeps.study import left_of, nothing_left, queued
+from sweeps.study import nothing_left, queued, seconds_left, to_come
 from sweeps.winners.expected import models_to_test
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class DryRun:
 
     Attributes:
         name: Of the sweep.
-        trials: That the budget still allows.
+        trials: That will run, at most: none where only further seeds or test scores are missing.
         ended: Trials of the budget that have ended before.
         again: Trainings with further seeds after them, at most.
         tested: Models of each split that are tested at the end, at most.
@@ -59,7 +59,8 @@ class DryRun:
         device_hours: Hours of CPU cores, or of GPUs where there are some, at `hours`.
         search_hours: Of the trials alone, at `hours`.
         start_seconds: Until the processes of trials have started, side by side, once.
-        limit_hours: budget.hours, where it is set; it counts the search alone.
+        limit_hours: What is left of budget.hours, where it is set; it counts the search alone.
+        used_up: The part of the budget that is; none: the search may go on.
     """
 
     name: str
@@ -83,6 +84,7 @@ class DryRun:
     search_hours: float
     start_seconds: float
     limit_hours: float | None
+    used_up: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,14 +136,14 @@ def dry_run(
             why=why_over(sweep, ledger),
             choice=None if known is None else known.choice,
         )
-    left = max(0, left_of(sweep, ledger))
+    left, seconds = to_come(sweep, ledger), seconds_left(sweep, ledger)
+    again = further_trainings(sweep, ledger, left=left)
     with session(address):
-        at_once = min(concurrent(sweep), max(1, left))
+        at_once = min(concurrent(sweep), max(1, left, again))
         room = fits(cpus=sweep.resources.cpu, gpus=sweep.resources.gpu)
         costs = measured(sweep)
     require_fitting(sweep, costs, at_once=at_once)
     base = next(one for one in costs if one.name == "base")
-    again = further_trainings(sweep, ledger, left=left)
     tested = models_to_test(sweep, ledger, more=bool(left or again))
     # Splits that run where no trial wants the room cannot be counted on.
     auto = sweep.resources.parallel_splits == "auto"
@@ -183,7 +185,8 @@ def dry_run(
         search_hours=training.of(left * len(sweep.splits) * base.split_seconds)
         + (start / 3600 if left else 0.0),
         start_seconds=start,
-        limit_hours=sweep.budget.hours,
+        limit_hours=None if seconds is None else seconds / 3600,
+        used_up=Spent.of(sweep, ledger).over(sweep.budget),
     )
 
 
@@ -212,9 +215,11 @@ def planned(sweep: SweepConfig, ledger: Ledger, *, extend: int | None) -> SweepC
     Raises:
         ValueError: `extend` has nothing to add to.
     """
-    if extend is not None:
-        return with_more(sweep, ledger, more=extend)
-    return extended(sweep, ledger)
+    if extend is None:
+        return extended(sweep, ledger)
+    more = with_more(sweep, ledger, more=extend)
+    # Once that is written, trials without gain are counted from here.
+    return more.model_copy(update={"budget": more.budget.model_copy(update={"no_gain": None})})
 
 
 def further_trainings(sweep: SweepConfig, ledger: Ledger, *, left: int) -> int:
@@ -282,7 +287,7 @@ def first_configurations(
     Args:
         sweep: The sweep.
         earlier: Trials that have begun.
-        left: Trials that the budget still allows; none: all of it.
+        left: Trials that will run; none: all of the budget.
     """
     first = queued(sweep, earlier)
     most = sweep.budget.trials if left is None else left

@@ -187,7 +187,21 @@ def left_of(sweep: SweepConfig, ledger: Ledger) -> int:
     return sweep.budget.trials - ended(ledger.trials())
 
 
-def _seconds_left(sweep: SweepConfig, ledger: Ledger) -> float | None:
+def to_come(sweep: SweepConfig, ledger: Ledger) -> int:
+    """Trials that will run, at most, as far as is known now; none once any budget is used up.
+
+    Where enough found nothing better these are the ones that have begun: more follow only if one
+    of them is better.
+    """
+    if not _pending(sweep, ledger):
+        return 0
+    left = left_of(sweep, ledger)
+    if Spent.of(sweep, ledger).over(sweep.budget) is None:
+        return left
+    return min(left, sum(not one.over for one in ledger.trials()))
+
+
+def seconds_left(sweep: SweepConfig, ledger: Ledger) -> float | None:
     """Time that the budget still allows; None without a limit."""
     if sweep.budget.hours is None:
         return None
@@ -203,7 +217,7 @@ def _run_trials(sweep: SweepConfig, *, ledger: Ledger, report: OnEvent) -> None:
     at_once, directory = concurrent(sweep), SweepDirectory(sweep.directory)
     locked = directory.lock.read()
     earlier = ledger.trials()
-    left, seconds = left_of(sweep, ledger), _seconds_left(sweep, ledger)
+    left, seconds = left_of(sweep, ledger), seconds_left(sweep, ledger)
     ledger.write(
         {
             "event": "session",

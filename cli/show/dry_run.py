@@ -36,6 +36,7 @@ def pages(found: "DryRun") -> list["RenderableType"]:
         f"sweep     {found.name}: {how_many(found.trials, 'trial')} left"
         f"{f' after {found.ended:,} that ended' if found.ended else ''}, each "
         f"{how_many(found.splits, 'split')} of {found.steps:,} steps",
+        *_used_up(found),
         *(f"space     {name}: {values}" for name, values in found.space.items()),
         *_outside(found),
         *(
@@ -50,6 +51,14 @@ def pages(found: "DryRun") -> list["RenderableType"]:
     if not found.first and found.trials:
         lines.append("next      is drawn by what the trials before it have scored")
     return [*lines, *([_first(found)] if found.first else []), _costs(found)]
+
+
+def _used_up(found: "DryRun") -> list[str]:
+    """Which part of the budget is, where that ends the search."""
+    if found.used_up is None:
+        return []
+    more = ": more follow only if one of these is better" if found.trials else ""
+    return [f"          {found.used_up} is used up{more}"]
 
 
 def _outside(found: "DryRun") -> list[str]:

@@ -18,7 +18,7 @@ from sweeps.dry_run import dry_run, planned
 from sweeps.ledger import Event, Ledger, State, Trial
 from sweeps.proposals.search import StudySearch
 from sweeps.running import SweepFailedError, _left
-from sweeps.study import _pending, left_of, queued, tune
+from sweeps.study import _pending, left_of, nothing_left, queued, to_come, tune
 from sweeps.watch import Watch
 from sweeps.winners.concluded import conclude
 
@@ -146,11 +146,11 @@ def test_a_dry_run_of_an_extension_plans_its_trials_and_writes_nothing(
         planned(sweep, ledger, extend=3)
     begun(sweep, *trial("b", "complete", 2, 2))
     before = ledger.path.read_bytes()
-    assert left_of(planned(sweep, ledger, extend=None), ledger) == 0
-    assert left_of(planned(sweep, ledger, extend=3), ledger) == 3
+    assert to_come(planned(sweep, ledger, extend=None), ledger) == 0
+    assert to_come(planned(sweep, ledger, extend=3), ledger) == 3
     assert ledger.path.read_bytes() == before
     extend(sweep, ledger, more=4)
-    assert left_of(planned(sweep, ledger, extend=None), ledger) == 4
+    assert to_come(planned(sweep, ledger, extend=None), ledger) == 4
 
 
 def test_extending_a_sweep_that_found_nothing_better_begins_to_count_anew(
@@ -159,6 +159,8 @@ def test_extending_a_sweep_that_found_nothing_better_begins_to_count_anew(
     sweep = sweep_of(tiny, trials=40, no_gain=2)
     ledger = begun(sweep, *(event for key in "abc" for event in trial(key, "complete", 1, 1)))
     assert Spent.of(sweep, ledger).over(sweep.budget) == "budget.no_gain"
+    plan = planned(sweep, ledger, extend=5)  # of a dry run, before anything is written
+    assert (to_come(plan, ledger), nothing_left(plan, ledger)) == (5, False)
     more = extend(sweep, ledger, more=5)
     assert more.budget.trials == 8
     assert Spent.of(more, ledger).over(more.budget) is None
@@ -187,6 +189,7 @@ def test_time_that_a_session_used_up_is_used_up_for_the_next(
         raise KeyboardInterrupt
     assert Spent.of(sweep, ledger).over(sweep.budget) == f"budget.{part}"
     assert not _pending(sweep, ledger)
+    assert (left_of(sweep, ledger), to_come(sweep, ledger)) == (9, 0)
     with pytest.raises(
         SweepFailedError, match=rf"none of 1 trials .* raise budget\.{part}, or see"
     ):
@@ -216,6 +219,7 @@ def test_trials_that_a_kill_left_open_are_ended_though_enough_found_nothing_bett
     )
     assert Spent.of(sweep, ledger).over(sweep.budget) == "budget.no_gain"
     assert _pending(sweep, ledger)
+    assert (left_of(sweep, ledger), to_come(sweep, ledger)) == (6, 1)
     earlier = ledger.trials()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     search = StudySearch(

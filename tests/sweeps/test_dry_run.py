@@ -93,6 +93,13 @@ def test_of_a_sweep_that_has_begun_only_what_waits_for_no_draw_is_listed(
     assert drawn in pages(found)
     assert drawn not in pages(replace(found, trials=0))  # further seeds alone are left
     assert len(pages(found)) == len(pages(replace(found, first=(other,))))  # in place of a table
+    seeds_alone = pages(replace(found, trials=0, again=4, used_up="budget.hours"))
+    assert seeds_alone[1] == "          budget.hours is used up"
+    assert "confirm   4 trainings with further seeds" in seeds_alone
+    ending = pages(replace(found, used_up="budget.no_gain"))
+    assert str(ending[1]).endswith(
+        "budget.no_gain is used up: more follow only if one of these is better"
+    )
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ def cost_key(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _cache() -> Path:
+def cost_file() -> Path:
+    """Where costs are kept."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "scdfm" / _CACHE
 
@@ -57,7 +58,7 @@ def _cache() -> Path:
 def kept_costs() -> dict[str, Cost]:
     """Costs measured before; a file that cannot be read holds none."""
     try:
-        told = json.loads(_cache().read_text())
+        told = json.loads(cost_file().read_text())
         return {key: Cost.model_validate(one) for key, one in told.items()}
     except (OSError, ValueError, ValidationError, AttributeError):
         return {}
@@ -67,7 +68,7 @@ def keep_costs(costs: dict[str, Cost]) -> None:
     """Keep what was measured to its end; where that cannot be written, it is measured again."""
     whole = {key: one.model_dump() for key, one in costs.items() if one.stopped is None}
     try:
-        _cache().parent.mkdir(parents=True, exist_ok=True)
-        write_text(_cache(), json.dumps(whole) + "\n")
+        cost_file().parent.mkdir(parents=True, exist_ok=True)
+        write_text(cost_file(), json.dumps(whole) + "\n")
     except OSError as error:
         log.debug("costs are not kept: %s", error)

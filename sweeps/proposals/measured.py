@@ -16,7 +16,7 @@ from cluster.work.cost.limited import Cost, measure
 from data_store.store.reader import Store
 from scdfm.screen.progress import phase
 from scdfm.screen.untyped import JsonObject
-from sweeps.proposals.costs import cost_key, gib, keep_costs, kept_costs
+from sweeps.proposals.costs import cost_file, cost_key, gib, keep_costs, kept_costs
 from sweeps.schema.checks import corners
 from sweeps.schema.dimension import Value
 from sweeps.schema.sweep import Configuration, SweepConfig
@@ -124,6 +124,8 @@ def _costs(sweep: SweepConfig, store: Store) -> dict[str, tuple[Configuration, C
             told = ray.get(task.remote(asked, resources.gpu > 0, resources.cpu, str(Path.cwd())))
             known[key] = Cost.model_validate(told)
         found[name] = configuration, known[key]
+    if kept.keys() & known.keys():
+        log.info("some was measured before, in %s: remove that to measure again", cost_file())
     keep_costs(kept | known)
     return found
 

@@ -258,9 +258,13 @@ def test_a_sweep_that_has_ended_is_said_to_be_and_measures_nothing(
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("ray_session")
 def test_a_dry_run_measures_once_and_leaves_the_sweep_unbegun(
-    tiny_sweep: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_sweep: SweepConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    caplog.set_level("INFO", logger="sweeps")
     found = dry_run(tiny_sweep)
     assert isinstance(found, DryRun)
     assert not tiny_sweep.directory.exists()
@@ -276,8 +280,10 @@ def test_a_dry_run_measures_once_and_leaves_the_sweep_unbegun(
     assert found.start_seconds > 0.3
     assert found.hours * 3600 == pytest.approx(found.start_seconds + training)
     assert found.outside == {}
+    assert "measured before" not in caplog.text
     again = dry_run(tiny_sweep)
     assert isinstance(again, DryRun)
+    assert f"measured before, in {tmp_path / 'cache' / 'scdfm' / 'costs.json'}" in caplog.text
     assert again.measured == found.measured  # to the last digit, so from the cache
     assert (found.tested, found.search_hours) == (0, found.hours)
     final = dry_run(tiny_sweep.model_copy(update={"final": FinalConfig(retrain=True)}))

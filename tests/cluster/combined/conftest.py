@@ -70,10 +70,11 @@ def cells_of(
     cells: int = 30,
     genes: Sequence[int] | None = None,
     seed: int | None = None,
+    context: str | None = None,
 ) -> NDArray[np.float32]:
-    """Cells of a condition in the first context, as `predict` makes them."""
+    """Cells of a condition in a context, the first by default, as `predict` makes them."""
     with opened(run, genes=genes, seed=seed) as (sampler, controls):
-        where = sorted(controls.store.controls)[0]
+        where = context or sorted(controls.store.controls)[0]
         start = starting_cells(
             controls.rows(where), condition=condition, cells=cells, seed=sampler.seed, context=where
         )

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import anndata
 import numpy as np
 import pytest
 
@@ -13,14 +12,12 @@ from cluster.runs.records import FlowRound
 from cluster.settings.config import read_run
 from cluster.train import train_here
 from cluster.work.means import measured_units
-from data_store.ingest.write import IngestOptions, ingest
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import load_model
 from scdfm.flow.combined import Evidence, weigh
 from scdfm.flow.files import BASE, CARD, WEIGHTS
 from scdfm.metrics.shrunken import fit
-from scdfm.screen.conditions import Words
-from tests.cluster.combined.conftest import cells_of, combining
+from tests.cluster.combined.conftest import combining
 
 pytestmark = pytest.mark.slow
 
@@ -97,27 +94,3 @@ def test_with_folds_the_weight_is_that_of_the_units_of_all_folds(
     card = load_model(trained.path / "model").card
     assert card.mean == expected.model_copy(update={"guess": trained.manifest.folds.guess})
     assert expected.units == len(both) > len(told[0].both)
-
-
-def test_test_cells_change_neither_model_nor_prediction(
-    tiny_adata: anndata.AnnData, tmp_path: Path, combined: Path
-) -> None:
-    words, draw = Words(controls=("control",), separator="+"), np.random.default_rng(0)
-    split = load_model(combined / "model").split
-    other = tiny_adata.copy()
-    tested = [words.parse(label) for label in other.obs["condition"]]
-    hidden = np.array(["+".join(tokens) in split.test for tokens in tested])
-    assert hidden.any()
-    counts = np.asarray(other.X.todense()).copy()
-    counts[hidden] = draw.poisson(3, size=(int(hidden.sum()), other.n_vars))
-    other.X = type(other.X)(counts)
-    other.write_h5ad(tmp_path / "noise.h5ad")
-    ingest(
-        tmp_path / "noise.h5ad", tmp_path / "noise", options=IngestOptions(context_column="context")
-    )
-    again = train_here(combining(tmp_path / "noise", tmp_path)).directory
-    assert files(again)[:2] == files(combined)[:2]
-    assert load_model(again / "model").card.mean == load_model(combined / "model").card.mean
-    for condition in split.test:
-        values = [cells_of(run, words.parse(condition)) for run in (again, combined)]
-        np.testing.assert_array_equal(values[0], values[1])

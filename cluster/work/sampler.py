@@ -1,7 +1,7 @@
 """Apply a network to control cells: cells of a condition.
 
-Work is cut into batches of a fixed number of cells, so a prediction has the same bytes for any
-number of actors.
+Work is cut into batches of a fixed number of cells, the last one filled up to tiles, so that a cell
+has the same bytes for any number of actors, and of cells that are asked for.
 """
 
 import zlib
@@ -25,6 +25,8 @@ from scdfm.screen.conditions import Condition, name
 from scdfm.screen.names import nearest
 from scdfm.screen.randomness import numpy_generator
 
+TILE = 8  # cells; rows that kernels of matrix products take together, or a multiple
+
 
 class Start(NamedTuple):
     """Which control cells a prediction starts from."""
@@ -35,7 +37,7 @@ class Start(NamedTuple):
     places: NDArray[np.int64]  # of the cell among all of its unit, from 0, (cells,)
     context: str = ""
 
-    def some(self, cells: slice | NDArray[np.bool_]) -> "Start":
+    def some(self, cells: slice | NDArray[np.bool_ | np.int64]) -> "Start":
         """The same for some of the cells."""
         return Start(
             self.rows[cells],
@@ -100,6 +102,8 @@ class Sampler:
 
     def generated(self, controls: Controls, start: Start, *, condition: Condition) -> "Generated":
         """Generate one cell from each control row, beside these; at most a batch."""
+        asked = len(start.rows)
+        start = start.some(_in_tiles(asked))
         first = controls.expression(start.rows)
         apart = self.method.apart(self.settings)
         cells = self.method.generate(
@@ -118,7 +122,7 @@ class Sampler:
             products=self.products,
         )
         rising = np.argsort(np.concatenate(self.blocks))
-        return Generated(cells=cells[:, rising], start=first[:, self.genes])
+        return Generated(cells=cells[:asked, rising], start=first[:asked, self.genes])
 
     def batches(
         self, controls: Controls, start: Start, *, condition: Condition
@@ -134,6 +138,15 @@ class Sampler:
         for first in range(0, len(start.rows), self.batch):
             part = slice(first, first + self.batch)
             yield self.generated(controls, start.some(part), condition=condition)
+
+
+def _in_tiles(cells: int) -> NDArray[np.int64]:
+    """Places of the cells, the last one repeated until they fill tiles.
+
+    A product of matrices takes the rows that are left over of a tile, or of a small batch, through
+    another sum, so that a cell's last bits would depend on how many are generated with it.
+    """
+    return np.minimum(np.arange(-(-cells // TILE) * TILE), cells - 1)
 
 
 class Generated(NamedTuple):

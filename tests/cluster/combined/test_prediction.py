@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cluster.predict.actors import Predictor
 from cluster.predict.options import PredictionRequest
@@ -35,6 +36,26 @@ def test_a_cell_depends_neither_on_how_many_nor_on_which_genes_are_asked_for(
     np.testing.assert_array_equal(cells_of(combined, condition, cells=7), many[:7])
     other = cells_of(combined, condition, seed=9)
     assert not np.array_equal(other, many)
+
+
+@pytest.mark.parametrize("genes", [23, 24])
+def test_a_cell_has_the_same_bytes_beside_few_and_beside_many(combined: Path, genes: int) -> None:
+    condition = load_model(combined / "model").card.perturbations[:2]
+    with opened(combined, genes=range(genes), seed=9) as (made, controls):
+        drawn = torch.Generator().manual_seed(0)
+        with torch.no_grad():  # a flow that moves cells far
+            for weights in made.field.parameters():
+                weights.add_(0.3 * torch.randn(weights.shape, generator=drawn))
+        sampler = replace(made, alpha=0.5, beta=1.0)
+        where = sorted(controls.store.controls)[0]
+        rows = controls.rows(where)
+        start = starting_cells(rows, condition=condition, cells=16, seed=9, context=where)
+        many = sampler.generated(controls, start, condition=condition).cells
+        for few in (1, 2, 3, 5, 9, 13):
+            cells = sampler.generated(controls, start.some(slice(few)), condition=condition).cells
+            assert cells.tobytes() == many[:few].tobytes()
+        last = sampler.generated(controls, start.some(slice(11, 16)), condition=condition).cells
+        assert last.tobytes() == many[11:].tobytes()
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(0.0, 0.25), (0.4, 0.25), (1.0, 1.0)])

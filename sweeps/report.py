@@ -279,7 +279,7 @@ def _leaderboard(shown: Sequence[_Shown], *, metric: str, mode: str) -> Table:
 
     names = list(shown[0].tried.settings)
     seeds = any(one.row.over_seeds is not None for one in shown)
-    columns = ("trial", metric, *["all seeds"] * seeds, *shown[0].tried.further)
+    columns = ("trial", metric, *["further seeds"] * seeds, *shown[0].tried.further)
     return Table(
         name="trials",
         caption="All trials, the best first",

@@ -48,7 +48,7 @@ class Row(BaseModel, frozen=True, extra="forbid"):
     device_hours: float = 0.0  # the same, times GPUs or cores
     error: str | None
     directory: Path
-    over_seeds: float | None = None  # mean over all splits and seeds, of one that was confirmed
+    over_seeds: float | None = None  # mean over splits and further seeds, of one that was confirmed
     verdict: Verdict | None = None  # how it differs from the base
     further: dict[str, float | None] = {}  # means by further metrics of the objective
     front: bool = False  # no other trial beats it in one metric without losing in another
@@ -89,8 +89,8 @@ def leaderboard(
 ) -> tuple[Row, ...]:
     """Rank the trials that finished all splits; the others follow without a rank.
 
-    Of those that were confirmed, the mean over all seeds counts, and the best of them is first;
-    with several metrics it is on the front.
+    Of those that were confirmed, the mean over further seeds counts, and the best of them is first;
+    with several metrics it is on the front. The base is before others that are no better.
 
     Args:
         sweep: The sweep.
@@ -167,7 +167,7 @@ def _confirmed_first(
     """Trials in their final order.
 
     The base is trained with further seeds wherever it stands. It is among the best only if it was
-    before, or if it may be called best and is better than one of them over all seeds.
+    before, or if it may be called best and is as good as one of them over further seeds.
     """
     top = [] if sweep.confirm is None else list(finalists[: sweep.confirm.top])
     over_seeds = {one.key: mean for one in whole if (mean := means[one.key]) is not None}
@@ -175,8 +175,14 @@ def _confirmed_first(
     base = next((one for one in finalists if one.baseline and one.key in over_seeds), None)
     if base is not None and base not in best and best:
         worst = max(sweep.objective.sign * over_seeds[one.key] for one in best)
-        best += [base] if sweep.objective.sign * over_seeds[base.key] < worst else []
-    best.sort(key=lambda one: (sweep.objective.sign * over_seeds[one.key], one.number))
+        best += [base] if sweep.objective.sign * over_seeds[base.key] <= worst else []
+    best.sort(
+        key=lambda one: (
+            sweep.objective.sign * over_seeds[one.key],
+            not one.baseline,
+            one.number,
+        )
+    )
     return [*best, *(one for one in whole if one not in best)]
 
 

@@ -39,7 +39,7 @@ def draw(
         *([Column("name", "left")] if named else []),
         Column(f"{metric} {ARROWS[mode]}"),
         *(Column(f"{name} {ARROWS[way]}") for name, way in further.items()),
-        *([Column("all seeds")] if seeds else []),
+        *([Column("further seeds")] if seeds else []),
         *(Column(f"split {split}") for split in range(splits)),
         *(Column(name) for name in settings),
         Column("time"),

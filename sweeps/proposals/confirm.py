@@ -2,7 +2,7 @@
 
 One number per trial is a draw: of many trials the best is partly the luckiest. So the best few are
 trained with further seeds, and compared with the base in pairs that share split and seed. The seed
-by which a trial was chosen speaks for it and is left out of these pairs.
+by which a trial was chosen speaks for it: it has no say among these, nor in the pairs.
 """
 
 import math
@@ -104,14 +104,10 @@ def base_scores(sweep: SweepConfig, repeats: Sequence[Trial]) -> dict[tuple[int,
 
 
 def confirmed(sweep: SweepConfig, known: Scores) -> float | None:
-    """Mean over all seeds and splits; None while one is missing."""
+    """Mean over further seeds and splits; None while one is missing."""
     if sweep.confirm is None or len(known) <= len(sweep.splits):
         return None  # without a look at the base, which takes a while for a thousand trials
-    wanted = {
-        (seed, split)
-        for seed in (sweep.run({}, split=0).seed, *seeds(sweep))
-        for split in range(len(sweep.splits))
-    }
+    wanted = {(seed, split) for seed in seeds(sweep) for split in range(len(sweep.splits))}
     if not wanted <= known.keys():
         return None
     return sum(known[pair] for pair in wanted) / len(wanted)

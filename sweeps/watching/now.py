@@ -71,7 +71,7 @@ class BestTrial(NamedTuple):
     configuration: Configuration
     said: str  # how sure it is
     front: dict[int, dict[str, float | None]]  # by trial: its scores; empty with one metric
-    over_seeds: float | None = None  # value over all seeds; none: only the first was trained
+    over_seeds: float | None = None  # value over further seeds; none: only the first was trained
     base_over_seeds: float | None = None
 
 

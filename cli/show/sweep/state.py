@@ -48,13 +48,13 @@ def _each(states: Mapping[str, int]) -> list[str]:
 
 
 def best_of(best: "BestTrial", *, metric: str) -> str:
-    """The best trial beside the base, both over all seeds where it was chosen by these."""
+    """The best trial beside the base, both over further seeds where it was chosen by these."""
     named = f"trial {best.trial}{' (the base)' if best.baseline else ''}"
     if best.over_seeds is None:
         line, base = f"{named}: {metric} {number(best.value)}", best.base
     else:
         line, base = f"{named}: {metric} {number(best.over_seeds)}", best.base_over_seeds
-        line += " over all seeds"
+        line += " over further seeds"
     return line if base is None or best.baseline else f"{line}, base {number(base)}"
 
 

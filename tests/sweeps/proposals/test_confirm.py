@@ -74,7 +74,7 @@ def test_a_trial_that_was_lucky_once_is_not_the_best(sweep: SweepConfig, tmp_pat
     repeats += [repeat(sweep, 2, seed, 0.21, 0.19) for seed in (1, 2)]
     repeats += [repeat(sweep, 4, seed, 0.52, 0.49) for seed in (1, 2)]
     rows = leaderboard(sweep, trials, repeats)
-    assert [row.trial for row in rows] == [2, 7, 3, 4]  # 3 and the base stand by their first seed
+    assert [row.trial for row in rows] == [2, 4, 7, 3]  # 3 stands by its first seed
     assert rows[0].over_seeds == pytest.approx(0.2)
     assert rows[0].verdict is not None
     assert rows[0].verdict.high < 0
@@ -94,6 +94,18 @@ def test_the_base_is_the_best_where_all_others_were_lucky(sweep: SweepConfig) ->
     rows = leaderboard(sweep, trials, repeats)
     assert rows[0].baseline
     assert choice(sweep, rows) == "trial 4, the base itself, is the best"
+
+
+def test_the_seed_that_chose_a_trial_has_no_say_between_it_and_the_base(
+    sweep: SweepConfig,
+) -> None:
+    trials = [trial(sweep, 4, 0.5, 0.5), trial(sweep, 7, 0.1, 0.1), trial(sweep, 2, 0.2, 0.2)]
+    repeats = [repeat(sweep, at, seed, 0.5, 0.4) for at in (4, 7, 2) for seed in (1, 2)]
+    rows = leaderboard(sweep, trials, repeats)
+    assert [row.trial for row in rows] == [4, 2, 7]  # as good with further seeds, all of them
+    assert [row.over_seeds for row in rows] == pytest.approx([0.45] * 3)
+    repeats[2] = repeat(sweep, 7, 1, 0.5, 0.39)
+    assert leaderboard(sweep, trials, repeats)[0].trial == 7
 
 
 def test_a_difference_within_noise_is_a_tie(sweep: SweepConfig) -> None:

@@ -1,6 +1,7 @@
 """Runs compared: mean and spread of each row over runs, and paired differences."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from scdfm.screen.names import how_many
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from cluster.work.comparison.compare import Average, Comparison
+    from cluster.work.comparison.compare import Average, Compared, Comparison
+
+_WEIGHT = re.compile(r"(?<= \+ )\S+(?= x flow)")  # in "shrunken base + 0.24 x flow, shape 0.25"
 
 
 def pages(found: "Comparison", *, metrics: Sequence[str] | None = None) -> list["RenderableType"]:
@@ -38,7 +41,26 @@ def pages(found: "Comparison", *, metrics: Sequence[str] | None = None) -> list[
     title = f"mean (sd) over {count} runs" if not alone else how_many(count, "run")
     shown = {row: {name: scores[name] for name in names} for row, scores in found.tables.items()}
     notes = undefined(shown)
+    title = "\n".join([title, *_means(found.runs)])
     return [Grid(columns, lines, title=title), *notes, *_differences(found, names)]
+
+
+def _means(runs: Sequence["Compared"]) -> list[str]:
+    """How the means of each row's models are made, a line each; none where none has a base."""
+    by_row: dict[str, dict[str, None]] = {}
+    for one in runs:
+        by_row.setdefault(one.row, {})[one.mean or "no base"] = None
+    return [
+        f"{row}: {_range(list(some))}" for row, some in by_row.items() if [*some] != ["no base"]
+    ]
+
+
+def _range(means: Sequence[str]) -> str:
+    """Means in words as one, from the least to the largest weight of the flow."""
+    if len({_WEIGHT.sub("", one) for one in means}) > 1:
+        return " or ".join(means)
+    weights = sorted((weight for one in means for weight in _WEIGHT.findall(one)), key=float)
+    return _WEIGHT.sub(" to ".join(dict.fromkeys([weights[0], weights[-1]])), means[0])
 
 
 def lacking(found: "Comparison", *, metrics: Sequence[str] | None) -> list[str]:

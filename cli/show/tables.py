@@ -59,8 +59,9 @@ class Grid:
         if pieces is None:
             yield from self._stacked()
             return
-        for number, piece in enumerate(pieces):
-            table = self._drawn(piece, title=self._title if number == 0 else "")
+        yield from self._titled()  # a table's own title is no wider than the table
+        for piece in pieces:
+            table = self._drawn(piece)
             least = _EDGES + sum(self._least(at, pipe=pipe) for at in piece)
             yield from console.render(table, options.update(width=max(width, least)))
 
@@ -88,12 +89,12 @@ class Grid:
         words = (word for row in self._rows for word in row.cells[at].split()) if pipe else ()
         return min(self._widths[at], _PADDING + max(_NARROWEST, *map(len, words), 0))
 
-    def _drawn(self, piece: Sequence[int], *, title: str) -> "Table":
+    def _drawn(self, piece: Sequence[int]) -> "Table":
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD)
+        table = Table(box=SIMPLE_HEAD)
         for at in piece:
             column = self._columns[at]
             table.add_column(
@@ -108,12 +109,17 @@ class Grid:
             )
         return table
 
-    def _stacked(self) -> "RenderResult":
-        """A block for each row: its keys, then a line for each fact."""
+    def _titled(self) -> "RenderResult":
         from rich.text import Text
 
         if self._title:
             yield Text(self._title, style="italic")
+
+    def _stacked(self) -> "RenderResult":
+        """A block for each row: its keys, then a line for each fact."""
+        from rich.text import Text
+
+        yield from self._titled()
         for row in self._rows:
             for at, (column, cell) in enumerate(zip(self._columns, row.cells, strict=True)):
                 if not cell:

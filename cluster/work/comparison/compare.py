@@ -64,6 +64,7 @@ class Compared(BaseModel, frozen=True, extra="forbid"):
     split: SplitFacts
     seeds: tuple[int, ...]  # of the generated cells
     conditions: PositiveInt
+    mean: str = ""  # how the model's means are made, in words, where they have a base
 
 
 class Comparison(BaseModel, frozen=True, extra="forbid"):
@@ -111,6 +112,7 @@ def compare(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> Compa
                 split=one.split,
                 seeds=one.seeds,
                 conditions=one.conditions,
+                mean=one.mean,
             )
             for target, row, one in zip(targets, rows, evaluations, strict=True)
         ),

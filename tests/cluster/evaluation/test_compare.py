@@ -58,6 +58,30 @@ def test_runs_with_a_row_each_are_not_said_to_be_averaged() -> None:
     assert title(["scDFM", "scDFM"]) == "mean (sd) over 2 runs"
 
 
+def test_the_title_tells_how_the_means_of_each_row_are_made(tmp_path: Path) -> None:
+    def titles(*means: str, apart: bool = False) -> list[str]:
+        runs = [
+            evaluation({"scDFM": 0.1}, fold=at).model_copy(update={"mean": mean})
+            for at, mean in enumerate(means)
+        ]
+        for at, _ in enumerate(runs):
+            (tmp_path / f"run-{at}").mkdir(exist_ok=True)
+            text = "name: run\nstore: s\nsplit: {kind: additive}\nsource: other_control\n"
+            threads = f"model: {{width: {64 * (at + 1)}}}\n" if apart else ""
+            (tmp_path / f"run-{at}" / "run.yaml").write_text(text + threads)
+        out = io.StringIO()
+        for part in pages(compare([tmp_path / f"run-{at}" for at, _ in enumerate(runs)], runs)):
+            Console(file=out, width=80).print(part, markup=False)
+        return [line.strip() for line in out.getvalue().splitlines() if "flow" in line]
+
+    base = "shrunken base + {} x flow, shape 0.25"
+    assert titles(base.format(0.24), base.format(0.24)) == [f"scDFM: {base.format(0.24)}"]
+    ranged = [f"scDFM: {base.format('0.031 to 0.4')}"]
+    assert titles(*(base.format(one) for one in (0.4, 0.031, 0.2))) == ranged
+    assert titles(base.format(0), "", apart=True) == [f"scDFM (run-0): {base.format(0)}"]
+    assert titles("") == []
+
+
 def test_folds_of_one_model_are_one_row_with_paired_differences(tmp_path: Path) -> None:
     folds = [
         evaluation({"scDFM": ours, "additive": theirs}, fold=fold)

@@ -162,7 +162,18 @@ SETTINGS: dict[str, Values] = {
     "lambda 0": {"loss": {"mmd_weight": 0.0}},
     "lambda 2": {"loss": {"mmd_weight": 2.0}},
     "8 x 16 cells": {"batch": {"conditions": 8, "cells": 16}},
+    "mmd of 64 cells": {"loss": {"mmd_cells": 64}},
     "dropout 0.1": {"model": {"dropout": 0.1}},
+    "weight decay 0.3": {"training": {"weight_decay": 0.3}},
+    "mean of 3 rounds": {"training": {"average_rounds": 3}},
+    "token dropout 0.1, guidance 1.5": {
+        "model": {"token_dropout": 0.1},
+        "sampling": {"guidance": 1.5},
+    },
+    "3 networks, 100 steps each": {
+        "ensemble": 3,
+        "training": {"steps": 100, "validate_every": 25},
+    },
 }
 _OPTIONS = tuple(name for name in SETTINGS if name not in (CELLFLOW, BASE))
 # Small, so that many can be compared: a quarter of the preset's training. Without a base, so that

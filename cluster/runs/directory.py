@@ -149,6 +149,13 @@ class RunDirectory(Place):
         """Time it was trained in all its sessions, its folds and members included."""
         return self.times.seconds() + sum(one.seconds for one in (*self.folds, *self.members))
 
+    @property
+    def sessions(self) -> int:
+        """Times that training was begun or went on after a stop, in its folds and members, too."""
+        every = [one.times.sessions for one in (self, *self.folds, *self.members)]
+        begun = [number for number in every if number]
+        return 1 + sum(number - 1 for number in begun) if begun else 0
+
     def history(self) -> Iterator[Line]:
         """What happened, each logged step with its rate."""
         rates = self.times.rates()

@@ -138,7 +138,7 @@ def describe_run(path: Path) -> RunDescription:
         "step": max((line["step"] for line in run.journal.so_far()), default=0),
         "steps": settings.training.steps,
         "seconds": round(run.seconds, 1),
-        "sessions": run.times.sessions,
+        "sessions": run.sessions,
         "best": best.plain() if best is not None else None,
         "model": named(run.model) if run.model is not None else None,
         "untrained": untrained(run.model),

@@ -159,9 +159,18 @@ def _contexts(cards: Sequence[ModelCard]) -> tuple[str, ...] | None:
 
 
 def _mean(weights: Sequence[FlowWeight]) -> FlowWeight:
+    """The mean weight, and the mean of each bound of its members' intervals.
+
+    Members are weighed on the same or like units, so their errors hang together by an unknown part.
+    The spread of a mean is at most the mean of the spreads, whatever that part is: the interval may
+    be too wide, not too narrow. There is none where a member has none.
+    """
+    known = [one.interval for one in weights if one.interval is not None]
+    bounds = tuple(sum(ends) / len(ends) for ends in zip(*known, strict=True))
     return FlowWeight(
         flow=sum(one.flow for one in weights) / len(weights),
         units=max(one.units for one in weights),
+        interval=(bounds[0], bounds[1]) if len(known) == len(weights) else None,
         guess=any(one.guess for one in weights),
         given=all(one.given for one in weights),
     )

@@ -119,6 +119,7 @@ def test_an_ensemble_stopped_anywhere_ends_with_the_same_bytes(
     again: list[Line] = []
     assert train_here(run, report=again.append).finished
     assert contents(run.directory) == contents(ensemble)
+    assert describe_run(run.directory)["sessions"] == (1 if len(done) == 2 else 2)
     assert not {*done} & {line.get("member") for line in again}
     assert len([*RunDirectory(run.directory).journal.lines()]) == 1
 
@@ -136,11 +137,17 @@ def test_the_card_is_that_of_all_members(ensemble: Path) -> None:
     flows = [one.mean.flow for one in cards if one.mean is not None]
     assert card.mean is not None
     assert card.mean.flow == pytest.approx(np.mean(flows))
+    ends = [one.mean.interval for one in cards if one.mean is not None]
+    assert card.mean.interval == pytest.approx(np.mean(np.array(ends, dtype=float), axis=0))
+    shown = describe_model(ensemble / "model")["mean"]
+    assert shown is not None
+    assert shown["flow"]["interval"] == pytest.approx(card.mean.interval, abs=1e-3)
     known = [one.interval for one in cards if one.interval is not None]
     assert card.interval == pooled(known, apart=False)
     assert card.interval is not None
     assert card.interval.units == known[0].units
-    assert describe_run(ensemble)["ensemble"] == {"of": 2, "finished": 2}
+    run = describe_run(ensemble)
+    assert (run["ensemble"], run["sessions"]) == ({"of": 2, "finished": 2}, 1)
     assert describe_model(ensemble / "model")["ensemble"]["seeds"] == tuple(
         one.seed for one in cards
     )

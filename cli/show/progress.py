@@ -80,7 +80,7 @@ class Bar:
         speed = speed_of(rate, unit=self._unit)
         if left is None and rate > 0:
             left = (total - done) / rate
-        ahead = f"{duration(left)} left" if left is not None and done < total else ""
+        ahead = f"{duration(left)} left" if left is not None and (done < total or left > 0) else ""
         count = f"{done}/{total} {self._unit}" if total else f"{done} {self._unit}" if done else ""
         words = [word for word in (speed, ahead, *note.split("  ")) if word]
         if self._live is not None:
@@ -148,7 +148,7 @@ class TrainingBar(Bar):
             steps,
             note="  ".join(filter(None, [fold, *notes, numbers(self._losses)])),
             rate=self._rate,
-            left=self._left(step, steps, scored=scored),
+            left=self._left(step, steps, scored=scored) if step < steps or goes_on else 0.0,
         )
 
     def _look_at_clock(self, step: int, *, scored: bool) -> None:

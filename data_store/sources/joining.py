@@ -104,7 +104,8 @@ def recoded(block: Block, codes: dict[str, NDArray[Any]], *, columns: Sequence[C
 def _genes(sources: Sequence[Source], *, how: How) -> tuple[str, ...]:
     bare = next((source.name for source in sources if not source.genes), None)
     if bare is not None:
-        raise ValueError(f"expected genes in {bare}, found none: its var is empty; leave it out")
+        remedy = "leave it out" if len(sources) > 1 else "ingest a file that has genes"
+        raise ValueError(f"expected genes in {bare}, found none: its var is empty; {remedy}")
     first = sources[0].genes
     if all(source.genes == first for source in sources):
         return first

@@ -77,7 +77,10 @@ def test_duplicate_gene_names(scdfm: Call, folder: Path) -> None:
 def test_a_file_without_genes_is_called_so(scdfm: Call, folder: Path) -> None:
     written(adata()[:, :0].copy(), folder)
     error = refused(scdfm, "ingest", "cells.h5ad", "store")
-    assert "expected genes in cells.h5ad, found none: its var is empty" in error
+    assert "expected genes in cells.h5ad, found none: its var is empty; ingest a file" in error
+    adata().write_h5ad("whole.h5ad")
+    beside = refused(scdfm, "ingest", "whole.h5ad", "cells.h5ad", "store")
+    assert "genes in cells.h5ad, found none: its var is empty; leave it out" in beside
 
 
 def test_gene_or_drug_must_be_said_when_no_token_is_measured(scdfm: Call, folder: Path) -> None:

@@ -51,12 +51,17 @@ def test_time_left_of_training_counts_what_rounds_took(
         bar.report({"step": 100, "steps": 120})  # a worker has died in the round
         now = 500.0
         bar.report({"step": 100, "steps": 120, "validation": {"mse": 0.01}})
+        bar.report({**step, "step": 120})
+        bar.report({"step": 120, "steps": 120, "validation": {"mse": 0.01}})
+        bar.report({"step": 120, "steps": 120, "note": "the end"})
     said = [line for line in capsys.readouterr().err.splitlines() if "left" in line]
     assert "  7 s left" in said[0]  # no round was timed yet
     assert "  1 min 7 s left" in said[1]  # 70 steps, and rounds of 30 s at 100 and 120
     assert "  1 min 6 s left" in said[2]
     assert "  1 min 2 s left" in said[3]  # the round at 100 is still to come
     assert "  32 s left" in said[4]  # a start is no part of a round
+    assert "train 120/120 steps  10 steps/s  30 s left  scoring on" in said[5]  # its last round
+    assert len(said) == 6
 
 
 def test_a_pipe_is_not_flooded(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ class SweepEvent(NamedTuple):
     best_trial: int | None = None  # number of the best complete trial
     states: Mapping[str, int] = MappingProxyType({})  # trials by their state
     device_hours: float = 0.0  # of all trials so far, times their GPUs or cores
-    left: float | None = None  # seconds until all trials have ended, where it is known
+    left: float | None = None  # seconds until all is trained, further seeds too; none: not known
     error: str | None = None  # "failed", "retry": why; "infeasible": what it needs
 
 

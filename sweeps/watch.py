@@ -29,7 +29,7 @@ from sweeps.space import begun_keys, identity, trial_key
 from sweeps.trials.deaths import death
 from sweeps.trials.memory import out_of_memory
 from sweeps.trials.reported import Reported
-from sweeps.watching.left import seconds_left
+from sweeps.watching.left import seconds_left, seconds_of_seeds
 
 _LOOK = 10.0  # seconds between two looks at how long the splits of a trial have trained
 
@@ -67,6 +67,7 @@ class Watch(ray.tune.Callback):
             seconds: That the budget still allows; none: no limit.
         """
         self._sweep, self._ledger, self._report = sweep, ledger, report
+        self._further = () if repeats else tuple(ledger.repeats())
         self._repeats = {identity(one.configuration): one.confirms for one in repeats}
         self._numbers = {trial.key: trial.number for trial in ledger.trials()}
         self._in_study = {} if numbers is None else numbers
@@ -127,17 +128,28 @@ class Watch(ray.tune.Callback):
 
     @property
     def _left(self) -> float | None:
-        """Seconds until all trials have ended, as `scdfm inspect` tells it, too."""
+        """Seconds until all has been trained, as `scdfm inspect` tells it, too."""
 
         def took(trial: Trial) -> float:
             begun = trial.key in self._began
             here = self._so_far(trial.key) if begun else self._earlier.get(trial.key, 0.0)
             return trial.seconds + here
 
-        left = seconds_left(
-            list(self._trials.values()), wanted=self._total, at_once=self._at_once, took=took
+        every = list(self._trials.values())
+        left = seconds_left(every, wanted=self._total, at_once=self._at_once, took=took)
+        if left is None:
+            return None
+        left = min(left, max(0.0, self._until - time.monotonic()))
+        return left if self._repeats else left + self._left_of_seeds(every)
+
+    def _left_of_seeds(self, trials: Sequence[Trial]) -> float:
+        return seconds_of_seeds(
+            self._sweep,
+            trials,
+            repeats=self._further,
+            wanted=self._total,
+            at_once=self._at_once,
         )
-        return None if left is None else min(left, max(0.0, self._until - time.monotonic()))
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Number new trials in the order of their proposals; workers may start in another order."""

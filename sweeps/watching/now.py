@@ -24,7 +24,7 @@ from sweeps.ledger import Event, Trial, device_hours, fold, hours, of_the_search
 from sweeps.lock import Locked
 from sweeps.results import Row, choice, chosen, leaderboard
 from sweeps.schema.sweep import Configuration, SweepConfig
-from sweeps.watching.left import seconds_left
+from sweeps.watching.left import seconds_left, seconds_of_seeds
 from sweeps.winners.alike import alike
 from sweeps.winners.records import final
 from sweeps.winners.rule import rule_of
@@ -80,7 +80,7 @@ class Now(NamedTuple):
 
     state: State
     holder: Holder | None
-    doing: Literal["search", "further seeds", "final"]
+    doing: Literal["search", "further seeds", "final"] | None  # none: it is done
     metric: str
     mode: str
     over: int  # trials of the budget that have ended
@@ -88,7 +88,7 @@ class Now(NamedTuple):
     splits: int
     states: dict[str, int]  # trials by their state; "open" was stopped in its middle
     again: int  # of the failed ones, those that will be tried again, which have not ended
-    repeats: int | None  # trainings with further seeds; none: the last session was of the search
+    repeats: int | None  # trainings with further seeds, as last asked for; none: never yet
     repeats_over: int  # of these, those that have ended
     best: BestTrial | None
     alike: str | None  # that all finished trials score the same, and why; none: they differ
@@ -97,7 +97,8 @@ class Now(NamedTuple):
     final: str | None  # what test scores say; none: there are none
     hours: float  # of all sessions, those of further seeds, too
     device_hours: float  # of all trials and their further seeds, times their GPUs or cores
-    left: float | None  # seconds to the end of the budget, at the speed so far; none: not known
+    left: float | None  # seconds to the end, at the speed so far; none: not known
+    left_of_seeds: float  # of these, what further seeds take after the search
 
     @property
     def finished(self) -> bool:
@@ -148,10 +149,11 @@ class _Look:
         if not lives and "running" in states:
             states["open"] = states.pop("running")
         running = tuple(self._running(one) for one in open_trials) if lives else ()
+        left, seeds = self._left if lives and not tests else (None, 0.0)
         return Now(
             state=state,
             holder=self.held,
-            doing=self._doing,
+            doing=None if state == "done" else self._doing,
             metric=objective.metric,
             mode=objective.direction,
             over=ended(search),
@@ -159,8 +161,8 @@ class _Look:
             splits=len(self.locked.splits),
             states=dict(states),
             again=sum(one.again for one in search),
-            repeats=self._session.get("trials") if self._confirming else None,
-            repeats_over=sum(one.over for one in self.every if one.confirms is not None),
+            repeats=self._asked_repeats,
+            repeats_over=sum(one.over for one in self._repeats),
             best=self._best(done=state == "done"),
             alike=alike(self.directory, self._rows, metric=objective.metric),
             running=running,
@@ -172,12 +174,22 @@ class _Look:
             final=self._final,
             hours=hours(self.events) + (self._since_last / 3600 if lives and not tests else 0.0),
             device_hours=self._device_hours(open_trials),
-            left=self._left if lives and not tests else None,
+            left=left,
+            left_of_seeds=seeds,
         )
 
     @property
     def _search(self) -> list[Trial]:
         return [one for one in self.every if one.confirms is None]
+
+    @property
+    def _repeats(self) -> list[Trial]:
+        return [one for one in self.every if one.confirms is not None]
+
+    @property
+    def _asked_repeats(self) -> int | None:
+        asked = [one for one in self.events if one.get("confirming")]
+        return asked[-1].get("trials") if asked else None
 
     @property
     def _final(self) -> str | None:
@@ -192,8 +204,9 @@ class _Look:
 
     @property
     def _confirming(self) -> bool:
-        """Whether the last session trained further seeds."""
-        return bool(self._session.get("confirming"))
+        """Whether the last session trained further seeds, and no trial was allowed since then."""
+        last = [one for one in self.events if one["event"] in ("session", "extend")]
+        return bool(last and last[-1].get("confirming"))
 
     @property
     def _session(self) -> Event:
@@ -259,8 +272,7 @@ class _Look:
 
     @cached_property
     def _rows(self) -> tuple[Row, ...]:
-        repeats = [one for one in self.every if one.confirms is not None]
-        return leaderboard(self._sweep, self._search, repeats)
+        return leaderboard(self._sweep, self._search, self._repeats)
 
     def _best(self, *, done: bool) -> BestTrial | None:
         sweep, rows = self._sweep, self._rows
@@ -292,26 +304,30 @@ class _Look:
         return device_hours(self.events, usual=each) + here * each / 3600
 
     @property
-    def _left(self) -> float | None:
-        """Seconds to the end of the budget, by what a trial of this kind took so far."""
-        confirming = self._confirming
-        own = [one for one in self.every if (one.confirms is not None) == confirming]
-        wanted = self._session.get("trials") if confirming else self._allowed
-        if wanted is None:
-            return None
-        left = seconds_left(
-            own,
-            wanted=wanted,
-            at_once=self._session.get("concurrent", 1),
-            took=lambda one: self.directory.seconds(one.key),
-        )
-        if left is None:
-            return None
+    def _left(self) -> tuple[float | None, float]:
+        """Seconds to the end, by what a trial of this kind took so far; those of seeds to come."""
+        at_once = self._session.get("concurrent", 1)
+
+        def of(trials: Sequence[Trial], wanted: int) -> float | None:
+            def took(one: Trial) -> float:
+                return self.directory.seconds(one.key)
+
+            return seconds_left(trials, wanted=wanted, at_once=at_once, took=took)
+
+        if self._confirming:
+            return of(self._repeats, self._session.get("trials", 0)), 0.0
+        wanted = self._allowed
+        left = None if wanted is None else of(self._search, wanted)
+        if wanted is None or left is None:
+            return None, 0.0
         allowed = self._session.get("hours")
-        if allowed is not None and not confirming:
+        if allowed is not None:
             spent = hours(of_the_search(self.events)) * 3600 + self._since_last
             left = min(left, max(0.0, allowed * 3600 - spent))
-        return left
+        seeds = seconds_of_seeds(
+            self._sweep, self._search, repeats=self._repeats, wanted=wanted, at_once=at_once
+        )
+        return left + seeds, seeds
 
 
 def _first(rows: Sequence[Row], best: Row) -> list[Row]:

@@ -23,7 +23,7 @@ class FollowedSweep:
         path: Of the sweep.
     """
 
-    clocks = frozenset({"hours", "device_hours", "left"})
+    clocks = frozenset({"hours", "device_hours", "left", "left_of_seeds"})
     kind = "sweep"
 
     def __init__(self, path: Path) -> None:

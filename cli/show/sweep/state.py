@@ -19,7 +19,7 @@ def state_of(now: "Now") -> str:
     """What is going on, and where."""
     if now.state == "done":
         return "done"
-    doing = _DOING.get(now.doing, "")
+    doing = _DOING.get(now.doing or "", "")
     if now.state == "stopped":
         return f"stopped{doing}; run the command again to go on"
     where = "" if now.holder is None else f"; {now.holder.words}"
@@ -60,7 +60,17 @@ def best_of(best: "BestTrial", *, metric: str) -> str:
 
 def cost_of(now: "Now") -> str:
     """What it took so far."""
-    return f"{duration(3600 * now.hours)}, {device_hours(now.device_hours)}"
+    tested = now.final is not None or now.doing == "final"
+    without = "; test scores not counted" if tested else ""
+    return f"{duration(3600 * now.hours)}, {device_hours(now.device_hours)}{without}"
+
+
+def left_of(now: "Now") -> str:
+    """How long it takes; nothing where that is not known."""
+    if now.left is None:
+        return ""
+    seeds = f", {duration(now.left_of_seeds)} of it for further seeds" if now.left_of_seeds else ""
+    return f"about {duration(now.left)}{seeds}"
 
 
 def running_of(one: "RunningTrial", *, metric: str, splits: int) -> str:
@@ -97,7 +107,7 @@ def lines_of(now: "Now", *, name: str) -> dict[str, str]:
         "final": now.final or "",
         "failed": "\n".join(_listed(list(failed))),
         "cost": cost_of(now),
-        "left": "" if now.left is None else f"about {duration(now.left)}",
+        "left": left_of(now),
     }
     return {name: line for name, line in found.items() if line}
 

@@ -15,7 +15,7 @@ import pytest
 from cli.show.progress import SweepBar
 from cli.show.sweep.follow import FollowedSweep
 from cli.show.sweep.live import RunningTable
-from cli.show.sweep.state import trials_of
+from cli.show.sweep.state import cost_of, left_of, trials_of
 from sweeps.directory import SweepDirectory
 from sweeps.events import SweepEvent
 from sweeps.ledger import Event
@@ -64,6 +64,28 @@ def test_a_sweep_that_was_stopped_in_its_further_seeds_says_so(
     shown = " ".join(scdfm("inspect", begun.path).out.split())
     assert "stopped: the best with further seeds; run the command again to go on" in shown
     assert "2 of 2 have ended (2 complete); 1 of 4 with further seeds" in shown
+    ledger.write({"event": "extend", "trials": 3, "of": 2, "begun": 2})
+    shown = " ".join(scdfm("inspect", begun.path).out.split())
+    assert "stopped; run the command again to go on" in shown
+    assert "2 of 3 have ended (2 complete); 1 of 4 with further seeds" in shown
+
+
+def test_a_sweep_that_is_done_does_nothing_any_more(scdfm: Call, begun: SweepDirectory) -> None:
+    begun.ledger.write({"event": "session", "confirming": True, "trials": 0, "concurrent": 1})
+    assert json.loads(scdfm("inspect", begun.path, "--json").out)["doing"] == "further seeds"
+    begun.ledger.close()
+    assert json.loads(scdfm("inspect", begun.path, "--json").out)["doing"] is None
+
+
+def test_time_left_and_cost_say_what_is_in_them(begun: SweepDirectory) -> None:
+    with begun.held():
+        looked = now(begun)._replace(left=5400.0)
+        assert left_of(looked) == "about 1 h 30 min"
+        told = left_of(looked._replace(left_of_seeds=1450.0))
+        assert told == "about 1 h 30 min, 24 min 10 s of it for further seeds"
+        assert "test scores" not in cost_of(looked)
+        begun.ledger.write({"event": "final"})
+        assert cost_of(now(begun)).endswith("device-hours; test scores not counted")
 
 
 def test_only_trials_that_use_up_the_budget_are_counted_as_ended(begun: SweepDirectory) -> None:

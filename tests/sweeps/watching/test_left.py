@@ -9,9 +9,11 @@ from sweeps.directory import SweepDirectory
 from sweeps.events import SweepEvent
 from sweeps.ledger import Event, Trial
 from sweeps.proposals.confirm import Repeat
+from sweeps.schema.rules import ConfirmConfig
 from sweeps.watch import Watch
-from sweeps.watching.left import seconds_left
+from sweeps.watching.left import seconds_left, seconds_of_seeds
 from sweeps.watching.now import now
+from sweeps.winners.rule import note_rule
 
 
 def trial(key: str, *, took: float | None = None) -> Trial:
@@ -71,6 +73,73 @@ def test_the_bar_of_a_sweep_and_one_who_looks_at_it_tell_the_same(tiny_sweep: Sw
     assert events[-1].left == pytest.approx(600 * (total - 1), abs=5)
     assert looked.left == pytest.approx(events[-1].left, abs=5)
     assert (events[-1].kind, events[-1].states["running"]) == ("start", 1)
+
+
+def done(key: str, *, value: float, took: float, k: int = 4) -> Trial:
+    """A trial that has finished both splits of the tiny sweep."""
+    one = trial(key, took=took)
+    one.configuration, one.values = {"graph.k": k}, {0: value, 1: value}
+    return one
+
+
+@pytest.mark.parametrize(
+    ("trials", "repeats", "wanted", "left"),
+    [
+        # Two places and the base, two further seeds each: six trainings, two at a time.
+        (["base", "good", "better"], 0, 3, 6 / 2 * 100),
+        (["base", "good", "better"], 1, 3, 5 / 2 * 100),
+        (["base"], 0, 3, 4 / 2 * 100),
+        (["base"], 0, 1, 2 / 2 * 100),
+        ([], 0, 3, 0),
+    ],
+    ids=["known", "one is trained", "a place is free", "the base alone", "nothing has ended"],
+)
+def test_further_seeds_take_as_long_as_whole_trials(
+    tiny_sweep: SweepConfig, trials: list[str], repeats: int, wanted: int, left: float
+) -> None:
+    sweep = tiny_sweep.model_copy(update={"confirm": ConfirmConfig(top=2, seeds=3)})
+    found = [
+        done(key, value=value, took=100, k=k)
+        for key, value, k in (("base", 3.0, 4), ("good", 2.0, 8), ("better", 1.0, 12))
+        if key in trials
+    ]
+    for one in found:
+        one.baseline = one.key == "base"
+    pruned = trial("pruned", took=1)
+    pruned.state = "pruned"
+    trained = [done("again", value=2.0, took=100, k=8) for _ in range(repeats)]
+    for one in trained:
+        one.configuration = {**one.configuration, "seed": 1}
+    every = [*found, pruned] if found else []
+    seconds = seconds_of_seeds(
+        sweep, every, repeats=trained, wanted=wanted + bool(found), at_once=2
+    )
+    assert seconds == left
+
+
+def test_the_time_left_of_a_search_has_its_further_seeds(tiny_sweep: SweepConfig) -> None:
+    sweep = tiny_sweep.model_copy(update={"confirm": ConfirmConfig(top=1, seeds=2)})
+    directory = SweepDirectory(sweep.directory)
+    events: list[SweepEvent] = []
+    with directory.held():
+        directory.lock.take(sweep, fingerprint="f" * 64, begun=False)
+        note_rule(directory.ledger, sweep.confirm)
+        written: list[Event] = [
+            {"event": "session", "trials": 3, "concurrent": 1},
+            {"event": "start", "trial": "a", "configuration": {"graph.k": 3}, "baseline": True},
+            {"event": "split", "trial": "a", "split": 0, "value": 1.0},
+            {"event": "split", "trial": "a", "split": 1, "value": 1.0},
+            {"event": "complete", "trial": "a", "seconds": 600.0},
+        ]
+        for event in written:
+            directory.ledger.write(event)
+        watch = Watch(sweep, ledger=directory.ledger, report=events.append)
+        asked = SimpleNamespace(trial_id="t", config={"graph.k": 8})
+        watch.on_trial_start(0, [asked], asked)
+        looked = now(directory)
+    assert looked.left_of_seeds == 600
+    assert looked.left == pytest.approx(1800, abs=5)  # of it two more trials
+    assert events[-1].left == pytest.approx(looked.left, abs=5)
 
 
 def test_device_hours_of_earlier_further_seeds_are_in_the_bar_too(tiny_sweep: SweepConfig) -> None:

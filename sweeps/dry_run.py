@@ -58,7 +58,8 @@ class DryRun:
         most_hours: The same if every trial costs as the most expensive one measured.
         device_hours: Hours of CPU cores, or of GPUs where there are some, at `hours`.
         search_hours: Of the trials alone, at `hours`.
-        start_seconds: Until the processes of trials have started, side by side, once.
+        start_seconds: Until the processes of trials have started, side by side, once, and after
+            them those of tests.
         limit_hours: What is left of budget.hours, where it is set; it counts the search alone.
         used_up: The part of the budget that is; none: the search may go on.
     """
@@ -155,8 +156,9 @@ def dry_run(
         devices=sweep.resources.gpu or sweep.resources.cpu,
     )
     trained, tests = (left + again) * len(sweep.splits), [base] * tested
-    # Trials share their processes, which start once.
-    start = base.cost.start_seconds if trained else 0.0
+    # Trials share their processes, which start once; then so do tests, which have their own.
+    first = base.cost.start_seconds if trained else 0.0
+    start = first + (base.cost.start_seconds if tested else 0.0)
     hours = training.of(trained * base.split_seconds) + testing.of(_tests(tests)) + start / 3600
     most = start / 3600 + max(
         training.of(trained * one.split_seconds) + testing.of(_tests([one, *tests][:tested]))
@@ -183,7 +185,7 @@ def dry_run(
         device_hours=training.devices_of(trained * base.split_seconds)
         + testing.devices_of(_tests(tests)),
         search_hours=training.of(left * len(sweep.splits) * base.split_seconds)
-        + (start / 3600 if left else 0.0),
+        + (first / 3600 if left else 0.0),
         start_seconds=start,
         limit_hours=None if seconds is None else seconds / 3600,
         used_up=Spent.of(sweep, ledger).over(sweep.budget),

@@ -294,7 +294,9 @@ def test_a_dry_run_measures_once_and_leaves_the_sweep_unbegun(
     ]
     tests = 2 * final.measured[1].test_seconds / 3600  # of the base's size; two cores at once
     assert tests > 0
-    assert final.hours == pytest.approx(found.hours + tests / 2)
+    starts = found.start_seconds / 3600  # of processes for tests, after those of trials
+    assert final.start_seconds == 2 * found.start_seconds
+    assert final.hours == pytest.approx(found.hours + starts + tests / 2)
     assert final.device_hours == pytest.approx(found.device_hours + tests)
     told = [line for line in pages(final) if isinstance(line, str)]
     line = "final     2 models retrained and scored on test conditions of 2 splits"

@@ -67,6 +67,16 @@ class _Split:
     split: Split
 
 
+class _Plan(NamedTuple):
+    """A run of a preset with as many steps as the minutes allow."""
+
+    preset: str
+    run: RunConfig
+    cost: Cost | None  # none: it could not be found out
+    seconds: float | None  # of the run
+    instead: str  # why it is not the usual preset; empty: it is
+
+
 def start(
     sources: Sequence[Given],
     folder: Path,
@@ -92,21 +102,17 @@ def start(
     phase(log, "looking at the cells")
     screen = look_at(sources, options=options)
     chosen = _chosen_split(screen)
-    preset = _preset(screen, gpu=gpu)
-    run = _run(screen, folder, split=chosen.config, preset=preset)
-    cost = _measured(run, screen, gpu=gpu)
-    units = _validated(chosen.split, screen)
-    run = _timed(run, cost, minutes=minutes, units=units)
-    seconds = None if cost is None else cost.run_seconds(run, units=units)
-    if seconds is not None and seconds > _MORE * minutes * 60:
+    plan = _plan(screen, folder, chosen=chosen, minutes=minutes, gpu=gpu)
+    run, seconds = plan.run, plan.seconds
+    if seconds is not None and _longer(seconds, minutes):
         log.warning(
             "%d steps, the fewest that are set, take %.2g minutes here, and %g were asked for",
             run.training.steps,
             seconds / 60,
             minutes,
         )
-    why = dict(_reasons(screen, chosen, run=run, cost=cost, seconds=seconds, minutes=minutes))
-    text = _run_text(run, preset=preset, why=why)
+    why = dict(_reasons(screen, chosen, plan=plan, minutes=minutes))
+    text = _run_text(run, preset=plan.preset, why=why)
     sweep = _sweep_text(run, screen, why=why, gpu=gpu, folder=folder)
     _require_loading(text, sweep)
     folder.mkdir(parents=True, exist_ok=True)
@@ -210,10 +216,36 @@ def _run(screen: Screen, folder: Path, *, split: SplitConfig, preset: str) -> Ru
     return make_run(told, where=RUN)
 
 
-def _preset(screen: Screen, *, gpu: bool) -> str:
+def _plan(screen: Screen, folder: Path, *, chosen: _Split, minutes: float, gpu: bool) -> _Plan:
+    """The run of the first preset that has some steps in these minutes, else of the last one."""
+    units, instead = _validated(chosen.split, screen), ""
+    presets = _presets(screen, gpu=gpu)
+    for preset in presets:
+        run = _run(screen, folder, split=chosen.config, preset=preset)
+        cost = _measured(run, screen, gpu=gpu)
+        known = cost is not None and not cost.at_least
+        run = _timed(run, cost, minutes=minutes, units=units) if cost and known else run
+        seconds = cost.run_seconds(run, units=units) if cost and known else None
+        if preset == presets[-1] or cost is None or (known and not _longer(seconds, minutes)):
+            break
+        took = f"over {cost.step_seconds:.0f} s for a step"
+        if seconds is not None:
+            took = f"{seconds / 60:.2g} minutes for {run.training.steps} steps"
+        instead = f"preset {preset} would take {took} here, and {minutes:g} were asked for"
+        log.warning("%s: a smaller one is taken, to see a run go through", instead)
+    return _Plan(preset, run, cost, seconds, instead)
+
+
+def _longer(seconds: float | None, minutes: float) -> bool:
+    """Whether a run takes more than was asked for, though it has the fewest steps."""
+    return seconds is not None and seconds > _MORE * minutes * 60
+
+
+def _presets(screen: Screen, *, gpu: bool) -> list[str]:
+    """Presets for such cells, the usual one first, then what takes less."""
     if not gpu:
-        return "small"
-    return "norman" if screen.perturbation == "gene" else "combosciplex"
+        return ["small", "tiny"]
+    return ["norman" if screen.perturbation == "gene" else "combosciplex"]
 
 
 def _measured_tokens(screen: Screen) -> set[str]:
@@ -235,13 +267,11 @@ def _measured(run: RunConfig, screen: Screen, *, gpu: bool) -> Cost | None:
     except RuntimeError as error:
         log.warning("%s; the steps are the preset's", error)
         return None
-    return None if cost.at_least else cost
+    return cost
 
 
-def _timed(run: RunConfig, cost: Cost | None, *, minutes: float, units: int) -> RunConfig:
+def _timed(run: RunConfig, cost: Cost, *, minutes: float, units: int) -> RunConfig:
     """The run with as many steps as the minutes allow."""
-    if cost is None:
-        return run
     rounds = (_ROUNDS + 1) * min(run.validation.units, units) * run.validation.cells
     left = _SPENT * minutes * 60 - rounds * cost.cell_seconds
     steps = int(min(_MOST_STEPS, max(_LEAST_STEPS, left / cost.step_seconds)))
@@ -258,13 +288,7 @@ def _timed(run: RunConfig, cost: Cost | None, *, minutes: float, units: int) -> 
 
 
 def _reasons(
-    screen: Screen,
-    chosen: _Split,
-    *,
-    run: RunConfig,
-    cost: Cost | None,
-    seconds: float | None,
-    minutes: float,
+    screen: Screen, chosen: _Split, *, plan: _Plan, minutes: float
 ) -> Iterator[tuple[str, str]]:
     """Why a setting is as it is, by the section that it is in."""
     parts = chosen.split
@@ -276,13 +300,23 @@ def _reasons(
     )
     yield "genes", f"of {len(screen.genes):,} in the file"
     yield "batch", f"the smallest condition has {screen.fewest:,} cells"
-    if cost is None or seconds is None:
+    yield "preset", plan.instead
+    splits = len(_splits(chosen.config, screen))
+    trials = f"{_TRIALS} trials of {how_many(splits, 'split')}"
+    if plan.cost is None or plan.seconds is None:
         yield "training", "a step could not be measured here: the preset's steps"
+        yield "budget", f"{trials}, each as long as the run; hours: N beside it ends them sooner"
         return
     yield (
         "training",
-        f"{cost.step_seconds:.2g} s a step as measured here: {seconds / 60:.0f} minutes "
+        f"{plan.cost.step_seconds:.2g} s a step as measured here: {plan.seconds / 60:.0f} minutes "
         f"(asked for {minutes:g})",
+    )
+    hours = _TRIALS * splits * plan.seconds / 3600
+    yield (
+        "budget",
+        f"{trials}, each {plan.seconds / 60:.2g} minutes: {hours:.2g} hours of this machine if "
+        "none\n# is pruned; `hours: N` beside trials ends the search sooner",
     )
 
 
@@ -294,9 +328,11 @@ def _run_text(run: RunConfig, *, preset: str, why: dict[str, str]) -> str:
         "warmup": training.warmup,
         "validate_every": training.validate_every,
     }
+    instead = why["preset"]
+    instead = f"# {instead}:\n# this one is to see a run go through\n" if instead else ""
     return f"""\
 # Made by `scdfm init`. Every other setting is the preset's; all of them: scdfm config schema run
-preset: {preset}
+{instead}preset: {preset}
 store: {_quoted(run.store)}
 name: {_quoted(run.name)}
 output: {_quoted(str(run.output))}
@@ -315,7 +351,7 @@ def _sweep_text(
     run: RunConfig, screen: Screen, *, why: dict[str, str], gpu: bool, folder: Path
 ) -> str:
     splits = "\n".join(f"  - {_flow(one)}" for one in _splits(run.split, screen))
-    widths = [128, 256, 512] if gpu else [32, 64]
+    widths = [128, 256, 512] if gpu else sorted({32, run.model.width})
     width_choice = _flow({"type": "choice", "values": widths})
     resources = _flow({"cpu": 4, "gpu": 1} if gpu else {"cpu": 1})
     neighbours = min(run.genes.model - 1, 20)
@@ -337,6 +373,7 @@ space:
 {graph}  model.width: {width_choice}
 search: {{sampler: tpe, seed: 7, startup: 4, baseline_first: true}}
 prune: {{scheduler: asha, grace: 2, factor: 2}}
+# {why["budget"]}
 budget: {{trials: {_TRIALS}, concurrent: auto}}
 resources: {resources}
 """

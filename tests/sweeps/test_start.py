@@ -65,10 +65,16 @@ def test_the_files_load_and_name_what_to_do_next(
     assert (run.name, run.store) == ("my-screen", "my screen/cells.zarr")
     assert run.split.kind == "additive"
     assert run.training.steps == made.steps == 100
+    # Too little for any preset, so the smallest is taken.
     assert "100 steps, the fewest that are set, take" in caplog.text
+    assert "preset small would take" in caplog.text
+    text = made.run.read_text()
+    assert "and 0.001 were asked for:\n# this one is to see a run go through\npreset: tiny" in text
     assert run.batch.cells <= 5
     assert run.genes.model == len(TOKENS)
     sweep = read_sweep(made.sweep)
+    assert run.model.width in (sweep.space["model.width"].values or ())
+    assert f"# 12 trials of {len(sweep.splits)} splits, each " in made.sweep.read_text()
     assert sweep.run({}, split=0).training == run.training
     before = {name: (made.run.parent / name).read_text() for name in (RUN, SWEEP)}
     with pytest.raises(FileExistsError, match="--overwrite"):

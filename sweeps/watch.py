@@ -5,6 +5,7 @@ here may hold a live display, which cannot be pickled; Tune's file gets an empty
 """
 
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,9 @@ from sweeps.trials.memory import out_of_memory
 from sweeps.trials.reported import Reported
 from sweeps.watching.left import seconds_left, seconds_of_seeds
 
+# The last line of a traceback whose error is none of Python's own.
+_ERROR = re.compile(r"(?P<package>\w+)\.(?:\w+\.)*(?P<name>[A-Z]\w*)(?:: (?P<said>.*))?$")
+_OURS = ("cluster", "data_store", "scdfm", "sweeps")
 _LOOK = 10.0  # seconds between two looks at how long the splits of a trial have trained
 
 
@@ -384,4 +388,13 @@ def reason(trial: Any) -> str:
     noted = Path(trial.error_file) if trial.error_file else None
     lines = noted.read_text().split("\n") if noted and noted.is_file() else []
     said = [line.strip() for line in lines if line.strip()]
-    return said[-1] if said else "its worker died"
+    return _without_path(said[-1]) if said else "its worker died"
+
+
+def _without_path(line: str) -> str:
+    """The last line of a traceback without the module of the error; of ours what it says alone."""
+    named = _ERROR.match(line)
+    if named is None:
+        return line
+    ours = named["package"] in _OURS and named["said"]
+    return named["said"] if ours else line[named.start("name") :]

@@ -67,11 +67,24 @@ def test_a_death_is_told_in_a_short_sentence(
     assert reason(failed(tmp_path, error)) == said
 
 
-def test_a_trial_whose_own_code_raised_is_told_by_the_last_line_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("FloatingPointError: x", "FloatingPointError: x"),
+        ("zarr.errors.NodeNotFoundError: no a.b.C: d", "NodeNotFoundError: no a.b.C: d"),
+        ("data_store.disk.files.UnreachableError: no a: b", "no a: b"),
+        ("sweeps.trials.one_code.CodeChangedError", "CodeChangedError"),
+        ("expected a.zarr: it is gone", "expected a.zarr: it is gone"),
+    ],
+    ids=["python", "a library", "ours", "ours without words", "words"],
+)
+def test_a_trial_whose_own_code_raised_is_told_by_the_last_line_of_it(
+    tmp_path: Path, last: str, said: str
+) -> None:
     trial = failed(tmp_path, RayTaskError("train", "its traceback", FloatingPointError("x")))
     trial.error_file = str(tmp_path / "error.txt")
-    Path(trial.error_file).write_text("Traceback\n  line\nFloatingPointError: x\n")
-    assert reason(trial) == "FloatingPointError: x"
+    Path(trial.error_file).write_text(f"Traceback\n  line\n{last}\n")
+    assert reason(trial) == said
 
 
 def manager() -> RayActorManager:

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from cluster.settings.booleans import boolean_for_number
 from cluster.settings.choices import Compile, Precision
 from cluster.settings.failure import FailureLimits
 from cluster.settings.presets import with_preset
@@ -162,6 +163,8 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         if method == DEFAULT or method not in METHODS:
             return given
         known = METHODS[method].Settings
+        if fault := boolean_for_number(given.get("settings"), known):
+            raise ValueError(f"settings of method {method}: {fault}")
         try:
             settings = known.model_validate(given.get("settings", {}))
         except ValidationError as error:
@@ -326,6 +329,8 @@ def make_run(values: Unchecked, *, where: str, overrides: Unchecked | None = Non
         raise ValueError(f"{where} is a sweep file, expected a run; use `scdfm tune`")
     for name, value in (overrides or {}).items():
         values = set_setting(values, name, value)
+    if fault := boolean_for_number(values, RunConfig):
+        raise ValueError(f"{where}: {fault}")
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cluster.settings.booleans import boolean_for_number
 from cluster.settings.config import OF_SWEEPS, RunConfig, make_run, set_setting
 from cluster.settings.yaml_file import forgiving_yaml, one_line, set_dotted
 from scdfm.screen.names import closest, nearest
@@ -81,6 +82,8 @@ def make_sweep(values: Unchecked, *, where: str, overrides: Unchecked | None = N
         )
     for name, value in (overrides or {}).items():
         values = _set(values, name, value)
+    if fault := boolean_for_number(values, SweepConfig):
+        raise ValueError(f"{where}: {fault}")
     try:
         return SweepConfig.model_validate(values)
     except ValidationError as error:

@@ -97,6 +97,19 @@ def test_a_value_out_of_range_is_named_with_what_came() -> None:
     assert "'.', '_' and '-', got '..'; choose another" in refused(name="..")
 
 
+def test_true_and_false_are_no_numbers() -> None:
+    said = refused(training={"steps": True})
+    assert said == "run file: training.steps: expected a whole number, got True; correct it"
+    assert "validation.folds: expected a whole number, got False" in refused(
+        validation={"folds": False}
+    )
+    assert "training.learning_rate: expected a number, got True" in refused(
+        training={"learning_rate": True}
+    )
+    switched = settings(Path("store"), Path("out"), model={"base_channel": True})
+    assert make_run(switched, where="run file").model.base_channel
+
+
 def test_a_wrong_choice_gets_the_nearest_or_all() -> None:
     message = refused(graph={"kind": "edgs"})
     assert "graph.kind: expected 'pearson', 'spearman', 'edges' or 'none', got 'edgs'" in message

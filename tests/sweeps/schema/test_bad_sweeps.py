@@ -37,6 +37,26 @@ FILES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a metric of cells": ({"objective": {"metric": "pr_auc"}}, "does not compute pr_auc"),
     "a limit of nothing": ({"limits": {"parameters": 0}}, "limits.parameters"),
+    "a switch for a number": (
+        {"budget": {"trials": True}},
+        "sweep.yaml: budget.trials: expected a whole number, got True; correct it",
+    ),
+    "a switch for a number in a split": (
+        {"splits": [{"kind": "additive"}, {"kind": "holdout", "genes": True}]},
+        "splits.1.genes: expected a whole number, got True",
+    ),
+    "a switch for an end of a range": (
+        {"space": {"graph.k": {**K, "low": False}}},
+        "space.graph.k.low: expected a number, got False",
+    ),
+    "a switch in the base": (
+        {"base": {"store": "s", "training": {"steps": True}}},
+        "training.steps: expected a whole number, got True",
+    ),
+    "a switch among values": (
+        {"space": {"training.steps": {"type": "choice", "values": [4, True]}}},
+        "training.steps: expected a whole number, got True",
+    ),
     "one seed to confirm": ({"confirm": {"seeds": 1}}, "confirm.seeds"),
     "no gain of a list": (
         {

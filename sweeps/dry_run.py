@@ -17,6 +17,7 @@ from scdfm.screen.progress import phase
 from sweeps.budget import Spent, devices, ended, extended, why_over, with_more
 from sweeps.directory import SweepDirectory
 from sweeps.ledger import Ledger, Trial
+from sweeps.lock import say_if_renamed
 from sweeps.proposals.cells import check_data
 from sweeps.proposals.confirm import missing
 from sweeps.proposals.measured import Measured, measured, require_fitting, shown
@@ -129,6 +130,8 @@ def dry_run(
     fingerprint, before = check_data(sweep), ended(ledger.trials())
     if ledger.trials():
         directory.lock.check(sweep, fingerprint=fingerprint)
+    else:
+        say_if_renamed(sweep, fingerprint=fingerprint)
     if nothing_left(sweep, ledger):
         known = chosen(directory)
         return NothingLeft(

@@ -8,6 +8,7 @@ their content counts.
 import logging
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,6 +22,7 @@ from cluster.runs.identity import PLACES, moved
 from cluster.settings.config import RunConfig, make_run
 from cluster.settings.yaml_file import flat
 from scdfm.flow.files import WEIGHTS
+from scdfm.screen.address import url_of
 from scdfm.screen.atomic import sha256, write_text
 from scdfm.screen.untyped import JsonObject, Unchecked
 from scdfm.splits import SplitConfig
@@ -189,6 +191,40 @@ class Lock:
     def _write(self, locked: Locked) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         write_text(self.path, yaml.safe_dump(locked.model_dump(mode="json"), sort_keys=False))
+
+
+def say_if_renamed(sweep: SweepConfig, *, fingerprint: str) -> None:
+    """Say that a sweep that has not begun is there under another name, and how to go on with it.
+
+    Not of an object store, which would have to be asked for the files of each sweep.
+
+    Args:
+        sweep: It has not begun under its own name.
+        fingerprint: Of the store.
+    """
+    if url_of(sweep.output) is not None:
+        return
+    if (folder := next(_same(sweep, fingerprint=fingerprint), None)) is not None:
+        log.warning(
+            "%s holds a sweep with the same settings, and this one is new; to go on with that: "
+            "--set name=%s",
+            folder,
+            folder.name,
+        )
+
+
+def _same(sweep: SweepConfig, *, fingerprint: str) -> Iterator[Path]:
+    """Folders beside a sweep's that hold one with the same settings."""
+    now: Locked | None = None
+    for path in sorted(Path(sweep.output).glob(f"*/{SWEEP}")):
+        with suppress(OSError, ValueError):  # not ours to read, damaged, or of another version
+            # A folder may hold hundreds of sweeps, and YAML is slow to read.
+            if path.parent == sweep.directory or fingerprint.encode() not in path.read_bytes():
+                continue
+            now = now or Locked.of(sweep, fingerprint=fingerprint)
+            before = Lock(path.parent).read()
+            if before is not None and _difference(before, now) is None:
+                yield path.parent
 
 
 def _new_study(sweep: SweepConfig) -> str | None:

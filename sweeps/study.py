@@ -32,6 +32,7 @@ from sweeps.budget import extend as add_trials
 from sweeps.directory import SweepDirectory
 from sweeps.events import OnEvent
 from sweeps.ledger import Ledger, Trial
+from sweeps.lock import say_if_renamed
 from sweeps.proposals.cells import check_data
 from sweeps.proposals.confirm import Repeat, missing
 from sweeps.proposals.prior import observed
@@ -82,6 +83,8 @@ def tune(
         require_used_up(sweep, ledger)  # before cells are read
     phase(log, "checking the store and the splits")
     fingerprint = check_data(sweep)
+    if not ledger.path.is_file():
+        say_if_renamed(sweep, fingerprint=fingerprint)
     if extend is not None:
         with _held(sweep, directory, fingerprint=fingerprint):
             sweep = add_trials(sweep, ledger, more=extend)

@@ -8,7 +8,7 @@ import yaml
 
 from sweeps import SweepConfig
 from sweeps.directory import SweepDirectory
-from sweeps.lock import Lock
+from sweeps.lock import Lock, say_if_renamed
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +91,26 @@ def test_a_store_that_moved_is_said_once_and_a_sweep_that_moved_keeps_its_study(
     locked = Lock(tmp_path / "elsewhere" / "renamed").read()
     assert locked is not None
     assert (locked.name, locked.study_name) == ("renamed", "tiny")
+
+
+def test_a_new_sweep_names_one_with_the_same_settings_beside_it(
+    tiny: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = SweepConfig.model_validate(tiny)
+    lock(sweep, fingerprint="f1", begun=True)
+    say_if_renamed(sweep, fingerprint="f1")  # it is there itself
+    sweep.directory.rename("runs/renamed")
+    Path("runs/broken").mkdir()
+    Path("runs/broken/sweep.lock.yaml").write_bytes(b"f1: \xff")
+    other = {**tiny, "search": {**tiny["search"], "seed": 4}}
+    say_if_renamed(SweepConfig.model_validate(other), fingerprint="f1")
+    say_if_renamed(sweep, fingerprint="f2")
+    assert caplog.messages == []
+    say_if_renamed(sweep, fingerprint="f1")
+    assert caplog.messages == [
+        "runs/renamed holds a sweep with the same settings, and this one is new; to go on with "
+        "that: --set name=renamed"
+    ]
 
 
 def test_a_list_of_edges_may_move_and_must_stay_the_same(tiny: dict[str, Any]) -> None:

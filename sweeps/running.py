@@ -10,7 +10,6 @@ from typing import Any
 import ray.tune
 from ray.tune.schedulers import TrialScheduler
 
-from cluster.nodes.stall import forget_living
 from cluster.runs.stop import stoppable
 from scdfm.screen.names import how_many
 from sweeps.directory import SweepDirectory
@@ -95,7 +94,6 @@ def run_session(
                 verbose=0,
             ),
         ).fit()
-    forget_living(sweep.directory)
     if room.expired:
         raise SweepFailedError(
             f"gave up {room.line}; base.failure.placement_timeout is "

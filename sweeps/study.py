@@ -14,6 +14,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from cluster.nodes.examine import Needs
 from cluster.nodes.preflight import check_here, check_nodes
+from cluster.nodes.stall import forget_living
 from cluster.session import amounts, session
 from cluster.storage.places import named
 from scdfm.screen.address import url_of
@@ -167,7 +168,11 @@ def _held(sweep: SweepConfig, directory: SweepDirectory, *, fingerprint: str) ->
         directory.lock.take(sweep, fingerprint=fingerprint, begun=begun)
         directory.ledger.mend()
         note_rule(directory.ledger, sweep.confirm)
-        yield
+        try:
+            yield
+        finally:
+            # Trials and tests have ended; some were killed before they took their files away.
+            forget_living(directory.path)
 
 
 def nothing_left(sweep: SweepConfig, ledger: Ledger) -> bool:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 FOLDER = "stalls"  # in the directory of a run or sweep
 _OFTEN = 20  # times in the allowed span that the watchdog is wound up, at most
+_TRIES = 100  # to open a file in a folder that comes and goes
 _FRAMES = 3  # calls that a line tells
 
 
@@ -64,10 +65,8 @@ def watched(directory: Path, *, who: str, seconds: float) -> Iterator[Watchdog]:
         who: Works here, such as "worker 0".
         seconds: Without a step, until the process ends.
     """
-    folder = directory / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{who.replace(' ', '-')}-{os.getpid()}.txt"
-    with path.open("w") as file:
+    path = directory / FOLDER / f"{who.replace(' ', '-')}-{os.getpid()}.txt"
+    with _opened(path) as file:
         file.write(f"{who}, {seconds:g} s, thread 0x{threading.get_ident():016x}\n")
         file.flush()
         dog = Watchdog(seconds, file=file.fileno())
@@ -78,7 +77,16 @@ def watched(directory: Path, *, who: str, seconds: float) -> Iterator[Watchdog]:
             dog.rest()
             path.unlink(missing_ok=True)
             with suppress(OSError):  # others are there
-                folder.rmdir()
+                path.parent.rmdir()
+
+
+def _opened(path: Path) -> TextIO:
+    """A new file in a folder that others remove as soon as it is empty."""
+    for _ in range(_TRIES):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return path.open("w")
+    return path.open("w")
 
 
 class Stall(NamedTuple):

@@ -82,7 +82,10 @@ def test_a_sweep_finds_a_model_and_a_second_run_of_it_does_nothing_more(
     assert told[-1].over == 3
 
     ledger = (result.directory / "ledger.jsonl").read_text()
+    (result.directory / "stalls").mkdir(exist_ok=True)
+    (result.directory / "stalls" / "a-trial-1.txt").write_text("a trial, 60 s, thread 0x1\n")
     again = tune(tiny_sweep, report=told.append)
+    assert not (result.directory / "stalls").exists()  # it was killed, and had not stalled
     assert "all 3 trials of the budget ended before; --extend N adds some" in caplog.text
     assert again.leaderboard == result.leaderboard
     assert (result.directory / "ledger.jsonl").read_text() == ledger

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
-from cluster.nodes.stall import FOLDER, forget_living, stalls
+from cluster.nodes.stall import FOLDER, forget_living, stalls, watched
 from cluster.settings.config import make_run
 from cluster.train import train
 from tests.cluster.small import settings
@@ -63,6 +65,26 @@ def test_a_worker_that_goes_on_leaves_nothing(tmp_path: Path) -> None:
     ended = run(tmp_path, "end")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "went on\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_may_begin_while_another_removes_the_empty_folder(tmp_path: Path) -> None:
+    over = Event()
+
+    def removes() -> None:
+        while not over.is_set():
+            with suppress(OSError):
+                (tmp_path / FOLDER).rmdir()
+
+    other = Thread(target=removes)
+    other.start()
+    try:
+        for _ in range(60):
+            with watched(tmp_path, who="worker 0", seconds=100):
+                pass
+    finally:
+        over.set()
+        other.join()
+    assert list(stalls(tmp_path, known=set())) == []
 
 
 @pytest.mark.slow

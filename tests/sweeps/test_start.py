@@ -59,6 +59,7 @@ def test_the_files_load_and_name_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # threads that wait for each other are slow
     file = screen(tmp_path / "cells.h5ad", doubles=True)
     made = start([file], Path("my screen"), options=IngestOptions(), minutes=0.001)
     run = read_run(made.run)

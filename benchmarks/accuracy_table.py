@@ -138,6 +138,7 @@ def page(lines: Sequence[Line], *, command: str) -> str:
         "## What must be reached",
         "",
         *targets_table(cells),
+        *untrained(lines),
     ]
     # The row, not the method: that learns from training units alone, the row and a model's base
     # from those of validation, too.
@@ -182,6 +183,27 @@ def targets_table(cells: Mapping[Place, Rows]) -> list[str]:
             f"| {wanted} | {goal} | {_reached(target, found, must)} |"
         )
     return lines
+
+
+def untrained(lines: Iterable[Line]) -> list[str]:
+    """How many of the models have their first weights; nothing where none has."""
+    steps: dict[str, list[int]] = {}
+    for line in lines:
+        if line["setting"] == FIRST and "error" not in line:
+            steps.setdefault(line["data"], []).append(line["best_step"])
+    found = [
+        f"{sum(step == 0 for step in steps[one.name])} of {len(steps[one.name])} on {one.name}"
+        for one in DATA
+        if 0 in steps.get(one.name, ()) and not one.tuning
+    ]
+    if not found:
+        return []
+    said = (
+        "Models that are the untrained network, for no round of training scored better: "
+        f"{', '.join(found)}. The first guess of its flow is the base, so there `{FLOW}` is the "
+        "base's own doing."
+    )
+    return ["", textwrap.fill(said, 100)]
 
 
 def _must(target: Target, cells: Sequence[Rows]) -> float | None:

@@ -71,6 +71,17 @@ def line(data: str, seed: int, rows: dict[str, dict[str, float]], **more: Any) -
     }
 
 
+def test_a_table_says_which_models_are_the_untrained_network(
+    scripts: dict[str, ModuleType],
+) -> None:
+    rows = {"scDFM": {"mse": 2.0}}
+    some = [line("demo", seed, rows, best_step=step) for seed, step in enumerate((0, 50, 0))]
+    told = " ".join(scripts["table"].untrained([*some, line("papalexi", 0, rows)]))
+    assert "2 of 3 on demo." in told
+    assert "papalexi" not in told
+    assert scripts["table"].untrained([line("demo", 0, rows)]) == []
+
+
 def test_a_study_that_is_repeated_is_held_against_the_first_cell_by_cell(
     scripts: dict[str, ModuleType],
 ) -> None:

@@ -64,7 +64,7 @@ def init(
     if options.append:
         raise ValueError("init writes files for a new store, got --append; leave it out")
     with Bar("init", unit="steps"):
-        from sweeps.start import start
+        from sweeps.starting.start import start
 
         made = start(sources, folder, options=options, minutes=minutes, gpu=gpu)
     following = [

@@ -5,10 +5,9 @@ The files are looked at as `ingest` would. What the settings follow from is writ
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import NamedTuple
 
 import yaml
@@ -26,16 +25,16 @@ from scdfm.screen.untyped import Unchecked
 from scdfm.splits import Split, SplitConfig, make_split
 from scdfm.splits.told import validation_in_words
 from sweeps.schema.files import make_sweep
+from sweeps.starting.text import RUN, SWEEP, TRIALS, run_text, sweep_text
 
 log = logging.getLogger(__name__)
 
-RUN, SWEEP, STORE = "run.yaml", "sweep.yaml", "cells.zarr"
+STORE = "cells.zarr"
 _KINDS = ("additive", "context", "holdout")  # in the order of how much they ask of a model
 _FOLDS = 2  # of a sweep
 _LEAST_STEPS = 100
 _MOST_STEPS = 100_000
 _ROUNDS = 4  # of validation
-_TRIALS = 12
 _MORE = 1.2  # times the minutes, above which the steps are said to take longer
 _SPENT = 0.9  # of the minutes, for steps and rounds: Ray has to start, too
 
@@ -112,8 +111,9 @@ def start(
             minutes,
         )
     why = dict(_reasons(screen, chosen, plan=plan, minutes=minutes))
-    text = _run_text(run, preset=plan.preset, why=why)
-    sweep = _sweep_text(run, screen, why=why, gpu=gpu, folder=folder)
+    text = run_text(run, preset=plan.preset, why=why)
+    splits = _splits(chosen.config, screen)
+    sweep = sweep_text(run, splits=splits, why=why, gpu=gpu, folder=folder)
     _require_loading(text, sweep)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((RUN, text), (SWEEP, sweep)):
@@ -302,7 +302,7 @@ def _reasons(
     yield "batch", f"the smallest condition has {screen.fewest:,} cells"
     yield "preset", plan.instead
     splits = len(_splits(chosen.config, screen))
-    trials = f"{_TRIALS} trials of {how_many(splits, 'split')}"
+    trials = f"{TRIALS} trials of {how_many(splits, 'split')}"
     if plan.cost is None or plan.seconds is None:
         yield "training", "a step could not be measured here: the preset's steps"
         yield "budget", f"{trials}, each as long as the run; hours: N beside it ends them sooner"
@@ -312,82 +312,12 @@ def _reasons(
         f"{plan.cost.step_seconds:.2g} s a step as measured here: {plan.seconds / 60:.0f} minutes "
         f"(asked for {minutes:g})",
     )
-    hours = _TRIALS * splits * plan.seconds / 3600
+    hours = TRIALS * splits * plan.seconds / 3600
     yield (
         "budget",
         f"{trials}, each {plan.seconds / 60:.2g} minutes: {hours:.2g} hours of this machine if "
         "none\n# is pruned; `hours: N` beside trials ends the search sooner",
     )
-
-
-def _run_text(run: RunConfig, *, preset: str, why: dict[str, str]) -> str:
-    batch, training = run.batch, run.training
-    sizes = {"conditions": batch.conditions, "cells": batch.cells, "genes": batch.genes}
-    steps = {
-        "steps": training.steps,
-        "warmup": training.warmup,
-        "validate_every": training.validate_every,
-    }
-    instead = why["preset"]
-    instead = f"# {instead}:\n# this one is to see a run go through\n" if instead else ""
-    return f"""\
-# Made by `scdfm init`. Every other setting is the preset's; all of them: scdfm config schema run
-{instead}preset: {preset}
-store: {_quoted(run.store)}
-name: {_quoted(run.name)}
-output: {_quoted(str(run.output))}
-# {why["split"]}
-split: {_flow(run.split.model_dump(mode="json", exclude_unset=True))}
-# {why["genes"]}; the perturbed ones are among them
-genes: {_flow({"model": run.genes.model, "evaluation": run.genes.evaluation})}
-# a step sees so many conditions, cells of each and genes; {why["batch"]}
-batch: {_flow(sizes)}
-# {why["training"]}
-training: {_flow(steps)}
-"""
-
-
-def _sweep_text(
-    run: RunConfig, screen: Screen, *, why: dict[str, str], gpu: bool, folder: Path
-) -> str:
-    splits = "\n".join(f"  - {_flow(one)}" for one in _splits(run.split, screen))
-    widths = [128, 256, 512] if gpu else sorted({32, run.model.width})
-    width_choice = _flow({"type": "choice", "values": widths})
-    resources = _flow({"cpu": 4, "gpu": 1} if gpu else {"cpu": 1})
-    neighbours = min(run.genes.model - 1, 20)
-    low = min(5, neighbours)
-    k = _flow({"type": "int", "low": low, "high": neighbours}) if neighbours > low else None
-    graph = f"  graph.k: {k}\n" if k else ""
-    return f"""\
-# Made by `scdfm init`. What it would cost: scdfm tune {quote(str(folder / SWEEP))} --dry-run
-version: 1
-name: {_quoted(run.name + "-sweep")}
-output: {_quoted(str(run.output))}
-base: {_quoted(str(folder / RUN))}
-# every trial trains on each of these; {why["split"]} in the first
-splits:
-{splits}
-{_objective(run)}
-space:
-  loss.mmd_weight: {{type: float, low: 0.05, high: 2, log: true}}
-{graph}  model.width: {width_choice}
-search: {{sampler: tpe, seed: 7, startup: 4, baseline_first: true}}
-prune: {{scheduler: asha, grace: 2, factor: 2}}
-# {why["budget"]}
-budget: {{trials: {_TRIALS}, concurrent: auto}}
-resources: {resources}
-"""
-
-
-def _objective(run: RunConfig) -> str:
-    """What trials are compared by, and why."""
-    if run.split.kind == "additive" and run.sampling.mean.combined:
-        return (
-            "# of validation conditions; test conditions take no part. The base carries the mean\n"
-            "# of doubles, so mse may be the same in all trials; mmd2 sees the cells around it\n"
-            "objective: {metric: mmd2}"
-        )
-    return "objective: {metric: mse}  # of validation conditions; test conditions take no part"
 
 
 def _splits(config: SplitConfig, screen: Screen) -> list[dict[str, str | int]]:
@@ -404,13 +334,3 @@ def _splits(config: SplitConfig, screen: Screen) -> list[dict[str, str | int]]:
             seen.add((split.context, split.test))
             found.append({"kind": config.kind, "fold": fold})
     return found
-
-
-def _flow(value: Mapping[str, object]) -> str:
-    """A mapping on one line of YAML."""
-    return str(yaml.safe_dump(value, default_flow_style=True, width=1_000, sort_keys=False)).strip()
-
-
-def _quoted(text: str) -> str:
-    """Text as YAML reads it."""
-    return str(yaml.safe_dump(text, width=1_000)).removesuffix("\n...\n").strip()

@@ -12,7 +12,8 @@ from cluster.settings.config import read_run
 from data_store.ingest.look import look_at
 from data_store.sources.options import IngestOptions
 from sweeps import read_sweep
-from sweeps.start import RUN, SWEEP, _chosen_split, _name, start
+from sweeps.starting.start import _chosen_split, _name, start
+from sweeps.starting.text import RUN, SWEEP
 
 TOKENS = [f"g{number}" for number in range(8)]
 

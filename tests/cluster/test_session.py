@@ -130,3 +130,13 @@ def test_ray_that_does_not_start_leaves_nothing(place: Path) -> None:
     assert "must be nonnegative" in said
     assert (left, folder) == ([], None)
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("gpus", "pieces"), [(0.5, 4), (1 / 3, 6), (0.4, 4), (0.25, 8), (1, 2), (2, 1), (3, 0), (0, 16)]
+)
+def test_a_share_of_a_gpu_is_of_one_gpu(gpus: float, pieces: int) -> None:
+    node = {"CPU": 16.0, "GPU": 2.0}
+    assert session.pieces_on(node, cpus=1, gpus=gpus) == pieces
+    assert session.pieces_on(node, cpus=8, gpus=gpus) == min(pieces, 2)
+    assert session.pieces_on({"CPU": 16.0}, cpus=1, gpus=gpus) == (0 if gpus else 16)

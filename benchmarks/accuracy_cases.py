@@ -38,6 +38,7 @@ class DataSet:
         simulators: Otherwise the simulator's seeds, one for each seed of training, or one for all.
         size: Of the simulated screens.
         settings: Of its runs.
+        steps: Of a training; none: those of its preset and settings.
         cells: Generated for each test unit; none: as `evaluate` chooses.
         settings_compared: Names of the settings that are compared on it.
         tuning: Whether choices may be made on it, so that it is no evidence.
@@ -49,6 +50,7 @@ class DataSet:
     simulators: tuple[int, ...] = ()
     size: Values = field(default_factory=lambda: SIZE)
     settings: Values = field(default_factory=dict)
+    steps: int | None = None
     cells: int | None = 128
     settings_compared: tuple[str, ...] = ("small", BASE)
     tuning: bool = False
@@ -109,7 +111,7 @@ class Case:
         }
 
     def values(self, *, steps: int | None) -> Values:
-        """Its run file, without paths and name."""
+        """Its run file, without paths and name; with these steps, or those of the data set."""
         given = SETTINGS[self.setting]
         if self.setting == BASE:
             own = {"genes": self.data.settings.get("genes", _GENES), "seed": self.seed, **given}
@@ -119,6 +121,8 @@ class Case:
         for name, inner in given.items():
             both = isinstance(inner, dict) and isinstance(values.get(name), dict)
             values[name] = {**values[name], **inner} if both else inner
+        if steps is None and self.setting != CELLFLOW:  # which has steps of its own
+            steps = self.data.steps
         if steps is not None:
             rounds = {"steps": steps, "validate_every": max(1, steps // 2), "warmup": steps // 30}
             values["training"] = {**values.get("training", {}), **rounds}
@@ -191,11 +195,12 @@ DATA = (
         "norman_subset",
         _REAL["norman_subset"].splits,
         screen=_REAL["norman_subset"],
+        steps=300,
         cells=None,  # it has 100 controls, as each line of mcfaline has
         settings_compared=("small", BASE, CELLFLOW),
     ),
-    DataSet("simulated", each("additive", 4), simulators=JUDGED, settings=_DEMO),
-    DataSet("papalexi", each("holdout", 2), screen=_REAL["papalexi"]),
+    DataSet("simulated", each("additive", 4), simulators=JUDGED, settings=_DEMO, steps=200),
+    DataSet("papalexi", each("holdout", 2), screen=_REAL["papalexi"], steps=200),
     DataSet(
         "glioblastoma",
         _REAL["glioblastoma_panobinostat"].splits,
@@ -203,7 +208,11 @@ DATA = (
         settings={"validation": {"folds": 4}},  # one drug: a single unit validates otherwise
     ),
     DataSet(
-        "mcfaline", _REAL["mcfaline_subset"].splits, screen=_REAL["mcfaline_subset"], cells=None
+        "mcfaline",
+        _REAL["mcfaline_subset"].splits,
+        screen=_REAL["mcfaline_subset"],
+        steps=100,
+        cells=None,
     ),
     DataSet("demo", each("additive", 1), simulators=(0,), settings=_DEMO),
     DataSet(

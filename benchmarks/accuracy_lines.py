@@ -23,6 +23,8 @@ SAME = 1e-6  # of a value: processors round differently
 _AS_BEFORE = "as before"
 _CONTENT = {"cells": "cells", "values": "settings"}  # what a line calls them, in words
 
+# Pages and results are written while a study runs.
+_RUN = (".", ":(exclude,glob)**/*.md", ":(exclude)benchmarks/accuracy.jsonl")
 _HERE = Path(__file__).resolve().parents[1]
 
 
@@ -33,13 +35,16 @@ def key_of(**content: Any) -> str:
 
 
 def code() -> str:
-    """The commit that runs, with a hash of what was changed since."""
+    """The commit that runs, with a hash of what was changed since, but for text and results."""
 
     def git(*words: str) -> str:
         told = ["git", "-C", str(_HERE), *words]
         return subprocess.run(told, check=True, capture_output=True, text=True).stdout
 
-    commit, changes = git("rev-parse", "--short=12", "HEAD").strip(), git("diff", "HEAD")
+    commit, changes = (
+        git("rev-parse", "--short=12", "HEAD").strip(),
+        git("diff", "HEAD", "--", *_RUN),
+    )
     return f"{commit}+{hashlib.sha256(changes.encode()).hexdigest()[:6]}" if changes else commit
 
 

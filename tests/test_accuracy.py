@@ -1,5 +1,6 @@
 """The accuracy study goes on where it stopped, and its table says what was reached."""
 
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -177,3 +178,15 @@ def test_a_torn_line_is_no_result(scripts: dict[str, ModuleType], tmp_path: Path
     scripts["lines"].append(file, {"key": "c", "mse": float("nan")})
     assert list(scripts["lines"].read(file)) == [{"key": "a"}, {"key": "c", "mse": None}]
     assert scripts["lines"].done(scripts["lines"].read(file)) == {"a", "c"}
+
+
+def test_the_results_that_are_kept_are_of_the_settings_that_the_script_has(
+    scripts: dict[str, ModuleType],
+) -> None:
+    cases, lines = scripts["cases"], scripts["lines"]
+    known = {one.name: one for one in cases.DATA}
+    kept = list(lines.read(BENCHMARKS / "accuracy.jsonl"))
+    assert {line["data"] for line in kept} == {*known}
+    for line in kept:
+        case = cases.Case(known[line["data"]], line["split"], line["setting"], line["seed"])
+        assert json.loads(json.dumps(case.values(steps=None))) == line["values"], str(case)

@@ -142,9 +142,15 @@ def ranked(sweep: SweepConfig, trials: Sequence[Trial]) -> list[Trial]:
     """The trials that finished all splits, the best first, by their first seed."""
     whole = [one for one in trials if _complete(one, sweep)]
     # Equal by the first metric, what is better by the next is first: the first is on the front.
+    # The base is before others that are no better, wherever the search had it.
     objective = sweep.objective
     return sorted(
-        whole, key=lambda trial: (*signed_values(trial, objective=objective), trial.number)
+        whole,
+        key=lambda trial: (
+            *signed_values(trial, objective=objective),
+            not trial.baseline,
+            trial.number,
+        ),
     )
 
 

@@ -21,6 +21,12 @@ from sweeps.winners.concluded import conclude
 from sweeps.winners.testing import Job, score_split
 
 
+def one_split(sweep: SweepConfig, **changes: Any) -> SweepConfig:
+    values = sweep.model_dump(mode="json", exclude_unset=True)
+    own = {"splits": sweep.splits[:1], "reuse": False, **changes}
+    return SweepConfig.model_validate(values | own)
+
+
 @pytest.mark.slow
 def test_a_retrained_model_and_its_scores_are_kept_in_the_store_and_found_elsewhere(
     tiny_sweep: SweepConfig,
@@ -29,10 +35,8 @@ def test_a_retrained_model_and_its_scores_are_kept_in_the_store_and_found_elsewh
     another_process: Callable[[], None],
 ) -> None:
     caplog.set_level(logging.INFO, logger="cluster.work.evaluate")
-    values = tiny_sweep.model_dump(mode="json", exclude_unset=True)
-    values |= {"splits": tiny_sweep.splits[:1], "final": {"retrain": True}, "reuse": False}
-    near = SweepConfig.model_validate(values)
-    far = SweepConfig.model_validate(values | {"output": f"{bucket}/runs"})
+    near = one_split(tiny_sweep, final={"retrain": True})
+    far = one_split(near, output=f"{bucket}/runs")
     tried, fingerprint = near.baseline, check_data(near)
     for sweep in (near, far):
         told: list[Any] = []
@@ -69,9 +73,7 @@ def test_a_report_finds_the_scores_and_the_curves_of_the_winner_elsewhere(
     another_process: Callable[[], None],
 ) -> None:
     caplog.set_level(logging.INFO, logger="cluster.report.judged")
-    values = tiny_sweep.model_dump(mode="json", exclude_unset=True)
-    values |= {"splits": tiny_sweep.splits[:1], "output": f"{bucket}/runs", "reuse": False}
-    sweep = SweepConfig.model_validate(values | {"final": {}})
+    sweep = one_split(tiny_sweep, output=f"{bucket}/runs", final={})
     told: list[Any] = []
     run_trial(sweep.baseline, sweep=sweep, report=told.append)
     fingerprint, key = check_data(sweep), trial_key(sweep, sweep.baseline)

@@ -108,6 +108,14 @@ def test_the_seed_that_chose_a_trial_has_no_say_between_it_and_the_base(
     assert leaderboard(sweep, trials, repeats)[0].trial == 7
 
 
+def test_a_trial_that_scores_as_the_base_does_is_not_the_best(sweep: SweepConfig) -> None:
+    trials = [trial(sweep, at, 0.5, 0.4) for at in (1, 2, 4)]
+    rows = leaderboard(sweep, trials)
+    assert [row.trial for row in rows] == [4, 1, 2]
+    assert choice(sweep, rows) == "trial 4, the base itself, is the best"
+    assert leaderboard(sweep, [*trials, trial(sweep, 7, 0.5, 0.39)])[0].trial == 7
+
+
 def test_a_difference_within_noise_is_a_tie(sweep: SweepConfig) -> None:
     trials = [trial(sweep, 4, 0.5, 0.4), trial(sweep, 7, 0.4, 0.45)]
     rows = leaderboard(sweep, trials)

@@ -15,7 +15,7 @@ from typing import NamedTuple, TextIO
 
 FOLDER = "stalls"  # in the directory of a run or sweep
 _OFTEN = 20  # times in the allowed span that the watchdog is wound up, at most
-_TRIES = 100  # to open a file in a folder that comes and goes
+_PATIENCE = 10.0  # seconds to open a file in a folder that comes and goes
 _FRAMES = 3  # calls that a line tells
 
 
@@ -82,11 +82,14 @@ def watched(directory: Path, *, who: str, seconds: float) -> Iterator[Watchdog]:
 
 def _opened(path: Path) -> TextIO:
     """A new file in a folder that others remove as soon as it is empty."""
-    for _ in range(_TRIES):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
+    late = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             return path.open("w")
-    return path.open("w")
+        except (FileNotFoundError, FileExistsError):  # it went after mkdir, or within it
+            if time.monotonic() > late:
+                raise
 
 
 class Stall(NamedTuple):

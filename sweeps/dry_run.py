@@ -59,9 +59,11 @@ class DryRun:
         most_hours: The same if every trial costs as the most expensive one measured.
         device_hours: Hours of CPU cores, or of GPUs where there are some, at `hours`.
         search_hours: Of the trials alone, at `hours`.
+        search_device_hours: The same of their cores or GPUs.
         start_seconds: Until the processes of trials have started, side by side, once, and after
             them those of tests.
         limit_hours: What is left of budget.hours, where it is set; it counts the search alone.
+        limit_device_hours: The same of budget.device_hours.
         used_up: The part of the budget that is; none: the search may go on.
     """
 
@@ -84,8 +86,10 @@ class DryRun:
     most_hours: float
     device_hours: float
     search_hours: float
+    search_device_hours: float
     start_seconds: float
     limit_hours: float | None
+    limit_device_hours: float | None
     used_up: str | None = None
 
 
@@ -141,6 +145,7 @@ def dry_run(
             choice=None if known is None else known.choice,
         )
     left, seconds = to_come(sweep, ledger), seconds_left(sweep, ledger)
+    spent = Spent.of(sweep, ledger)
     again = further_trainings(sweep, ledger, left=left)
     with session(address):
         at_once = min(concurrent(sweep), max(1, left, again))
@@ -158,6 +163,7 @@ def dry_run(
         max(1, min(room, tested * len(sweep.splits))),
         devices=sweep.resources.gpu or sweep.resources.cpu,
     )
+    searched = left * len(sweep.splits) * base.split_seconds
     trained, tests = (left + again) * len(sweep.splits), [base] * tested
     # Trials share their processes, which start once; then so do tests, which have their own.
     first = base.cost.start_seconds if trained else 0.0
@@ -187,11 +193,14 @@ def dry_run(
         most_hours=most,
         device_hours=training.devices_of(trained * base.split_seconds)
         + testing.devices_of(_tests(tests)),
-        search_hours=training.of(left * len(sweep.splits) * base.split_seconds)
-        + (first / 3600 if left else 0.0),
+        search_hours=training.of(searched) + (first / 3600 if left else 0.0),
+        search_device_hours=training.devices_of(searched),
         start_seconds=start,
         limit_hours=None if seconds is None else seconds / 3600,
-        used_up=Spent.of(sweep, ledger).over(sweep.budget),
+        limit_device_hours=None
+        if sweep.budget.device_hours is None
+        else max(0.0, sweep.budget.device_hours - spent.device_hours),
+        used_up=spent.over(sweep.budget),
     )
 
 

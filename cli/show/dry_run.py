@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sweeps.schema.dimension import Value
 
 _SHORT = 10.0  # seconds below which parts of a second count
+_MANY = 100.0  # hours from which parts of one do not
 
 
 def ended(found: "NothingLeft") -> dict[str, str]:
@@ -79,22 +80,42 @@ def _tested(found: "DryRun") -> str:
 
 
 def _budget(found: "DryRun") -> list[str]:
-    unit = "GPU hours" if found.gpu else "CPU hours"
     told = f"{_hours(found.hours)} if every trial costs as the base"
     if found.most_hours > found.hours:
         told += f", {_hours(found.most_hours)} if as the largest"
-    lines = [
-        f"budget    {told}; pruning makes it less ({found.device_hours:.3g} {unit})",
+    return [
+        f"budget    {told}; pruning makes it less ({_devices(found.device_hours, found)})",
         "          of steps, rounds of validation, and the start of processes "
         f"({_time(found.start_seconds)})",
+        *_limits(found),
     ]
-    if found.limit_hours is not None and found.search_hours > found.limit_hours:
-        share = found.limit_hours / found.search_hours
-        lines.append(
-            f"          budget.hours ends the search after {_hours(found.limit_hours)}, about "
-            f"{int(share * found.trials)} of {how_many(found.trials, 'trial')}"
-        )
-    return lines
+
+
+def _limits(found: "DryRun") -> list[str]:
+    """What of the budget would end the search before its trials do, and where; the first alone."""
+    known = [
+        ("hours", found.limit_hours, found.search_hours),
+        ("device_hours", found.limit_device_hours, found.search_device_hours),
+    ]
+    short = [
+        (left / whole, name, left)
+        for name, left, whole in known
+        if left is not None and left < whole
+    ]
+    if not short:
+        return []
+    share, name, left = min(short)
+    told = _hours(left) if name == "hours" else _devices(left, found)
+    return [
+        f"          about {int(share * found.trials):,} of {how_many(found.trials, 'trial')}, for "
+        f"budget.{name} has {told} left"
+    ]
+
+
+def _devices(hours: float, found: "DryRun") -> str:
+    """Hours of all devices together."""
+    told = f"{hours:.3g}" if hours < _MANY else f"{hours:,.0f}"
+    return f"{told} {'GPU' if found.gpu else 'CPU'} hours"
 
 
 def _first(found: "DryRun") -> Grid:

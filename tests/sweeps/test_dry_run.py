@@ -86,13 +86,23 @@ def test_of_a_sweep_that_has_begun_only_what_waits_for_no_draw_is_listed(
     found = DryRun(
         name="tiny", trials=1, ended=1, again=0, tested=0, retrained=False, splits=2, steps=4,
         space=described(tiny_sweep), outside={}, first=(), at_once=1, cpu=1, gpu=0.0, measured=(),
-        hours=1.0, most_hours=1.0, device_hours=1.0, search_hours=1.0, start_seconds=0.0,
-        limit_hours=None,
+        hours=1.0, most_hours=1.0, device_hours=1.0, search_hours=1.0,
+        search_device_hours=1.0, start_seconds=0.0, limit_hours=None, limit_device_hours=None,
     )  # fmt: skip
     drawn = "next      is drawn by what the trials before it have scored"
     assert drawn in pages(found)
     assert drawn not in pages(replace(found, trials=0))  # further seeds alone are left
     assert len(pages(found)) == len(pages(replace(found, first=(other,))))  # in place of a table
+    assert "budget." not in str(pages(found))
+    four = replace(found, trials=4, limit_hours=0.5, limit_device_hours=0.25)
+    assert (
+        pages(four)[-3]
+        == "          about 1 of 4 trials, for budget.device_hours has 0.25 CPU hours left"
+    )
+    assert "about 0 of 4 trials, for budget.hours has 30 min" in str(
+        pages(replace(four, search_hours=8.0))
+    )
+    assert "(1,200 CPU hours)" in str(pages(replace(found, device_hours=1200.0)))
     seeds_alone = pages(replace(found, trials=0, again=4, used_up="budget.hours"))
     assert seeds_alone[1] == "          budget.hours is used up"
     assert "confirm   4 trainings with further seeds" in seeds_alone
@@ -289,6 +299,7 @@ def test_a_dry_run_measures_once_and_leaves_the_sweep_unbegun(
     final = dry_run(tiny_sweep.model_copy(update={"final": FinalConfig(retrain=True)}))
     assert isinstance(final, DryRun)
     assert final.search_hours == found.hours
+    assert (found.search_device_hours, found.limit_device_hours) == (found.device_hours, None)
     assert [one.split_seconds for one in final.measured] == [
         one.split_seconds for one in found.measured
     ]

@@ -1,6 +1,8 @@
 """Cells that tests share: real ones where SCDFM_DATA says, a tiny screen, a tiny store."""
 
 import os
+import random
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +16,12 @@ from data_store.ingest.write import IngestOptions, ingest
 from data_store.simulate import SimulateOptions, simulate
 from tests.terminal import end_begun
 
-# How long an example takes says nothing on a machine that is busy.
+# How long an example takes says nothing on a machine that is busy; the same examples come again.
 hypothesis.settings.register_profile(
-    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "busy",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("busy")
 
@@ -36,6 +41,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     kept = all("@" in item.nodeid for item in session.items)
     if session.config.getoption("loadgroup", default=False) and not kept:
         raise pytest.UsageError("this pytest-xdist does not keep the tests of a group together")
+
+
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """Numbers that a test draws without a seed are those of its last run."""
+    random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

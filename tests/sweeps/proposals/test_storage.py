@@ -179,6 +179,7 @@ def test_an_older_study_that_counted_from_0_goes_on_without_a_number_twice(
         tried = {"graph.k": k, "model.width": 8}
         study.add_trial(optuna.create_trial(params=tried, distributions=known, value=1.0))
         earlier.append(Trial(str(k), number, tried, baseline=False, state="complete"))
+    study.enqueue_trial({"graph.k": 12, "model.width": 16})  # what was drawn might be one of those
     never_begun = study.ask(known)
     assert never_begun.number == 2
     trials = go_on(sweep, earlier, trials=2)

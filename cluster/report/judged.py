@@ -19,11 +19,12 @@ from cluster.work.evaluation.kept import CONTROL, GENERATED, REAL, Means, Sample
 from cluster.work.evaluation.record import Evaluation, UnitFacts
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import read_card
-from scdfm.flow.files import identity_file
+from scdfm.flow.files import SPLIT, identity_file
 from scdfm.metrics import METRICS
 from scdfm.screen.conditions import Words
 from scdfm.screen.names import COMMA, apart
 from scdfm.screen.progress import OnProgress
+from scdfm.splits import Split
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +164,7 @@ def judged(target: Path, *, store: str | None, progress: OnProgress | None = Non
         raise ValueError(
             f"expected to keep an evaluation in {kept.path}, got none; make the folder writable"
         )
-    for line in _unusual(found):
+    for line in unusual(found, split=Split.load(model / SPLIT)):
         log.info(f"{target} {line}")
     return Judged(
         model=model,
@@ -174,7 +175,7 @@ def judged(target: Path, *, store: str | None, progress: OnProgress | None = Non
     )
 
 
-def _unusual(found: Evaluation) -> list[str]:
+def unusual(found: Evaluation, *, split: Split) -> list[str]:
     """How an evaluation was made, where that is not as one of today would be."""
     lines = []
     if not is_of_today(found):
@@ -182,6 +183,8 @@ def _unusual(found: Evaluation) -> list[str]:
         lines.append(f"was evaluated{when} by another version of scDFM: `evaluate` does it anew")
     if found.asked is not None and found.asked.cells is not None:
         lines.append(f"was evaluated on {found.asked.cells:,} cells for each unit (--cells)")
+    if not found.tests(split.test):
+        lines.append("was evaluated on other conditions than its own split tests (--split)")
     return lines
 
 

@@ -203,7 +203,9 @@ def _differences(
 
 
 def _same_part(one: Evaluation, other: Evaluation) -> bool:
-    return one.fingerprint == other.fingerprint and one.split == other.split
+    """Whether two are of the same test units; splits of lists are all called alike."""
+    units, others = ({(u.context, u.condition) for u in each.units} for each in (one, other))
+    return (one.fingerprint, one.split, units) == (other.fingerprint, other.split, others)
 
 
 class _Pair(NamedTuple):

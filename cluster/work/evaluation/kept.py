@@ -164,23 +164,27 @@ def kept_of(model: Path) -> KeptEvaluation:
 
 
 def _of_trials(model: Path) -> Iterator[Path]:
-    """Evaluations of the trials' runs that one of a sweep's best models may be a copy of."""
+    """Where the evaluation of the run is that one of a sweep's best models is a copy of.
+
+    Older sweeps do not say which trial that is: then those of all trials.
+    """
     if model.parent.name == BEST_SPLITS:
         sweep, split = model.parent.parent, model.name
     elif model.name == BEST_TRIAL:
         sweep, split = model.parent, "0"
     else:
         return
-    if (sweep / SWEEP).is_file():
-        _fetch_winner(sweep, split=split)
+    if not (sweep / SWEEP).is_file():
+        return
+    chosen = read_record(sweep / CHOICE, _Chosen)
+    if chosen is None or chosen.key is None:
         yield from sorted(sweep.glob(f"trials/*/split-{split}/{FOLDER}"))
-
-
-def _fetch_winner(sweep: Path, *, split: str) -> None:
-    """Get what is kept with the winner's run, which an object store has apart from the sweep."""
-    chosen = None if address_of(sweep) is None else read_record(sweep / CHOICE, _Chosen)
-    if chosen is not None and chosen.key is not None:
-        RunDirectory(sweep / f"trials/{chosen.key}/split-{split}").fetch(these(f"{FOLDER}/"))
+        return
+    # Trials that differ in how they sample have the same weights, and other cells.
+    run = sweep / f"trials/{chosen.key}/split-{split}"
+    if address_of(sweep) is not None:  # which has it apart from the sweep
+        RunDirectory(run).fetch(these(f"{FOLDER}/"))
+    yield run / FOLDER
 
 
 class _Chosen(BaseModel, extra="ignore"):

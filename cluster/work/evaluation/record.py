@@ -1,5 +1,6 @@
 """An evaluation as a record: a table for each row, what it was computed on, and how sure it is."""
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -159,3 +160,10 @@ class Evaluation(BaseModel, frozen=True, extra="forbid"):
     code: str | None = None  # sha256 of all that computed; None: nobody has written it down
     date: str | None = None
     seconds: float = 0.0
+
+    def tests(self, conditions: Collection[str]) -> bool:
+        """Whether these were its test conditions; True where it does not say.
+
+        A split of lists says no more of itself than others do.
+        """
+        return not self.units or {unit.condition for unit in self.units} == {*conditions}

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from cli.show.terminal import as_json
-from cluster.runs.find_model import BEST_TRIAL, SWEEP
+from cluster.runs.find_model import BEST_TRIAL, CHOICE, SWEEP
 from cluster.work.evaluate import evaluate
-from cluster.work.evaluation.kept import kept_beside
+from cluster.work.evaluation.kept import kept_beside, kept_of
 from cluster.work.evaluation.record import Evaluation
+from scdfm.screen.atomic import write_json
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +131,20 @@ def test_what_is_kept_with_a_trial_of_a_sweep_does_not_go(
         evaluate(best, metrics=["mse"], cells=CELLS, seed=1)
     assert "it goes" not in caplog.text
     assert kept_beside(best).record is not None
+
+
+def test_the_best_of_a_sweep_is_not_judged_by_another_trial_of_the_same_weights(
+    run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / SWEEP).touch()
+    own = tmp_path / "trials" / "b" / "split-0"
+    for trial in (own, tmp_path / "trials" / "a" / "split-0"):  # that samples in other steps
+        shutil.copytree(run, trial)
+    best = shutil.copytree(run / "model", tmp_path / BEST_TRIAL)
+    write_json(tmp_path / CHOICE, {"trial": 2, "choice": "trial 2 is the best", "key": "b"})
+    assert kept_of(best).path == own / "evaluation"
+    shutil.rmtree(own / "evaluation")
+    assert kept_of(best) == kept_beside(best)
 
 
 def test_an_evaluation_on_a_gpu_is_not_said_to_be_of_other_cells(

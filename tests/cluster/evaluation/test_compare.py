@@ -19,7 +19,7 @@ from cluster.work.comparison.compare import compare
 from cluster.work.comparison.evaluated import evaluated
 from cluster.work.comparison.targets import distinct
 from cluster.work.evaluate import evaluate
-from cluster.work.evaluation.record import Difference, Evaluation
+from cluster.work.evaluation.record import Difference, Evaluation, UnitFacts
 from scdfm.metrics.table import Score, Table, tabulate
 
 
@@ -109,6 +109,17 @@ def test_a_baseline_of_two_seeds_on_the_same_cells_is_one_score(tmp_path: Path) 
     assert found.differences["additive"]["mse"].runs == 3
 
 
+def test_lists_of_other_conditions_are_other_splits(tmp_path: Path) -> None:
+    def of(condition: str, ours: float, theirs: float) -> Evaluation:
+        unit = {"context": "K562", "condition": condition, "label": condition}
+        units = [UnitFacts(**unit, cells=3, controls=3, generated=3)]
+        return evaluation({"scDFM": ours, "additive": theirs}).model_copy(update={"units": units})
+
+    runs = [of("A", 0.1, 0.3), of("B", 0.2, 0.5), of("B", 0.3, 0.5)]
+    found = compare([tmp_path / str(k) for k in range(3)], runs)
+    assert found.tables["additive"]["mse"].values == (0.3, 0.5)
+
+
 def test_one_run_has_no_spread(tmp_path: Path) -> None:
     found = compare([tmp_path], [evaluation({"scDFM": 0.1, "control": 0.2})])
     assert np.isnan(found.tables["scDFM"]["mse"].sd)
@@ -181,6 +192,13 @@ def test_a_kept_evaluation_is_used_until_the_weights_change(trained: Path, tmp_p
     # On fewer genes, as beside somebody's predictions of those, it is no score like the others.
     kept.write_text(again.model_copy(update={"genes": 5}).model_dump_json())
     assert evaluated([run], metrics=["mse"])[0].genes == first.genes
+    # Nor on other conditions, though both splits are called a list.
+    assert again.asked is not None
+    units = tuple(one.model_copy(update={"condition": "other"}) for one in again.units)
+    asked = again.asked.model_copy(update={"split": "other"})
+    other = again.model_copy(update={"units": units, "asked": asked})
+    kept.write_text(other.model_dump_json())
+    assert evaluated([run], metrics=["mse"])[0].units == first.units
     newer = json.loads(as_json(again))
     kept.write_text(json.dumps(newer | {"split": newer["split"] | {"drawn": "by plate"}}))
     assert evaluated([run])[0].split.plain()["drawn"] == "by plate"

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from cluster.report.judged import unusual
 from cluster.work.evaluation.record import Evaluation, SplitFacts
 from cluster.work.evaluation.remarks import remarks
+from scdfm.splits import Split
 
 KEPT: dict[str, Any] = {
     "model": None,
@@ -48,6 +50,17 @@ def test_parts_of_a_split_are_told_by_name() -> None:
     assert Evaluation.model_validate(KEPT).split == SplitFacts(
         kind="additive", seed=42, fold=0, context=None
     )
+
+
+def test_test_conditions_are_told_by_name_where_splits_are_lists() -> None:
+    unit = {"context": "K562", "label": "A", "cells": 3, "controls": 3, "generated": 3}
+    found = Evaluation.model_validate(KEPT | {"units": [unit | {"condition": "A"}]})
+    assert found.tests(["A"])
+    assert not found.tests(["B"])
+    assert Evaluation.model_validate(KEPT).tests(["B"])  # an older one did not say
+    parts = {"train": ("A",), "test": ("B",), "validation_kind": "none"}
+    split = Split(kind="list", seed=42, fold=0, **parts)
+    assert any("than its own split tests (--split)" in line for line in unusual(found, split=split))
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "1 condition is"), (3, "3 conditions are")])

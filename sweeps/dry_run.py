@@ -21,6 +21,7 @@ from sweeps.lock import say_if_renamed
 from sweeps.proposals.cells import check_data
 from sweeps.proposals.confirm import missing
 from sweeps.proposals.measured import Measured, measured, require_fitting, shown
+from sweeps.proposals.prior import Observed, observed
 from sweeps.proposals.search import StudySearch
 from sweeps.results import chosen, finalists
 from sweeps.room import concurrent
@@ -184,7 +185,12 @@ def dry_run(
         steps=sweep.run({}, split=0).training.steps,
         space=described(sweep),
         outside=outside(sweep),
-        first=first_configurations(sweep, earlier=ledger.trials(), left=left),
+        first=first_configurations(
+            sweep,
+            earlier=ledger.trials(),
+            left=left,
+            known=() if ledger.trials() else observed(sweep, fingerprint=fingerprint),
+        ),
         at_once=at_once,
         cpu=sweep.resources.cpu,
         gpu=sweep.resources.gpu,
@@ -291,7 +297,11 @@ def _values_of(dimension: Dimension) -> str:
 
 
 def first_configurations(
-    sweep: SweepConfig, *, earlier: Sequence[Trial] = (), left: int | None = None
+    sweep: SweepConfig,
+    *,
+    earlier: Sequence[Trial] = (),
+    left: int | None = None,
+    known: Sequence[Observed] = (),
 ) -> tuple[Configuration, ...]:
     """What comes first, one at a time.
 
@@ -302,13 +312,21 @@ def first_configurations(
         sweep: The sweep.
         earlier: Trials that have begun.
         left: Trials that will run; none: all of the budget.
+        known: What `search.from` tells a sweep that has not begun.
     """
     first = queued(sweep, earlier)
     most = sweep.budget.trials if left is None else left
     if earlier:
         most = min(most, len(first))
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    search = StudySearch(sweep, storage=InMemoryStorage(), name=sweep.name, earlier=(), first=first)
+    search = StudySearch(
+        sweep,
+        storage=InMemoryStorage(),
+        name=sweep.name,
+        earlier=(),
+        first=first,
+        observed=known,
+    )
     found: list[Configuration] = []
     for number in range(min(FIRST, most)):
         proposed = search.suggest(str(number))

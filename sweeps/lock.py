@@ -237,11 +237,19 @@ def _new_study(sweep: SweepConfig) -> str | None:
 def _files(sweep: SweepConfig) -> Iterator[Path]:
     """What trials read besides the store and the splits: edges, models to start from."""
     for one in sweep.samples():
-        run = sweep.run(one, split=0)
-        if run.graph.path is not None:
-            yield run.graph.path
-        if run.init_from is not None:
-            yield source_model(run.init_from) / WEIGHTS
+        yield from files_of(sweep.run(one, split=0))
+
+
+def files_of(run: RunConfig) -> Iterator[Path]:
+    """What a run reads besides its store and its split, as `Locked.files` names it.
+
+    Raises:
+        FileNotFoundError, ValueError: The model to start from is gone.
+    """
+    if run.graph.path is not None:
+        yield run.graph.path
+    if run.init_from is not None:
+        yield source_model(run.init_from) / WEIGHTS
 
 
 def _hashes(files: Iterable[Path]) -> dict[str, str]:

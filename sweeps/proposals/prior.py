@@ -1,12 +1,14 @@
 """What other sweeps have found, as observations that a search has before its first proposal.
 
 A value compares only where cells, splits and objective are the same, and where a trial's run
-differs from this sweep's base in nothing but settings that this sweep tries, too. Such a trial
-tells the sampler something; it is no trial of this sweep, and may be proposed again.
+differs from this sweep's base in nothing but settings that this sweep tries, too; lists of edges
+and first weights are compared by their content. Such a trial tells the sampler something; it is no
+trial of this sweep, and may be proposed again.
 """
 
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +20,7 @@ from cluster.storage.wanted import these
 from sweeps.directory import SweepDirectory
 from sweeps.ledger import FILE as LEDGER
 from sweeps.ledger import Trial
-from sweeps.lock import Locked
+from sweeps.lock import Locked, files_of
 from sweeps.proposals.storage import values_of
 from sweeps.schema.sweep import Configuration, SweepConfig
 
@@ -44,7 +46,10 @@ def observed(sweep: SweepConfig, *, fingerprint: str) -> list[Observed]:
         ValueError: One is no sweep, or its values do not compare with those of this sweep.
     """
     known = require_comparable(sweep, fingerprint=fingerprint)
-    return [one for place, locked in known.items() for one in _of(place, locked, sweep)]
+    if not known:
+        return []
+    own = Locked.of(sweep, fingerprint=fingerprint).files
+    return [one for place, locked in known.items() for one in _of(place, locked, sweep, own=own)]
 
 
 def require_comparable(sweep: SweepConfig, *, fingerprint: str) -> dict[Path, Locked]:
@@ -71,12 +76,14 @@ def _read(place: Path) -> SweepDirectory:
     return SweepDirectory(local(place)).fetch(these(SWEEP, LEDGER))
 
 
-def _of(place: Path, locked: Locked, sweep: SweepConfig) -> list[Observed]:
+def _of(
+    place: Path, locked: Locked, sweep: SweepConfig, *, own: Mapping[str, str]
+) -> list[Observed]:
     directory = _read(place)
     finished = [one for one in directory.ledger.trials() if _whole(one, sweep)]
     space, found = sweep.whole_space, list[Observed]()
     for trial in finished:
-        configuration = _as_ours(trial, locked, sweep)
+        configuration = _as_ours(trial, locked, sweep, files=own)
         if configuration is not None and space.holds(configuration):
             found.append(
                 Observed(configuration, tuple(values_of(sweep.objective, trial)), str(place))
@@ -129,15 +136,42 @@ def _splits(locked: Locked) -> str:
     return ", ".join(told)
 
 
-def _as_ours(trial: Trial, locked: Locked, sweep: SweepConfig) -> Configuration | None:
-    """A trial's values of the settings that this sweep tries; None if it differs in others."""
+def _as_ours(
+    trial: Trial, locked: Locked, sweep: SweepConfig, *, files: Mapping[str, str]
+) -> Configuration | None:
+    """A trial's values of the settings that this sweep tries; None if it differs in others.
+
+    Args:
+        trial: Of the other sweep.
+        locked: What that is.
+        sweep: This one.
+        files: Hashes of the files that it reads, by their places.
+    """
     base = sweep.run({}, split=0)
     own = {name: getattr(base, name) for name in ("name", "output", "split")}
     try:
         run = make_run({**locked.base, **own}, where="base", overrides=dict(trial.configuration))
     except ValueError:  # a setting of another version, or of a plug-in that is not here
         return None
-    return None if _differs(run, base, sweep) else sweep.values_of(run)
+    if _differs(run, base, sweep):
+        return None
+    values = sweep.values_of(run)
+    theirs = _contents(run, locked.files)
+    same = theirs == _contents(sweep.run(values, split=0), files)
+    return values if same and None not in theirs else None
+
+
+def _contents(run: RunConfig, files: Mapping[str, str]) -> list[str | None]:
+    """Hashes of the edges and first weights of a run; places of files do not tell.
+
+    Args:
+        run: The run.
+        files: Hashes by place, of the sweep that it is of.
+    """
+    try:
+        return [files.get(str(place)) for place in files_of(run)]
+    except (FileNotFoundError, ValueError):  # it started from a model that is gone
+        return [None]
 
 
 def _differs(run: RunConfig, base: RunConfig, sweep: SweepConfig) -> bool:

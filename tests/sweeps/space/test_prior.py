@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from sweeps import SweepConfig
 from sweeps.directory import SweepDirectory
+from sweeps.dry_run import first_configurations
 from sweeps.proposals.prior import observed, require_comparable
 from sweeps.proposals.search import StudySearch
 from sweeps.proposals.storage import FROM
@@ -65,6 +66,11 @@ def test_finished_trials_that_compare_are_known_and_may_be_proposed_again(
     assert {trial.user_attrs[FROM] for trial in told} == {str(first.directory)}
     again = StudySearch(second, observed=found, **given)
     assert len(again._study.get_trials()) == 2  # a restart tells nothing twice
+    fresh = {**given, "storage": InMemoryStorage(), "first": [second.baseline]}
+    real = StudySearch(second, observed=found, **fresh)
+    shown = first_configurations(second, known=found)  # of a dry run
+    assert shown == tuple(real.suggest(str(number)) for number in range(3))
+    assert shown != first_configurations(second)
     base = StudySearch(second, observed=found, **{**given, "first": [found[0].configuration]})
     assert base.suggest("one") == found[0].configuration
 
@@ -83,6 +89,26 @@ def test_a_trial_that_differs_in_what_is_not_tried_says_nothing(
     second = later(tiny, tmp_path, first.directory, space=narrow)
     [one] = observed(second, fingerprint=CELLS)
     assert one.configuration["graph.k"] == 8
+
+
+def test_trials_with_other_edges_say_nothing_wherever_their_list_is(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    def edges(name: str, content: str) -> dict[str, Any]:
+        (tmp_path / name).write_text(content)
+        return {**tiny["base"], "graph": {"kind": "edges", "path": str(tmp_path / name)}}
+
+    first = begun(
+        sweep_of(tiny, tmp_path, base=edges("a.csv", "source,target\nA,B\n")),
+        ({"graph.k": 8}, {0: 0.2, 1: 0.4}),
+    )
+    for name, content, known in (
+        ("b.csv", "source,target\nA,B\n", 1),
+        ("c.csv", "source,target\nA,C\n", 0),
+        ("a.csv", "source,target\nA,C\n", 0),
+    ):
+        second = later(tiny, tmp_path, first.directory, base=edges(name, content))
+        assert len(observed(second, fingerprint=CELLS)) == known
 
 
 @pytest.mark.parametrize(

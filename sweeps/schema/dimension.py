@@ -113,7 +113,7 @@ class Dimension(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _values_differ(self) -> Self:
-        texts = sorted(repr(value) for value in self.values or ())
+        texts = sorted(map(_told, self.values or ()))
         twice = [one for one, other in pairwise(texts) if one == other]
         if twice:
             raise ValueError(f"values must differ, got {twice[0]} twice; remove one")
@@ -164,6 +164,17 @@ class Dimension(BaseModel, frozen=True, extra="forbid"):
             return math.inf
         return round((self.last - self.low) / (self.step or 1.0)) + 1
 
+    def spelt(self, value: Value) -> Value:
+        """The value as the search would propose it, if it is one that it could: 1 and 1.0 are."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return value
+        if self.values is not None:
+            numbers = [one for one in self.values if not isinstance(one, bool)]
+            return next((one for one in numbers if one == value), value)
+        if self.type == "float":
+            return float(value)
+        return int(value) if self.type == "int" and float(value).is_integer() else value
+
     def cast(self, value: float) -> int | float:
         """A number of this range's type."""
         return round(value) if self.type == "int" else float(value)
@@ -180,3 +191,8 @@ class Dimension(BaseModel, frozen=True, extra="forbid"):
         steps = (value - self.low) / (self.step or (1.0 if self.type == "int" else value or 1.0))
         free = self.type == "float" and self.step is None
         return free or math.isclose(steps, round(steps), abs_tol=1e-9)
+
+
+def _told(value: Value) -> str:
+    """A value as text, which is that of 1 for 1.0."""
+    return repr(int(value) if isinstance(value, float) and value.is_integer() else value)

@@ -186,10 +186,8 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         return {name: self._cast(name, values.get(name)) for name in self.settings}
 
     def _cast(self, name: str, value: Value) -> Value:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        # 10 and 10.0 are one value of a float range, and must be one configuration.
-        ranged = name in self.space and self.space[name].type == "float"
-        return float(value or 0) if ranged and number else value
+        # 10 and 10.0 are one value, and must be one configuration: as the space spells it.
+        return value if name not in self.space else self.space[name].spelt(value)
 
     def run(
         self, configuration: Configuration, *, split: int, output: Path | None = None

@@ -44,6 +44,7 @@ def test_true_and_1_are_different_choices() -> None:
         ({"type": "int", "low": 1}, "needs low and high"),
         ({"type": "choice"}, "needs values"),
         ({"type": "choice", "values": [1, 1]}, "values must differ"),
+        ({"type": "choice", "values": [1, 1.0]}, "values must differ, got 1 twice"),
         ({"type": "choice", "values": [1], "low": 0}, "low does not belong"),
         ({"type": "int", "low": 1, "high": 2, "values": [1]}, "values does not belong"),
     ],

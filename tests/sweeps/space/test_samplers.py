@@ -15,7 +15,7 @@ from sweeps.proposals.search import StudySearch
 from sweeps.proposals.storage import NUMBER
 from sweeps.schema.files import make_sweep
 from sweeps.schema.sweep import Configuration
-from sweeps.space import identity
+from sweeps.space import identity, trial_key
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -50,6 +50,23 @@ def sweep_of(
 
 def trial_of(configuration: Configuration, number: int) -> Trial:
     return Trial(identity(configuration), number, configuration, baseline=number == 1)
+
+
+def test_a_number_is_proposed_once_however_the_file_writes_it(tiny: dict[str, Any]) -> None:
+    space = {
+        "model.dropout": {"type": "choice", "values": [0, 0.1]},
+        "loss.mmd_weight": {"type": "int", "low": 1, "high": 3},
+    }
+    base = {**tiny["base"], "loss": {"mmd_weight": 1}}
+    base["model"] = {**base["model"], "dropout": 0.0}
+    sweep = sweep_of({**tiny, "base": base}, "grid", space)
+    assert sweep.whole_space.holds(sweep.baseline)
+    search = StudySearch(
+        sweep, storage=InMemoryStorage(), name="toy", earlier=[], first=[sweep.baseline]
+    )
+    found = list(iter(lambda: search.suggest("one"), Searcher.FINISHED))
+    assert len(found) == 6
+    assert len({trial_key(sweep, one, begun={}) for one in found}) == 6
 
 
 class Session:

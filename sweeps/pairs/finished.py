@@ -141,7 +141,8 @@ class FinishedPairs:
         content |= {
             "training.keep": None,
             "store": self.fingerprint,
-            "threads": run.threads or self.sweep.resources.cpu,
+            # Those of this process may follow from OMP_NUM_THREADS.
+            "threads": run.threads or [self.sweep.resources.cpu, torch.get_num_threads()],
             "machine": _machine(gpu=self.sweep.resources.gpu > 0),
             "versions": {name: version(name) for name in _VERSIONS},
             "code": deciding_code(),

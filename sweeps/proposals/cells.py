@@ -1,11 +1,13 @@
 """Whether the cells can give what a sweep asks for, found out before any trial starts."""
 
+import logging
 from collections.abc import Hashable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cluster.runs.begin import require_inputs
-from cluster.runs.plan import planned_split, validation_cells
+from cluster.runs.plan import planned_split, run_genes, validation_cells
 from cluster.settings.config import RunConfig
 from cluster.settings.watch import require_watchers
 from data_store.store.reader import Store
@@ -14,23 +16,31 @@ from scdfm.metrics import METRICS, Evidence, UnitCells
 from scdfm.metrics.evidence import Measure
 from scdfm.screen.names import how_many
 from scdfm.screen.randomness import numpy_generator
+from scdfm.screen.variable_genes import GeneChoice
+from sweeps.directory import SweepDirectory
 from sweeps.proposals.limits import Counted
 from sweeps.proposals.prior import require_comparable
 from sweeps.proposals.storage import require_storage
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import identity
 
+log = logging.getLogger(__name__)
+
 _GENES = 8  # of made-up means
 
 
 def check_data(sweep: SweepConfig) -> str:
-    """Find bad input before any trial starts; return the store's fingerprint."""
+    """Find bad input before any trial starts; return the store's fingerprint.
+
+    A sweep goes on with the version of the store that it began on, as runs do.
+    """
     require_watchers(sweep.run({}, split=0).watch)
     require_storage(sweep)
-    with _open_store(sweep.run({}, split=0).store) as store:
+    with _open_store(sweep) as store:
         Counted(sweep).require_first()
         for split in range(len(sweep.splits)):
             _require_inputs(sweep, store, split=split)
+            _require_same_genes(sweep, store, split=split)
             _require_metric(sweep, store, split=split)
         require_comparable(sweep, fingerprint=store.fingerprint)
         return store.fingerprint
@@ -48,6 +58,28 @@ def _require_inputs(sweep: SweepConfig, store: Store, *, split: int) -> None:
             raise type(error)(f"{_named(configuration, sweep=sweep)}: {error}") from error
 
 
+def _require_same_genes(sweep: SweepConfig, store: Store, *, split: int) -> None:
+    """Refuse configurations that would be scored on other genes than the base: no scores compare.
+
+    A model of few genes may lack some that are scored, or have perturbed ones in their places.
+    """
+    kinds: dict[GeneChoice, tuple[Configuration, RunConfig]] = {}
+    for configuration in sweep.samples():
+        run = sweep.run(configuration, split=split)
+        kinds.setdefault(run.genes, (configuration, run))
+    scored: NDArray[np.int64] | None = None
+    for configuration, run in kinds.values() if len(kinds) > 1 else ():
+        own = run_genes(run.genes, store, split=planned_split(run, store)).evaluation
+        scored = own if scored is None else scored
+        if not np.array_equal(own, scored):
+            common = len(np.intersect1d(own, scored))
+            raise ValueError(
+                f"expected all trials to be scored on the same genes, got "
+                f"{_named(configuration, sweep=sweep)}, which has {common} of the {len(scored)}; "
+                "lower base.genes.evaluation, or leave genes.model out"
+            )
+
+
 def _named(configuration: Configuration, *, sweep: SweepConfig) -> str:
     """How a user knows a configuration: by its name in a list, or by what the base has not."""
     for name, listed in sweep.listed.items():
@@ -58,14 +90,37 @@ def _named(configuration: Configuration, *, sweep: SweepConfig) -> str:
     return f"a trial with {', '.join(own)}" if own else "the base"
 
 
-def _open_store(address: str) -> Store:
+def _open_store(sweep: SweepConfig) -> Store:
+    """The version of the store that a sweep has begun on, where it is kept; else the newest."""
+    address, begun = sweep.run({}, split=0).store, _begun_on(sweep)
     try:
-        return Store.open(address)
+        newest = Store.open(address)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"expected a store at {address}, found nothing there; ingest one there, or name where "
             "it is with --set base.store=PATH"
         ) from error
+    if begun in (None, newest.fingerprint):
+        return newest
+    try:
+        store = Store.open(address, fingerprint=begun)
+    except ValueError:  # it holds other cells, of which the sweep's lock tells
+        return newest
+    log.info(
+        "version %s of %s, on which the sweep began; the newest is %s",
+        store.fingerprint[:12],
+        address,
+        newest.fingerprint[:12],
+    )
+    newest.close()
+    return store
+
+
+def _begun_on(sweep: SweepConfig) -> str | None:
+    """Fingerprint of the store that a sweep has trials on; None before the first."""
+    directory = SweepDirectory(sweep.directory)
+    locked = directory.lock.read() if directory.ledger.trials() else None
+    return None if locked is None else locked.store_fingerprint
 
 
 def _require_metric(sweep: SweepConfig, store: Store, *, split: int) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cluster.runs.directory import RunDirectory
 from cluster.storage import mirror, places
@@ -12,9 +13,13 @@ from data_store.ingest.write import IngestOptions, ingest
 from data_store.simulate import SimulateOptions, simulate
 from data_store.store.reader import Store
 from scdfm.flow.files import WEIGHTS
+from scdfm.gene_graph.config import GraphConfig
+from scdfm.splits import SplitConfig
 from sweeps import SweepConfig
+from sweeps.directory import SweepDirectory
 from sweeps.objective import run_trial
 from sweeps.pairs.finished import FOLDER, FinishedPairs
+from sweeps.proposals.cells import check_data
 from sweeps.space import split_run
 
 pytestmark = pytest.mark.slow
@@ -86,6 +91,39 @@ def test_what_differs_is_trained(one_split: SweepConfig, change: Any) -> None:
     assert taken(other) == [False]
 
 
+def test_files_that_a_run_names_count_by_their_content(
+    one_split: SweepConfig, tmp_path: Path
+) -> None:
+    pairs = FinishedPairs(one_split, fingerprint="f" * 64)
+    run = split_run(one_split, one_split.baseline, split=0)
+
+    def keys(name: str, content: str) -> list[str | None]:
+        (tmp_path / name).mkdir()
+        for file in ("edges.csv", "split.json", "model.json", WEIGHTS):
+            (tmp_path / name / file).write_text(content)
+        changes: list[dict[str, Any]] = [
+            {"graph": GraphConfig(kind="edges", path=tmp_path / name / "edges.csv")},
+            {"split": SplitConfig(kind="file", path=tmp_path / name / "split.json")},
+            {"init_from": tmp_path / name},
+        ]
+        return [pairs.key(run.model_copy(update=change)) for change in changes]
+
+    first, same, other = keys("a", "1"), keys("b", "1"), keys("c", "2")
+    assert first == same
+    assert len({pairs.key(run), *first, *other}) == 7
+
+
+def test_threads_that_the_environment_sets_make_another_pair(
+    one_split: SweepConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = FinishedPairs(one_split, fingerprint="f" * 64)
+    run = split_run(one_split, one_split.baseline, split=0)
+    before = pairs.key(run)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    assert pairs.key(run) != before
+
+
 def test_a_run_that_is_damaged_or_gone_is_trained_anew(one_split: SweepConfig) -> None:
     reports(one_split)
     run = split_run(one_split, one_split.baseline, split=0)
@@ -146,18 +184,38 @@ def test_what_goes_on_after_a_stop_is_not_shared_it_may_come_from_other_code(
     assert taken(one_split.model_copy(update={"name": "other"})) == [False]
 
 
+def more_cells(cells: Any, folder: Path) -> Path:
+    """A file with some of the cells under other names."""
+    more = cells[:50].copy()
+    more.obs_names = [f"more-{name}" for name in more.obs_names]
+    more.write_h5ad(folder / "more.h5ad")
+    return folder / "more.h5ad"
+
+
+def test_a_sweep_goes_on_with_the_cells_that_it_began_on(
+    one_split: SweepConfig, tiny_adata: Any, tmp_path: Path
+) -> None:
+    store = Path(shutil.copytree(one_split.base["store"], tmp_path / "grows.zarr"))
+    sweep = one_split.model_copy(update={"base": one_split.base | {"store": str(store)}})
+    first, directory = check_data(sweep), SweepDirectory(sweep.directory)
+    directory.lock.take(sweep, fingerprint=first, begun=False)
+    own: Any = {"event": "start", "trial": "0", "configuration": {}, "baseline": True}
+    directory.ledger.write(own)
+    ingest(more_cells(tiny_adata, tmp_path), store, options=GROWN)
+    assert check_data(sweep) == first
+    assert check_data(sweep.model_copy(update={"name": "new"})) != first
+
+
 def test_a_store_that_grows_while_a_pair_trains_is_neither_used_nor_named(
     one_split: SweepConfig, tiny_adata: Any, tmp_path: Path
 ) -> None:
     store = Path(shutil.copytree(one_split.base["store"], tmp_path / "grows.zarr"))
     sweep = one_split.model_copy(update={"base": one_split.base | {"store": str(store)}})
-    cells = tiny_adata[:50].copy()
-    cells.obs_names = [f"more-{name}" for name in cells.obs_names]
-    cells.write_h5ad(tmp_path / "more.h5ad")
+    more = more_cells(tiny_adata, tmp_path)
 
     def grow(line: dict[str, Any]) -> None:
         if line["rung"] == 1:
-            ingest(tmp_path / "more.h5ad", store, options=GROWN)
+            ingest(more, store, options=GROWN)
 
     with Store.open(str(store)) as before:
         first = before.fingerprint

@@ -69,6 +69,10 @@ FILES: dict[str, tuple[dict[str, Any], str]] = {
     ),
 }
 DATA: dict[str, tuple[dict[str, Any], str]] = {
+    "trials that are scored on other genes": (
+        {"space": {"genes.model": {"type": "choice", "values": [20, 60]}}},
+        "a trial with genes.model 20, which has 19 of the 30; lower base.genes.evaluation",
+    ),
     "a condition that is not there": (
         {"splits": [{"kind": "list", "test": ["NOSUCH"]}]},
         "NOSUCH",
@@ -120,6 +124,14 @@ def test_a_sweep_that_does_not_fit_its_cells_is_refused_before_ray_starts(
         check_data(sweep)
     assert "\n" not in str(caught.value)
     assert not sweep.directory.exists()
+
+
+def test_the_genes_of_a_model_may_be_tried_where_those_that_are_scored_stay(
+    tiny_sweep: SweepConfig, tiny: dict[str, Any]
+) -> None:
+    base = {**tiny_sweep.base, "genes": {"model": 60, "evaluation": 4}}
+    space = {"genes.model": {"type": "choice", "values": [30, 60]}}
+    assert check_data(make_sweep({**tiny, "base": base, "space": space}, where="sweep.yaml"))
 
 
 def test_a_list_of_edges_that_does_not_fit_is_refused_with_whose_it_is(

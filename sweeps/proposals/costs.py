@@ -44,7 +44,7 @@ def cost_key(
         "sizes": sizes,
         "where": [gpu, cpu, platform.processor() or platform.machine(), os.cpu_count()],
         "nodes": sorted(nodes),
-        "torch": version("torch"),
+        "versions": [version(name) for name in ("scdfm", "torch")],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -49,6 +49,12 @@ def check_base(sweep: "SweepConfig") -> None:
             f"{sweep.resources.workers}; leave retrain out, and train best.yaml with "
             "`scdfm train --workers`"
         )
+    if sweep.limits.measured and sweep.resources.workers > 1 and sweep.resources.gpu > 0:
+        raise ValueError(
+            "limits.memory and limits.step_seconds are measured in a trial's own process, whose "
+            f"GPUs are its workers', got resources.workers {sweep.resources.workers}; leave these "
+            "limits out, or set workers to 0"
+        )
     if "ensemble" in sweep.settings or sweep.run({}, split=0).ensemble is not None:
         raise ValueError(
             "a sweep compares single models, and ensemble makes each trial several; remove it, and "

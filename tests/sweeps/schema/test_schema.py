@@ -43,6 +43,7 @@ def fault(settings: dict[str, Any], folder: Path) -> str:
         ({"resources": {"workers": 2, "gpu": 0.5}}, "one GPU or none"),
         ({"resources": {"workers": 2, "parallel_splits": 2}}, "exclude each other"),
         ({"resources": {"workers": 2}, "final": {"retrain": True}}, "in one process"),
+        ({"resources": {"workers": 2, "gpu": 1}, "limits": {"memory": 8}}, "limits.memory and"),
         ({"resources": {"workers": 2}, "output": "s3://bucket/sweeps"}, "that all nodes see"),
         ({"resources": {"gpu": 1.5}}, "whole number"),
         ({"prune": {"scheduler": "none", "grace": 3}}, "grace belongs to scheduler asha or median"),

@@ -1,8 +1,8 @@
 """sweep.lock.yaml: what a sweep's directory was begun with, so no other sweep continues it.
 
 Budget, resources, failure rules and what is queued are left out: they may change between restarts.
-The places of the store, a list of edges, a split file or first weights are left out, too: only
-their content counts.
+Workers inside a trial may not: a step takes the batches of all of them. The places of the store, a
+list of edges, a split file or first weights are left out, too: only their content counts.
 """
 
 import logging
@@ -58,6 +58,7 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
     store_fingerprint: str
     files: dict[str, str] = {}  # sha256 of lists of edges and of weights to start from
     split_files: dict[str, str] | None = None  # likewise; none: an older version named them only
+    workers: int | None = None  # inside a trial; none: an older version did not say
 
     @model_validator(mode="before")
     @classmethod
@@ -88,6 +89,7 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
             store_fingerprint=fingerprint,
             files=_hashes(_files(sweep)),
             split_files=_hashes(one.path for one in sweep.splits if one.path is not None),
+            workers=max(1, sweep.resources.workers),
         )
 
     @property
@@ -278,7 +280,10 @@ def _other_file(old: dict[str, str], new: dict[str, str] | None) -> str | None:
 
 def _decisive(locked: Locked, *, beside: Locked) -> JsonObject:
     """Settings by dotted name, without places and the files there."""
-    values = locked.model_dump(mode="json", exclude={"name", "study", "files", "split_files"})
+    own = {"name", "study", "files", "split_files", "workers"}
+    values = locked.model_dump(mode="json", exclude=own)
+    if None not in (locked.workers, beside.workers):
+        values["resources.workers"] = locked.workers
     if locked.split_files is not None and beside.split_files is not None:
         for split in values["splits"]:
             split["path"] = "a place" if split["path"] else None

@@ -49,6 +49,24 @@ def test_budget_and_resources_may_change(tiny: dict[str, Any]) -> None:
     lock(SweepConfig.model_validate(more), fingerprint="f", begun=True)
 
 
+def test_workers_inside_a_trial_stay_since_a_step_takes_the_batches_of_all(
+    tiny: dict[str, Any],
+) -> None:
+    sweep = SweepConfig.model_validate(tiny)
+    lock(sweep, fingerprint="f", begun=True)
+    lock(
+        SweepConfig.model_validate(tiny | {"resources": {"workers": 1}}),
+        fingerprint="f",
+        begun=True,
+    )
+    two = SweepConfig.model_validate(tiny | {"resources": {"workers": 2}})
+    with pytest.raises(ValueError, match=r"resources\.workers was 1 and is now 2"):
+        lock(two, fingerprint="f", begun=True)
+    older = yaml.safe_load(Lock(sweep.directory).path.read_text())
+    Lock(sweep.directory).path.write_text(yaml.safe_dump(older | {"workers": None}))
+    lock(two, fingerprint="f", begun=True)  # it did not say
+
+
 def test_spelling_a_default_out_changes_nothing(tiny: dict[str, Any]) -> None:
     lock(SweepConfig.model_validate(tiny), fingerprint="f", begun=True)
     lock(

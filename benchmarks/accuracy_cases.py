@@ -148,6 +148,8 @@ def _hash(file: Path) -> str:
 
 _REAL = {screen.name: screen for screen in SCREENS}
 
+_BASE: Values = {"base_channel": True, "base_velocity": True}
+
 # What differs from the preset, by the name of the setting; all but the first and the peer are
 # compared on the tuning screens alone.
 SETTINGS: dict[str, Values] = {
@@ -159,7 +161,7 @@ SETTINGS: dict[str, Values] = {
     "e_p as a sum": {"model": {"pooling": "sum"}},
     "rank 20": {"model": {"rank": 20}},
     "base channel": {"model": {"base_channel": True}},
-    "base velocity": {"model": {"base_channel": True, "base_velocity": True}},
+    "base velocity": {"model": _BASE},
     "token dropout 0.1": {"model": {"token_dropout": 0.1}},
     "logit-normal times": {"loss": {"times": "logit_normal"}},
     "optimal pairs": {"loss": {"pairs": "optimal"}},
@@ -177,6 +179,14 @@ SETTINGS: dict[str, Values] = {
     "3 networks, 100 steps each": {
         "ensemble": 3,
         "training": {"steps": 100, "validate_every": 25},
+    },
+    "base velocity, width 48": {"model": {**_BASE, "width": 48}},
+    "base velocity, twice as long": {"model": _BASE, "training": {"steps": 600}},
+    "base velocity, logit-normal times": {"model": _BASE, "loss": {"times": "logit_normal"}},
+    "base velocity, 8 x 16 cells": {"model": _BASE, "batch": {"conditions": 8, "cells": 16}},
+    "base velocity, learning rate 3e-4": {
+        "model": _BASE,
+        "training": {"learning_rate": 3e-4, "final_learning_rate": 3e-6},
     },
 }
 _OPTIONS = tuple(name for name in SETTINGS if name not in (CELLFLOW, BASE))

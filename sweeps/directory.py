@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Self
 
 from cluster.runs.directory import RunDirectory
-from cluster.runs.find_model import BEST_SPLITS, BEST_TRIAL, CHOICE, RUN
+from cluster.runs.find_model import BEST_RUN, BEST_SPLITS, BEST_TRIAL, CHOICE, RUN
 from cluster.runs.history.times import FILE as TIMES
 from cluster.runs.lease import lease
 from cluster.runs.stop import Stop
@@ -158,7 +158,7 @@ class SweepDirectory:
     @property
     def best_run(self) -> Path:
         """A run file: train the winner again, elsewhere or for longer."""
-        return self.path / "best.yaml"
+        return self.path / BEST_RUN
 
     def trial(self, key: str) -> Path:
         """The folder of a trial's runs, one folder for each split."""

@@ -8,6 +8,7 @@ from scdfm.flow.files import CARD
 RUN, MODEL = "run.yaml", "model"  # of a run's directory
 SWEEP, BEST_TRIAL = "sweep.lock.yaml", "best"  # of a sweep's directory
 BEST_SPLITS = "best-splits"  # beside it
+BEST_RUN = "best.yaml"  # likewise: a run file of its settings
 CHOICE = "choice.json"  # likewise: which trial that is
 
 

@@ -14,9 +14,17 @@ import numpy as np
 from pydantic import BaseModel, NonNegativeInt, PositiveInt
 from scipy.stats import t
 
-from cluster.runs.directory import RunDirectory
-from cluster.runs.find_model import RUN
+from cluster.runs.find_model import (
+    BEST_RUN,
+    BEST_SPLITS,
+    BEST_TRIAL,
+    MODEL,
+    RUN,
+    found_model,
+)
+from cluster.settings.config import read_run
 from cluster.work.evaluation.record import Evaluation, SplitFacts, no_difference
+from scdfm.flow.checkpoint import read_card
 from scdfm.metrics import METRICS
 from scdfm.metrics.table import Number, Score
 from scdfm.screen.names import listed
@@ -26,6 +34,7 @@ log = logging.getLogger(__name__)
 
 LEVEL = 0.95
 OF_THE_MODEL = ("flow", "untrained")  # kinds of further rows that each run has of its own
+OF_A_CARD = {"method", "settings", "model", "source", "sampling", "genes_per_step"}
 OF_ONE_RUN = ("name", "output", "seed", "split", "threads", "store", "init_from")
 
 
@@ -151,19 +160,36 @@ def _row_of_each(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> 
     different = [kind for at, kind in enumerate(kinds) if kind not in kinds[:at]]
     if len(different) == 1:
         return names
-    first = [targets[kinds.index(kind)] for kind in different]
+    called = _apart_by_name([targets[kinds.index(kind)] for kind in different])
     return [
-        f"{name} ({first[different.index(kind)].name})"
-        for name, kind in zip(names, kinds, strict=True)
+        f"{name} ({called[different.index(kind)]})" for name, kind in zip(names, kinds, strict=True)
     ]
 
 
+def _apart_by_name(paths: Sequence[Path]) -> list[str]:
+    """The last parts of paths, as many as tell them apart."""
+    for count in range(1, max(len(path.parts) for path in paths)):
+        names = ["/".join(path.parts[-count:]) for path in paths]
+        if len({*names}) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
 def _settings(target: Path) -> JsonObject | None:
-    """What makes a run another model than a run on another fold or seed."""
-    if not (target / RUN).is_file():
-        return None
-    run = RunDirectory(target).settings.model_dump(mode="json", exclude={*OF_ONE_RUN})
-    return {**run, "kind": RunDirectory(target).settings.split.kind}
+    """What makes a run another model than a run on another fold or seed; None: it is not known."""
+    model = found_model(target)
+    files = [target / RUN]
+    if model is not None:
+        # Of a run's model, of a sweep's best one, of that of another of its splits.
+        files += [model.parent / RUN] if model.name == MODEL else []
+        files += [model.parent / BEST_RUN] if model.name == BEST_TRIAL else []
+        files += [model.parent.parent / BEST_RUN] if model.parent.name == BEST_SPLITS else []
+    file = next((one for one in files if one.is_file()), None)
+    if file is not None:
+        run = read_run(file)
+        settings = run.model_dump(mode="json", exclude={*OF_ONE_RUN})
+        return {**settings, "kind": run.split.kind, "begins": run.init_from is None}
+    return None if model is None else read_card(model).model_dump(mode="json", include=OF_A_CARD)
 
 
 def _average(scores: Sequence[Score]) -> Average:

@@ -120,6 +120,31 @@ def test_lists_of_other_conditions_are_other_splits(tmp_path: Path) -> None:
     assert found.tables["additive"]["mse"].values == (0.3, 0.5)
 
 
+def test_models_of_other_settings_are_rows_of_their_own_wherever_they_lie(tmp_path: Path) -> None:
+    text = "name: run\nstore: s\nsplit: {kind: additive}\nsource: other_control\n"
+    for name, more in (("a", ""), ("b", "loss: {mmd_weight: 2}\n"), ("c", "init_from: m\n")):
+        for place in (f"{name}/model", f"sweep-{name}/best", f"{name}/same"):
+            (tmp_path / place).mkdir(parents=True)
+            (tmp_path / place / "model.json").touch()
+        for file in (f"{name}/run.yaml", f"sweep-{name}/best.yaml", f"{name}/same/run.yaml"):
+            (tmp_path / file).write_text(text + more)
+
+    def rows(*names: str) -> list[str]:
+        runs = [evaluation({"scDFM": 0.1}) for _ in names]
+        return [one.row for one in compare([tmp_path / name for name in names], runs).runs]
+
+    assert rows("a", "b") == ["scDFM (a)", "scDFM (b)"]
+    assert rows("a", "c") == ["scDFM (a)", "scDFM (c)"]
+    assert rows("a/model", "b/model") == ["scDFM (a/model)", "scDFM (b/model)"]
+    assert rows("a/same", "b/same") == ["scDFM (a/same)", "scDFM (b/same)"]
+    assert rows("sweep-a", "sweep-b") == ["scDFM (sweep-a)", "scDFM (sweep-b)"]
+    assert rows("sweep-a/best", "sweep-b/best") == [
+        "scDFM (sweep-a/best)",
+        "scDFM (sweep-b/best)",
+    ]
+    assert rows("sweep-a", "a/model") == ["scDFM", "scDFM"]
+
+
 def test_one_run_has_no_spread(tmp_path: Path) -> None:
     found = compare([tmp_path], [evaluation({"scDFM": 0.1, "control": 0.2})])
     assert np.isnan(found.tables["scDFM"]["mse"].sd)

@@ -65,8 +65,12 @@ def kept_costs() -> dict[str, Cost]:
 
 
 def keep_costs(costs: dict[str, Cost]) -> None:
-    """Keep what was measured to its end; where that cannot be written, it is measured again."""
-    whole = {key: one.model_dump() for key, one in costs.items() if one.stopped is None}
+    """Keep what was measured to its end; where that cannot be written, it is measured again.
+
+    What others have kept meanwhile stays: a measurement takes up to a minute.
+    """
+    every = kept_costs() | costs
+    whole = {key: one.model_dump() for key, one in every.items() if one.stopped is None}
     try:
         cost_file().parent.mkdir(parents=True, exist_ok=True)
         write_text(cost_file(), json.dumps(whole) + "\n")

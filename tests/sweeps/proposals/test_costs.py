@@ -6,8 +6,18 @@ import pytest
 
 from cluster.settings.config import make_run
 from cluster.work.cost.limited import Cost
-from sweeps.proposals.costs import cost_key
+from sweeps.proposals.costs import cost_key, keep_costs, kept_costs
 from tests.cluster.small import settings
+
+
+def test_what_others_have_kept_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in ("one", "other"):
+        keep_costs({name: Cost(parameters=1)})
+    keep_costs({"cut": Cost(stopped="time")})
+    assert kept_costs().keys() == {"one", "other"}
 
 
 def test_a_cost_that_says_more_than_the_kept_ones_is_measured_anew(

@@ -264,8 +264,9 @@ def _folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=place))
     _started.append(folder)
     try:
-        with (folder / _LOCK).open("w") as lock:
+        with (folder / f"{_LOCK}.new").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            Path(lock.name).rename(folder / _LOCK)  # who finds it finds it locked
             yield folder
     finally:
         if not _given_up.is_set():  # else Ray still writes to it

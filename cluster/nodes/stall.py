@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
+
+from scdfm.screen.folders import in_folder
 
 FOLDER = "stalls"  # in the directory of a run or sweep
 _OFTEN = 20  # times in the allowed span that the watchdog is wound up, at most
-_PATIENCE = 10.0  # seconds to open a file in a folder that comes and goes
 _FRAMES = 3  # calls that a line tells
 
 
@@ -66,7 +67,8 @@ def watched(directory: Path, *, who: str, seconds: float) -> Iterator[Watchdog]:
         seconds: Without a step, until the process ends.
     """
     path = directory / FOLDER / f"{who.replace(' ', '-')}-{os.getpid()}.txt"
-    with _opened(path) as file:
+    # Others remove the folder as soon as it is empty.
+    with in_folder(path.parent, lambda: path.open("w")) as file:
         file.write(f"{who}, {seconds:g} s, thread 0x{threading.get_ident():016x}\n")
         file.flush()
         dog = Watchdog(seconds, file=file.fileno())
@@ -78,18 +80,6 @@ def watched(directory: Path, *, who: str, seconds: float) -> Iterator[Watchdog]:
             path.unlink(missing_ok=True)
             with suppress(OSError):  # others are there
                 path.parent.rmdir()
-
-
-def _opened(path: Path) -> TextIO:
-    """A new file in a folder that others remove as soon as it is empty."""
-    late = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("w")
-        except (FileNotFoundError, FileExistsError):  # it went after mkdir, or within it
-            if time.monotonic() > late:
-                raise
 
 
 class Stall(NamedTuple):

@@ -6,9 +6,11 @@ an object store has a lease there instead (`cluster.storage.lease`).
 """
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from pydantic import ValidationError
 
@@ -18,6 +20,7 @@ from cluster.storage.mirror import mirror_of
 from cluster.storage.places import address_of
 from cluster.storage.storage import StorageError
 from cluster.storage.wanted import Wanted, but_states
+from scdfm.screen.folders import in_folder
 
 __all__ = ["FILE", "LeaseLostError", "check", "lease"]
 
@@ -44,15 +47,7 @@ def lease(directory: Path, *, wanted: Wanted = but_states) -> Iterator[str]:
 def _local(directory: Path) -> Iterator[str]:
     place = directory.resolve()  # in `a/..` the parent of a would pass for one of its folders
     missing = [folder for folder in (place, *place.parents) if not folder.exists()]
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / FILE).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"{directory} is being written by {_read(directory).in_words}; "
-                "wait for it to end or use another name"
-            ) from error
+    with _locked(directory) as file:
         holder = Holder.me()
         file.truncate(0)
         file.write(holder.model_dump_json(exclude_none=True))
@@ -62,6 +57,32 @@ def _local(directory: Path) -> Iterator[str]:
         except BaseException:
             _discard(place, missing)
             raise
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[TextIO]:
+    """The lease's file, with the lock on it."""
+    path, lock = directory / FILE, fcntl.LOCK_EX | fcntl.LOCK_NB
+    while True:
+        with in_folder(directory, lambda: path.open("a+")) as file:
+            try:
+                fcntl.flock(file, lock)
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"{directory} is being written by {_read(directory).in_words}; "
+                    "wait for it to end or use another name"
+                ) from error
+            if _is_at(path, file):
+                yield file
+                return
+
+
+def _is_at(path: Path, file: TextIO) -> bool:
+    """Whether an open file is what is at a path: who held a lease may just have removed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cluster.storage.storage import Found, TakenError
 from scdfm.screen.atomic import replaced
+from scdfm.screen.folders import make_folder
 
 _LOCK = ".storage.lock"
 
@@ -68,5 +69,5 @@ class Folder:
 
     def _place(self, name: str) -> Path:
         place = self._folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)  # who looks whether a place can be written removes it again
         return place

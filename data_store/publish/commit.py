@@ -11,6 +11,7 @@ from data_store.disk.workers import Workers
 from data_store.publish.swap import locked, put_in_place, remove, tidy, unfinished
 from data_store.store.schema import CELLS, MANIFEST, ShardRecord
 from scdfm.screen.atomic import sha256
+from scdfm.screen.folders import make_folder
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def hash_files(folder: Path, *, workers: Workers | None = None) -> tuple[ShardRe
 def _parents(path: Path) -> Iterator[None]:
     """Make the directories above a path; after an error, remove those again."""
     missing = [parent for parent in path.parents if not parent.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         yield
     except BaseException:
@@ -70,7 +71,7 @@ def _parents(path: Path) -> Iterator[None]:
 def _alone(partial: Path) -> Iterator[None]:
     with ExitStack() as stack:
         while True:
-            partial.mkdir(exist_ok=True)
+            make_folder(partial)
             with suppress(FileNotFoundError):  # another process took it for a leftover: once more
                 number = stack.enter_context(locked(partial))
                 if os.path.samestat(os.fstat(number), partial.stat()):

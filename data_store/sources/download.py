@@ -24,6 +24,7 @@ from data_store.sources.formats.known import format_of, known_endings, known_for
 from data_store.sources.notes import note
 from data_store.sources.transfer import file_name, shown, transfer
 from scdfm.screen.atomic import sha256 as hash_of
+from scdfm.screen.folders import in_folder
 
 CACHE = "SCDFM_CACHE"  # environment variable: the folder for downloads
 _BLOCK = 1 << 20
@@ -111,8 +112,10 @@ def _arriving(path: Path) -> Iterator[Path]:
     So are the folders of the cache that were made for it, if nothing was kept in them.
     """
     made = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    # Another download that fails removes the folders, too.
+    partial = in_folder(
+        path.parent, lambda: Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    )
     try:
         yield partial / path.name
     finally:

@@ -1,12 +1,14 @@
 """Facts of the lease: one writer at a time."""
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
-from cluster.runs.lease import LeaseLostError, check, lease
+from cluster.runs.lease import FILE, LeaseLostError, check, lease
 
 HOLD = """
 import sys, time
@@ -20,7 +22,7 @@ with lease(Path(sys.argv[1])):
 
 def test_a_second_writer_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
     refusal = pytest.raises(
-        ValueError, match=r"is being written by \w+@.* \(process \d+\), since 20"
+        ValueError, match=r"is being written by .+@.* \(process \d+\), since 20"
     )
     with lease(tmp_path), refusal, lease(tmp_path):
         pass
@@ -33,6 +35,22 @@ def test_a_lease_can_be_taken_again_after_it_ended(tmp_path: Path) -> None:
         check(tmp_path, second)
         with pytest.raises(LeaseLostError, match="was taken over"):
             check(tmp_path, first)
+
+
+def test_a_lease_is_taken_where_its_last_holder_has_just_removed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, lock, left = tmp_path / "runs" / "new", fcntl.flock, [1]
+
+    def late(file: TextIO, operation: int) -> None:
+        if left and left.pop():  # it fails and goes, after the next one has opened its file
+            (directory / FILE).unlink()
+            directory.rmdir()
+        lock(file, operation)
+
+    monkeypatch.setattr("cluster.runs.lease.fcntl.flock", late)
+    with lease(directory) as token:
+        check(directory, token)
 
 
 def test_a_killed_process_leaves_no_lease_behind(tmp_path: Path) -> None:

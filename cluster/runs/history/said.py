@@ -169,9 +169,11 @@ class _Sender:
         self.thread.start()
 
     def _send(self) -> None:
-        while not self.over:
+        over = False
+        while not over:
             self.new.wait()
             self.new.clear()
+            over = self.over  # what is written while a file is sent goes with another round
             # What could not be sent goes with the next line.
             with suppress(OSError, ValueError):
                 self._store.put(FILE, self._path.read_bytes())

@@ -174,10 +174,12 @@ def test_controls_can_be_confined(store: Store) -> None:
 
 
 def test_closing_joins_the_thread(store: Store) -> None:
+    before = {*threading.enumerate()}  # of other tests, some may be left
     batches = make(store).batches()
     next(batches)
     batches.close()
-    assert not any(thread.name.startswith("batches") for thread in threading.enumerate())
+    left = {*threading.enumerate()} - before
+    assert not any(thread.name.startswith("batches") for thread in left)
 
 
 def test_an_error_while_reading_ahead_reaches_the_reader(store: Store) -> None:

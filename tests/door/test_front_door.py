@@ -43,7 +43,8 @@ def test_importing_it_loads_nothing_heavy() -> None:
 
 
 def test_importing_it_takes_a_fraction_of_a_second() -> None:
-    code = "import time; t = time.perf_counter(); import scdfm; print(time.perf_counter() - t)"
+    # Of the processor's time: a busy machine, or a slow disk, says nothing of it.
+    code = "import time; t = time.process_time(); import scdfm; print(time.process_time() - t)"
     assert min(float(in_a_fresh_python(code)) for _ in range(3)) < 0.2
 
 

@@ -249,7 +249,8 @@ def test_a_killed_sweep_ends_like_one_that_was_not(tiny_sweep: SweepConfig, tmp_
             told.append(line)
             if line.startswith("round 1") and not any(one.startswith("retry") for one in told):
                 for process in _trials_of(driver.pid):
-                    os.kill(process, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # it has just ended by itself
+                        os.kill(process, signal.SIGKILL)
             if line.startswith("round 2"):
                 driver.kill()
     assert driver.returncode != 0

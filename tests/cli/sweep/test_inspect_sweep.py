@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -181,7 +182,9 @@ def event(kind: str, trial: int, **facts: object) -> SweepEvent:
     return SweepEvent(**{**usual, "kind": kind, "trial": trial, **facts})  # type: ignore[arg-type]
 
 
-def test_the_table_of_what_runs_fits_any_width_and_height() -> None:
+def test_the_table_of_what_runs_fits_any_width_and_height(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 0.0)  # which stands still on a busy machine, too
+    monkeypatch.setattr("cli.show.sweep.live.time", clock)
     table = RunningTable(splits=2, steps=600)
     assert table.lines(width=80, height=20) == []
     tried = {"loss.mmd_weight": 0.123456, "graph.k": 5, "training.learning_rate": 1e-3}

@@ -93,12 +93,13 @@ def test_a_worker_may_begin_while_another_removes_the_empty_folder(tmp_path: Pat
 def test_the_driver_tells_of_a_stalled_worker_and_gives_up_after_its_limit(
     ray_session: None, tiny_store_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Opening the store takes longer than this.
-    limits = {"stall_timeout": 0.02, "worker_restarts": 0}
+    # Opening the store takes longer than this. On a busy machine a worker may die before Ray Train
+    # knows that it has begun, which counts as a failed start; then another one is started.
+    limits = {"stall_timeout": 0.02, "worker_restarts": 0, "backoff": 0}
     run = make_run(settings(tiny_store_path, tmp_path, failure=limits), where="test")
     caplog.set_level("INFO", logger="cluster")
     with pytest.raises(RuntimeError, match=r"^a worker died \(worker 0: .*worker_restarts is 0; "):
         train(run, cpus_per_worker=1)
     said = [record.message for record in caplog.records]
-    [stalled] = [line for line in said if "took no step" in line]
-    assert stalled.startswith("worker 0 took no step for 0.02 s and was ended; it was in ")
+    stalled = {line.partition(" in ")[0] for line in said if "took no step" in line}
+    assert stalled == {"worker 0 took no step for 0.02 s and was ended; it was"}

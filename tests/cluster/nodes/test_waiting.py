@@ -39,6 +39,8 @@ def full(ray_session: None) -> Iterator[None]:
     """No core of the session is free."""
     holder: Any = ray.remote(num_cpus=2)(Holder).remote()
     assert ray.get(holder.here.remote())
+    while ray.available_resources().get("CPU", 0):  # type: ignore[no-untyped-call]
+        time.sleep(0.05)  # it is known a moment after the actor runs
     yield
     ray.kill(holder)
 

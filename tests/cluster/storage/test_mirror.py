@@ -92,12 +92,13 @@ def test_checkpoints_that_were_not_fetched_stay_in_the_store(address: str, tmp_p
     assert [*(driver.folder / "checkpoints").iterdir()] == [
         driver.folder / "checkpoints" / "step-2"
     ]
-    wrote(driver, a="two")
-    assert contents(worker) == {"a": "two", "checkpoints/step-2/state": "large"}
+    # Longer: what has kept its size, within a tick of 10 ms, passes for unchanged.
+    wrote(driver, a="three")
+    assert contents(worker) == {"a": "three", "checkpoints/step-2/state": "large"}
     driver.drop("checkpoints/")
     shutil.rmtree(driver.folder / "checkpoints")
     driver.commit()
-    assert contents(worker) == {"a": "two"}
+    assert contents(worker) == {"a": "three"}
 
 
 def test_who_was_taken_over_writes_nothing_more(address: str, tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ def until(address: str) -> float:
 
 @pytest.mark.usefixtures("soon")
 def test_a_second_writer_is_told_who_holds_it(address: str) -> None:
-    line = rf"{address} is being written by \w+@.* \(process {os.getpid()}\), since 20"
+    line = rf"{address} is being written by .+@.* \(process {os.getpid()}\), since 20"
     with lease(folder_of(address)) as token:
         first = until(address)
         while until(address) == first:  # it is renewed

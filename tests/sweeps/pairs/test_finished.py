@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cluster.runs.directory import RunDirectory
+from cluster.settings.config import RunConfig
 from cluster.storage import mirror, places
 from data_store.ingest.write import IngestOptions, ingest
 from data_store.simulate import SimulateOptions, simulate
@@ -111,6 +112,25 @@ def test_files_that_a_run_names_count_by_their_content(
     first, same, other = keys("a", "1"), keys("b", "1"), keys("c", "2")
     assert first == same
     assert len({pairs.key(run), *first, *other}) == 7
+
+
+def test_workers_and_devices_make_another_pair_and_what_decides_no_value_does_not(
+    one_split: SweepConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = split_run(one_split, one_split.baseline, split=0)
+
+    def key(run: RunConfig = run, **resources: float) -> str | None:
+        own = one_split.resources.model_copy(update=resources)
+        sweep = one_split.model_copy(update={"resources": own})
+        return FinishedPairs(sweep, fingerprint="f" * 64).key(run)
+
+    assert key() == key(workers=1) != key(workers=2)
+    keep = run.training.model_copy(update={"keep": 9})
+    failure = run.failure.model_copy(update={"stall_timeout": 77.0})
+    same = run.model_copy(update={"name": "other", "training": keep, "failure": failure})
+    assert key(same) == key()
+    monkeypatch.setattr("sweeps.pairs.finished._machine", lambda *, gpu: ["card"] * gpu)
+    assert key(gpu=1) == key(gpu=0.5) != key()
 
 
 def test_threads_that_the_environment_sets_make_another_pair(

@@ -78,7 +78,8 @@ def extremes(sweep: SweepConfig) -> dict[str, Configuration]:
 def work(run: RunConfig) -> float:
     """Roughly the multiplications of a step: to tell which configuration is larger, no more."""
     model, batch = run.model, run.batch
-    cells, genes = batch.conditions * batch.cells, min(batch.genes, run.genes.model)
+    cells = batch.conditions * batch.cells * run.training.accumulate
+    genes = min(batch.genes, run.genes.model)
     per_gene = 12 * model.width**2 + 4 * genes * model.width
     return float(model.layers * cells * genes * per_gene + run.genes.model * model.width**2)
 

@@ -10,8 +10,12 @@ import pytest
 from cli.show.dry_run import ended, pages
 from cluster.runs.plan import planned_split, units_of
 from cluster.work.cost.limited import Cost, _at, _cost, _Found, measure
+from cluster.work.cost.steps import Request, measured
 from cluster.work.cost.told import Told
 from data_store.store.reader import Store
+from scdfm.flow.objective import StepCells
+from scdfm.flow.training import Trainer
+from scdfm.method import Losses
 from sweeps import SweepConfig
 from sweeps.directory import SweepDirectory
 from sweeps.dry_run import (
@@ -24,7 +28,7 @@ from sweeps.dry_run import (
 )
 from sweeps.ledger import Event, Trial
 from sweeps.proposals.cells import check_data
-from sweeps.proposals.measured import _split_seconds, extremes
+from sweeps.proposals.measured import _split_seconds, extremes, work
 from sweeps.results import Chosen, write_choice
 from sweeps.schema.rules import FinalConfig
 from sweeps.winners.expected import models_to_test, seconds_to_test
@@ -34,6 +38,23 @@ def test_the_largest_has_the_most_work_of_all_settings_together(tiny_sweep: Swee
     found = extremes(tiny_sweep)
     assert found["base"] == tiny_sweep.baseline
     assert (found["smallest"]["model.width"], found["largest"]["model.width"]) == (8, 16)
+
+
+def test_a_step_is_measured_with_all_its_batches_and_real_cells_of_its_mmd(
+    tiny_sweep: SweepConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[int, tuple[int, ...]]] = []
+    step = Trainer.step
+
+    def counted(self: Trainer, *batches: StepCells) -> Losses:
+        taken.append((len(batches), batches[0].reference_sizes))
+        return step(self, *batches)
+
+    monkeypatch.setattr(Trainer, "step", counted)
+    heavy = {"training.accumulate": 3, "loss.mmd_cells": 5}
+    assert len(list(measured(Request(run=tiny_sweep.run(heavy, split=0))))) > 2
+    assert {*taken} == {(3, (5, 5))}
+    assert work(tiny_sweep.run(heavy, split=0)) > 2 * work(tiny_sweep.run({}, split=0))
 
 
 def test_of_settings_that_contradict_each_other_the_heaviest_counts(tiny: dict[str, Any]) -> None:

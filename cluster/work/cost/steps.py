@@ -13,7 +13,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -92,9 +92,10 @@ def measured(request: Request) -> Iterator[Told]:
         sizes = [max(2, round(share * run.batch.cells)) for share in SHARES]
         for number, cells in enumerate(dict.fromkeys(sizes)):
             batch = _batch(run, names, cells=cells, device=device)
+            batches = (batch,) * run.training.accumulate
             if number == 0:
-                trainer.step(batch)  # the first one compiles, and takes memory from the system
-            seconds = min(_seconds(trainer, batch) for _ in range(_TURNS))
+                trainer.step(*batches)  # the first one compiles, and takes memory from the system
+            seconds = min(_seconds(trainer, batches) for _ in range(_TURNS))
             yield Told(count, "step", cells, seconds, _memory(device))
             if number == 0:
                 made = _generating(run, trainer, names, how)
@@ -141,6 +142,8 @@ def _batch(run: RunConfig, names: Vocabulary, *, cells: int, device: torch.devic
     count = run.batch.conditions
     values = torch.from_numpy(_values(cells * count, genes)).to(device)
     asked = [(name,) for name in names.perturbations]
+    most = run.loss.mmd_cells
+    real = None if most is None else torch.from_numpy(_values(most * count, genes)).to(device)
     return StepCells(
         index=0,
         target=values,
@@ -152,13 +155,15 @@ def _batch(run: RunConfig, names: Vocabulary, *, cells: int, device: torch.devic
         sizes=(cells,) * count,
         names=tuple(f"unit {unit}" for unit in range(count)),
         base=values[:1].repeat(count, 1) if run.model.base_channel else None,
+        reference=real,
+        reference_sizes=() if most is None else (most,) * count,
     )
 
 
-def _seconds(trainer: Trainer, batch: StepCells) -> float:
+def _seconds(trainer: Trainer, batches: Sequence[StepCells]) -> float:
     began = time.perf_counter()
-    trainer.step(batch)
-    if batch.target.is_cuda:
+    trainer.step(*batches)
+    if batches[0].target.is_cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - began
 

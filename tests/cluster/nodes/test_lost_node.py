@@ -114,7 +114,7 @@ def test_a_lost_node_is_named_the_wait_is_spoken_of_and_ctrl_c_ends_it(
 def test_a_run_of_one_to_two_workers_goes_on_with_one_and_learns_the_same(
     two: Two, tiny_store_path: Path, tmp_path: Path
 ) -> None:
-    training = {"steps": 90, "learning_rate": 1e-3, "validate_every": 10, "log_every": 10}
+    training = {"steps": 150, "learning_rate": 1e-3, "validate_every": 10, "log_every": 10}
     lost, calm = (
         make_run(settings(tiny_store_path, tmp_path / name, training=training), where="test")
         for name in ("lost", "calm")

@@ -20,6 +20,7 @@ from cluster.runs.plan import (
     run_folds,
     run_genes,
     training_cells,
+    units_of,
     validation_cells,
 )
 from cluster.runs.provenance import provenance
@@ -101,7 +102,12 @@ class OpenRun:
             facts = provenance(store, run=self.config.name, address=self.config.store)
             facts = facts.model_copy(update={"graph": plan.graph_facts})
             if self.config.init_from is not None:
-                source = source_facts(self.config.init_from, vocabulary=plan.vocabulary)
+                source = source_facts(
+                    self.config.init_from,
+                    vocabulary=plan.vocabulary,
+                    store=store,
+                    tested=[store.units[k] for k in units_of(plan.split, store, "test")],
+                )
                 facts = facts.model_copy(update={"init_from": source})
             directory.forget_manifest()
             directory.write_settings(self.config)

@@ -1,5 +1,7 @@
 """`init_from` in a run file: a run that starts from another model's weights."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -7,15 +9,22 @@ from cluster.runs.find_model import found_model
 from cluster.runs.provenance import model_identity
 from cluster.storage.places import named
 from cluster.storage.reading import fetched
-from scdfm.flow.checkpoint import load_model, read_card
-from scdfm.flow.files import CARD, MEMBERS, WEIGHTS, is_ensemble
+from data_store.store.reader import Store
+from data_store.store.units import Unit
+from scdfm.flow.checkpoint import ModelCard, load_model, read_card
+from scdfm.flow.files import CARD, MEMBERS, SPLIT, WEIGHTS, is_ensemble
 from scdfm.flow.fine_tune import match, require_same_size, start_from
 from scdfm.flow.provenance import SourceFacts
 from scdfm.method import DEFAULT
 from scdfm.model.config import ModelConfig
 from scdfm.model.paper import VelocityField
 from scdfm.model.vocabulary import Vocabulary
+from scdfm.screen.address import url_of
 from scdfm.screen.atomic import sha256
+from scdfm.screen.names import how_many
+from scdfm.splits import Split
+
+log = logging.getLogger(__name__)
 
 SHOWN = 5  # names in a message
 
@@ -81,15 +90,50 @@ def source_weights(path: Path) -> Path | None:
         return None
 
 
-def source_facts(path: Path, *, vocabulary: Vocabulary) -> SourceFacts:
-    """Which model a run starts from and which of its own tokens that one knows."""
+def source_facts(
+    path: Path, *, vocabulary: Vocabulary, store: Store, tested: Sequence[Unit]
+) -> SourceFacts:
+    """Which model a run starts from, which of its tokens that one knows, and what it has seen.
+
+    Args:
+        path: What init_from names.
+        vocabulary: Of the run.
+        store: Of the run.
+        tested: Its test units.
+    """
     model = source_model(path)
     card = read_card(model)
     found = match(vocabulary, source=card.vocabulary)
+    # Conditions of other cells that are called alike were measured another time.
+    same = card.provenance.fingerprint == store.fingerprint or _place(
+        card.provenance.store
+    ) == _place(str(store.path))
+    learnt, split = ("train", "validation"), Split.load(model / SPLIT)
+    seen = [one for one in tested if split.part(one.condition, context=one.context) in learnt]
     return SourceFacts(
         path=named(model),
         **model_identity(model, card)._asdict(),
         **found._asdict(),
+        tested=len(seen) if same else 0,
+    )
+
+
+def _place(store: str | None) -> str | None:
+    """One spelling of where a store is."""
+    return None if store is None else url_of(store) or str(Path(store).resolve())
+
+
+def warn_if_seen(card: ModelCard) -> None:
+    """Say that the first weights of a model have learnt from what it is tested on."""
+    source = card.provenance.init_from
+    if source is not None and source.tested:
+        log.warning(_seen(source))
+
+
+def _seen(facts: SourceFacts) -> str:
+    return (
+        f"init_from {facts.path} has learnt from {how_many(facts.tested, 'unit')} that this run "
+        "tests, so its test scores say nothing of conditions never seen"
     )
 
 
@@ -100,6 +144,7 @@ def source_note(facts: SourceFacts) -> str:
     return (
         f"init_from {facts.path}: {facts.matched} tokens start from its weights, {len(new)} "
         f"are new{named}, {facts.left} of its own are not used"
+        + (f"; {_seen(facts)}" if facts.tested else "")
     )
 
 

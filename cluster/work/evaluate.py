@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from cluster.runs.find_model import model_directory
+from cluster.runs.fine_tune import warn_if_seen
 from cluster.runs.plan import run_genes
 from cluster.runs.precision import Arithmetic, arithmetic
 from cluster.runs.whole.unfinished import warn_if_unfinished
@@ -161,6 +162,8 @@ def _judged(
     model = None if path is None else open_model(path)
     if path is not None:
         warn_if_unfinished(path)
+    if model is not None and split is None:
+        warn_if_seen(model.card)
     if model is None and (store is None or split is None or not files):
         raise ValueError(
             "expected a run or model, or --predictions with --store and --split; name one"

@@ -67,6 +67,7 @@ class SourceFacts(Record, frozen=True):
     matched: int = 0
     new: tuple[str, ...] = ()
     left: int = 0
+    tested: int = 0  # test units of the run that it has learnt from, being of the same store
 
 
 class Best(Record, frozen=True):

@@ -14,6 +14,7 @@ from cluster.runs.directory import RunDirectory
 from cluster.runs.fine_tune import begin_from, require_source
 from cluster.settings.config import RunConfig, make_run
 from cluster.train import train_here
+from cluster.work.evaluate import evaluate
 from data_store.store.reader import Store
 from scdfm.flow.checkpoint import Model, load_model
 from scdfm.flow.training import Round
@@ -87,6 +88,23 @@ def test_genes_it_does_not_know_are_named_and_the_others_keep_their_weights(
         assert torch.equal(
             table[first.card.genes.index(gene)], known[source.card.genes.index(gene)]
         )
+
+
+def test_weights_that_have_learnt_from_what_is_tested_are_told(
+    trained: Path, tiny_store_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    [seen, *_], [new, *_] = (
+        getattr(load_model(trained / "model").split, part) for part in ("train", "test")
+    )
+    for name, tested, told in (("seen", seen, True), ("new", new, False)):
+        split = {"kind": "list", "test": [tested]}
+        run = fine_tuned(tiny_store_path, tmp_path / name, trained, split=split)
+        lines: list[dict[str, Any]] = []
+        train_here(run, on_round=at_the_start, report=lines.append)
+        assert any("that this run tests" in line.get("note", "") for line in lines) == told
+        caplog.clear()
+        evaluate(run.directory, metrics=["mse"], cells=3, keep=False)
+        assert ("say nothing of conditions never seen" in caplog.text) == told
 
 
 def test_it_learns_with_an_optimiser_of_its_own_and_resumes_without_the_other_model(

@@ -12,12 +12,14 @@ from cluster.storage.wanted import these
 from sweeps.budget import Spent
 from sweeps.directory import SweepDirectory, forget_states
 from sweeps.ledger import Ledger
+from sweeps.proposals.confirm import SEED
 from sweeps.results import (
     Chosen,
     Row,
     SweepResult,
     choice,
     export_best,
+    finalists,
     leaderboard,
     write_choice,
     write_leaderboard,
@@ -53,6 +55,8 @@ def conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
     best = export_best(sweep, rows[0])
     chosen = choice(sweep, rows)
     chosen += _first_weights(best, directory.runs(rows[0].directory.name))
+    for line in unconfirmed(sweep, ledger):
+        log.warning(line)
     winner = Chosen(trial=rows[0].trial, choice=chosen, key=rows[0].directory.name)
     write_choice(winner, directory)
     HyperParameters.of(sweep).catch_up([*ledger.trials(), *ledger.repeats()])
@@ -63,6 +67,19 @@ def conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
         choice=chosen,
         alike=alike(directory, rows, metric=sweep.objective.metric),
     )
+
+
+def unconfirmed(sweep: SweepConfig, ledger: Ledger) -> list[str]:
+    """Which of the best are not ranked among them since a training with a further seed failed."""
+    if sweep.confirm is None:
+        return []
+    best = {one.key for one in finalists(sweep, ledger.trials())[: sweep.confirm.top]}
+    return [
+        f"trial {one.number} is not ranked among the best that were confirmed, since seed "
+        f"{one.configuration[SEED]} of it failed: {one.error or 'its worker died'}"
+        for one in ledger.repeats()
+        if one.state == "failed" and one.confirms in best
+    ]
 
 
 def _first_weights(best: Path, runs: Sequence[RunDirectory]) -> str:

@@ -12,6 +12,7 @@ from sweeps.results import Chosen, choice, leaderboard, write_choice
 from sweeps.schema.rules import ConfirmConfig
 from sweeps.space import trial_key
 from sweeps.watching.now import now
+from sweeps.winners.concluded import unconfirmed
 from sweeps.winners.rule import note_rule, rule_of
 
 TOP = ConfirmConfig(top=2, seeds=3)
@@ -106,3 +107,21 @@ def test_a_report_of_a_sweep_that_goes_on_says_that_another_is_first(
         "is the best. The sweep has gone on since, and trial 3 is first now; the best model is "
         "still that of trial 1."
     )
+
+
+def test_one_of_the_best_whose_further_seed_failed_is_named(sweep: SweepConfig) -> None:
+    directory = SweepDirectory(sweep.directory)
+    directory.path.mkdir(parents=True)
+    for number, value in {1: 0.5, 2: 0.1, 3: 0.2}.items():
+        write(sweep, directory.ledger, number, value)
+    write(sweep, directory.ledger, 3, 0.2, seed=1)
+    tried = {**sweep.baseline, "loss.mmd_weight": 2.0}
+    again: Event = {"event": "start", "trial": "again", "baseline": False}
+    own = {**tried, "seed": 1}
+    directory.ledger.write(again | {"configuration": own, "confirms": trial_key(sweep, tried)})
+    directory.ledger.write(
+        {"event": "failed", "trial": "again", "seconds": 1.0, "error": "no disk"}
+    )
+    [line] = unconfirmed(sweep, directory.ledger)
+    assert line.startswith("trial 2 is not ranked among the best")
+    assert line.endswith("since seed 1 of it failed: no disk")

@@ -144,11 +144,11 @@ def _reason(known: Evaluation | None, *, cells: int | None, metrics: Sequence[st
     if known is None:
         return ""
     if not is_of_today(known):
-        return ", before by another version of scDFM"
+        return " again: its scores are of another version of scDFM"
     if known.asked is not None and known.asked.cells != cells:
-        return ", before on another number of cells"
+        return " again: its scores are of another number of cells"
     lacking = _lacking(known, metrics)
-    return f", before without {', '.join(lacking)}" if lacking else ""
+    return f" again: its scores lack {', '.join(lacking)}" if lacking else ""
 
 
 def _lacking(known: Evaluation, metrics: Sequence[str] | None) -> list[str]:

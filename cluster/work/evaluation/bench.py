@@ -33,6 +33,7 @@ from scdfm.metrics import Evidence
 from scdfm.metrics.baselines import BASELINES
 from scdfm.metrics.profiles import PROFILES
 from scdfm.model.field import VelocityField
+from scdfm.screen.names import how_many
 from scdfm.screen.progress import OnProgress, phase
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ class Bench:
     def _announce(self, maker: ModelRow, model: Model) -> None:
         method, settings = METHODS[model.card.method], settings_of(model.card)
         log.info(
-            f"generating {sum(maker.cells)} cells of {len(maker.cells)} units, "
+            f"generating {sum(maker.cells):,} cells of {how_many(len(maker.cells), 'unit')}, "
             f"{len(maker.sampler.genes)} genes, {method.describe(settings)} ({self.how})"
         )
 

@@ -257,7 +257,7 @@ def test_evaluations_of_other_code_or_other_cells_are_not_averaged(
     caplog.set_level(logging.INFO)
     usual = evaluated(runs)
     assert {one.asked.cells for one in usual if one.asked is not None} == {None}
-    assert "before on another number of cells" in caplog.text
+    assert "again: its scores are of another number of cells" in caplog.text
     caplog.clear()
     assert as_json(evaluated(runs)) == as_json(usual)
     assert caplog.text == ""
@@ -265,7 +265,7 @@ def test_evaluations_of_other_code_or_other_cells_are_not_averaged(
     older = {"code": "0" * 64}
     records[0].write_text(usual[0].model_copy(update=older).model_dump_json())
     assert len({one.code for one in evaluated(runs)}) == 1
-    assert "before by another version" in caplog.text
+    assert "again: its scores are of another version" in caplog.text
     caplog.clear()
     for record in records:
         record.write_text(usual[0].model_copy(update=older).model_dump_json())

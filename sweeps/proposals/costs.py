@@ -58,7 +58,7 @@ def cost_file() -> Path:
 
 
 def kept_costs() -> dict[str, Cost]:
-    """Costs measured before; a file that cannot be read holds none."""
+    """Costs measured before, without free memory; a file that cannot be read holds none."""
     try:
         told = json.loads(cost_file().read_text())
         return {key: Cost.model_validate(one) for key, one in told.items()}
@@ -69,10 +69,15 @@ def kept_costs() -> dict[str, Cost]:
 def keep_costs(costs: dict[str, Cost]) -> None:
     """Keep what was measured to its end; where that cannot be written, it is measured again.
 
-    What others have kept meanwhile stays: a measurement takes up to a minute.
+    What others have kept meanwhile stays: a measurement takes up to a minute. Free memory is left
+    out: it was that of the moment.
     """
     every = kept_costs() | costs
-    whole = {key: one.model_dump() for key, one in every.items() if one.stopped is None}
+    whole = {
+        key: one.model_dump(exclude={"available"})
+        for key, one in every.items()
+        if one.stopped is None
+    }
     try:
         cost_file().parent.mkdir(parents=True, exist_ok=True)
         write_text(cost_file(), json.dumps(whole) + "\n")

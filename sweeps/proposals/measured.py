@@ -12,7 +12,7 @@ import ray
 
 from cluster.runs.plan import planned_split, run_folds, units_of
 from cluster.settings.config import RunConfig
-from cluster.work.cost.limited import Cost, measure
+from cluster.work.cost.limited import Cost, available, measure
 from data_store.store.reader import Store
 from scdfm.screen.progress import phase
 from scdfm.screen.untyped import JsonObject
@@ -108,24 +108,29 @@ def _split_seconds(run: RunConfig, store: Store, *, cost: Cost) -> float:
 def _costs(sweep: SweepConfig, store: Store) -> dict[str, tuple[Configuration, Cost]]:
     """Some configurations and what they cost, by name."""
     sizes = (store.fingerprint, len(store.genes))
-    resources, remote = sweep.resources, ray.remote(_on_this_node)
+    resources = sweep.resources
+    room = {"num_cpus": resources.cpu, "num_gpus": resources.gpu, "max_retries": 0}
+    measuring = ray.remote(_on_this_node).options(**room)
+    looking = ray.remote(_free_here).options(**room)
     kept, found = kept_costs(), dict[str, tuple[Configuration, Cost]]()
     known: dict[str, Cost] = {}
+    free: int | None = None
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     nodes = [node["NodeManagerHostname"] for node in alive]
     for name, configuration in extremes(sweep).items():
         run = sweep.run(configuration, split=0)
         key = cost_key(run, sizes=sizes, gpu=resources.gpu > 0, cpu=resources.cpu, nodes=nodes)
-        if key in kept:
-            known[key] = kept[key]
+        if key in kept and key not in known:
+            # What fitted on that day need not fit now.
+            free = ray.get(looking.remote(resources.gpu > 0)) if free is None else free
+            known[key] = kept[key].model_copy(update={"available": free})
         if key not in known:
             phase(log, f"measuring the {name} configuration")
-            task = remote.options(num_cpus=resources.cpu, num_gpus=resources.gpu, max_retries=0)
-            asked = run.model_dump(mode="json")
-            told = ray.get(task.remote(asked, resources.gpu > 0, resources.cpu, str(Path.cwd())))
+            asked, home = run.model_dump(mode="json"), str(Path.cwd())
+            told = ray.get(measuring.remote(asked, resources.gpu > 0, resources.cpu, home))
             known[key] = Cost.model_validate(told)
         found[name] = configuration, known[key]
-    if kept.keys() & known.keys():
+    if free is not None:
         log.info("some was measured before, in %s: remove that to measure again", cost_file())
     keep_costs(kept | known)
     return found
@@ -135,6 +140,10 @@ def _on_this_node(run: JsonObject, gpu: bool, threads: int, home: str) -> JsonOb
     if Path(home).is_dir():
         os.chdir(home)  # paths resolve from there
     return measure(RunConfig.model_validate(run), gpu=gpu, threads=threads).model_dump()
+
+
+def _free_here(gpu: bool) -> int:
+    return available(gpu=gpu)
 
 
 def require_fitting(sweep: SweepConfig, costs: Sequence[Measured], *, at_once: int) -> None:

@@ -315,7 +315,19 @@ def test_a_dry_run_measures_once_and_leaves_the_sweep_unbegun(
     again = dry_run(tiny_sweep)
     assert isinstance(again, DryRun)
     assert f"measured before, in {tmp_path / 'cache' / 'scdfm' / 'costs.json'}" in caplog.text
-    assert again.measured == found.measured  # to the last digit, so from the cache
+    free = [one.cost.available for one in again.measured]
+    assert min(free) > 0  # of now
+    assert [
+        replace(one, cost=one.cost.model_copy(update={"available": before.cost.available}))
+        for one, before in zip(again.measured, found.measured, strict=True)
+    ] == [*found.measured]  # to the last digit, so from the cache
+    kept = tmp_path / "cache" / "scdfm" / "costs.json"
+    costs = json.loads(kept.read_text())
+    full = {key: {**one, "bytes": 2**60, "available": 2**61} for key, one in costs.items()}
+    kept.write_text(json.dumps(full))
+    with pytest.raises(ValueError, match=r"needs more than the .* that the machine has free"):
+        dry_run(tiny_sweep)
+    kept.write_text(json.dumps(costs))
     assert (found.tested, found.search_hours) == (0, found.hours)
     final = dry_run(tiny_sweep.model_copy(update={"final": FinalConfig(retrain=True)}))
     assert isinstance(final, DryRun)

@@ -35,7 +35,7 @@ class Cost(BaseModel, frozen=True):
         cell_seconds: To generate a cell in a validation round.
         start_seconds: Until a new process has loaded libraries and built the network.
         bytes: Of memory: of the process on a CPU, of the network and its batch on a GPU.
-        available: Of memory, free when it was measured; of the GPU where there is one.
+        available: Of memory, free at that moment; of the GPU where there is one.
         estimated: The whole batch was not measured; figures follow from smaller ones.
         at_least: Not a single step was seen, so figures are lower bounds.
         stopped: What stopped the measurement.
@@ -88,7 +88,7 @@ def measure(
     free = _free(gpu=gpu)
     if METHODS[run.method].fits:
         return Cost(available=free)
-    limit = memory if memory is not None else int(_SHARE * _free(gpu=False))
+    limit = memory if memory is not None else available(gpu=False)
     asked = {
         "run": run.model_dump(mode="json"),
         "device": "cuda" if gpu else "cpu",
@@ -222,6 +222,11 @@ def _resident(process: int) -> int:
     except (OSError, IndexError, ValueError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def available(*, gpu: bool) -> int:
+    """Memory that a measurement could have here now, bytes."""
+    return _free(gpu=True) if gpu else int(_SHARE * _free(gpu=False))
 
 
 def _free(*, gpu: bool) -> int:

@@ -20,6 +20,14 @@ def test_what_others_have_kept_meanwhile_stays(
     assert kept_costs().keys() == {"one", "other"}
 
 
+def test_the_free_memory_of_another_day_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    keep_costs({"one": Cost(bytes=5, available=9)})
+    assert kept_costs() == {"one": Cost(bytes=5)}
+
+
 def test_a_cost_that_says_more_than_the_kept_ones_is_measured_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

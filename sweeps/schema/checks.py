@@ -27,11 +27,6 @@ def check_base(sweep: "SweepConfig") -> None:
             f"{sweep.objective.metric!r}; a trial keeps the model that it is judged by: "
             "make them equal or leave out the first"
         )
-    if sweep.confirm is not None and "seed" in sweep.settings:
-        raise ValueError(
-            "confirm trains the best with further seeds, and the sweep tries seeds itself; remove "
-            "one of both"
-        )
     if sweep.resources.workers > 1 and url_of(sweep.output) is not None:
         raise ValueError(
             f"resources.workers needs a folder that all nodes see, got output {sweep.output}; set "

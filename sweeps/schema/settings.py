@@ -13,6 +13,8 @@ RESERVED = {
     "validation": "all trials must be judged alike",
     "genes.evaluation": "all trials must be judged on the same genes",
     "genes.choice": "all trials must be judged on the same genes",
+    "seed": "it also draws the units that validate, and all trials must be judged alike; "
+    "train the best with more seeds by confirm: {seeds: N}",
     "threads": "a trial uses the cores of resources.cpu",
     "failure": "it decides no value; set it in base",
     "watch": "it decides no value; set it in base",

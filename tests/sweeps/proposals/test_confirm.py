@@ -241,9 +241,3 @@ def _write(ledger: Ledger, *trials: Trial) -> None:
         for split, value in one.values.items():
             ledger.write({"event": "split", "trial": one.key, "split": split, "value": value})
         ledger.write({"event": "complete", "trial": one.key, "seconds": 1.0})
-
-
-def test_seeds_are_either_tried_or_confirmed(tiny: dict[str, Any]) -> None:
-    space = {"seed": {"type": "choice", "values": [0, 1]}}
-    with pytest.raises(ValueError, match="confirm trains the best with further seeds"):
-        SweepConfig.model_validate(tiny | {"space": space, "confirm": {}})

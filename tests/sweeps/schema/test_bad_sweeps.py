@@ -57,6 +57,11 @@ FILES: dict[str, tuple[dict[str, Any], str]] = {
         {"space": {"training.steps": {"type": "choice", "values": [4, True]}}},
         "training.steps: expected a whole number, got True",
     ),
+    "a seed, which draws the units that validate": (
+        {"space": {"seed": {"type": "choice", "values": [0, 1]}}},
+        "space must not hold 'seed': it also draws the units that validate, and all trials must be "
+        "judged alike; train the best with more seeds by confirm: {seeds: N}; remove it",
+    ),
     "one seed to confirm": ({"confirm": {"seeds": 1}}, "confirm.seeds"),
     "no gain of a list": (
         {

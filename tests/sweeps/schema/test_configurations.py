@@ -62,6 +62,7 @@ def test_a_list_is_run_whole_and_read_again_alike(tiny: dict[str, Any]) -> None:
             "configurations: 'grpah.k' is not a setting of a run; did you mean 'graph.k'?",
         ),
         ({"configurations": {"a": {}, "b": {"split.fold": 3}}}, "must not hold 'split.fold'"),
+        ({"configurations": {"a": {}, "b": {"seed": 3}}}, "configurations must not hold 'seed'"),
         ({"configurations": {"a": {}, "b": {"model.width": -3}}}, "configurations.b cannot run"),
         ({"configurations": {"a": {}, "b": {"graph.k": 4}}}, "got 'a' and 'b' alike"),
         ({"configurations": {"a": {}, "b": {"graph.kind": "edges"}}}, "needs path"),

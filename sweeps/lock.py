@@ -1,8 +1,9 @@
 """sweep.lock.yaml: what a sweep's directory was begun with, so no other sweep continues it.
 
 Budget, resources, failure rules and what is queued are left out: they may change between restarts.
-Workers inside a trial may not: a step takes the batches of all of them. The places of the store, a
-list of edges, a split file or first weights are left out, too: only their content counts.
+Two resources may not: workers inside a trial, since a step takes the batches of all of them, and
+whether trials compute on a GPU, where numbers have another format. The places of the store, a list
+of edges, a split file or first weights are left out, too: only their content counts.
 """
 
 import logging
@@ -58,7 +59,9 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
     store_fingerprint: str
     files: dict[str, str] = {}  # sha256 of lists of edges and of weights to start from
     split_files: dict[str, str] | None = None  # likewise; none: an older version named them only
+    base_files: dict[str, str] | None = None  # the base's of `files` by setting; none: likewise
     workers: int | None = None  # inside a trial; none: an older version did not say
+    gpu: bool | None = None  # whether trials compute on one; none: likewise
 
     @model_validator(mode="before")
     @classmethod
@@ -77,6 +80,7 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def of(cls, sweep: SweepConfig, *, fingerprint: str) -> Self:
         """What decides a sweep on a store of this fingerprint."""
+        files = _hashes(_files(sweep))
         return cls(
             name=sweep.name,
             splits=sweep.splits,
@@ -87,9 +91,11 @@ class Locked(BaseModel, frozen=True, extra="forbid"):
             prune=sweep.prune,
             base=sweep.run({}, split=0).model_dump(mode="json", exclude=_OWN),
             store_fingerprint=fingerprint,
-            files=_hashes(_files(sweep)),
+            files=files,
             split_files=_hashes(one.path for one in sweep.splits if one.path is not None),
+            base_files=dict(_of_base(sweep, files)),
             workers=max(1, sweep.resources.workers),
+            gpu=sweep.resources.gpu > 0,
         )
 
     @property
@@ -248,10 +254,23 @@ def files_of(run: RunConfig) -> Iterator[Path]:
     Raises:
         FileNotFoundError, ValueError: The model to start from is gone.
     """
+    for _, path in _by_setting(run):
+        yield path
+
+
+def _by_setting(run: RunConfig) -> Iterator[tuple[str, Path]]:
     if run.graph.path is not None:
-        yield run.graph.path
+        yield "graph.path", run.graph.path
     if run.init_from is not None:
-        yield source_model(run.init_from) / WEIGHTS
+        yield "init_from", source_model(run.init_from) / WEIGHTS
+
+
+def _of_base(sweep: SweepConfig, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Hashes of the base's own files by setting, of those that trials read."""
+    with suppress(FileNotFoundError, ValueError):  # every one of a list has other first weights
+        for name, path in _by_setting(sweep.run({}, split=0)):
+            if str(path) in files:
+                yield name, files[str(path)]
 
 
 def _hashes(files: Iterable[Path]) -> dict[str, str]:
@@ -264,26 +283,44 @@ def _difference(old: Locked, new: Locked) -> str | None:
     for name in [*before, *after]:
         if before.get(name) != after.get(name):
             return f"{name} was {before.get(name)!r} and is now {after.get(name)!r}"
-    return _other_file(old.files, new.files) or _other_file(
-        old.split_files or {}, new.split_files if old.split_files is not None else {}
-    )
-
-
-def _other_file(old: dict[str, str], new: dict[str, str] | None) -> str | None:
-    """The first file with new content; its place does not count."""
-    known = {*old.values()}
-    for path, now in (new or {}).items():
-        if now not in known:
+    for path, then, now in (*_contents(old, new), *_of_splits(old, new)):
+        if now != then:
             return f"{path} has other content than when it began (sha256 is now {now[:12]})"
     return None
 
 
+def _contents(old: Locked, new: Locked) -> Iterator[tuple[str, str | None, str]]:
+    """Files of trials with their hashes then and now, each by the setting that names it.
+
+    A space and a list name files by their places, which stay; the base's may have moved.
+    """
+    base = flat(new.base)
+    for name, now in (new.base_files or {}).items():
+        if old.base_files is not None:
+            yield base[name], old.base_files.get(name, now), now
+    known = {*old.files.values()}
+    for path, now in new.files.items():
+        yield path, old.files.get(path, now if now in known else None), now
+
+
+def _of_splits(old: Locked, new: Locked) -> Iterator[tuple[str, str | None, str]]:
+    """Likewise of the split files, each by the position of its split."""
+    if old.split_files is None or new.split_files is None:
+        return
+    for before, after in zip(old.splits, new.splits, strict=True):
+        if after.path is not None:
+            path = str(after.path)
+            yield path, old.split_files.get(str(before.path)), new.split_files[path]
+
+
 def _decisive(locked: Locked, *, beside: Locked) -> JsonObject:
     """Settings by dotted name, without places and the files there."""
-    own = {"name", "study", "files", "split_files", "workers"}
+    own = {"name", "study", "files", "split_files", "base_files", "workers", "gpu"}
     values = locked.model_dump(mode="json", exclude=own)
     if None not in (locked.workers, beside.workers):
         values["resources.workers"] = locked.workers
+    if None not in (locked.gpu, beside.gpu):
+        values["resources.gpu"] = "above 0" if locked.gpu else 0
     if locked.split_files is not None and beside.split_files is not None:
         for split in values["splits"]:
             split["path"] = "a place" if split["path"] else None

@@ -67,6 +67,18 @@ def test_workers_inside_a_trial_stay_since_a_step_takes_the_batches_of_all(
     lock(two, fingerprint="f", begun=True)  # it did not say
 
 
+def test_trials_compute_on_gpus_or_on_none_as_the_sweep_has_begun(tiny: dict[str, Any]) -> None:
+    sweep = SweepConfig.model_validate(tiny)
+    one, half = (SweepConfig.model_validate(tiny | {"resources": {"gpu": n}}) for n in (1, 0.5))
+    lock(one, fingerprint="f", begun=True)
+    lock(half, fingerprint="f", begun=True)
+    with pytest.raises(ValueError, match=r"resources\.gpu was 'above 0' and is now 0"):
+        lock(sweep, fingerprint="f", begun=True)
+    older = yaml.safe_load(Lock(sweep.directory).path.read_text())
+    Lock(sweep.directory).path.write_text(yaml.safe_dump(older | {"gpu": None}))
+    lock(sweep, fingerprint="f", begun=True)  # it did not say
+
+
 def test_spelling_a_default_out_changes_nothing(tiny: dict[str, Any]) -> None:
     lock(SweepConfig.model_validate(tiny), fingerprint="f", begun=True)
     lock(
@@ -145,6 +157,30 @@ def test_a_list_of_edges_may_move_and_must_stay_the_same(tiny: dict[str, Any]) -
     Path("two.csv").write_text("source,target\nA,C\n")
     with pytest.raises(ValueError, match=r"holds another sweep: two\.csv has other content"):
         lock(with_edges("two.csv"), fingerprint="f", begun=True)
+
+
+def test_files_are_compared_by_the_setting_that_names_them(tiny: dict[str, Any]) -> None:
+    base = {**tiny["base"], "graph": {"kind": "edges", "path": "one.csv"}}
+    space = {"graph.path": {"type": "choice", "values": ["one.csv", "two.csv"]}}
+    tried = SweepConfig.model_validate({**tiny, "base": base, "space": space})
+    parts = [{"kind": "file", "path": name} for name in ("one.csv", "two.csv")]
+    split = SweepConfig.model_validate({**tiny, "name": "split", "splits": parts})
+    for name, edge in (("one", "A,B"), ("two", "A,C")):
+        Path(f"{name}.csv").write_text(f"source,target\n{edge}\n")
+    for sweep in (tried, split):
+        lock(sweep, fingerprint="f", begun=True)
+    other = {**base, "graph": {"kind": "edges", "path": "two.csv"}}
+    other_base = SweepConfig.model_validate({**tiny, "base": other, "space": space})
+    with pytest.raises(ValueError, match=r"two\.csv has other content"):
+        lock(other_base, fingerprint="f", begun=True)
+    Path("one.csv").rename("three.csv")
+    Path("two.csv").rename("one.csv")
+    Path("three.csv").rename("two.csv")
+    for sweep in (tried, split):
+        with pytest.raises(ValueError, match=r"one\.csv has other content"):
+            lock(sweep, fingerprint="f", begun=True)
+    swapped = SweepConfig.model_validate({**tiny, "name": "split", "splits": parts[::-1]})
+    lock(swapped, fingerprint="f", begun=True)  # each split has its own list again
 
 
 def test_a_lock_of_the_version_before_is_still_this_sweep(tiny: dict[str, Any]) -> None:

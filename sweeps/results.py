@@ -138,6 +138,19 @@ def _compared(trials: Sequence[Trial]) -> int:
     return max(1, len(over))
 
 
+def best_of(
+    sweep: SweepConfig, trials: Sequence[Trial], repeats: Sequence[Trial] = ()
+) -> Trial | None:
+    """The first trial of the board, without the rest of it; None: none finished all splits."""
+    whole = ranked(sweep, trials)
+    if sweep.confirm is not None and repeats:
+        own = sweep.run({}, split=0).seed
+        known = {one.key: scores(one, own=own, repeats=repeats) for one in whole}
+        means = {key: confirmed(sweep, one) for key, one in known.items()}
+        whole = _confirmed_first(sweep, whole, finalists(sweep, trials), means=means)
+    return whole[0] if whole else None
+
+
 def ranked(sweep: SweepConfig, trials: Sequence[Trial]) -> list[Trial]:
     """The trials that finished all splits, the best first, by their first seed."""
     whole = [one for one in trials if _complete(one, sweep)]

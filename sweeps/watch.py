@@ -25,6 +25,7 @@ from sweeps.events import ENDS, Kind, OnEvent, SweepEvent
 from sweeps.ledger import Event, Ledger, Trial, device_hours, fold
 from sweeps.objective import RUNG, VALUE
 from sweeps.proposals.confirm import SEED, Repeat
+from sweeps.results import best_of
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import begun_keys, identity, trial_key
 from sweeps.trials.deaths import death
@@ -71,11 +72,13 @@ class Watch(ray.tune.Callback):
             seconds: That the budget still allows; none: no limit.
         """
         self._sweep, self._ledger, self._report = sweep, ledger, report
-        self._further = () if repeats else tuple(ledger.repeats())
+        searched, further = ledger.trials(), ledger.repeats()
+        self._searched = tuple(searched) if repeats else ()
+        self._further = () if repeats else tuple(further)
         self._repeats = {identity(one.configuration): one.confirms for one in repeats}
-        self._numbers = {trial.key: trial.number for trial in ledger.trials()}
+        self._numbers = {trial.key: trial.number for trial in searched}
         self._in_study = {} if numbers is None else numbers
-        known = ledger.repeats() if repeats else ledger.trials()
+        known = further if repeats else searched
         self._trials = {trial.key: trial for trial in known}
         over = sum(trial.over for trial in known)
         self._total = over + len(repeats) if repeats else sweep.budget.trials
@@ -312,9 +315,8 @@ class Watch(ray.tune.Callback):
         taken: str | None = None,
     ) -> None:
         every = list(self._trials.values())
-        sign = self._sweep.objective.sign
-        complete = [one for one in every if one.state == "complete"]
-        best = min(complete, key=lambda one: (sign * one.mean, one.number), default=None)
+        trials, further = (self._searched, every) if self._repeats else (every, self._further)
+        best = best_of(self._sweep, trials, further)
         running = len(self.running)
         states = Counter[str](one.state for one in every if one.over)
         self._report(

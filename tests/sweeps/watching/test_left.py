@@ -75,6 +75,36 @@ def test_the_bar_of_a_sweep_and_one_who_looks_at_it_tell_the_same(tiny_sweep: Sw
     assert (events[-1].kind, events[-1].states["running"]) == ("start", 1)
 
 
+def test_of_equal_trials_the_base_is_the_best_for_the_bar_and_the_board(
+    tiny_sweep: SweepConfig,
+) -> None:
+    sweep = tiny_sweep.model_copy(update={"confirm": ConfirmConfig(top=1, seeds=2)})
+    directory = SweepDirectory(sweep.directory)
+    events: list[SweepEvent] = []
+    seeded = {**sweep.baseline, "seed": 1}
+    with directory.held():
+        directory.lock.take(sweep, fingerprint="f" * 64, begun=False)
+        note_rule(directory.ledger, sweep.confirm)
+        directory.ledger.write({"event": "session", "trials": 2, "concurrent": 1})
+        for name, configuration in (("a", {"graph.k": 3}), ("b", sweep.baseline)):
+            start: Event = {"event": "start", "trial": name, "configuration": configuration}
+            directory.ledger.write({**start, "baseline": name == "b"})
+            for split in (0, 1):
+                told: Event = {"event": "split", "trial": name, "split": split, "value": 1.0}
+                directory.ledger.write(told)
+            directory.ledger.write({"event": "complete", "trial": name, "seconds": 1.0})
+        for repeats in ((), (Repeat(seeded, confirms="b"),)):
+            watch = Watch(sweep, ledger=directory.ledger, report=events.append, repeats=repeats)
+            asked = SimpleNamespace(
+                trial_id="t", config=seeded if repeats else {**sweep.baseline, "graph.k": 8}
+            )
+            watch.on_trial_start(0, [asked], asked)
+        looked = now(directory).best
+    assert looked is not None
+    assert (looked.trial, looked.value) == (2, 1.0)
+    assert [(one.best_trial, one.best) for one in events] == [(2, 1.0), (2, 1.0)]
+
+
 def done(key: str, *, value: float, took: float, k: int = 4) -> Trial:
     """A trial that has finished both splits of the tiny sweep."""
     one = trial(key, took=took)

@@ -110,6 +110,7 @@ class OpenRun:
                 )
                 facts = facts.model_copy(update={"init_from": source})
             directory.forget_manifest()
+            directory.forget_model()  # of other settings
             directory.write_settings(self.config)
             plan.save(directory.path)
             directory.write_folds(run_folds(self.config, store))

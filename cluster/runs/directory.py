@@ -211,6 +211,15 @@ class RunDirectory(Place):
             save_model(model, self.path / MODEL, weights=weights)
             write_json(self.path / BEST, {"step": step, "metrics": metrics})
 
+    def forget_model(self) -> None:
+        """Remove the best model of a beginning that no state is left of; `publish` sends that."""
+        (self.path / BEST).unlink(missing_ok=True)
+        shutil.rmtree(self.path / MODEL, ignore_errors=True)
+        mirror = self._mirror
+        if mirror is not None and mirror.writes:
+            for name in (BEST, f"{MODEL}/"):
+                mirror.drop(name)
+
     def keep_ensemble(
         self,
         members: Sequence[Path],

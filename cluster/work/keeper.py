@@ -87,6 +87,8 @@ class Keeper:
         """Continue after a checkpoint, or begin with notes about graph and first weights."""
         self.directory.require_held()
         self.directory.discard_drafts()
+        if checkpoint is None:  # killed between its first model and its first state
+            self.directory.forget_model()
         step = None if checkpoint is None else self.trainer.progress.step
         self.journal.rewind(-1 if step is None else step)
         damaged = None if checkpoint is None else _damage(checkpoint, step=step or 0)

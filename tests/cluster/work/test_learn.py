@@ -1,6 +1,7 @@
 """Facts of a run trained in this process."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from cluster.runs.begin import OpenRun
 from cluster.runs.directory import RunDirectory
 from cluster.runs.history.journal import Journal
-from cluster.runs.records import Line
+from cluster.runs.records import Best, Line
 from cluster.runs.whole.first_weights import warn_if_untrained
 from cluster.settings.config import RunConfig, make_run, read_run
 from cluster.train import train_here
@@ -68,6 +69,29 @@ def test_a_best_model_that_never_learnt_is_named(
     best = json.loads((run.directory / "best.json").read_text())
     write_json(run.directory / "best.json", {**best, "metrics": {"mse": 1e9}})
     assert at(2) == ""
+
+
+def test_a_model_of_a_beginning_without_a_state_does_not_pass_for_that_of_the_next(
+    run: RunConfig,
+) -> None:
+    def killed() -> None:  # between its first model and its first state
+        train_here(run, on_round=lambda outcome: False)
+        shutil.rmtree(run.directory / "checkpoints")
+
+    seen: list[Best | None] = []
+    killed()
+    train_here(
+        run,
+        report=lambda line: seen.append(RunDirectory(run.directory).best),
+        on_round=lambda outcome: False,
+    )
+    assert seen[0] is None
+    killed()
+    assert RunDirectory(run.directory).model is not None
+    opened = OpenRun(run.model_copy(update={"seed": 5}))
+    with opened.directory.held() as directory:
+        opened.prepare(directory)
+    assert (directory.best, directory.model) == (None, None)
 
 
 def test_a_callers_number_of_threads_is_left_as_it_was(run: RunConfig) -> None:

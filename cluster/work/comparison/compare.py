@@ -1,8 +1,9 @@
 """Compare runs by their evaluations: mean and spread over folds and seeds, paired differences.
 
-Runs that differ in nothing but split and seed are one model; its row is the mean over them. Every
-baseline was judged in the same evaluation as the model, so differences are paired: by run, and in
-it by condition.
+Runs that differ in nothing but split and seed are one model; its row is the mean over them. On
+cells of another store, or of another version of it, every row is another one. Every baseline was
+judged in the same evaluation as the model, so differences are paired: by run, and in it by
+condition.
 """
 
 import logging
@@ -96,7 +97,8 @@ def compare(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> Compa
     """
     if not evaluations:
         raise ValueError("expected at least one run or model to compare, got none")
-    rows = _row_of_each(targets, evaluations)
+    stores = _store_of_each(evaluations)
+    rows = _row_of_each(targets, evaluations, stores=stores)
     metrics = _shared(evaluations)
     scores: dict[str, list[dict[str, Score]]] = {}
     for at, (name, one) in enumerate(zip(rows, evaluations, strict=True)):
@@ -109,7 +111,8 @@ def compare(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> Compa
             of_model = row in one.rows and one.rows[row].kind in OF_THE_MODEL
             if row != ours and row in known and not of_model:
                 continue
-            place = name if row == ours else row + (name.removeprefix(ours) if of_model else "")
+            place = name if row == ours else _on(row, stores[at])
+            place = row + name.removeprefix(ours) if of_model else place
             scores.setdefault(place, []).append(table.overall)
     first = rows[0]
     return Comparison(
@@ -129,7 +132,10 @@ def compare(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> Compa
             row: {metric: _average([one[metric] for one in some]) for metric in metrics}
             for row, some in scores.items()
         },
-        differences=_differences(first, rows, evaluations, metrics=metrics),
+        differences={
+            _on(row, stores[0]) if row in evaluations[0].tables else row: found
+            for row, found in _differences(first, rows, evaluations, metrics=metrics).items()
+        },
     )
 
 
@@ -153,16 +159,37 @@ def _shared(evaluations: Sequence[Evaluation]) -> list[str]:
     return known
 
 
-def _row_of_each(targets: Sequence[Path], evaluations: Sequence[Evaluation]) -> list[str]:
-    """The name of each run's row: that of its model, and of its run where models differ."""
+def _store_of_each(evaluations: Sequence[Evaluation]) -> list[str | None]:
+    """The name of each run's store; None where all are on the same cells."""
+    different = {one.fingerprint: one.store for one in evaluations}
+    if len(different) == 1:
+        return [None] * len(evaluations)
+    places = [*dict.fromkeys(different.values())]
+    called = dict(zip(places, _apart_by_name([*map(Path, places)]), strict=True))
+    versions = len(places) < len(different)
+    return [
+        called[different[one.fingerprint]] + (f" {one.fingerprint[:8]}" if versions else "")
+        for one in evaluations
+    ]
+
+
+def _on(row: str, store: str | None) -> str:
+    return row if store is None else f"{row} (on {store})"
+
+
+def _row_of_each(
+    targets: Sequence[Path], evaluations: Sequence[Evaluation], *, stores: Sequence[str | None]
+) -> list[str]:
+    """The name of each run's row: that of its model, of its run and store where these differ."""
     kinds = [_settings(target) for target in targets]
     names = [next(iter(one.tables)) for one in evaluations]
     different = [kind for at, kind in enumerate(kinds) if kind not in kinds[:at]]
     if len(different) == 1:
-        return names
+        return [_on(name, store) for name, store in zip(names, stores, strict=True)]
     called = _apart_by_name([targets[kinds.index(kind)] for kind in different])
     return [
-        f"{name} ({called[different.index(kind)]})" for name, kind in zip(names, kinds, strict=True)
+        f"{name} ({called[different.index(kind)]}{'' if store is None else f' on {store}'})"
+        for name, kind, store in zip(names, kinds, stores, strict=True)
     ]
 
 
@@ -231,7 +258,8 @@ def _differences(
 def _same_part(one: Evaluation, other: Evaluation) -> bool:
     """Whether two are of the same test units; splits of lists are all called alike."""
     units, others = ({(u.context, u.condition) for u in each.units} for each in (one, other))
-    return (one.fingerprint, one.split, units) == (other.fingerprint, other.split, others)
+    alike = not units or not others or units == others  # an older one did not name them
+    return alike and (one.fingerprint, one.split) == (other.fingerprint, other.split)
 
 
 class _Pair(NamedTuple):

@@ -145,6 +145,36 @@ def test_models_of_other_settings_are_rows_of_their_own_wherever_they_lie(tmp_pa
     assert rows("sweep-a", "a/model") == ["scDFM", "scDFM"]
 
 
+def test_runs_on_other_cells_are_rows_of_their_own_and_so_are_their_baselines(
+    tmp_path: Path,
+) -> None:
+    def of(store: str, fingerprint: str, ours: float, theirs: float) -> Evaluation:
+        found = evaluation({"scDFM": ours, "additive": theirs})
+        return found.model_copy(update={"store": store, "fingerprint": fingerprint})
+
+    one, other = of("stores/a.zarr", "f", 0.1, 0.3), of("stores/b.zarr", "g", 0.5, 0.6)
+    found = compare([tmp_path / "0", tmp_path / "1"], [one, other])
+    assert {row: scores["mse"].values for row, scores in found.tables.items()} == {
+        "scDFM (on a.zarr)": (0.1,),
+        "additive (on a.zarr)": (0.3,),
+        "scDFM (on b.zarr)": (0.5,),
+        "additive (on b.zarr)": (0.6,),
+    }
+    assert found.differences.keys() == {"additive (on a.zarr)"}
+    later = of("stores/a.zarr", "0123456789", 0.2, 0.3)  # its next version
+    named = compare([tmp_path / "0", tmp_path / "1"], [one, later]).runs
+    assert [run.row for run in named] == ["scDFM (on a.zarr f)", "scDFM (on a.zarr 01234567)"]
+    copied = one.model_copy(update={"store": "elsewhere/a.zarr"})  # of the same cells
+    assert {run.row for run in compare([tmp_path, tmp_path], [one, copied]).runs} == {"scDFM"}
+    for name, width in (("x", 8), ("y", 16)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.yaml").write_text(
+            f"name: r\nstore: s\nsplit: {{kind: additive}}\nmodel: {{width: {width}, heads: 2}}\n"
+        )
+    rows = [run.row for run in compare([tmp_path / "x", tmp_path / "y"], [one, other]).runs]
+    assert rows == ["scDFM (x on a.zarr)", "scDFM (y on b.zarr)"]
+
+
 def test_one_run_has_no_spread(tmp_path: Path) -> None:
     found = compare([tmp_path], [evaluation({"scDFM": 0.1, "control": 0.2})])
     assert np.isnan(found.tables["scDFM"]["mse"].sd)

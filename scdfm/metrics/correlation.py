@@ -95,6 +95,7 @@ def _centred(changes: Array, *, scale: Array) -> Array:
 PEARSON_DELTA = Metric(
     pearson_delta,
     mode="max",
+    no_skill=0.0,
     says="How well predicted changes from control agree with the real ones, gene by gene, "
     "apart from their size (Pearson correlation; 1 is best).",
 )

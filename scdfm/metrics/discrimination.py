@@ -156,6 +156,7 @@ L2 = Metric(
 COSINE = Metric(
     discrimination_score_cosine,
     mode="max",
+    no_skill=0.5,
     says="Whether a prediction points more in the direction of its own condition than of "
     "others (1 is best).",
 )

@@ -26,6 +26,8 @@ class Metric:
         mode: Whether a smaller or a larger number is better.
         needs: What `of_units` reads beside means: names of attributes of `Evidence`.
         pooled: One number for all units of a context together, given to each of them.
+        no_skill: What a prediction that says nothing has. A validation round counts it for a unit
+            that the prediction alone leaves undefined; none: the round leaves the unit out.
         on_request: An older form of another metric: only who names it, or its profile, gets it.
         says: One plain sentence for who reads a report.
     """
@@ -36,6 +38,7 @@ class Metric:
     mode: Literal["min", "max"]
     needs: tuple[Need, ...] = ()
     pooled: bool = False
+    no_skill: float | None = None
     on_request: bool = False
     says: str = ""
 

@@ -5,6 +5,7 @@ An undefined unit is left out of the averages and counted; an average of nothing
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Protocol
 
 import numpy as np
@@ -98,15 +99,28 @@ def round_scores(units: Pseudobulks) -> dict[str, float]:
 
     Metrics of cells are among them where `units` are `Evidence` that was measured of cells.
 
-    NaN throughout where the prediction of any unit is not finite: a model must not win by leaving
-    out what it cannot predict.
+    A model must not win by leaving out what it cannot predict. So all are NaN where the prediction
+    of any unit is not finite, and a unit that a prediction of no change alone leaves undefined
+    counts as one without skill (`Metric.no_skill`), unless no unit is defined.
     """
     asked = [name for name, metric in METRICS.items() if metric.of_rounds]
     names = known_of(units, asked)
     if not np.isfinite(units.predicted).all():
         return dict.fromkeys(names, float("nan"))
-    scores = evaluate(units, metrics=names).overall
-    return {name: score.value for name, score in scores.items()}
+    values = {
+        name: _filled(one, units, name=name)
+        for name, one in unit_values(units, metrics=names).items()
+    }
+    return {name: score.value for name, score in tabulate(values, units).overall.items()}
+
+
+def _filled(values: Array, units: Pseudobulks, *, name: str) -> Array:
+    """A metric of each unit of a round, (units,), without what the prediction alone leaves out."""
+    metric, lacking = METRICS[name], np.isnan(values)
+    if metric.no_skill is None or lacking.all() or not lacking.any():
+        return values
+    known = ~np.isnan(metric.values(replace(units, predicted=units.real)))
+    return np.where(lacking & known, metric.no_skill, values)
 
 
 def _average(values: Array, conditions: np.ndarray[tuple[int], np.dtype[np.str_]]) -> Score:

@@ -187,6 +187,26 @@ def test_a_model_that_cannot_predict_one_unit_has_no_score_to_win_by() -> None:
     assert np.isnan([*scores.values()]).all()
 
 
+@pytest.mark.parametrize("name", ["pearson_delta", "discrimination_score_cosine"])
+def test_a_round_counts_no_change_as_no_skill_and_leaves_out_what_nobody_could_score(
+    name: str,
+) -> None:
+    predicted, real, control = (getattr(units(), one) for one in ("predicted", "real", "control"))
+    real = real.copy()
+    real[4] = control[4].astype(np.float32)  # has no direction, whatever is predicted
+    whole = units(predicted=predicted, real=real)
+    assert round_scores(whole)[name] == evaluate(whole, metrics=[name]).overall[name].value
+    known = np.delete(METRICS[name].values(whole), 4)
+    less = predicted.copy()
+    less[1] = control[1].astype(np.float32)
+    known[1] = METRICS[name].no_skill
+    silent = units(predicted=less, real=real)
+    assert round_scores(silent)[name] == pytest.approx(known.mean())
+    assert evaluate(silent, metrics=[name]).overall[name].undefined == 2  # a table says so
+    nothing = units(predicted=control.astype(np.float32), real=real)
+    assert np.isnan(round_scores(nothing)[name])
+
+
 def test_what_has_no_direction_is_undefined_by_cosine() -> None:
     some = units()
     predicted, real = some.predicted.copy(), some.real.copy()

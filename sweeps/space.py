@@ -166,8 +166,15 @@ def untried(
 
 
 def identity(configuration: Configuration) -> str:
-    """A configuration as text; equal for equal ones."""
-    return json.dumps(configuration, sort_keys=True)
+    """A configuration as text; equal for equal ones.
+
+    So 1 and 1.0 are one: an older version wrote the base's 1.0 where the space has 1.
+    """
+    whole = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in configuration.items()
+    }
+    return json.dumps(whole, sort_keys=True)
 
 
 def content_hash(run: RunConfig, *, tried: Collection[str] = ()) -> str:

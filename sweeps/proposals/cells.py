@@ -40,7 +40,7 @@ def check_data(sweep: SweepConfig) -> str:
         Counted(sweep).require_first()
         for split in range(len(sweep.splits)):
             _require_inputs(sweep, store, split=split)
-            _require_same_genes(sweep, store, split=split)
+            _check_same_genes(sweep, store, split=split)
             _require_metric(sweep, store, split=split)
         require_comparable(sweep, fingerprint=store.fingerprint)
         return store.fingerprint
@@ -58,10 +58,11 @@ def _require_inputs(sweep: SweepConfig, store: Store, *, split: int) -> None:
             raise type(error)(f"{_named(configuration, sweep=sweep)}: {error}") from error
 
 
-def _require_same_genes(sweep: SweepConfig, store: Store, *, split: int) -> None:
+def _check_same_genes(sweep: SweepConfig, store: Store, *, split: int) -> None:
     """Refuse configurations that would be scored on other genes than the base: no scores compare.
 
-    A model of few genes may lack some that are scored, or have perturbed ones in their places.
+    A model of few genes may lack some that are scored, or have perturbed ones in their places. Of
+    a sweep that has begun it is said: older versions did not look, and what it found can be read.
     """
     kinds: dict[GeneChoice, tuple[Configuration, RunConfig]] = {}
     for configuration in sweep.samples():
@@ -73,11 +74,18 @@ def _require_same_genes(sweep: SweepConfig, store: Store, *, split: int) -> None
         scored = own if scored is None else scored
         if not np.array_equal(own, scored):
             common = len(np.intersect1d(own, scored))
-            raise ValueError(
-                f"expected all trials to be scored on the same genes, got "
-                f"{_named(configuration, sweep=sweep)}, which has {common} of the {len(scored)}; "
-                "lower base.genes.evaluation, or leave genes.model out"
+            found = f"{_named(configuration, sweep=sweep)}, which has {common} of the {len(scored)}"
+            if _begun_on(sweep) is None:
+                raise ValueError(
+                    f"expected all trials to be scored on the same genes, got {found}; lower "
+                    "base.genes.evaluation, or leave genes.model out"
+                )
+            log.warning(
+                "not all trials are scored on the same genes, so they do not compare: %s; begin "
+                "another sweep with a lower base.genes.evaluation, or without genes.model",
+                found,
             )
+            return
 
 
 def _named(configuration: Configuration, *, sweep: SweepConfig) -> str:

@@ -8,6 +8,7 @@ import yaml
 
 from cluster.settings.config import make_run
 from sweeps import SweepConfig, read_sweep
+from sweeps.directory import SweepDirectory
 from sweeps.proposals.cells import check_data
 from sweeps.schema.files import make_sweep
 
@@ -129,6 +130,20 @@ def test_a_sweep_that_does_not_fit_its_cells_is_refused_before_ray_starts(
         check_data(sweep)
     assert "\n" not in str(caught.value)
     assert not sweep.directory.exists()
+
+
+def test_of_an_older_sweep_it_is_said_that_its_trials_are_scored_on_other_genes(
+    tiny_sweep: SweepConfig, tiny: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    changes, _ = DATA["trials that are scored on other genes"]
+    sweep = make_sweep({**tiny, "base": tiny_sweep.base, **changes}, where="sweep.yaml")
+    directory, fingerprint = SweepDirectory(sweep.directory), check_data(tiny_sweep)
+    directory.lock.take(sweep, fingerprint=fingerprint, begun=False)
+    directory.ledger.write(
+        {"event": "start", "trial": "0", "configuration": sweep.baseline, "baseline": True}
+    )
+    assert check_data(sweep) == fingerprint  # what it found can still be read
+    assert "so they do not compare: a trial with genes.model 20, which has 19" in caplog.text
 
 
 def test_the_genes_of_a_model_may_be_tried_where_those_that_are_scored_stay(

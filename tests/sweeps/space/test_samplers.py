@@ -1,6 +1,7 @@
 """Every sampler through a stored study, as a search asks it, without Ray's cluster."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -16,6 +17,7 @@ from sweeps.proposals.storage import NUMBER
 from sweeps.schema.files import make_sweep
 from sweeps.schema.sweep import Configuration
 from sweeps.space import identity, trial_key
+from sweeps.study import queued
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -67,6 +69,8 @@ def test_a_number_is_proposed_once_however_the_file_writes_it(tiny: dict[str, An
     found = list(iter(lambda: search.suggest("one"), Searcher.FINISHED))
     assert len(found) == 6
     assert len({trial_key(sweep, one, begun={}) for one in found}) == 6
+    older = {"model.dropout": 0.0, "loss.mmd_weight": 1.0}  # as the base was written once
+    assert queued(sweep, [replace(trial_of(older, 1), state="complete")]) == []
 
 
 class Session:

@@ -1,5 +1,6 @@
 """Folders that other processes make at the same time, and remove again where they stay empty."""
 
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +24,17 @@ def make_folder(folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             return
         except (FileNotFoundError, FileExistsError):  # one above it went, or it went itself
-            if folder.is_file() or folder.is_symlink() or time.monotonic() > late:
+            blocked = any(map(_is_in_the_way, (folder, *folder.parents)))
+            if blocked or time.monotonic() > late:
                 raise
+
+
+def _is_in_the_way(path: Path) -> bool:
+    """Whether something else than a folder is there, which nobody will remove."""
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return path.is_symlink()  # that leads nowhere
 
 
 def in_folder(folder: Path, make: Callable[[], Made]) -> Made:

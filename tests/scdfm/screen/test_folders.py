@@ -23,11 +23,14 @@ def test_what_others_remove_meanwhile_is_made_again(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["file"]
 
 
-def test_a_file_in_the_place_of_a_folder_is_refused_at_once(tmp_path: Path) -> None:
-    file, link = tmp_path / "file", tmp_path / "link"
+def test_what_is_no_folder_in_its_place_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, link, device = tmp_path / "file", tmp_path / "link", Path("/dev/null")
     file.touch()
     link.symlink_to(tmp_path / "nowhere")
-    for place in (file, link):
+    monkeypatch.setattr("scdfm.screen.folders._PATIENCE", 3600.0)  # longer than a test may take
+    for place in (file, link, link / "one", device):
         with pytest.raises(FileExistsError):
             make_folder(place)
     with pytest.raises(NotADirectoryError):

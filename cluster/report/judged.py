@@ -183,7 +183,7 @@ def unusual(found: Evaluation, *, split: Split) -> list[str]:
         lines.append(f"was evaluated{when} by another version of scDFM: `evaluate` does it anew")
     if found.asked is not None and found.asked.cells is not None:
         lines.append(f"was evaluated on {found.asked.cells:,} cells for each unit (--cells)")
-    if not found.tests(split.test):
+    if not found.tests(split):
         lines.append("was evaluated on other conditions than its own split tests (--split)")
     return lines
 

@@ -66,7 +66,7 @@ def _held(target: Path) -> Evaluation | None:
     # A newer version may have written more of a split than is known here.
     names = known.split.model_fields_set & SplitFacts.model_fields.keys()
     same = all(getattr(known.split, name) == getattr(split, name) for name in names)
-    if same and known.tests(split.test) and known.genes == len(read_card(model).evaluation_genes):
+    if same and known.tests(split) and known.genes == len(read_card(model).evaluation_genes):
         return known
     # Beside a run at its usual, a mean would be over other genes or conditions.
     log.info("%s was evaluated on other genes or conditions than its own", target)

@@ -1,6 +1,5 @@
 """An evaluation as a record: a table for each row, what it was computed on, and how sure it is."""
 
-from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -18,6 +17,7 @@ from scdfm.flow.provenance import ArithmeticFacts, Record
 from scdfm.metrics import Table
 from scdfm.metrics.table import Number
 from scdfm.screen.untyped import JsonObject
+from scdfm.splits import Split
 
 OURS, UNTRAINED, CEILING = "scDFM", "untrained", "noise ceiling"
 FLOW = "flow alone"  # of a model that combines its flow with a base
@@ -161,9 +161,11 @@ class Evaluation(BaseModel, frozen=True, extra="forbid"):
     date: str | None = None
     seconds: float = 0.0
 
-    def tests(self, conditions: Collection[str]) -> bool:
-        """Whether these were its test conditions; True where it does not say.
+    def tests(self, split: Split) -> bool:
+        """Whether it is of the test conditions of a split; True where it does not say.
 
-        A split of lists says no more of itself than others do.
+        A split of lists says no more of itself than others do. In a context that is held out some
+        of the conditions may not be measured.
         """
-        return not self.units or {unit.condition for unit in self.units} == {*conditions}
+        tested, asked = {unit.condition for unit in self.units}, {*split.test}
+        return not tested or tested == asked or (split.context is not None and tested < asked)

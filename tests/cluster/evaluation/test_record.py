@@ -55,12 +55,18 @@ def test_parts_of_a_split_are_told_by_name() -> None:
 def test_test_conditions_are_told_by_name_where_splits_are_lists() -> None:
     unit = {"context": "K562", "label": "A", "cells": 3, "controls": 3, "generated": 3}
     found = Evaluation.model_validate(KEPT | {"units": [unit | {"condition": "A"}]})
-    assert found.tests(["A"])
-    assert not found.tests(["B"])
-    assert Evaluation.model_validate(KEPT).tests(["B"])  # an older one did not say
-    parts = {"train": ("A",), "test": ("B",), "validation_kind": "none"}
-    split = Split(kind="list", seed=42, fold=0, **parts)
-    assert any("than its own split tests (--split)" in line for line in unusual(found, split=split))
+
+    def split(*test: str, context: str | None = None) -> Split:
+        parts = {"train": ("Z",), "test": test, "validation_kind": "none", "context": context}
+        return Split(kind="list", seed=42, fold=0, **parts)
+
+    assert found.tests(split("A"))
+    assert not found.tests(split("B"))
+    assert not found.tests(split("A", "B"))
+    assert found.tests(split("A", "B", context="K562"))  # B was not measured there
+    assert Evaluation.model_validate(KEPT).tests(split("B"))  # an older one did not say
+    said = unusual(found, split=split("B"))
+    assert any("than its own split tests (--split)" in line for line in said)
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "1 condition is"), (3, "3 conditions are")])

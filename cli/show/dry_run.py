@@ -107,8 +107,8 @@ def _limits(found: "DryRun") -> list[str]:
     share, name, left = min(short)
     told = _hours(left) if name == "hours" else _devices(left, found)
     return [
-        f"          about {int(share * found.trials):,} of {how_many(found.trials, 'trial')}, for "
-        f"budget.{name} has {told} left"
+        f"          about {int(share * found.trials):,} of {how_many(found.trials, 'trial')}: "
+        f"budget.{name} leaves {told}"
     ]
 
 

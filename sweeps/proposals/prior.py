@@ -112,9 +112,9 @@ def _require_comparable(
         ("on other cells", locked.store_fingerprint[:12], fingerprint[:12]),
         ("on other splits", _splits(locked), _splits(own)),
         ("judged by another metric", _metrics(locked), _metrics(own)),
-        ("trained by other workers", locked.workers, own.workers),
+        ("trained with another number of workers", locked.workers, own.workers),
     ):
-        if before != now and before is not None:
+        if before != now and before is not None:  # an older version did not say
             raise ValueError(
                 f"search.from: {place} was {what} ({before}, and here {now}), so its values do not "
                 "compare; leave it out"

@@ -118,10 +118,14 @@ def test_of_a_sweep_that_has_begun_only_what_waits_for_no_draw_is_listed(
     four = replace(found, trials=4, limit_hours=0.5, limit_device_hours=0.25)
     assert (
         pages(four)[-3]
-        == "          about 1 of 4 trials, for budget.device_hours has 0.25 CPU hours left"
+        == "          about 1 of 4 trials: budget.device_hours leaves 0.25 CPU hours"
     )
-    assert "about 0 of 4 trials, for budget.hours has 30 min" in str(
+    assert "about 0 of 4 trials: budget.hours leaves 30 min" in str(
         pages(replace(four, search_hours=8.0))
+    )
+    many = {"trials": 9999, "limit_device_hours": 99999.0, "search_device_hours": 1e6}
+    assert (
+        max(len(str(line)) for line in pages(replace(four, **many)) if "leaves" in str(line)) < 81
     )
     assert "(1,200 CPU hours)" in str(pages(replace(found, device_hours=1200.0)))
     seeds_alone = pages(replace(found, trials=0, again=4, used_up="budget.hours"))

@@ -116,7 +116,7 @@ def test_trials_with_other_edges_say_nothing_wherever_their_list_is(
     [
         ({"splits": [{"kind": "additive"}]}, "was on other splits"),
         ({"objective": {"metric": "mae"}}, "was judged by another metric"),
-        ({"resources": {"workers": 2}}, "was trained by other workers"),
+        ({"resources": {"workers": 2}}, "was trained with another number of workers"),
         ({}, None),
     ],
 )

@@ -70,10 +70,12 @@ def conclude(sweep: SweepConfig, ledger: Ledger) -> SweepResult:
 
 
 def unconfirmed(sweep: SweepConfig, ledger: Ledger) -> list[str]:
-    """Which of the best are not ranked among them since a training with a further seed failed."""
+    """Which of the best, and the base, are not ranked among them: a further seed of it failed."""
     if sweep.confirm is None:
         return []
-    best = {one.key for one in finalists(sweep, ledger.trials())[: sweep.confirm.top]}
+    trials = ledger.trials()
+    best = {one.key for one in finalists(sweep, trials)[: sweep.confirm.top]}
+    best |= {one.key for one in trials if one.baseline}  # wherever it stands
     return [
         f"trial {one.number} is not ranked among the best that were confirmed, since seed "
         f"{one.configuration[SEED]} of it failed: {one.error or 'its worker died'}"

@@ -125,3 +125,9 @@ def test_one_of_the_best_whose_further_seed_failed_is_named(sweep: SweepConfig) 
     [line] = unconfirmed(sweep, directory.ledger)
     assert line.startswith("trial 2 is not ranked among the best")
     assert line.endswith("since seed 1 of it failed: no disk")
+    own = {**sweep.baseline, "seed": 1}
+    base: Event = {"event": "start", "trial": "base", "baseline": False}
+    key = trial_key(sweep, sweep.baseline)
+    directory.ledger.write(base | {"configuration": own, "confirms": key})
+    directory.ledger.write({"event": "failed", "trial": "base", "seconds": 1.0, "error": "no disk"})
+    assert [one.split()[1] for one in unconfirmed(sweep, directory.ledger)] == ["2", "1"]

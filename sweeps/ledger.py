@@ -72,6 +72,7 @@ class Event(TypedDict, total=False):
     of: int  # extend: trials that the sweep's file allowed
     begun: int  # extend: trials that had begun
     confirming: bool  # session: of further seeds only
+    again: list[str]  # likewise: keys of those that failed before and are tried again
     confirm: dict[str, int] | None  # confirm: the sweep's own
     concurrent: int  # session
     devices: float  # session: GPUs of a trial, or cores where it has none
@@ -99,7 +100,8 @@ class Trial:
         seconds: Time spent in all sessions until the last that it ended in.
         error: Why it failed, or what it needs.
         confirms: Key of the trial that it repeats with another seed; none: it is one of the search.
-        again: It failed, the sweep was stopped because of failures, and it will be tried again.
+        again: It failed and will be tried again: the sweep was stopped because of failures, or a
+            session tries its further seed once more.
     """
 
     key: str
@@ -137,6 +139,11 @@ class Trial:
     def over(self) -> bool:
         """Nothing is left to do."""
         return self.state != "running" and not self.again
+
+    @property
+    def settled(self) -> bool:
+        """Of a further seed: no later command tries it again."""
+        return self.over and self.state != "failed"
 
 
 class Ledger:
@@ -283,6 +290,9 @@ def fold(events: Sequence[Event]) -> list[Trial]:
             # The user is asked to mend the cause, so what failed gets another chance.
             for trial in trials.values():
                 trial.again = trial.state == "failed"
+        elif event["event"] == "session":
+            for trial in trials.values():
+                trial.again |= trial.state == "failed" and trial.key in event.get("again", ())
         elif event["event"] == "start":
             if event["trial"] not in trials:
                 confirms = event.get("confirms")

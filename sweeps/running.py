@@ -50,7 +50,7 @@ def run_session(
         search: Proposes configurations, and says when there are no more.
         scheduler: Decides which trials go on.
         at_once: Trials to run side by side.
-        trials: How many there are, of which a share may fail.
+        trials: How many there are, those that are over included, of which a share may fail.
         seconds: After which it stops; none: no limit.
         spent: Whether to stop for another reason.
 

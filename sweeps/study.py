@@ -35,7 +35,7 @@ from sweeps.events import OnEvent
 from sweeps.ledger import Ledger, Trial
 from sweeps.lock import say_if_renamed
 from sweeps.proposals.cells import check_data
-from sweeps.proposals.confirm import Repeat, missing
+from sweeps.proposals.confirm import Repeat, failed_before, missing
 from sweeps.proposals.prior import observed
 from sweeps.proposals.prune import say_if_base_is_pruned, scheduler
 from sweeps.proposals.search import ListSearch, StudySearch
@@ -288,12 +288,15 @@ def _run_repeats(
         SweepFailedError: Too many of them failed.
     """
     at_once = concurrent(sweep)
-    begun = sum(one.over for one in ledger.repeats())
+    known = ledger.repeats()
+    again = failed_before(repeats, repeats=known)
+    every = sum(one.over for one in known) - len(again) + len(repeats)
     ledger.write(
         {
             "event": "session",
             "confirming": True,
-            "trials": begun + len(repeats),
+            "again": again,
+            "trials": every,
             "concurrent": at_once,
             "devices": devices(sweep),
         }
@@ -304,7 +307,7 @@ def _run_repeats(
         search=ListSearch([one.configuration for one in repeats]),
         scheduler=FIFOScheduler(),  # type: ignore[no-untyped-call]
         at_once=at_once,
-        trials=len(repeats),
+        trials=every,
     )
 
 

@@ -61,7 +61,7 @@ def seeds(sweep: SweepConfig) -> list[int]:
 def missing(
     sweep: SweepConfig, best: Sequence[Configuration], *, repeats: Sequence[Trial]
 ) -> list[Repeat]:
-    """What must still be trained, the best first.
+    """What must still be trained, the best first; what failed is tried again by each command.
 
     Args:
         sweep: The sweep.
@@ -71,13 +71,24 @@ def missing(
     if sweep.confirm is None or not best:
         return []
     chosen = {identity(one): one for one in (*best[: sweep.confirm.top], sweep.baseline)}
-    over = {identity(one.configuration) for one in repeats if one.over}
+    over = {identity(one.configuration) for one in repeats if one.settled}
     wanted = [
         Repeat({**one, SEED: seed}, trial_key(sweep, one))
         for one in chosen.values()
         for seed in seeds(sweep)
     ]
     return [one for one in wanted if identity(one.configuration) not in over]
+
+
+def failed_before(wanted: Sequence[Repeat], *, repeats: Sequence[Trial]) -> list[str]:
+    """Keys of the trainings among those wanted that have failed and are tried again.
+
+    Args:
+        wanted: As `missing` has it.
+        repeats: Trainings with further seeds that were begun.
+    """
+    names = {identity(one.configuration) for one in wanted}
+    return [one.key for one in repeats if one.over and identity(one.configuration) in names]
 
 
 def scores(trial: Trial, *, own: int, repeats: Sequence[Trial]) -> Scores:

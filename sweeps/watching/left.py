@@ -79,7 +79,7 @@ def _seeds_to_come(
     base = next((one.configuration for one in trials if one.baseline), None)
     # The base is trained with further seeds also where the search leaves it out.
     chosen = {identity(one) for one in (*best[:top], base or sweep.baseline)} if best else set()
-    trained = Counter(_without_seed(one) for one in repeats if one.over)
+    trained = Counter(_without_seed(one) for one in repeats if one.settled)
     free = min(top, len(best) + max(0, wanted - ended(trials))) - min(top, len(best))
     return sum(max(0, each - trained[one]) for one in chosen) + free * each
 

@@ -78,7 +78,8 @@ def unconfirmed(sweep: SweepConfig, ledger: Ledger) -> list[str]:
     best |= {one.key for one in trials if one.baseline}  # wherever it stands
     return [
         f"trial {one.number} is not ranked among the best that were confirmed, since seed "
-        f"{one.configuration[SEED]} of it failed: {one.error or 'its worker died'}"
+        f"{one.configuration[SEED]} of it failed: {one.error or 'its worker died'}; the same "
+        "command tries that again"
         for one in ledger.repeats()
         if one.state == "failed" and one.confirms in best
     ]

@@ -9,7 +9,15 @@ import pytest
 from sweeps import SweepConfig
 from sweeps.dry_run import further_trainings
 from sweeps.ledger import Event, Ledger, State, Trial
-from sweeps.proposals.confirm import Verdict, compare, confirmed, missing, scores, verdicts
+from sweeps.proposals.confirm import (
+    Verdict,
+    compare,
+    confirmed,
+    failed_before,
+    missing,
+    scores,
+    verdicts,
+)
 from sweeps.results import choice, leaderboard, write_leaderboard
 
 
@@ -229,6 +237,32 @@ def test_a_dry_run_counts_the_trainings_with_further_seeds_that_are_missing(
     assert further_trainings(sweep, ledger, left=0) == 0
 
 
+def test_a_further_seed_that_failed_is_tried_again_once_by_each_command(sweep: SweepConfig) -> None:
+    sweep.directory.mkdir(parents=True)
+    ledger = Ledger(sweep.directory)
+    best = [{"graph.k": number} for number in (7, 2)]
+    _write(ledger, *(trial(sweep, number, 1, 1) for number in (4, 7, 2)))
+    first, *others = [repeat(sweep, number, seed) for number in (7, 2, 4) for seed in (1, 2)]
+    first.state = "failed"
+    _write(ledger, first, *others)
+    for _ in range(2):
+        wanted = missing(sweep, best, repeats=ledger.repeats())
+        assert [one.configuration for one in wanted] == [first.configuration]
+        again = failed_before(wanted, repeats=ledger.repeats())
+        assert again == [first.key]
+        ledger.write({"event": "session", "confirming": True, "again": again})
+        assert [one.key for one in ledger.repeats() if not one.over] == again
+        # Killed here, the next session goes on with it and calls no end of it a second one.
+        wanted = missing(sweep, best, repeats=ledger.repeats())
+        assert [one.configuration for one in wanted] == [first.configuration]
+        assert failed_before(wanted, repeats=ledger.repeats()) == []
+        ledger.write({"event": "failed", "trial": first.key, "seconds": 1.0})
+    ledger.write({"event": "session", "confirming": True, "again": again})
+    ledger.write({"event": "complete", "trial": first.key, "seconds": 1.0})
+    assert missing(sweep, best, repeats=ledger.repeats()) == []
+    assert sum(one.seconds for one in ledger.repeats() if one.key == first.key) == 4
+
+
 def _write(ledger: Ledger, *trials: Trial) -> None:
     for one in trials:
         start: Event = {
@@ -240,4 +274,5 @@ def _write(ledger: Ledger, *trials: Trial) -> None:
         ledger.write(start if one.confirms is None else {**start, "confirms": one.confirms})
         for split, value in one.values.items():
             ledger.write({"event": "split", "trial": one.key, "split": split, "value": value})
-        ledger.write({"event": "complete", "trial": one.key, "seconds": 1.0})
+        end: Event = {"event": "failed"} if one.state == "failed" else {"event": "complete"}
+        ledger.write({**end, "trial": one.key, "seconds": 1.0})

@@ -124,7 +124,7 @@ def test_one_of_the_best_whose_further_seed_failed_is_named(sweep: SweepConfig) 
     )
     [line] = unconfirmed(sweep, directory.ledger)
     assert line.startswith("trial 2 is not ranked among the best")
-    assert line.endswith("since seed 1 of it failed: no disk")
+    assert line.endswith("since seed 1 of it failed: no disk; the same command tries that again")
     own = {**sweep.baseline, "seed": 1}
     base: Event = {"event": "start", "trial": "base", "baseline": False}
     key = trial_key(sweep, sweep.baseline)

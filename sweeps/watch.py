@@ -5,12 +5,10 @@ here may hold a live display, which cannot be pickled; Tune's file gets an empty
 """
 
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Literal
 
 import ray.tune
@@ -28,14 +26,10 @@ from sweeps.proposals.confirm import SEED, Repeat
 from sweeps.results import best_of
 from sweeps.schema.sweep import Configuration, SweepConfig
 from sweeps.space import begun_keys, identity, trial_key
-from sweeps.trials.deaths import death
-from sweeps.trials.memory import out_of_memory
+from sweeps.trials.reason import reason
 from sweeps.trials.reported import Reported
 from sweeps.watching.left import seconds_left, seconds_of_seeds
 
-# The last line of a traceback whose error is none of Python's own.
-_ERROR = re.compile(r"(?P<package>\w+)\.(?:\w+\.)*(?P<name>[A-Z]\w*)(?:: (?P<said>.*))?$")
-_OURS = ("cluster", "data_store", "scdfm", "sweeps")
 _LOOK = 10.0  # seconds between two looks at how long the splits of a trial have trained
 
 
@@ -381,22 +375,3 @@ def kept_step(run: RunDirectory) -> int | None:
         stored = run.stored_step()
         return run.states.step if stored is None else stored
     return None
-
-
-def reason(trial: Any) -> str:
-    """Why a trial failed, in one line: what ended its process, or what Tune's file says last."""
-    if (short := out_of_memory(trial) or death(trial)) is not None:
-        return short
-    noted = Path(trial.error_file) if trial.error_file else None
-    lines = noted.read_text().split("\n") if noted and noted.is_file() else []
-    said = [line.strip() for line in lines if line.strip()]
-    return _without_path(said[-1]) if said else "its worker died"
-
-
-def _without_path(line: str) -> str:
-    """The last line of a traceback without the module of the error; of ours what it says alone."""
-    named = _ERROR.match(line)
-    if named is None:
-        return line
-    ours = named["package"] in _OURS and named["said"]
-    return named["said"] if ours else line[named.start("name") :]

@@ -49,6 +49,12 @@ def test_budget_and_resources_may_change(tiny: dict[str, Any]) -> None:
     lock(SweepConfig.model_validate(more), fingerprint="f", begun=True)
 
 
+def older_without(name: str, sweep: SweepConfig) -> None:
+    """Make a sweep's lock one of a version that did not say this."""
+    path = Lock(sweep.directory).path
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), name: None}))
+
+
 def test_workers_inside_a_trial_stay_since_a_step_takes_the_batches_of_all(
     tiny: dict[str, Any],
 ) -> None:
@@ -62,9 +68,8 @@ def test_workers_inside_a_trial_stay_since_a_step_takes_the_batches_of_all(
     two = SweepConfig.model_validate(tiny | {"resources": {"workers": 2}})
     with pytest.raises(ValueError, match=r"resources\.workers was 1 and is now 2"):
         lock(two, fingerprint="f", begun=True)
-    older = yaml.safe_load(Lock(sweep.directory).path.read_text())
-    Lock(sweep.directory).path.write_text(yaml.safe_dump(older | {"workers": None}))
-    lock(two, fingerprint="f", begun=True)  # it did not say
+    older_without("workers", sweep)
+    lock(two, fingerprint="f", begun=True)
 
 
 def test_trials_compute_on_gpus_or_on_none_as_the_sweep_has_begun(tiny: dict[str, Any]) -> None:
@@ -74,9 +79,8 @@ def test_trials_compute_on_gpus_or_on_none_as_the_sweep_has_begun(tiny: dict[str
     lock(half, fingerprint="f", begun=True)
     with pytest.raises(ValueError, match=r"resources\.gpu was 'above 0' and is now 0"):
         lock(sweep, fingerprint="f", begun=True)
-    older = yaml.safe_load(Lock(sweep.directory).path.read_text())
-    Lock(sweep.directory).path.write_text(yaml.safe_dump(older | {"gpu": None}))
-    lock(sweep, fingerprint="f", begun=True)  # it did not say
+    older_without("gpu", sweep)
+    lock(sweep, fingerprint="f", begun=True)
 
 
 def test_spelling_a_default_out_changes_nothing(tiny: dict[str, Any]) -> None:

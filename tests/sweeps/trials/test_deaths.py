@@ -19,7 +19,7 @@ from ray.exceptions import (
 from ray.tune.execution.tune_controller import TuneController
 
 from sweeps.trials.deaths import KilledError, known_to_tune
-from sweeps.watch import reason
+from sweeps.trials.reason import reason
 
 SHORT = "1 worker(s) were killed due to the node running low on memory"
 
